@@ -1,0 +1,3 @@
+from kolbench.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""The Python interface: a method with its weights in one call."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kolbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kolbench.segmenter import Segmenter
+
+
+def load(
+    source: str | Path, weights: str | Path | None = None, device: str = "auto", **options: Any
+) -> "Segmenter":
+    """A method that is ready to segment.
+
+    Args:
+        source: the name of a method (`modnet`, `u2net`, `rsudisnet`, ...) or one of our run folders.
+        weights: an official checkpoint, a checkpoint of ours, or a run folder; may stay None where
+            `source` is a run folder.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        options: keys of the method's YAML to change, such as `size=320` or `context="easpp"`.
+
+    Returns:
+        The method in evaluation mode; `segment(picture)` gives an (H, W) float32 alpha in [0, 1].
+
+    Raises:
+        ConfigError: no such method or option, or no weights for a method that must be trained.
+        WeightsError: the weights cannot be read or do not fit. No code of a checkpoint is executed.
+    """
+    from kolbench import weights as weight_files
+    from kolbench.configs import build_segmenter, model_config
+    from kolbench.devices import choose_device
+
+    if weight_files.is_run_folder(source):
+        return load(weight_files.method_of(source), weights or source, device, **options)
+    settings = weight_files.settings_of(weights) if weights is not None else None
+    if settings is not None and settings["name"] == str(source):
+        settings = {**settings, **options}
+    else:
+        settings = model_config(str(source), **options)
+    if "backbone_weights" in settings:
+        settings["backbone_weights"] = None  # the checkpoint holds the backbone
+    segmenter: Segmenter = build_segmenter(settings)
+    if weights is not None:
+        weight_files.load_into(segmenter, Path(weights))
+    elif segmenter.trainable:
+        raise ConfigError(
+            f'{source} must be trained: give weights="FILE" (an official checkpoint) or a run folder.'
+        )
+    return segmenter.to(choose_device(device)).eval()

@@ -1,0 +1,174 @@
+"""The command line: Hydra as it is, with errors that a person can act on."""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from kolbench import configs
+from kolbench.errors import ConfigError, KolbenchError, nearest
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+_failures: list[tuple[str, KolbenchError]] = []
+
+
+def main() -> None:
+    """Runs the command line; exits with 1 where a job failed, with 2 where the command is wrong."""
+    configs.register()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    entry = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="config")(run_job)
+    _failures.clear()
+    try:
+        entry()
+    except (HydraException, OmegaConfBaseException) as error:
+        _stop(explain(error), EXIT_USAGE)
+    except KeyboardInterrupt:
+        _stop("stopped by the keyboard; the same command goes on where it stood.", 130)
+    if _failures:
+        _report_failures()
+
+
+def _report_failures() -> None:
+    label, error = _failures[0]
+    if not label:
+        _stop(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+    _stop(
+        f"{len(_failures)} of the sweep's jobs failed: {'; '.join(job for job, _ in _failures)}", EXIT_FAILED
+    )
+
+
+def _stop(message: str, code: int) -> None:
+    sys.stdout.flush()
+    print(f"kolbench: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def run_job(config: DictConfig) -> float | None:
+    """One job: the task's `run` with the resolved configuration; the headline score, for sweepers.
+
+    A failing job of a sweep is reported and counted, and the sweep goes on.
+    """
+    hydra_config = HydraConfig.get()
+    swept = hydra_config.mode is RunMode.MULTIRUN
+    label = (
+        f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})" if swept else ""
+    )
+    if swept:
+        print(f"== {label}", flush=True)
+    try:
+        return _run_task(config)
+    except KolbenchError as error:
+        failure = error
+    except Exception as error:
+        if not swept:
+            raise
+        traceback.print_exc()
+        failure = KolbenchError(f"{type(error).__name__}: {error}")
+    if swept:
+        print(f"kolbench: {label}: {failure}", file=sys.stderr)
+    _failures.append((label, failure))
+    return None
+
+
+def _run_task(config: DictConfig) -> float | None:
+    unknown = [str(key) for key in config if key not in configs.Root.__dataclass_fields__]
+    if unknown:
+        raise ConfigError(_wrong_key(unknown[0]))
+    settings = configs.plain(config)
+    choices: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
+    settings["choices"] = {
+        group: choice for group, choice in choices.items() if choice and not group.startswith("hydra/")
+    }
+    settings["sweep"] = _sweep_name()
+    result = configs.method(settings["task"]["run"])(settings)
+    if result.get("failed"):
+        raise KolbenchError(f"{result['failed']} of the inputs failed; they are named above.")
+    headline = result.get("miou")
+    return float(headline) if headline is not None else None
+
+
+def _sweep_name() -> str | None:
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode is not RunMode.MULTIRUN:
+        return None
+    return os.path.basename(hydra_config.sweep.dir)  # noqa: PTH119 - a string of Hydra's
+
+
+def explain(error: BaseException) -> str:
+    """What is wrong with the command, in one or two sentences that name the nearest valid key or choice."""
+    chain = list(_causes(error))
+    missing = next((e for e in chain if isinstance(e, MissingConfigException)), None)
+    if missing is not None and missing.options is not None:
+        return _wrong_choice(str(missing.missing_cfg_file), missing.options)
+    unknown = next(
+        (e for e in chain if isinstance(e, ConfigKeyError | OmegaConfBaseException) and e.key), None
+    )
+    if unknown is not None and ("is not in struct" in str(unknown) or "not in 'Root'" in str(unknown)):
+        return _wrong_key(str(unknown.full_key))
+    text = str(error).strip()
+    group = re.search(r"Could not override '([^']+)'", text)
+    if group:
+        return _wrong_key(group.group(1).split("@")[0])
+    details = [str(e).strip().splitlines()[0] for e in chain if str(e).strip()]
+    key = f" (key {unknown.full_key})" if unknown is not None and unknown.full_key else ""
+    return "the command cannot be understood: " + "; ".join(dict.fromkeys(details)) + key
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _wrong_choice(config_file: str, options: Iterable[str]) -> str:
+    group, _, choice = config_file.rpartition("/")
+    names = sorted(name for name in options if not name.startswith("_"))
+    hint = nearest(choice, names)
+    meant = f" Did you mean {group}={hint}?" if hint else ""
+    return f"{group}={choice} does not exist; {group} is one of {', '.join(names)}.{meant}"
+
+
+def _wrong_key(full_key: str) -> str:
+    keys = known_keys()
+    hint = nearest(full_key, keys)
+    if hint is None or "." not in full_key:
+        by_leaf = {key.rpartition(".")[2]: key for key in sorted(keys, key=len, reverse=True)}
+        leaf = nearest(full_key.rpartition(".")[2], by_leaf)
+        hint = hint or (by_leaf[leaf] if leaf else None)
+    meant = f" Did you mean {hint}?" if hint else ""
+    return f"there is no key {full_key}.{meant} (python -m kolbench --cfg job lists all keys)"
+
+
+def known_keys() -> list[str]:
+    """Every key that can be overridden in the command as it stands, and the names of the groups."""
+    folder = configs.conf_dir()
+    groups = [path.name for path in folder.iterdir() if path.is_dir()]
+    keys = set(configs.Root.__dataclass_fields__) | set(groups)
+    for group in groups:
+        for choice in (folder / group).glob("*.yaml"):
+            loaded = OmegaConf.load(choice)
+            if isinstance(loaded, DictConfig) and group not in ("experiment", "sweep", "task"):
+                keys |= set(_flatten(loaded, group))
+    return sorted(keys)
+
+
+def _flatten(node: DictConfig, prefix: str) -> Iterable[str]:
+    for key in map(str, node):
+        if key in ("defaults", "_target_", "_partial_"):
+            continue
+        name = f"{prefix}.{key}"
+        yield name
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_missing() and not child._is_interpolation():
+            yield from _flatten(child, name)

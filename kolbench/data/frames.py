@@ -1,0 +1,213 @@
+"""Frames of videos, spread evenly over time, and the manifest that remembers where they came from."""
+
+import bisect
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kolbench.errors import DataError
+from kolbench.files import write_atomically
+from kolbench.types import UInt8Array
+
+VIDEO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg"),
+        *("wmv", "flv", "ts", "mts", "m2ts", "3gp", "ogv"),
+    )
+)
+MANIFEST = "manifest.csv"
+HOW_TO_LABEL = (
+    "Open the folder images in Labelme, draw the KOL (label kol) and what is held "
+    "(label product), and save beside the frames; or put masks of the same names into masks/."
+)
+
+
+class ManifestRow(NamedTuple):
+    """One extracted frame.
+
+    name: below images/, without suffix. video: its folder there, which is its group. timestamp_s: from
+    the video's first frame. frame: number in order of display, from 0. file: the video's path below the
+    input. digest: of the video's content, by which it is known again.
+    """
+
+    name: str
+    video: str
+    timestamp_s: str
+    frame: str
+    file: str
+    digest: str
+
+
+class Moment(NamedTuple):
+    """A frame to extract: its number in order of display, its pts, and seconds since the first frame."""
+
+    number: int
+    pts: int
+    seconds: float
+
+
+class Timeline(NamedTuple):
+    """All frames of a video, found by reading its packets without decoding.
+
+    pts: sorted, in units of time_base seconds. keyframes: the pts where decoding can start. end: pts at
+    which the last frame's display ends.
+    """
+
+    pts: list[int]
+    keyframes: list[int]
+    end: int
+    time_base: Fraction
+
+
+def read_timeline(path: Path) -> Timeline:
+    """The timestamps of a video's frames; nominal rates and headers are not trusted.
+
+    Raises:
+        DataError: the file is empty, damaged, holds no video or no frame.
+    """
+    import av
+
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes); copy it again.")
+    try:
+        with av.open(str(path)) as container:
+            stream = _video_stream(container, path)
+            # only numbers are kept: the packets themselves are the whole file
+            stamps = [
+                (
+                    p.pts if p.pts is not None else p.dts,
+                    bool(p.is_keyframe),
+                    bool(p.is_discard),
+                    p.duration or 0,
+                )
+                for p in container.demux(stream)
+            ]
+            pts = sorted({stamp for stamp, _, discard, _ in stamps if stamp is not None and not discard})
+            if not pts or stream.time_base is None:
+                raise DataError(f"{path} holds no frame; record or copy it again.")
+            keyframes = sorted(stamp for stamp, key, _, _ in stamps if stamp is not None and key)
+            last = max(duration for stamp, _, _, duration in stamps if stamp == pts[-1])
+            return Timeline(pts, keyframes, pts[-1] + (last or _usual_step(pts)), stream.time_base)
+    except av.error.FFmpegError as error:
+        raise DataError(
+            f"{path} cannot be read as a video: {_plain(error)}. Copy or convert it again."
+        ) from None
+
+
+def _plain(error: Any) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    if not container.streams.video:
+        raise DataError(f"{path} holds no video stream, only sound or data.")
+    return container.streams.video[0]
+
+
+def _usual_step(pts: Sequence[int]) -> int:
+    return int(np.median(np.diff(pts))) if len(pts) > 1 else 1
+
+
+def choose_moments(timeline: Timeline, count: int) -> list[Moment]:
+    """The frames displayed at the centres of `count` equal parts of the duration, in order of time.
+
+    Where a frame is on display at two centres (variable frame rate), the nearest unused one stands in;
+    a video with no more than `count` frames gives all.
+    """
+    pts = timeline.pts
+    if len(pts) <= count:
+        chosen = set(range(len(pts)))
+    else:
+        chosen = set()
+        for part in range(count):
+            centre = pts[0] + (timeline.end - pts[0]) * Fraction(2 * part + 1, 2 * count)
+            shown = bisect.bisect_right(pts, centre) - 1
+            chosen.add(shown if shown not in chosen else _nearest_unused(pts, centre, chosen))
+    return [Moment(n, pts[n], float((pts[n] - pts[0]) * timeline.time_base)) for n in sorted(chosen)]
+
+
+def _nearest_unused(pts: Sequence[int], centre: Fraction, used: set[int]) -> int:
+    return min((n for n in range(len(pts)) if n not in used), key=lambda n: (abs(pts[n] - centre), n))
+
+
+def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterator[tuple[Moment, UInt8Array]]:
+    """Decodes the chosen frames one by one, turned upright: (moment, (H, W, 3) uint8 RGB).
+
+    Raises:
+        DataError: a frame cannot be decoded.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = _video_stream(container, path)
+            stream.thread_type = "AUTO"
+            frames, position = container.decode(stream), timeline.pts[0]
+            for moment in moments:
+                start = bisect.bisect_right(timeline.keyframes, moment.pts) - 1
+                jumps = start >= 0 and timeline.keyframes[start] > position
+                if jumps:
+                    frames = _decode_from(container, stream, timeline.keyframes[start])
+                frame = _frame_at(frames, moment.pts)
+                if jumps and (frame is None or frame.pts != moment.pts):
+                    # a broken index leads to another place, so everything is decoded up to here
+                    frame = _frame_at(_decode_from(container, stream, timeline.pts[0]), moment.pts)
+                if frame is None:
+                    raise DataError(
+                        f"{path} breaks off before {moment.seconds:.2f} s; copy or convert it again."
+                    )
+                position = moment.pts
+                yield moment, _upright(frame)
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path} cannot be decoded: {_plain(error)}. Copy or convert it again.") from None
+
+
+def _decode_from(container: Any, stream: Any, pts: int) -> Iterator[Any]:
+    container.seek(pts, stream=stream, backward=True)
+    frames: Iterator[Any] = container.decode(stream)
+    return frames
+
+
+def _frame_at(frames: Iterator[Any], pts: int) -> Any:
+    """The first frame that is not earlier than pts; frames without any timestamp are taken as they come."""
+    for frame in frames:
+        if frame.pts is None or frame.pts >= pts:
+            return frame
+    return None
+
+
+def _upright(frame: Any) -> UInt8Array:
+    # rotation is counter-clockwise in degrees, as is rot90
+    turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+    return np.ascontiguousarray(turned, np.uint8)
+
+
+def read_manifest(root: Path) -> list[ManifestRow]:
+    """The rows of `manifest.csv`; none where there is no file. Columns that are missing are empty.
+
+    Raises:
+        DataError: the columns name and video are missing.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        reader = csv.DictReader(handle)
+        if not {"name", "video"} <= set(reader.fieldnames or ()):
+            raise DataError(f"{path} lacks the columns name and video; run task=prepare again.")
+        return [ManifestRow(*(row.get(field) or "" for field in ManifestRow._fields)) for row in reader]
+
+
+def write_manifest(root: Path, rows: Iterable[ManifestRow]) -> None:
+    """Writes `manifest.csv` atomically, sorted by name."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(ManifestRow._fields)
+    writer.writerows(sorted(rows))
+    write_atomically(root / MANIFEST, lambda partial: partial.write_text(text.getvalue(), encoding="utf-8"))

@@ -1,0 +1,246 @@
+"""What lies below a folder: pictures by stem, groups, tags, split files, and a digest of it all."""
+
+import csv
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kolbench.errors import DataError, nearest
+
+# Formats that cannot be decoded everywhere are listed too: reading them says what to do.
+PICTURE_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "tif", "tiff", "webp"),
+        *("gif", "ppm", "pgm", "pbm", "jp2", "avif", "heic", "heif"),
+    )
+)
+SPLIT_NAMES = ("train", "val", "test")
+SHOWN = 20
+BLOCK_BYTES = 64 * 1024
+
+
+class Lists(NamedTuple):
+    """What files beside the pictures say about them, in the order of the names.
+
+    groups: the video of each picture, None where unknown. tags: scenarios, may be "".
+    given_splits: split -> indices; None where the folder says nothing. notes: lines to print.
+    """
+
+    groups: list[str | None]
+    tags: list[str]
+    given_splits: dict[str, list[int]] | None
+    notes: list[str]
+
+
+def require_folder(folder: str | Path, key: str = "data.root") -> Path:
+    """`folder` as a path.
+
+    Raises:
+        DataError: it does not exist or is a file; names the nearest sibling.
+    """
+    path = Path(folder).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise DataError(f"{key}={path} is a file, but a folder is needed.")
+    siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+    hint = nearest(path.name, siblings)
+    raise DataError(f"{key}={path} does not exist.{f' Did you mean {path.parent / hint}?' if hint else ''}")
+
+
+def key_of(path: Path, folder: Path) -> str:
+    """The name of a file: its path below `folder` with slashes, without suffix, composed Unicode (NFC)."""
+    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+
+
+def visible_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    """Files of these suffixes (in lower case) below `folder`, sorted, without hidden ones."""
+    wanted = set(suffixes)
+    found = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
+        if not hidden and path.suffix.lower() in wanted and path.is_file():
+            found.append(path)
+    return sorted(found)
+
+
+def pictures_below(folder: Path) -> dict[str, Path]:
+    """Name -> picture file, for all pictures below `folder` at any depth.
+
+    Raises:
+        DataError: two files differ in their suffix only, so a mask would belong to both.
+    """
+    found: dict[str, Path] = {}
+    for path in visible_files(folder, PICTURE_SUFFIXES):
+        key = key_of(path, folder)
+        if key in found:
+            raise DataError(
+                f"{found[key]} and {path} have the same name without suffix, so masks and splits cannot "
+                "tell them apart. Rename or remove one."
+            )
+        found[key] = path
+    return found
+
+
+def shorten(items: Iterable[str], shown: int = SHOWN) -> str:
+    """`a, b, c and 7 more`."""
+    listed = list(items)
+    rest = len(listed) - shown
+    return ", ".join(listed[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """At most `wanted` of the numbers below `count`, evenly spread."""
+    return sorted({index * count // min(wanted, count) for index in range(min(wanted, count))})
+
+
+def digest(parts: Iterable[tuple[str, Path, bool]]) -> str:
+    """sha256 over names, sizes and contents; times and places do not count.
+
+    Args:
+        parts: (name, file, whole). Labels are hashed whole; of a photograph size, first and last
+            64 KiB are, which sees every replaced picture and keeps large sets fast.
+    """
+    hasher = hashlib.sha256()
+    for name, path, whole in sorted(parts, key=lambda part: part[0]):
+        hasher.update(f"{name}\n{path.stat().st_size}\n".encode())
+        hasher.update(content_digest(path, whole))
+    return hasher.hexdigest()
+
+
+def content_digest(path: Path, whole: bool) -> bytes:
+    """sha256 of a file, or of its first and last 64 KiB.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as handle:
+            if whole or path.stat().st_size <= 2 * BLOCK_BYTES:
+                return hashlib.sha256(handle.read()).digest()
+            head = handle.read(BLOCK_BYTES)
+            handle.seek(-BLOCK_BYTES, 2)
+            return hashlib.sha256(head + handle.read()).digest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def read_lists(root: Path, names: Sequence[str], absent: Mapping[str, str] | None = None) -> Lists:
+    """Groups, tags and splits of the named pictures.
+
+    `groups.csv` (columns stem, group and optionally tag) decides groups, an empty group being none;
+    without it a sub-folder is a group. `train.txt`, `val.txt`, `test.txt` list one stem a line; without
+    them sub-folders called train, val and test, if all pictures lie in them, are the splits.
+
+    Args:
+        root: the folder of the files.
+        names: pictures that can be used.
+        absent: names that cannot, and why.
+
+    Raises:
+        DataError: names file and line of an unknown stem, or of a picture that is listed twice.
+    """
+    rows = {name: index for index, name in enumerate(names)}
+    groups, folder_splits = _from_folders(names)
+    tags = [""] * len(names)
+    notes: list[str] = []
+    table = root / "groups.csv"
+    if table.is_file():
+        groups = _read_groups(table, rows, tags, absent or {})
+    splits = _read_splits(root, rows, absent or {}) or folder_splits
+    if splits is not None:
+        unlisted = len(names) - sum(len(indices) for indices in splits.values())
+        if unlisted:
+            notes.append(f"{unlisted} pictures stand in no split and are not used with data.split=files")
+    return Lists(groups, tags, splits, notes)
+
+
+def _from_folders(names: Sequence[str]) -> tuple[list[str | None], dict[str, list[int]] | None]:
+    parents = [name.split("/")[:-1] for name in names]
+    if parents and all(parent and parent[0] in SPLIT_NAMES for parent in parents):
+        splits: dict[str, list[int]] = {split: [] for split in SPLIT_NAMES}
+        for index, parent in enumerate(parents):
+            splits[parent[0]].append(index)
+        return ["/".join(parent[1:]) or None for parent in parents], splits
+    return ["/".join(parent) or None for parent in parents], None
+
+
+def _read_groups(
+    table: Path, rows: Mapping[str, int], tags: list[str], absent: Mapping[str, str]
+) -> list[str | None]:
+    groups: list[str | None] = [None] * len(rows)
+    for number, cells in enumerate(csv.reader(_lines(table)), start=1):
+        if not cells or not "".join(cells).strip() or (number == 1 and cells[0].strip() in ("stem", "name")):
+            continue
+        if len(cells) not in (2, 3):
+            raise DataError(
+                f"{table}, line {number}: {len(cells)} columns; they are stem,group or stem,group,tag."
+            )
+        row = _row(cells[0], f"{table}, line {number}", rows, absent)
+        if row is not None:
+            groups[row] = cells[1].strip() or None
+            tags[row] = cells[2].strip() if len(cells) == 3 else ""
+    return groups
+
+
+def _read_splits(
+    root: Path, rows: Mapping[str, int], absent: Mapping[str, str]
+) -> dict[str, list[int]] | None:
+    files = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
+    if not any(path.is_file() for path in files.values()):
+        return None
+    splits: dict[str, list[int]] = {split: [] for split in SPLIT_NAMES}
+    seen: dict[int, str] = {}
+    for split, path in files.items():
+        for number, line in enumerate(_lines(path) if path.is_file() else (), start=1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            row = _row(line, where, rows, absent)
+            if row is None:
+                why = absent[_stem(line, absent)]
+                raise DataError(f"{where}: {line.strip()} {why}. Add what is missing, or remove the line.")
+            if row in seen:
+                raise DataError(f"{where}: {line.strip()} stands already in {seen[row]}. Keep one of them.")
+            seen[row] = where
+            splits[split].append(row)
+    return splits
+
+
+def _row(line: str, where: str, rows: Mapping[str, int], absent: Mapping[str, str]) -> int | None:
+    """The picture that a line means; None for one that is known to be unusable."""
+    stem = _stem(line, rows, absent)
+    if stem in rows:
+        return rows[stem]
+    if stem in absent:
+        return None
+    hint = nearest(stem, rows)
+    meant = f" Did you mean {hint}?" if hint else ""
+    raise DataError(f"{where}: there is no picture {line.strip()}.{meant}")
+
+
+def _stem(line: str, *known: Mapping[str, object]) -> str:
+    name = unicodedata.normalize("NFC", line.strip().replace("\\", "/")).removeprefix("./")
+    bare = name.rpartition(".")[0] if "." + name.rpartition(".")[2].lower() in PICTURE_SUFFIXES else name
+    candidates = (name, bare, name.removeprefix("images/"), bare.removeprefix("images/"))
+    return next((stem for stem in candidates if any(stem in names for names in known)), name)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+
+
+def group_note(groups: Sequence[str | None]) -> str:
+    """How many groups are known, for a line to print; "" where none is."""
+    known = Counter(group for group in groups if group is not None)
+    if not known:
+        return ""
+    loose = sum(group is None for group in groups)
+    return f"{len(known)} groups" + (f" ({loose} pictures in none)" if loose else "")

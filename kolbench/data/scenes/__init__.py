@@ -1,0 +1,1 @@
+"""What a procedural KOL scene is drawn from: people, products, backgrounds, camera (no torch)."""

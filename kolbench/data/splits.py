@@ -1,0 +1,176 @@
+"""Training, validation and test pictures: by file lists, by video, or as the RSUDISNet paper did."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kolbench.data.sources import Source
+from kolbench.errors import DataError, require_choice
+
+POLICIES = ("auto", "group", "paper", "files")
+NAMES = ("train", "val", "test")
+# RSUDISNet, section 4.1: 1200 frames, split at random
+PAPER_COUNTS = (1000, 100, 100)
+SHUFFLES = 64
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Indices of the pictures of each split."""
+
+    train: list[int]
+    val: list[int]
+    test: list[int]
+
+    def __iter__(self) -> Iterator[tuple[str, list[int]]]:
+        return iter((name, getattr(self, name)) for name in NAMES)
+
+
+def make_splits(
+    source: Source, policy: str, seed: int, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+) -> Splits:
+    """Splits a source; the same names and seed give the same split in whatever order they are listed.
+
+    Args:
+        source: what to split.
+        policy: `files`: the source's own lists; `group`: no group (video) in two splits, a picture
+            without group standing alone; `auto`: files where there are some, else group; `paper`: by
+            picture, 1000/100/100 of at least 1200, else 10:1:1.
+        seed: of the draw; without effect on `files`.
+        fractions: of train, val and test (`group` only).
+
+    Raises:
+        DataError: lists or groups that the policy needs are not known, or are too few for three splits.
+        ConfigError: no such policy.
+    """
+    require_choice("data.split", policy, POLICIES)
+    if policy == "files" or (policy == "auto" and source.given_splits is not None):
+        return _by_files(source)
+    if policy == "paper":
+        return _by_picture(source.names, seed)
+    if policy == "group" and all(group is None for group in source.groups):
+        raise DataError(
+            "data.split=group: no groups are known. Put each video's pictures into a sub-folder of its own, "
+            "or add groups.csv (stem,group), or use data.split=auto."
+        )
+    return _by_group(source, seed, fractions)
+
+
+def _by_files(source: Source) -> Splits:
+    given = source.given_splits
+    if given is None:
+        raise DataError(
+            "data.split=files: there are no split files. Add train.txt, val.txt and test.txt (one stem a "
+            "line) beside the folders, or use data.split=auto."
+        )
+    splits = Splits(*(sorted(given.get(name, [])) for name in NAMES))
+    for name, rows in splits:
+        if not rows:
+            raise DataError(f"The given split has no {name} pictures: {name}.txt is missing or empty.")
+    return splits
+
+
+def _by_picture(names: Sequence[str], seed: int) -> Splits:
+    count = len(names)
+    if count < len(NAMES):
+        raise DataError(f"{count} pictures cannot be split into train, val and test; at least 3 are needed.")
+    rows = sorted(range(count), key=lambda row: _draw(seed, names[row]))
+    train, held = PAPER_COUNTS[0], PAPER_COUNTS[1]
+    if count < sum(PAPER_COUNTS):
+        held = max(1, round(count / 12))
+        train = count - 2 * held
+    ends = (train, train + held, train + 2 * held)
+    return Splits(sorted(rows[: ends[0]]), sorted(rows[ends[0] : ends[1]]), sorted(rows[ends[1] : ends[2]]))
+
+
+def _by_group(source: Source, seed: int, fractions: tuple[float, float, float]) -> Splits:
+    members: dict[tuple[str, str], list[int]] = {}
+    for row, (name, group) in enumerate(zip(source.names, source.groups, strict=True)):
+        members.setdefault(("picture", name) if group is None else ("group", group), []).append(row)
+    if len(members) < len(NAMES):
+        raise DataError(
+            f"{len(members)} groups (videos) of {len(source.names)} pictures cannot be split into train, val "
+            "and test: at least 3 are needed. Add videos, or use data.split=paper, which mixes the frames of "
+            "a video and so flatters every score."
+        )
+    sizes = {key: len(rows) for key, rows in members.items()}
+    targets = [fraction / sum(fractions) * len(source.names) for fraction in fractions]
+    # other draws can only be better balanced where groups differ in size
+    attempts = range(SHUFFLES if len(set(sizes.values())) > 1 else 1)
+    dealt = [_deal(sizes, targets, seed, attempt) for attempt in attempts]
+    best = min(dealt, key=lambda groups: _imbalance(groups, sizes, targets))
+    return Splits(*(sorted(row for key in keys for row in members[key]) for keys in best))
+
+
+def _imbalance(
+    dealt: list[list[tuple[str, str]]], sizes: dict[tuple[str, str], int], targets: Sequence[float]
+) -> float:
+    counts = [sum(sizes[key] for key in keys) for keys in dealt]
+    return sum(abs(count - target) for count, target in zip(counts, targets, strict=True))
+
+
+def _deal(
+    sizes: dict[tuple[str, str], int], targets: Sequence[float], seed: int, attempt: int
+) -> list[list[tuple[str, str]]]:
+    """Groups in a drawn order, one to each split, then each to the split that lacks most pictures."""
+    order = sorted(sizes, key=lambda key: _draw(seed, attempt, *key))
+    dealt: list[list[tuple[str, str]]] = [[key] for key in order[: len(targets)]]
+    missing = [target - sizes[key] for target, key in zip(targets, order, strict=False)]
+    for key in order[len(targets) :]:
+        split = missing.index(max(missing))
+        dealt[split].append(key)
+        missing[split] -= sizes[key]
+    return dealt
+
+
+def _draw(*parts: Any) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+def assert_disjoint(
+    splits: Splits, names: Sequence[str], groups: Sequence[str | None], by_group: bool
+) -> None:
+    """Refuses splits that share a picture, or with `by_group` a group (video).
+
+    Raises:
+        DataError: names what stands in two splits, and in which.
+    """
+    _require_apart(splits, names, "picture", "Name each picture in one split only.")
+    if by_group:
+        hint = (
+            "Frames of one video look alike, so scores would flatter. Move the whole video into one split; "
+            "if the groups are not videos, say so in groups.csv (stem,group; the group may be empty)."
+        )
+        _require_apart(splits, groups, "group", hint)
+
+
+def _require_apart(splits: Splits, labels: Sequence[str | None], what: str, hint: str) -> None:
+    home: dict[str, str] = {}
+    shared: dict[str, tuple[str, str]] = {}
+    for split, rows in splits:
+        for row in rows:
+            label = labels[row]
+            if label is not None and home.setdefault(label, split) != split:
+                shared.setdefault(label, (home[label], split))
+    if shared:
+        listed = "; ".join(f"{label} in {a} and {b}" for label, (a, b) in list(shared.items())[:5])
+        raise DataError(f"{len(shared)} {what}s stand in two splits: {listed}. {hint}")
+
+
+def describe(splits: Splits, source: Source, policy: str) -> str:
+    """One line, such as `593 train / 100 val / 100 test pictures, disjoint by file list`."""
+    counts = " / ".join(f"{len(rows)} {name}" for name, rows in splits)
+    return f"{counts} pictures, {_how(splits, source, policy)}"
+
+
+def _how(splits: Splits, source: Source, policy: str) -> str:
+    if policy == "paper":
+        return (
+            "at random by picture as in the RSUDISNet paper: frames of one video may stand in several splits"
+        )
+    groups = [len({source.groups[row] for row in rows} - {None}) for _, rows in splits]
+    counted = f" ({' / '.join(map(str, groups))} groups)"
+    if policy == "files" or (policy == "auto" and source.given_splits is not None):
+        return "disjoint by file list" + (f" and by group{counted}" if any(groups) else "")
+    return f"disjoint by group{counted}" if any(groups) else "disjoint by picture (no groups known)"

@@ -1,0 +1,33 @@
+"""Choosing the device: said aloud, and an error where what was asked for is not there."""
+
+import torch
+
+from kolbench.errors import ConfigError
+
+
+def choose_device(device: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU where there is one.
+
+    Raises:
+        ConfigError: a GPU was asked for and is not there, or the name means nothing.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise ConfigError(f"device={device} is not a device; it is one of auto, cpu, cuda, cuda:N.")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= count:
+            raise ConfigError(
+                f"device={device}: PyTorch {torch.__version__} sees {count} CUDA GPUs here. "
+                "Use device=cpu, or install a driver and a PyTorch build for your GPU."
+            )
+    return torch.device(device)
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for the first lines of a run."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)"

@@ -1,0 +1,44 @@
+"""The errors a user can cause: each message says what happened, where, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class KolbenchError(Exception):
+    """Something outside the program is wrong; its message is shown without a stack trace."""
+
+
+class ConfigError(KolbenchError):
+    """A setting is misspelt, missing or out of range."""
+
+
+class DataError(KolbenchError):
+    """A picture, mask, annotation or folder cannot be used as it is."""
+
+
+class WeightsError(KolbenchError):
+    """A checkpoint is missing, damaged, or does not fit the network."""
+
+
+class TrainingError(KolbenchError):
+    """A training cannot go on, for instance because its loss is not finite."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice most like `word`, or None where nothing is alike."""
+    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def require_choice(key: str, value: str, choices: Iterable[str]) -> str:
+    """`value` if it is one of `choices`.
+
+    Raises:
+        ConfigError: names `key`, all choices and the nearest one.
+    """
+    options = list(choices)
+    if value in options:
+        return value
+    hint = nearest(str(value), options)
+    meant = f" Did you mean {key}={hint}?" if hint else ""
+    raise ConfigError(f"{key}={value} is not a choice; it is one of {', '.join(options)}.{meant}")

@@ -1,0 +1,45 @@
+"""Binary cross-entropy on logits, alone and over the side outputs of a deeply supervised network."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean binary cross-entropy; the logits form, which stays finite in mixed precision.
+
+    Args:
+        logits: (B, 1, H, W) float, before the sigmoid.
+        target: (B, 1, H, W) float in [0, 1], of the same shape.
+
+    Returns:
+        Scalar, mean over all pixels of the batch. A target of 0.5 has the floor ln 2, not 0.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    return F.binary_cross_entropy_with_logits(logits, target)
+
+
+def deep_supervision(logits_maps: Sequence[Tensor], target: Tensor) -> list[Tensor]:
+    """One cross-entropy per side output, in the order given (U2Net's supervision; RSUDISNet, eq. 8).
+
+    Logits of another size are resized to the target's, bilinear with align_corners=False: the logits
+    and not the probabilities, as U2Net does.
+
+    Args:
+        logits_maps: maps (B, 1, h, w) float, before the sigmoid.
+        target: (B, 1, H, W) float in [0, 1].
+
+    Returns:
+        As many scalars as maps; the caller weights and sums them.
+    """
+    size = target.shape[-2:]
+    return [binary_cross_entropy(_resized(logits, size), target) for logits in logits_maps]
+
+
+def _resized(logits: Tensor, size: Sequence[int]) -> Tensor:
+    if logits.shape[-2:] == tuple(size):
+        return logits
+    return F.interpolate(logits, tuple(size), mode="bilinear", align_corners=False)

@@ -1,0 +1,88 @@
+"""The scoring kernel: one pass over an alpha leaves 256 counts per class, from which every score follows."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kolbench.errors import KolbenchError
+
+LEVELS = 256
+
+
+class LevelCounts(NamedTuple):
+    """Pixels of each picture at each 8-bit level of alpha, (B, 256) int64 each.
+
+    fg: true foreground pixels. bg: true background pixels. product: pixels inside the product mask.
+    """
+
+    fg: Tensor
+    bg: Tensor
+    product: Tensor
+
+
+def level_counts(
+    alpha: Tensor, mask: Tensor, inside: Tensor | None = None, keep: Tensor | None = None
+) -> LevelCounts:
+    """Counts the pixels of each class at each level round(255 alpha), the level that a saved PNG would have.
+
+    Exact and deterministic on every device: integers only. Halves are rounded to even, as torch and numpy do.
+
+    Args:
+        alpha: (B, 1, H, W) float in [0, 1], the prediction.
+        mask: (B, 1, H, W) in {0, 1}, any dtype; the binary truth.
+        inside: (B, 1, H, W) in {0, 1}, any dtype; the product mask. None counts no product.
+        keep: (B, 1, H, W) in {0, 1}, any dtype; the pixels that count at all. None keeps all.
+
+    Returns:
+        Counts on the device of alpha.
+
+    Raises:
+        ValueError: the shapes differ.
+        KolbenchError: alpha is NaN or outside [0, 1] somewhere.
+    """
+    for name, plane in (("mask", mask), ("inside", inside), ("keep", keep)):
+        if plane is not None and plane.shape != alpha.shape:
+            raise ValueError(f"{name} has shape {tuple(plane.shape)}, alpha {tuple(alpha.shape)}")
+    alpha = alpha.detach()
+    _require_unit_range(alpha)
+    # picture by picture, as each then stays in the processor's cache
+    rows = [
+        _counts_of(
+            alpha[i], mask[i], None if inside is None else inside[i], None if keep is None else keep[i]
+        )
+        for i in range(len(alpha))
+    ]
+    counts = torch.stack(rows) if rows else torch.zeros(0, 4, LEVELS, dtype=torch.int64, device=alpha.device)
+    return LevelCounts(
+        fg=counts[:, 1] + counts[:, 3], bg=counts[:, 0] + counts[:, 2], product=counts[:, 2] + counts[:, 3]
+    )
+
+
+def _counts_of(alpha: Tensor, mask: Tensor, inside: Tensor | None, keep: Tensor | None) -> Tensor:
+    """(4, 256) int64 of one picture; row 2 [inside] + [mask]."""
+    bins = 4 * LEVELS
+    codes = (alpha.float() * (LEVELS - 1)).round_().to(torch.int16)
+    codes.add_(mask != 0, alpha=LEVELS)
+    if inside is not None:
+        codes.add_(inside != 0, alpha=2 * LEVELS)
+    if keep is not None:
+        codes.masked_fill_(keep == 0, bins)
+    return torch.bincount(codes.flatten(), minlength=bins + 1)[:bins].view(4, LEVELS)
+
+
+def _require_unit_range(alpha: Tensor) -> None:
+    if not alpha.numel():
+        return
+    low, high = (float(bound) for bound in alpha.aminmax())
+    if low >= 0 and high <= 1:
+        return
+    bad = ~((alpha >= 0) & (alpha <= 1)).flatten(1)
+    picture = int(bad.any(1).nonzero()[0, 0])
+    value = float(alpha.flatten(1)[picture][bad[picture]][0])
+    cause = (
+        "its training diverged or its weights are damaged: use an earlier checkpoint or a lower learning rate"
+        if value != value
+        else "predict() must give alpha in [0, 1]: clamp it there"
+    )
+    raise KolbenchError(f"The method gave an alpha of {value:g} for picture {picture} of the batch; {cause}.")

@@ -1,0 +1,105 @@
+"""The contract that every method keeps, classic or deep: predict, and where it can be trained, losses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kolbench.types import Batch, Float32Array, Prediction, UInt8Array
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A network that must be trained, then frozen, before the method itself (the ground-truth encoder).
+
+    name: its folder inside the training's checkpoints. segmenter: trained by its own `losses`.
+    lr: Adam's learning rate. max_steps: upper bound of optimiser steps. check_every: steps between
+    checks. stop_f: training ends once max-F (beta squared 0.3) on the training masks exceeds it.
+    """
+
+    name: str
+    segmenter: "Segmenter"
+    lr: float
+    max_steps: int
+    check_every: int
+    stop_f: float
+
+
+class Segmenter(nn.Module):
+    """A method. `reads` names all that `predict` is given: ground truth is simply not passed.
+
+    A method that is compared with others reads the image only; one that is helped by the truth
+    (GrabCut from the true box) says so in `reads` and stands in a block of its own in every table.
+    """
+
+    reads: tuple[str, ...] = ("image",)
+
+    def predict(self, *inputs: Tensor) -> Prediction:
+        """The batch entries named in `reads`, in that order -> alpha at the size of the image given."""
+        raise NotImplementedError(f"{type(self).__name__} does not predict")
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Weighted scalar terms of a training batch; their sum is minimised."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
+
+    @property
+    def trainable(self) -> bool:
+        """Whether some parameter requires a gradient."""
+        return any(p.requires_grad for p in self.parameters())
+
+    def stages(self) -> Sequence[Stage]:
+        """What must be trained and frozen first; empty for most methods."""
+        return ()
+
+    def training_canvas(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the training canvas for a data set whose typical picture has the given size."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
+
+    def inference_network(self) -> nn.Module:
+        """The part that is needed at inference: what Table 1 counts and weighs."""
+        return self
+
+    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+        """Loads an official checkpoint's tensors; returns the names of training-only heads it lacks.
+
+        Raises:
+            WeightsError: a tensor is missing, unknown or of another shape.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no official checkpoints")
+
+    @torch.no_grad()
+    def segment(self, picture: "str | Path | Image | UInt8Array") -> Float32Array:
+        """Alpha of one picture at its own size.
+
+        Args:
+            picture: a file, a PIL image, or an (H, W, 3) uint8 RGB array.
+
+        Returns:
+            (H, W) float32 in [0, 1].
+
+        Raises:
+            DataError: the file cannot be read, or the array is not (H, W, 3) uint8.
+        """
+        from kolbench import imaging
+
+        was_training = self.training
+        self.eval()
+        try:
+            image = torch.from_numpy(np.array(imaging.as_rgb(picture)))
+            batch = image.permute(2, 0, 1).unsqueeze(0).to(self.device).float() / 255
+            return self.predict(batch).alpha[0, 0].float().cpu().numpy()
+        finally:
+            self.train(was_training)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live; the CPU for methods without any."""
+        first: Any = next(self.parameters(), None)
+        return first.device if first is not None else torch.device("cpu")

@@ -1,0 +1,145 @@
+"""task=prepare: frames from videos, ready to be labelled (RSUDISNet, section 3.4: 20 frames a video)."""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kolbench import imaging, progress
+from kolbench.data import frames, listing
+from kolbench.data.frames import HOW_TO_LABEL, ManifestRow, Moment, Timeline
+from kolbench.errors import ConfigError, DataError, KolbenchError, require_choice
+from kolbench.types import UInt8Array
+
+WRITERS: Mapping[str, Callable[[Path, UInt8Array], None]] = {
+    "png": imaging.write_png,
+    "jpg": lambda path, image: imaging.write_jpeg(path, image, quality=95),
+}
+
+
+def run(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Extracts frames of every video into `output/images/VIDEO/` and remembers them in `output/manifest.csv`.
+
+    A second run adds only what is missing; files that are there are never touched. A video that cannot be
+    read is named and skipped, and leaves nothing behind.
+
+    Args:
+        cfg: `input` (a video, or a folder searched at any depth), `output` (a folder), `frames` (a video,
+            default 20), `format` (png or jpg, default png).
+
+    Returns:
+        `videos` and `frames` (there now, of this input), `written` (new frames), `failed` (videos skipped).
+
+    Raises:
+        ConfigError: a setting is missing or out of range. DataError: no video, or none could be read.
+    """
+    source, output = (_path(cfg, key) for key in ("input", "output"))
+    count = cfg.get("frames", 20)
+    if not isinstance(count, int) or count < 1:
+        raise ConfigError(f"frames={count} is not a positive number of frames.")
+    form = require_choice("format", cfg.get("format", "png"), WRITERS)
+    videos = _find_videos(source)
+    (output / "images").mkdir(parents=True, exist_ok=True)
+    failures: list[str] = []
+    total = written = 0
+    with progress.bar("extracting frames", len(videos)) as advance:
+        for file, path in videos:
+            try:
+                present, new = _prepare_video(path, file, output, count, form)
+                total, written = total + present, written + new
+            except DataError as error:
+                failures.append(str(error))
+            except OSError as error:
+                raise DataError(f"Writing into {output} failed: {error.strerror or error}.") from error
+            advance(1)
+    _summarise(output, len(videos) - len(failures), total, written, failures)
+    return {
+        "videos": len(videos) - len(failures),
+        "frames": total,
+        "written": written,
+        "failed": len(failures),
+    }
+
+
+def _path(cfg: Mapping[str, Any], key: str) -> Path:
+    value = cfg.get(key)
+    if not value:
+        raise ConfigError(f"{key} has no value: add {key}=PATH to the command.")
+    return Path(str(value)).expanduser()
+
+
+def _find_videos(source: Path) -> list[tuple[str, Path]]:
+    """(path below the input, file) of each video."""
+    if source.is_file():
+        return [(source.name, source)]
+    folder = listing.require_folder(source, "input")
+    files = listing.visible_files(folder, frames.VIDEO_SUFFIXES)
+    if not files:
+        known = ", ".join(sorted(frames.VIDEO_SUFFIXES))
+        raise DataError(f"input={source} holds no video ({known}).")
+    return [(path.relative_to(folder).as_posix(), path) for path in files]
+
+
+def _prepare_video(path: Path, file: str, output: Path, count: int, form: str) -> tuple[int, int]:
+    """(frames there now, frames written) of one video; a failure takes back all that it wrote."""
+    digest = listing.content_digest(path, whole=False).hex()[:16]
+    before = frames.read_manifest(output)
+    timeline = frames.read_timeline(path)
+    moments = frames.choose_moments(timeline, count)
+    video = _folder_name(unicodedata.normalize("NFC", path.stem), digest, before, output / "images")
+    names = {moment: f"{video}/{video}_{moment.number:06d}" for moment in moments}
+    rows = [ManifestRow(names[m], video, f"{m.seconds:.6f}", str(m.number), file, digest) for m in moments]
+    # remembered before the first frame is written, so that a killed run is known again
+    frames.write_manifest(output, {row.name: row for row in (*rows, *before)}.values())
+    folder = output / "images" / video
+    folder.mkdir(exist_ok=True)
+    there = listing.pictures_below(folder)
+    missing = [moment for moment in moments if names[moment].partition("/")[2] not in there]
+    try:
+        _write_frames(path, timeline, missing, {m: folder.parent / f"{names[m]}.{form}" for m in missing})
+    except KolbenchError:
+        frames.write_manifest(output, before)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    return len(moments), len(missing)
+
+
+def _write_frames(
+    path: Path, timeline: Timeline, moments: Iterable[Moment], targets: Mapping[Moment, Path]
+) -> None:
+    done: list[Path] = []
+    try:
+        for moment, image in frames.extract(path, timeline, moments):
+            target = targets[moment]
+            WRITERS[target.suffix[1:]](target, image)
+            done.append(target)
+    except KolbenchError:
+        for target in done:
+            target.unlink()
+        raise
+
+
+def _folder_name(stem: str, digest: str, known: Iterable[ManifestRow], images: Path) -> str:
+    """The folder that this video has already, else a new one; two videos never share one."""
+    rows = list(known)
+    for row in rows:
+        if row.digest == digest:
+            return row.video
+    taken = {row.video.casefold() for row in rows} | {path.name.casefold() for path in images.iterdir()}
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    return name
+
+
+def _summarise(output: Path, videos: int, total: int, written: int, failures: list[str]) -> None:
+    for failure in failures:
+        print(f"skipped: {failure}")
+    if not videos:
+        raise DataError(f"None of the {len(failures)} videos could be read; the first: {failures[0]}")
+    print(f"{total} frames of {videos} videos in {output / 'images'}, {written} of them new")
+    if failures:
+        print(f"{len(failures)} videos skipped")
+    print(f"{HOW_TO_LABEL} Then: python -m kolbench experiment=rsudisnet data=kol data.root={output}")

@@ -1,0 +1,240 @@
+"""One job from its first line to its last: folder, log lines, trackers, result table, run.json."""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+import kolbench
+from kolbench import configs, runfolder
+from kolbench.callbacks.checkpoint import BEST
+from kolbench.data.datamodule import KolDataModule
+from kolbench.devices import choose_device, describe
+from kolbench.files import read_json, write_atomically, write_json
+from kolbench.imaging import write_png
+from kolbench.scored import Scored
+from kolbench.segmenter import Segmenter
+from kolbench.tasks.overview import contact_sheet, overlays
+from kolbench.tracking import RunInfo, Trackers, overlay_picture
+from kolbench.training import HISTORY
+
+COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
+TABLE_WIDTH = 100
+OVERVIEW = "overview.png"
+OWN_KEYS = ("choices", "sweep")
+
+
+class Run:
+    """The run folder of one job while it is worked on; leaving it on an error records the failure.
+
+    Args:
+        settings: the resolved configuration; `paths.run` is the folder.
+
+    Raises:
+        ConfigError: the device that was asked for is not there.
+        KolbenchError: the folder belongs to another run.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.started = time.monotonic()
+        self.device = choose_device(settings["device"])
+        self.folder = Path(settings["paths"]["run"])
+        self.trackers = Trackers(
+            [configs.instantiate(entry) for entry in (settings.get("logger") or {}).values()]
+        )
+        self.record: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        runfolder.claim(self.folder)
+        config = {key: value for key, value in self.settings.items() if key not in OWN_KEYS}
+        write_atomically(self.folder / runfolder.CONFIG, lambda partial: configs.save_yaml(config, partial))
+        self.record = {
+            "status": "running",
+            "task": self.settings["task"]["name"],
+            "method": self.settings["model"]["name"],
+            "budget": self.settings["budget"]["name"],
+            "data": self.settings["data"]["name"],
+            "seed": self.settings["seed"],
+            "sweep": self.settings.get("sweep"),
+            "choices": self.settings.get("choices"),
+            "device": describe(self.device),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **environment(),
+        }
+        write_json(self.folder / runfolder.RUN, self.record)
+        self.say(
+            f"{self.record['method']}, budget {self.record['budget']}, data {self.record['data']}, "
+            f"device {self.record['device']}",
+            f"run folder {self.folder}",
+        )
+        self.trackers.start(self._info(config))
+        return self
+
+    def _info(self, config: Mapping[str, Any]) -> RunInfo:
+        return RunInfo(
+            id=f"{self.folder.parent.name}-{self.folder.name}".replace("/", "-"),
+            name=f"{self.record['method']}-{self.record['budget']}-{self.folder.name}",
+            group=self.settings.get("sweep"),
+            folder=self.folder,
+            config=config,
+            tags=(self.record["method"], self.record["budget"], self.record["data"]),
+            resumed=False,
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            stopped = isinstance(error, KeyboardInterrupt)
+            self.record |= {"status": "interrupted" if stopped else "failed", "error": str(error)}
+            write_json(self.folder / runfolder.RUN, self.record)
+        self.trackers.finish(error is not None)
+
+    def say(self, *lines: str) -> None:
+        """Prints lines."""
+        for line in lines:
+            print(line, flush=True)
+
+    def listen(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Hands an epoch's row to the trackers and prints its outcome."""
+        self.trackers.scalars(
+            epoch, {key: value for key, value in row.items() if key not in ("epoch", "step")}
+        )
+        if "val/miou" in row:
+            self.say(f"epoch {epoch}: loss {row['train/loss']:.4f}, validation mIoU {row['val/miou']:.4f}")
+
+    def keep_training(self, folder: Path, summary: Mapping[str, Any]) -> None:
+        """Puts the training's best weights and history into the run folder, so that it stands alone."""
+        runfolder.link_file(folder / BEST, self.folder / "checkpoints" / BEST)
+        for history in sorted(folder.rglob(HISTORY)):
+            runfolder.link_file(history, self.folder / history.relative_to(folder))
+        details = read_json(folder / "training.json")
+        self.record["training"] = {
+            "folder": os.path.relpath(folder, self.folder),
+            "fingerprint": details["fingerprint"],
+            "pictures": details["settings"]["pictures"],
+            "lr_factor": details["settings"]["budget"]["lr_factor"],
+            "backbone_weights": details["settings"]["model"].get("backbone_weights"),
+            **summary,
+        }
+
+    def finish(
+        self,
+        segmenter: Segmenter,
+        scored: Mapping[str, Scored],
+        floors: Mapping[str, Mapping[str, Scored]],
+        data: KolDataModule,
+    ) -> dict[str, Any]:
+        """Writes all results, prints the table, informs the trackers.
+
+        Returns:
+            The headline scores on the test pictures.
+        """
+        fixed = self.settings["threshold"]
+        threshold = scored["val"].best_threshold() if fixed is None else float(fixed)
+        if not (self.folder / runfolder.HISTOGRAMS).is_file():
+            runfolder.write_histograms(self.folder / runfolder.HISTOGRAMS, scored)
+        runfolder.write_scores(self.folder, scored, threshold)
+        headline = scored["test"].mean_scores(threshold)
+        rows = {self.record["method"]: {"threshold": threshold, **headline}}
+        rows |= {name: _floor_row(parts) for name, parts in floors.items()}
+        network = segmenter.inference_network()
+        self.record |= {
+            "threshold": threshold,
+            "threshold_from": "validation" if fixed is None else "the command",
+            "scores": headline,
+            "floors": {name: rows[name] for name in floors},
+            "pictures": {split: len(part.names) for split, part in scored.items()},
+            "fingerprint": data.fingerprint(),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "test_seconds_per_picture": float(torch.tensor(scored["test"].seconds).median()),
+            "seconds": round(time.monotonic() - self.started, 3),
+            "status": "finished",
+        }
+        write_json(self.folder / runfolder.RUN, self.record)
+        chosen = overlays(data, scored["test"], self.folder / "alphas", threshold)
+        write_png(self.folder / OVERVIEW, contact_sheet([overlay_picture(overlay) for overlay in chosen]))
+        self.trackers.overlays("test", 0, chosen)
+        self._track(scored["test"], threshold, headline)
+        print_table(rows)
+        self.say(
+            f"threshold {threshold:.2f} from {self.record['threshold_from']}; "
+            f"{self.record['seconds']:.0f} s in all; results in {self.folder}"
+        )
+        return {"threshold": threshold, **headline}
+
+    def _track(self, test: Scored, threshold: float, headline: Mapping[str, float]) -> None:
+        curve = runfolder.curve_of(test, threshold)
+        names = ("miou", "acc", "f0.3_pooled")
+        self.trackers.curve("test/threshold", list(curve["threshold"]), {n: list(curve[n]) for n in names})
+        rows = test.image_rows(threshold)
+        self.trackers.table("test/pictures", {k: list(v) for k, v in rows.items() if "@" not in k})
+        self.trackers.summary(
+            {f"test/{name}": value for name, value in headline.items()}
+            | {
+                key: self.record[key]
+                for key in ("method", "budget", "data", "threshold", "parameters", "seconds")
+            }
+            | {"pictures": str(self.record["fingerprint"]["source"])[:16]}
+        )
+
+
+def _floor_row(parts: Mapping[str, Scored]) -> dict[str, float]:
+    threshold = parts["val"].best_threshold()
+    return {"threshold": threshold, **parts["test"].mean_scores(threshold)}
+
+
+def print_table(rows: Mapping[str, Mapping[str, float]]) -> None:
+    """The scores on the test pictures, method first, floors below."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="test pictures, each row at its own threshold from validation or the command")
+    table.add_column("method")
+    for column in ("threshold", *COLUMNS):
+        table.add_column(column, justify="right")
+    for name, row in rows.items():
+        cells = [f"{row['threshold']:.2f}", *(f"{row[key]:.4f}" if key in row else "-" for key in COLUMNS)]
+        table.add_row(name, *cells)
+    console = Console()
+    Console(width=max(console.width, TABLE_WIDTH)).print(table)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and machine, as plain values."""
+    import lightning
+    import torchvision
+
+    return {
+        "versions": {
+            "kolbench": kolbench.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "lightning": lightning.__version__,
+        },
+        "commit": _commit(),
+        "machine": {
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _commit() -> str | None:
+    package = Path(__file__).resolve().parents[1]
+    if not (package.parent / "pyproject.toml").is_file():
+        return None
+    command = ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - fixed words
+    except (OSError, subprocess.CalledProcessError):
+        return None

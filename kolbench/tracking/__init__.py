@@ -1,0 +1,141 @@
+"""Experiment trackers: they watch a run and never stop it. CSV and parquet are written elsewhere, always."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from kolbench.types import Float32Array, UInt8Array
+
+FALSE_FOREGROUND = (230, 40, 40)
+MISSED_FOREGROUND = (40, 90, 230)
+OUTLINE = (255, 220, 0)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a tracker is told at the start of a run.
+
+    id: unique. group: the sweep, None for a single run. folder: the run folder; logs go below it.
+    config: resolved plain values. resumed: whether `id` was logged to before.
+    """
+
+    id: str
+    name: str
+    group: str | None
+    folder: Path
+    config: Mapping[str, Any]
+    tags: tuple[str, ...]
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A picture with its truth and what a method says about it.
+
+    image: (H, W, 3) uint8. truth, prediction: (H, W) uint8 in {0, 1}.
+    alpha: (H, W) float32 in [0, 1], or None.
+    """
+
+    name: str
+    image: UInt8Array
+    truth: UInt8Array
+    prediction: UInt8Array
+    alpha: Float32Array | None
+    caption: str
+
+
+class Tracker(Protocol):
+    """What every tracker can do; `step` is the epoch."""
+
+    def start(self, run: RunInfo) -> None:
+        """Opens the run."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of one epoch, keys such as `train/loss` and `val/miou`."""
+
+    def curve(self, name: str, thresholds: Sequence[float], scores: Mapping[str, Sequence[float]]) -> None:
+        """Scores against threshold, as the tracker's own kind of plot."""
+
+    def table(self, name: str, columns: Mapping[str, Sequence[object]]) -> None:
+        """A row per picture."""
+
+    def overlays(self, name: str, step: int, overlays: Sequence[Overlay]) -> None:
+        """Pictures with truth and prediction."""
+
+    def summary(self, values: Mapping[str, float | int | str]) -> None:
+        """What a dashboard sorts by."""
+
+    def finish(self, failed: bool) -> None:
+        """Closes the run."""
+
+
+class Trackers(list[Tracker]):
+    """Several trackers as one. One that raises is named once and switched off; the run goes on."""
+
+    def start(self, run: RunInfo) -> None:
+        """Opens the run in every tracker."""
+        self._each(lambda tracker: tracker.start(run))
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of one epoch."""
+        self._each(lambda tracker: tracker.scalars(step, values))
+
+    def curve(self, name: str, thresholds: Sequence[float], scores: Mapping[str, Sequence[float]]) -> None:
+        """Scores against threshold."""
+        self._each(lambda tracker: tracker.curve(name, thresholds, scores))
+
+    def table(self, name: str, columns: Mapping[str, Sequence[object]]) -> None:
+        """A row per picture."""
+        self._each(lambda tracker: tracker.table(name, columns))
+
+    def overlays(self, name: str, step: int, overlays: Sequence[Overlay]) -> None:
+        """Pictures with truth and prediction."""
+        self._each(lambda tracker: tracker.overlays(name, step, overlays))
+
+    def summary(self, values: Mapping[str, float | int | str]) -> None:
+        """What a dashboard sorts by."""
+        self._each(lambda tracker: tracker.summary(values))
+
+    def finish(self, failed: bool) -> None:
+        """Closes the run in every tracker that still works."""
+        self._each(lambda tracker: tracker.finish(failed))
+
+    def _each(self, call: Callable[[Tracker], None]) -> None:
+        for tracker in list(self):
+            try:
+                call(tracker)
+            except Exception as error:  # a tracker may fail in any way; the run must not
+                self.remove(tracker)
+                print(
+                    f"{type(tracker).__name__} failed ({type(error).__name__}: {error}) and is switched off; "
+                    "the run goes on, its results are in the run folder."
+                )
+                self._close(tracker)
+
+    def _close(self, tracker: Tracker) -> None:
+        try:
+            tracker.finish(True)
+        except Exception as error:  # it failed already; closing it is a courtesy
+            print(f"{type(tracker).__name__} could not be closed ({type(error).__name__}).")
+
+
+def overlay_picture(overlay: Overlay) -> UInt8Array:
+    """Picture and outline of the truth | prediction, false foreground red, missed foreground blue.
+
+    Returns:
+        (H, 2 W, 3) uint8.
+    """
+    outlined = overlay.image.copy()
+    contours, _ = cv2.findContours(overlay.truth, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(outlined, list(contours), -1, OUTLINE, max(1, min(overlay.truth.shape) // 200))
+    judged = np.where(overlay.prediction[..., None] == 1, overlay.image, overlay.image // 8)
+    for wrong, colour in (
+        (overlay.prediction > overlay.truth, FALSE_FOREGROUND),
+        (overlay.prediction < overlay.truth, MISSED_FOREGROUND),
+    ):
+        judged[wrong] = judged[wrong] // 3 + (np.array(colour) * 2 // 3).astype(np.uint8)
+    return np.concatenate([outlined, judged], axis=1)

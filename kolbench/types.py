@@ -1,0 +1,70 @@
+"""The dictionary of the project: what flows between its parts, with shapes, dtypes and ranges.
+
+B pictures in a batch, H x W pixels. Images are RGB, never normalised outside a method.
+"""
+
+from __future__ import annotations  # so that reading run folders needs no torch
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+
+class Picture(NamedTuple):
+    """One picture with its truth, as a source reads it, all of one size H x W.
+
+    image: (H, W, 3) uint8 RGB.
+    mask: (H, W) uint8 in {0, 1}; 1 = the KOL and all that is held (the binary truth M).
+    product: (H, W) uint8 in {0, 1}, a subset of mask; None where products are not labelled.
+    matte: (H, W) float32 true alpha in [0, 1]; None unless the source knows it.
+    foreground, background: (H, W, 3) uint8 true colours; None unless the source knows them.
+    instances: (H, W) uint8, 0 = background, 1.. = persons; None unless the source knows them.
+    """
+
+    image: UInt8Array
+    mask: UInt8Array
+    product: UInt8Array | None = None
+    matte: Float32Array | None = None
+    foreground: UInt8Array | None = None
+    background: UInt8Array | None = None
+    instances: UInt8Array | None = None
+
+
+class Batch(TypedDict, total=False):
+    """What the loaders give; nobody writes into a batch after collation.
+
+    Training batches carry image, mask, alpha, transition, semantic, product on the training canvas;
+    evaluation batches carry image, mask and product at the picture's own size.
+    """
+
+    image: Tensor  # (B, 3, H, W) float32 in [0, 1]
+    mask: Tensor  # (B, 1, H, W) float32 in {0, 1}: the binary truth M
+    alpha: Tensor  # (B, 1, H, W) float32 in {0, 0.5, 1}: M with its 2 px band (training target)
+    transition: Tensor  # (B, 1, H, W) float32 in {0, 1}: m_d, the 30 px region around the edge of M
+    semantic: Tensor  # (B, 1, H/16, W/16) float32 in [0, 1]: blurred G(alpha)
+    product: Tensor  # (B, 1, H, W) float32 in {0, 1}; all 0 where no product is labelled
+    foreground: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
+    background: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
+    name: list[str]
+    group: list[str]
+    tags: list[str]
+
+
+class Prediction(NamedTuple):
+    """What a method says about a batch of images.
+
+    alpha: (B, 1, H, W) float32 in [0, 1], the H and W of the images given.
+    aux: named maps for plots (semantic, detail, side outputs), (B, C, h, w) in [0, 1]; may be empty.
+    """
+
+    alpha: Tensor
+    aux: Mapping[str, Tensor] = {}

@@ -1,0 +1,108 @@
+"""`kolbench.load` and `segment`, as the README shows them."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import kolbench
+from kolbench.configs import build_segmenter, model_config
+from kolbench.errors import ConfigError, DataError, WeightsError
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """An untrained U2NetP as an official checkpoint would be saved."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "u2netp.pth"
+    torch.save(build_segmenter(model_config("u2netp")).network.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def segmenter(weights):
+    return kolbench.load("u2netp", weights=weights, device="cpu", size=64)
+
+
+def picture(height=45, width=70):
+    return np.random.default_rng(5).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_alpha_has_the_pictures_own_size(segmenter):
+    alpha = segmenter.segment(picture())
+    assert alpha.shape == (45, 70)
+    assert alpha.dtype == np.float32
+    assert alpha.min() >= 0
+    assert alpha.max() <= 1
+
+
+def test_a_file_a_pil_image_and_an_array_give_the_same_alpha(segmenter, tmp_path):
+    array = picture()
+    path = tmp_path / "photo.png"
+    Image.fromarray(array).save(path)
+    expected = segmenter.segment(array)
+    assert np.array_equal(segmenter.segment(path), expected)
+    assert np.array_equal(segmenter.segment(str(path)), expected)
+    assert np.array_equal(segmenter.segment(Image.fromarray(array)), expected)
+
+
+def test_a_rotated_phone_picture_is_segmented_as_it_is_seen(segmenter, tmp_path):
+    array = picture()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side: to be turned by 90 degrees clockwise
+    Image.fromarray(np.ascontiguousarray(np.rot90(array))).save(tmp_path / "phone.png", exif=exif)
+    assert np.array_equal(segmenter.segment(tmp_path / "phone.png"), segmenter.segment(array))
+
+
+def test_the_given_weights_are_the_ones_that_predict(segmenter, weights):
+    state = torch.load(weights, weights_only=True)
+    for name, tensor in segmenter.network.state_dict().items():
+        assert torch.equal(tensor, state[name])
+    assert not segmenter.training
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"source": "u2nett"}, ConfigError, "Did you mean u2net"),
+        ({"source": "u2netp"}, ConfigError, "must be trained: give weights="),
+        ({"source": "u2netp", "weights": "absent.pth"}, WeightsError, "absent.pth"),
+        ({"source": "u2netp", "sise": 64}, ConfigError, "Did you mean size"),
+        ({"source": "u2netp", "size": 65}, ConfigError, "not a positive multiple of 32"),
+    ],
+)
+def test_mistakes_are_answered(arguments, error, message):
+    with pytest.raises(error, match=message):
+        kolbench.load(**arguments)
+
+
+def test_weights_of_another_method_are_refused(weights):
+    with pytest.raises(WeightsError, match="does not fit"):
+        kolbench.load("modnet", weights=weights)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
+def test_arrays_of_another_kind_are_refused(segmenter, bad):
+    with pytest.raises(DataError):
+        segmenter.segment(bad)
+
+
+def test_a_device_that_is_not_there_is_an_error(weights):
+    if torch.cuda.device_count() > 42:
+        pytest.skip("this machine has that many GPUs")
+    with pytest.raises(ConfigError, match="cuda:42"):
+        kolbench.load("u2netp", weights=weights, device="cuda:42")
+
+
+def test_official_weights_find_the_person(shared):
+    """The released MODNet on a street picture: normalisation, size rule and channel order are right."""
+    with pytest.warns(UserWarning, match="training"):
+        modnet = kolbench.load(
+            "modnet", weights=shared / "weights" / "modnet_photographic_from_onnx_bnrecal.pth", device="cpu"
+        )
+    root = shared / "data" / "street_kol"
+    alpha = modnet.segment(root / "images" / "0003.jpg")
+    mask = np.asarray(Image.open(root / "masks" / "0003.png")) > 127
+    assert alpha.shape == mask.shape
+    found = alpha > 0.5
+    assert (found & mask).sum() / (found | mask).sum() > 0.75

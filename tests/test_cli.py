@@ -1,0 +1,130 @@
+"""The command line as a user types it, mistakes included."""
+
+import subprocess
+import sys
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from kolbench import configs
+
+
+def kolbench(*words, cwd):
+    command = [sys.executable, "-m", "kolbench", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["experiment=rsudisnt"], "Did you mean experiment=rsudisnet?"),
+        (["data=foldr"], "Did you mean data=folder?"),
+        (["model.varient=i"], "there is no key model.varient. Did you mean model.variant?"),
+        (["variant=i"], "Did you mean model.variant?"),
+        (["budget.siz=256"], "Did you mean budget.size?"),
+        (["threshhold=0.3"], "Did you mean threshold?"),
+        (["+treshold=0.3"], "Did you mean threshold?"),
+        (["bugdet=smoke"], "Did you mean budget?"),
+        (["threshold=abc"], "could not be converted to Float"),
+        (["threshold=1.5"], "threshold=1.5 lies outside [0, 1)"),
+        (["data=folder"], "add data.root=... to the command"),
+        (["device=cuda:77"], "device=cuda:77"),
+        (["device=gpu"], "it is one of auto, cpu, cuda"),
+        (["resume=yes", "budget=smoke"], "resume=yes is not a choice; it is one of auto, never"),
+        (["model.variant=b"], "model.variant=b is not a choice"),
+    ],
+)
+def test_a_wrong_command_is_answered_with_what_to_type(words, expected, tmp_path):
+    done = kolbench(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failing_job_does_not_stop_the_sweep(tmp_path):
+    done = kolbench("-m", "data=folder", "data.root=absent,missing", "budget=smoke", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "2 of the sweep's jobs failed" in done.stderr
+    assert "absent" in done.stderr
+    assert "missing" in done.stderr
+
+
+def config_names(group):
+    return sorted(path.stem for path in (configs.conf_dir() / group).glob("*.yaml") if path.stem[0] != "_")
+
+
+@pytest.fixture
+def composed():
+    configs.register()
+
+    def make(*overrides):
+        words = ["paths.run=unused", *overrides]
+        with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
+            return configs.plain(compose("config", overrides=words))
+
+    return make
+
+
+@pytest.mark.parametrize("budget", config_names("budget"))
+@pytest.mark.parametrize("experiment", config_names("experiment"))
+def test_every_experiment_composes_and_builds_at_every_budget(experiment, budget, composed):
+    settings = composed(
+        f"experiment={experiment}",
+        f"budget={budget}",
+        "model.backbone_weights=null"
+        if experiment in ("modnet", "rsudisnet")
+        else "budget.backbone_weights=null",
+    )
+    segmenter = configs.build_segmenter(settings["model"])
+    assert segmenter.trainable
+    recipe = settings["model"]["training"]["recipes"][settings["model"]["recipe"]]
+    optimizer = configs.instantiate(recipe["optimizer"])(segmenter.parameters())
+    assert optimizer.param_groups[0]["lr"] > 0
+
+
+def test_the_paper_budget_is_the_papers_recipe(composed):
+    def chosen(name):
+        settings = composed(f"experiment={name}", "budget=paper")
+        recipe = settings["model"]["training"]["recipes"][settings["model"]["recipe"]]
+        budget = settings["budget"]
+        return (
+            budget["size"],
+            budget["epochs"],
+            budget["batch"],
+            recipe["optimizer"]["lr"],
+            budget["lr_factor"],
+        )
+
+    assert chosen("rsudisnet") == (512, 200, 4, 1e-4, 1.0)
+    assert chosen("modnet") == (512, 200, 4, 1e-3, 1.0)
+    assert chosen("u2net") == (320, 150, 12, 0.01, 1.0)
+
+
+def test_an_override_on_the_command_line_wins_over_the_experiment(composed):
+    assert composed("experiment=modnet", "data=folder", "data.root=x")["data"]["name"] == "folder"
+    assert composed("experiment=modnet", "model.loss=paper")["model"]["loss"] == "paper"
+
+
+@pytest.mark.parametrize("group", ["task", "data", "logger"])
+def test_every_target_exists(group):
+    for name in config_names(group):
+        loaded = OmegaConf.load(configs.conf_dir() / group / f"{name}.yaml")
+        if group == "task":
+            assert callable(configs.method(loaded.task.run))
+        elif group == "data":
+            assert callable(configs.method(loaded.source._target_))
+        else:
+            entries = {key: entry for key, entry in (loaded or {}).items() if key != "defaults"}
+            for entry in entries.values():
+                assert callable(configs.method(entry._target_))
+
+
+@pytest.mark.parametrize("sweep", config_names("sweep"))
+def test_every_sweep_composes(sweep):
+    configs.register()
+    with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
+        words = [f"sweep={sweep}", "paths.run=unused"]
+        config = compose("config", overrides=words, return_hydra_config=True)
+    assert config.hydra.mode.name == "MULTIRUN"
+    assert len(config.hydra.sweeper.params.threshold.split(",")) == 8

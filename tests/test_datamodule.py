@@ -1,0 +1,163 @@
+"""The shared datamodule: the same pictures whatever the cache, the workers or the moment."""
+
+import numpy as np
+import pytest
+import torch
+
+from kolbench import imaging, inputs
+from kolbench.data.datamodule import KolDataModule
+from kolbench.data.dataset import on_canvas
+from kolbench.data.sources import FolderSource
+from kolbench.data.synthetic_source import SyntheticSource
+from kolbench.errors import ConfigError, DataError
+from kolbench.types import Picture
+
+SETTINGS = {
+    "split": "auto",
+    "split_seed": 0,
+    "allow_duplicates": False,
+    "region_px": 30,
+    "cache": "memory",
+    "workers": 0,
+    "colours": False,
+}
+SCENES = {"train": 6, "val": 2, "test": 3}
+NO_LIMIT = {"train": None, "val": None, "test": None}
+
+
+def make(source=None, limit=NO_LIMIT, **changes):
+    source = source or SyntheticSource(0, 64, SCENES)
+    flips = {"horizontal": 0.5, "vertical": 0.5}
+    return KolDataModule(source, 7, 2, flips, {**SETTINGS, **changes}, limit)
+
+
+def training_batches(data, epoch=0, size=(64, 64)):
+    data.place_on(lambda height, width: size)
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def same(first, second):
+    return all(
+        torch.equal(a[key], b[key]) if isinstance(a[key], torch.Tensor) else a[key] == b[key]
+        for a, b in zip(first, second, strict=True)
+        for key in a
+    )
+
+
+@pytest.mark.parametrize("changes", [{"cache": "disk"}, {"workers": 2}])
+def test_cache_and_workers_never_change_a_batch(changes):
+    assert same(training_batches(make()), training_batches(make(**changes)))
+
+
+def test_epochs_differ_and_repeat():
+    data = make()
+    first, second = training_batches(data, 0), training_batches(data, 1)
+    assert not same(first, second)
+    assert same(first, training_batches(make(), 0))
+
+
+def test_a_training_batch_holds_what_types_promise():
+    batch = training_batches(make())[0]
+    assert batch["image"].shape == (2, 3, 64, 64)
+    assert 0 <= batch["image"].min() < batch["image"].max() <= 1
+    assert set(batch["mask"].unique().tolist()) == {0, 1}
+    assert set(batch["alpha"].unique().tolist()) == {0, 0.5, 1}
+    assert set(batch["transition"].unique().tolist()) == {0, 1}
+    assert batch["semantic"].shape == (2, 1, 4, 4)
+    # the band of 0.5 lies inside the transition region, and alpha agrees with the mask elsewhere
+    assert (batch["transition"][batch["alpha"] == 0.5] == 1).all()
+    known = batch["alpha"] != 0.5
+    assert torch.equal(batch["alpha"][known], batch["mask"][known])
+    # what is held belongs to the KOL
+    assert (batch["mask"][batch["product"] == 1] == 1).all()
+
+
+def test_true_colours_compose_the_picture():
+    batch = training_batches(make(colours=True))[0]
+    assert batch["foreground"].shape == batch["background"].shape == (2, 3, 64, 64)
+    outside = (batch["alpha"] == 0).expand(-1, 3, -1, -1)
+    clean = (batch["image"] - batch["background"])[outside].abs().mean()
+    mixed = (batch["image"] - batch["foreground"])[outside].abs().mean()
+    assert clean < mixed
+
+
+def test_evaluation_pictures_keep_their_own_size_and_order():
+    data = make()
+    batches = list(data.test_dataloader())
+    assert [batch["name"] for batch in batches] == [[f"scene_{i:05d}"] for i in (8, 9, 10)]
+    for batch, index in zip(batches, (8, 9, 10), strict=True):
+        picture = data.source.read(index)
+        assert np.array_equal((batch["image"][0].permute(1, 2, 0) * 255).round().numpy(), picture.image)
+        assert np.array_equal(batch["mask"][0, 0].numpy(), picture.mask)
+        assert batch["tags"][0]
+
+
+def test_limits_keep_the_first_pictures_of_a_split():
+    data = make(limit={"train": 4, "val": 1, "test": None})
+    assert {name: len(rows) for name, rows in data.rows.items()} == {"train": 4, "val": 1, "test": 3}
+
+
+def test_the_fingerprint_knows_pictures_and_split():
+    assert make().fingerprint() == make(cache="disk").fingerprint()
+    assert make().fingerprint() != make(SyntheticSource(1, 64, SCENES)).fingerprint()
+    assert make().fingerprint() != make(limit={"train": 4, "val": None, "test": None}).fingerprint()
+
+
+def test_the_training_canvas_is_what_inference_sees():
+    """Training pictures are resized as InputSpec.encode does it, up to 8-bit rounding."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (90, 120, 3), np.uint8)
+    picture = Picture(image, np.zeros((90, 120), np.uint8))
+    colours, _ = on_canvas(picture, (64, 64), colours=False)
+    seen = inputs.resize(torch.from_numpy(image).permute(2, 0, 1)[None].float(), (64, 64))[0]
+    assert (torch.from_numpy(colours).float() - seen).abs().max() <= 0.5 + 1e-3
+
+
+def write_folder(root, images):
+    for name, image in images.items():
+        imaging.write_png(root / "images" / f"{name}.png", image)
+        mask = np.zeros(image.shape[:2], np.uint8)
+        mask[10:30, 10:30] = 255
+        imaging.write_png(root / "masks" / f"{name}.png", mask)
+
+
+@pytest.fixture
+def twins(tmp_path):
+    """Ten scenes, one of them twice under another name; the copies stand in train and test."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    source = SyntheticSource(3, 64, {"train": 10, "val": 1, "test": 1})
+    images = {f"p{index}": source.read(index).image for index in range(10)}
+    images["copy"] = np.clip(images["p0"].astype(int) + 3, 0, 255).astype(np.uint8)
+    write_folder(tmp_path, images)
+    (tmp_path / "train.txt").write_text("\n".join(f"p{i}" for i in range(8)))
+    (tmp_path / "val.txt").write_text("p8\n")
+    (tmp_path / "test.txt").write_text("p9\ncopy\n")
+    return tmp_path
+
+
+def test_near_duplicates_across_splits_are_refused_unless_allowed(twins):
+    with pytest.raises(DataError, match=r"data\.allow_duplicates=true") as caught:
+        make(FolderSource(twins)).verify()
+    assert "p0" in str(caught.value)
+    assert "copy" in str(caught.value)
+    lines = make(FolderSource(twins), allow_duplicates=True).verify()
+    assert any("1" in line for line in lines)
+
+
+def test_bad_pictures_are_listed_together_before_training(twins):
+    (twins / "images" / "p1.png").write_bytes(b"")
+    (twins / "images" / "p2.png").write_bytes((twins / "images" / "p3.png").read_bytes()[:200])
+    with pytest.raises(DataError) as caught:
+        make(FolderSource(twins)).verify()
+    assert "p1.png" in str(caught.value)
+    assert "p2.png" in str(caught.value)
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(ConfigError, match=r"data\.cache=ram"):
+        make(cache="ram")
+    with pytest.raises(ConfigError, match=r"data\.workers=many"):
+        make(workers="many")

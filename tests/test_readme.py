@@ -1,0 +1,73 @@
+"""Every command of the README runs as it is written, at `budget=smoke`, on data made for it."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from kolbench import imaging
+from kolbench.configs import build_segmenter, model_config
+from kolbench.data.synthetic import make_scene
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"`(python -m kolbench [^`]+)`", README)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with what the README's placeholders stand for."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("images", "masks", "products"):
+        (folder / "DIR" / name).mkdir(parents=True)
+    for index in range(8):
+        scene = make_scene(1, index, 128)
+        imaging.write_png(folder / "DIR" / "images" / f"{index}.png", scene.image)
+        imaging.write_png(
+            folder / "DIR" / "masks" / f"{index}.png", (scene.alpha >= 0.5).astype(np.uint8) * 255
+        )
+        imaging.write_png(folder / "DIR" / "products" / f"{index}.png", scene.product * 255)
+    torch.save(
+        build_segmenter(model_config("modnet", backbone_weights=None)).network.state_dict(), folder / "FILE"
+    )
+    (folder / "VIDEOS").mkdir()
+    with av.open(folder / "VIDEOS" / "clip.mp4", "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 64
+        for level in range(30):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), level * 8, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return folder
+
+
+def test_the_readme_has_commands():
+    assert len(COMMANDS) >= 10
+
+
+@pytest.mark.parametrize("line", sorted(set(COMMANDS)))
+def test_command_of_the_readme(line, place, tmp_path):
+    words = shlex.split(line)
+    for placeholder in ("DIR", "FILE", "VIDEOS"):
+        words = [re.sub(rf"={placeholder}$", f"={place / placeholder}", word) for word in words]
+    extra = [] if "--cfg" in words or "task=prepare" in words else ["budget=smoke"]
+    done = subprocess.run(
+        [sys.executable, *words[1:], *extra],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    if "task=prepare" in words:
+        assert len(list((tmp_path / "FRAMES").rglob("*.png"))) == 20
+    elif "--cfg" not in words:
+        jobs = 8 if "threshold" in line else 3 if "modnet,u2net" in line else 1
+        finished = [p for p in (tmp_path / "runs").rglob("run.json") if '"finished"' in p.read_text()]
+        assert len(finished) == jobs

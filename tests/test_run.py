@@ -1,0 +1,217 @@
+"""Whole runs through the command line, at `budget=smoke`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kolbench import runfolder
+from kolbench.data.synthetic_source import SyntheticSource
+
+SCENES = {"train": 4, "val": 2, "test": 2}
+
+
+def command(*words):
+    return [sys.executable, "-m", "kolbench", *words]
+
+
+def kolbench(*words, cwd, code=0):
+    done = subprocess.run(command(*words), cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def only(paths):
+    found = list(paths)
+    assert len(found) == 1, found
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """One sweep over two thresholds: one training, two run folders."""
+    folder = tmp_path_factory.mktemp("sweep")
+    done = kolbench("-m", "experiment=u2netp", "budget=smoke", "threshold=0.3,0.6", "logger=all", cwd=folder)
+    return folder, done
+
+
+def run_folders(folder):
+    return sorted((folder / "runs" / "sweeps").glob("*/*_u2netp"))
+
+
+def test_a_threshold_sweep_trains_once(sweep):
+    folder, done = sweep
+    training = only((folder / "runs" / "trainings").iterdir())
+    assert done.stdout.count("training canvas") == 1
+    assert f"{training.name.rpartition('-')[2]} is finished already" in done.stdout
+    records = [json.loads((run / "run.json").read_text()) for run in run_folders(folder)]
+    assert [record["threshold"] for record in records] == [0.3, 0.6]
+    assert [record["training"]["reused"] for record in records] == [False, True]
+    assert {record["threshold_from"] for record in records} == {"the command"}
+
+
+def test_both_runs_agree_on_every_threshold(sweep):
+    folder, _ = sweep
+    first, second = (runfolder.read_histograms(run / "histograms.parquet") for run in run_folders(folder))
+    for split in ("val", "test"):
+        assert first[split].mean_scores(0.6) == second[split].mean_scores(0.6)
+    headline = json.loads((run_folders(folder)[1] / "run.json").read_text())["scores"]
+    assert headline == pytest.approx(first["test"].mean_scores(0.6))
+
+
+def test_saved_alphas_give_the_stored_histograms(sweep):
+    folder, _ = sweep
+    run = run_folders(folder)[1]
+    source = SyntheticSource(0, 256, SCENES)
+    stored = runfolder.read_histograms(run / "histograms.parquet")["test"]
+    assert stored.names == [source.names[index] for index in source.given_splits["test"]]
+    for row, index in enumerate(source.given_splits["test"]):
+        picture = source.read(index)
+        level = cv2.imread(str(run / "alphas" / f"{source.names[index]}.png"), cv2.IMREAD_UNCHANGED)
+        assert level.shape == picture.mask.shape
+        assert np.array_equal(np.bincount(level[picture.mask == 1], minlength=256), stored.fg[row])
+        assert np.array_equal(np.bincount(level[picture.mask == 0], minlength=256), stored.bg[row])
+        assert np.array_equal(np.bincount(level[picture.product == 1], minlength=256), stored.product[row])
+        assert stored.tags[row]
+
+
+def test_a_run_folder_stands_alone(sweep):
+    folder, _ = sweep
+    for run in run_folders(folder):
+        record = json.loads((run / "run.json").read_text())
+        assert record["status"] == "finished"
+        assert record["parameters"] == 1_131_181
+        assert record["training"]["lr_factor"] == 1.0
+        assert set(record["floors"]) == {"ellipse", "meanmask"}
+        assert record["versions"]["torch"] == torch.__version__
+        table = pd.read_parquet(run / "scores.parquet")
+        assert list(table["split"]) == ["val", "val", "test", "test"]
+        assert table.loc[table["split"] == "test", "miou"].mean() == pytest.approx(record["scores"]["miou"])
+        assert {f"miou@{t}" for t in (0.1, 0.5, 0.9)} <= set(table)
+        curve = pd.read_csv(run / "curve.csv")
+        assert set(curve["threshold"]) >= {0.1, 0.5, 0.9}
+        history = pd.read_csv(run / "history.csv")
+        assert {"train/loss", "train/tar", "val/miou"} <= set(history)
+        assert (run / "checkpoints" / "best.ckpt").is_file()
+        assert (run / "overview.png").is_file()
+        assert list((run / "tensorboard").rglob("events.*"))
+        assert list((run / "wandb").rglob("*.wandb"))
+    assert "wandb sync" in sweep[1].stdout
+
+
+def test_a_run_folder_loads_and_predicts_what_it_saved(sweep):
+    import kolbench
+
+    folder, _ = sweep
+    run = run_folders(folder)[0]
+    segmenter = kolbench.load(run, device="cpu")
+    source = SyntheticSource(0, 256, SCENES)
+    index = source.given_splits["test"][0]
+    alpha = segmenter.segment(source.read(index).image)
+    saved = cv2.imread(str(run / "alphas" / f"{source.names[index]}.png"), cv2.IMREAD_UNCHANGED)
+    assert alpha.dtype == np.float32
+    assert np.abs(np.round(alpha * 255) - saved).max() <= 1
+
+
+def test_task_test_scores_a_run_folder_without_training(sweep, tmp_path):
+    folder, _ = sweep
+    run = run_folders(folder)[0]
+    done = kolbench("task=test", "budget=smoke", f"weights={run}", "threshold=0.3", cwd=tmp_path)
+    tested = only((tmp_path / "runs").glob("*/*"))
+    record = json.loads((tested / "run.json").read_text())
+    expected = json.loads((run / "run.json").read_text())
+    assert record["scores"] == pytest.approx(expected["scores"])
+    assert record["method"] == "u2netp"
+    assert "training canvas" not in done.stdout
+
+
+def rows_of(path):
+    return path.read_text().splitlines()[1:] if path.is_file() else []
+
+
+def kill_when(words, cwd, ready):
+    """Starts a run and kills it without warning as soon as `ready()` holds."""
+    with (cwd / "killed.log").open("w") as log:
+        process = subprocess.Popen(command(*words), cwd=cwd, stdout=log, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 300
+    while not ready():
+        assert process.poll() is None, (cwd / "killed.log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def training_of(folder):
+    return only((folder / "runs" / "trainings").iterdir())
+
+
+def assert_same_training(first, second):
+    names = sorted(str(p.relative_to(first)) for p in first.rglob("*.ckpt"))
+    assert names == sorted(str(p.relative_to(second)) for p in second.rglob("*.ckpt"))
+    for name in names:
+        a, b = (torch.load(f / name, weights_only=True) for f in (first, second))
+        assert a["state_dict"].keys() == b["state_dict"].keys()
+        for key, value in a["state_dict"].items():
+            assert torch.equal(value, b["state_dict"][key]), (name, key)
+    for history in first.rglob("history.csv"):
+        assert history.read_bytes() == (second / history.relative_to(first)).read_bytes()
+
+
+WORDS = (
+    "experiment=rsudisnet",
+    "budget=smoke",
+    "budget.epochs=4",
+    "budget.stage_steps=6",
+    "budget.stage_check_every=2",
+    "model.gt_mid=16",
+    "model.gt_stop_f=1.0",
+)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    kolbench(*WORDS, cwd=folder)
+    training = training_of(folder)
+    assert len(rows_of(training / "history.csv")) == 4
+    assert len(rows_of(training / "gt_encoder" / "history.csv")) == 3
+    return training
+
+
+@pytest.mark.parametrize(
+    ("history", "rows"), [("history.csv", 2), ("gt_encoder/history.csv", 1)], ids=["network", "stage"]
+)
+def test_a_killed_training_ends_with_the_same_weights_and_rows(history, rows, uninterrupted, tmp_path):
+    def ready():
+        return any(
+            len(rows_of(t / history)) >= rows and (t / history).with_name("last.ckpt").exists()
+            for t in (tmp_path / "runs" / "trainings").glob("*")
+        )
+
+    kill_when(WORDS, tmp_path, ready)
+    done = kolbench(*WORDS, "resume=auto", cwd=tmp_path)
+    assert "was interrupted: going on in" in done.stdout
+    assert_same_training(uninterrupted, training_of(tmp_path))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_path):
+    def ready():
+        return any(len(rows_of(t / "history.csv")) >= 3 for t in (tmp_path / "runs" / "trainings").glob("*"))
+
+    kill_when(WORDS, tmp_path, ready)
+    last = training_of(tmp_path) / "last.ckpt"
+    if not last.exists():
+        (training_of(tmp_path) / "previous.ckpt").rename(last)
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    done = kolbench(*WORDS, cwd=tmp_path)
+    assert "cannot be read" in done.stdout
+    assert_same_training(uninterrupted, training_of(tmp_path))

@@ -1,0 +1,199 @@
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from kolbench import imaging
+from kolbench.data import duplicates
+from kolbench.data.splits import Splits, assert_disjoint, describe, make_splits
+from kolbench.errors import ConfigError, DataError
+from kolbench.types import Picture
+
+
+@dataclass
+class Names:
+    """A source of names and groups alone."""
+
+    names: list[str]
+    groups: list[str | None]
+    given_splits: dict[str, list[int]] | None = None
+    tags: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> Picture:
+        raise AssertionError("splitting reads no picture")
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def describe(self) -> list[str]:
+        return []
+
+
+def videos(*sizes: int) -> Names:
+    groups = [f"video{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    return Names([f"{group}/{row}" for row, group in enumerate(groups)], list(groups))
+
+
+def loose(count: int) -> Names:
+    return Names([f"{row:05d}" for row in range(count)], [None] * count)
+
+
+def named(splits: Splits, source: Names) -> dict[str, set[str]]:
+    return {split: {source.names[row] for row in rows} for split, rows in splits}
+
+
+@given(
+    groups=st.lists(st.sampled_from([None, "a", "b", "c", "d", "e", "f", "g"]), min_size=3, max_size=60),
+    policy=st.sampled_from(["auto", "group", "paper"]),
+    seed=st.integers(0, 2**31),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_splits_are_disjoint_complete_and_the_same_in_any_order(groups, policy, seed, shuffle):
+    source = Names([f"p{row}" for row in range(len(groups))], groups)
+    units = len({g for g in groups if g is not None}) + groups.count(None)
+    known = any(group is not None for group in groups)
+    if policy != "paper" and (units < 3 or (policy == "group" and not known)):
+        with pytest.raises(DataError):
+            make_splits(source, policy, seed)
+        return
+    made = make_splits(source, policy, seed)
+    assert sorted([*made.train, *made.val, *made.test]) == list(range(len(groups)))
+    assert all(rows for _, rows in made)
+    assert_disjoint(made, source.names, source.groups, by_group=policy != "paper")
+    order = list(range(len(groups)))
+    shuffle.shuffle(order)
+    other = Names([source.names[row] for row in order], [groups[row] for row in order])
+    assert named(make_splits(other, policy, seed), other) == named(made, source)
+
+
+def test_the_papers_videos_give_48_6_6_and_differ_by_seed():
+    source = videos(*[20] * 60)
+    made = make_splits(source, "auto", 0)
+    assert [len(rows) for _, rows in made] == [960, 120, 120]
+    assert describe(made, source, "auto") == (
+        "960 train / 120 val / 120 test pictures, disjoint by group (48 / 6 / 6 groups)"
+    )
+    assert make_splits(source, "group", 0) == made
+    assert make_splits(source, "auto", 1) != made
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=20, max_size=80), seed=st.integers(0, 1000))
+def test_group_splits_balance_picture_counts(sizes, seed):
+    made = make_splits(videos(*sizes), "group", seed)
+    for (_, rows), fraction in zip(made, (0.8, 0.1, 0.1), strict=True):
+        assert abs(len(rows) - fraction * sum(sizes)) <= max(sizes)
+
+
+def test_fractions_are_kept():
+    made = make_splits(loose(1000), "auto", 0, (0.5, 0.25, 0.25))
+    assert [len(rows) for _, rows in made] == [500, 250, 250]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(1200, [1000, 100, 100]), (1500, [1000, 100, 100]), (120, [100, 10, 10]), (3, [1, 1, 1])],
+)
+def test_the_papers_split_is_by_picture(count, expected):
+    source = Names([f"{row}" for row in range(count)], ["one video"] * count)
+    made = make_splits(source, "paper", 5)
+    assert [len(rows) for _, rows in made] == expected
+    assert_disjoint(made, source.names, source.groups, by_group=False)
+    with pytest.raises(DataError, match="1 groups stand in two splits: one video in train and val"):
+        assert_disjoint(made, source.names, source.groups, by_group=True)
+    assert "may stand in several splits" in describe(made, source, "paper")
+
+
+def test_files_win_under_auto_and_are_needed_under_files():
+    source = videos(2, 2, 2)
+    with pytest.raises(DataError, match=r"data.split=files: there are no split files"):
+        make_splits(source, "files", 0)
+    source.given_splits = {"train": [3, 2], "val": [0], "test": [5]}
+    for policy in ("auto", "files"):
+        assert make_splits(source, policy, 9) == Splits([2, 3], [0], [5])
+    line = describe(Splits([2, 3], [0], [5]), source, "auto")
+    assert line == "2 train / 1 val / 1 test pictures, disjoint by file list and by group (1 / 1 / 1 groups)"
+    source.given_splits = {"train": [3, 2], "val": [0]}
+    with pytest.raises(DataError, match=r"no test pictures: test\.txt"):
+        make_splits(source, "auto", 0)
+
+
+def test_what_cannot_be_split_says_what_to_do():
+    with pytest.raises(DataError, match="no groups are known"):
+        make_splits(loose(10), "group", 0)
+    with pytest.raises(DataError, match=r"2 groups .*data\.split=paper"):
+        make_splits(videos(20, 20), "auto", 0)
+    with pytest.raises(DataError, match="2 pictures cannot be split"):
+        make_splits(loose(2), "paper", 0)
+    with pytest.raises(ConfigError, match=r"Did you mean data\.split=group"):
+        make_splits(loose(10), "groups", 0)
+
+
+def test_leaks_are_named():
+    names = ["a", "b", "c", "d"]
+    with pytest.raises(DataError, match="1 pictures stand in two splits: b in train and test"):
+        assert_disjoint(Splits([0, 1], [2], [3, 1]), names, [None] * 4, by_group=False)
+    groups = ["v", "w", "v", None]
+    with pytest.raises(DataError, match=r"1 groups stand in two splits: v in train and val.*groups\.csv"):
+        assert_disjoint(Splits([0, 1], [2], [3]), names, groups, by_group=True)
+
+
+# ---- near-duplicates
+
+
+def scene(seed: int, height: int = 240, width: int = 180) -> np.ndarray:
+    """Random large patches, as the broad shapes of a photograph."""
+    patches = np.random.default_rng(seed).integers(0, 256, (9, 7, 3), np.uint8)
+    return np.asarray(Image.fromarray(patches).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> int:
+    return int(np.bitwise_count(duplicates.perceptual_hash(one) ^ duplicates.perceptual_hash(other)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_same_picture_again_is_near_and_another_is_far(seed):
+    image = scene(seed)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=40)
+    again = imaging.rgb_from_bytes(buffer.getvalue(), "again")
+    smaller = np.asarray(Image.fromarray(image).resize((120, 160)))
+    brighter = np.clip(image.astype(int) // 2 + 60, 0, 255).astype(np.uint8)
+    for copy in (again, smaller, brighter):
+        assert distance(image, copy) <= duplicates.MAX_DISTANCE
+    assert distance(image, scene(seed + 100)) > 4 * duplicates.MAX_DISTANCE
+
+
+def test_pairs_are_found_across_splits_only_and_nearest_first():
+    bits = {0: 0b0, 1: 0b1, 2: 0b111, 3: 0b11111, 4: 0b1}
+    hashes = {row: np.uint64(value) for row, value in bits.items()}
+    found = duplicates.cross_split_duplicates(hashes, Splits([0, 1], [2, 9], [3, 4]), 2)
+    assert found == [(1, 4, 0), (0, 4, 1), (1, 2, 2), (2, 3, 2), (2, 4, 2)]
+
+
+def test_duplicates_are_refused_or_counted():
+    hashes = {row: np.uint64(0) for row in range(4)}
+    splits, names = Splits([0, 1], [2], [3]), ["a", "b", "c", "d"]
+    with pytest.raises(DataError, match=r"5 near-duplicates .*a \(train\) = c \(val\), 0 of 64") as error:
+        duplicates.report(hashes, splits, names, allowed=False)
+    assert "data.allow_duplicates=true" in str(error.value)
+    (line,) = duplicates.report(hashes, splits, names, allowed=True)
+    assert line.startswith("warning: 5 near-duplicates")
+    apart = {row: np.uint64(0xFF << (8 * row)) for row in range(4)}
+    assert duplicates.report(apart, splits, names, allowed=False) == ["no near-duplicates across splits"]
+
+
+def test_neighbouring_frames_of_real_clips_are_found(shared):
+    for clip in ("breakdance", "swing"):
+        paths = sorted((shared / "data" / "davis_person" / clip / "images").iterdir())
+        hashes = {row: duplicates.perceptual_hash(imaging.read_rgb(path)) for row, path in enumerate(paths)}
+        source = Names([path.stem for path in paths], [clip] * len(paths))
+        pairs = duplicates.cross_split_duplicates(hashes, make_splits(source, "paper", 0))
+        assert len(pairs) >= 3
+        assert any(abs(i - j) == 1 for i, j, _ in pairs)
