@@ -21,6 +21,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 _failures: list[tuple[str, KolbenchError]] = []
+_sweep_results: dict[str, dict[str, Any]] = {}
 
 
 def main() -> None:
@@ -29,14 +30,23 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="config")(run_job)
     _failures.clear()
+    _sweep_results.clear()
     try:
         entry()
     except (HydraException, OmegaConfBaseException) as error:
         _stop(explain(error), EXIT_USAGE)
     except KeyboardInterrupt:
         _stop("stopped by the keyboard; the same command goes on where it stood.", 130)
+    if _sweep_results:
+        _print_sweep()
     if _failures:
         _report_failures()
+
+
+def _print_sweep() -> None:
+    from kolbench.tasks.run import print_table
+
+    print_table(_sweep_results, "all jobs of the sweep, test pictures")
 
 
 def _report_failures() -> None:
@@ -67,7 +77,10 @@ def run_job(config: DictConfig) -> float | None:
     if swept:
         print(f"== {label}", flush=True)
     try:
-        return _run_task(config)
+        result = _run_task(config)
+        if swept and "miou" in result:
+            _sweep_results[hydra_config.job.override_dirname or label] = result
+        return result.get("miou")
     except KolbenchError as error:
         failure = error
     except Exception as error:
@@ -81,7 +94,7 @@ def run_job(config: DictConfig) -> float | None:
     return None
 
 
-def _run_task(config: DictConfig) -> float | None:
+def _run_task(config: DictConfig) -> dict[str, Any]:
     unknown = [str(key) for key in config if key not in configs.Root.__dataclass_fields__]
     if unknown:
         raise ConfigError(_wrong_key(unknown[0]))
@@ -91,11 +104,10 @@ def _run_task(config: DictConfig) -> float | None:
         group: choice for group, choice in choices.items() if choice and not group.startswith("hydra/")
     }
     settings["sweep"] = _sweep_name()
-    result = configs.method(settings["task"]["run"])(settings)
+    result: dict[str, Any] = configs.method(settings["task"]["run"])(settings)
     if result.get("failed"):
         raise KolbenchError(f"{result['failed']} of the inputs failed; they are named above.")
-    headline = result.get("miou")
-    return float(headline) if headline is not None else None
+    return result
 
 
 def _sweep_name() -> str | None:

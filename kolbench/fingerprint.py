@@ -24,6 +24,7 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
         data: the datamodule's fingerprint.
     """
     model = dict(config["model"])
+    model["backbone_weights"] = _content(model.get("backbone_weights"))
     training = model.pop("training", {})
     recipe = training.get("recipes", {}).get(model.get("recipe"))
     return {
@@ -36,6 +37,14 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
         "seed": config["seed"],
         "device": device_type,
     }
+
+
+def _content(weights: str | None) -> str | None:
+    """A weights file by its content, whatever its path; other choices as they are."""
+    if weights is None or not Path(weights).is_file():
+        return weights
+    with Path(weights).open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def digest(settings: Mapping[str, Any], code: str) -> str:

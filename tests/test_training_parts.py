@@ -144,6 +144,18 @@ def test_what_changes_the_weights_changes_the_fingerprint(change):
     assert fingerprint.digest(settings(**change), "code") != fingerprint.digest(settings(), "code")
 
 
+def test_backbone_weights_count_by_content_not_by_path(tmp_path):
+    paths = [tmp_path / name for name in ("a.pth", "b.pth", "c.pth")]
+    for path, content in zip(paths, (b"one", b"one", b"two"), strict=True):
+        path.write_bytes(content)
+    first, same, other = (
+        fingerprint.digest(settings(model__backbone_weights=str(path)), "code") for path in paths
+    )
+    assert first == same
+    assert first != other
+    assert first != fingerprint.digest(settings(model__backbone_weights="imagenet"), "code")
+
+
 def test_code_hash_follows_imports_and_ignores_comments(tmp_path, monkeypatch):
     package = tmp_path / "kolbench"
     package.mkdir()

@@ -163,7 +163,7 @@ class Run:
         write_png(self.folder / OVERVIEW, contact_sheet([overlay_picture(overlay) for overlay in chosen]))
         self.trackers.overlays("test", 0, chosen)
         self._track(scored["test"], threshold, headline)
-        print_table(rows)
+        print_table(rows, "test pictures, each row at its own threshold from validation or the command")
         self.say(
             f"threshold {threshold:.2f} from {self.record['threshold_from']}; "
             f"{self.record['seconds']:.0f} s in all; results in {self.folder}"
@@ -191,12 +191,12 @@ def _floor_row(parts: Mapping[str, Scored]) -> dict[str, float]:
     return {"threshold": threshold, **parts["test"].mean_scores(threshold)}
 
 
-def print_table(rows: Mapping[str, Mapping[str, float]]) -> None:
-    """The scores on the test pictures, method first, floors below."""
+def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Scores on the test pictures, a row per method or job."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="test pictures, each row at its own threshold from validation or the command")
+    table = Table(title=title)
     table.add_column("method")
     for column in ("threshold", *COLUMNS):
         table.add_column(column, justify="right")
