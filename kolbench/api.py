@@ -29,7 +29,7 @@ def load(
         WeightsError: the weights cannot be read or do not fit. No code of a checkpoint is executed.
     """
     from kolbench import weights as weight_files
-    from kolbench.configs import build_segmenter, model_config
+    from kolbench.configs import build_segmenter, model_config, without_backbone
     from kolbench.devices import choose_device
 
     if weight_files.is_run_folder(source):
@@ -39,9 +39,7 @@ def load(
         settings = {**settings, **options}
     else:
         settings = model_config(str(source), **options)
-    if "backbone_weights" in settings:
-        settings["backbone_weights"] = None  # the checkpoint holds the backbone
-    segmenter: Segmenter = build_segmenter(settings)
+    segmenter: Segmenter = build_segmenter(without_backbone(settings))
     if weights is not None:
         weight_files.load_into(segmenter, Path(weights))
     elif segmenter.trainable:

@@ -108,6 +108,11 @@ def build_segmenter(model: dict[str, Any]) -> Any:
     return instantiate(knobs)
 
 
+def without_backbone(model: dict[str, Any]) -> dict[str, Any]:
+    """The same `model` group for a network whose checkpoint holds the backbone: nothing else is loaded."""
+    return {**model, "backbone_weights": None} if "backbone_weights" in model else model
+
+
 def model_config(name: str, budget: str = "paper", **options: Any) -> dict[str, Any]:
     """The resolved `model` group of one method, without the command line.
 

@@ -9,7 +9,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kolbench.callbacks.checkpoint import BEST
-from kolbench.errors import require_choice
 from kolbench.files import read_json, write_json
 from kolbench.training import DONE
 
@@ -48,11 +47,7 @@ def training(
         fingerprint: hexadecimal digits.
         settings: what the fingerprint stands for, left in `training.json`.
         resume: `auto` goes on with what is there; `never` begins in a new folder.
-
-    Raises:
-        ConfigError: `resume` is neither.
     """
-    require_choice("resume", resume, ("auto", "never"))
     attempts = sorted(root.glob(f"{name}-{fingerprint}*"), key=_attempt)
     number = _attempt(attempts[-1]) if attempts else 1
     if resume == "never" and attempts:

@@ -1,5 +1,6 @@
 """Checkpoints that survive a kill: written beside, forced to disk, renamed; the one before is kept."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes beside `path`, forces to disk, renames."""
-        write_atomically(Path(path), lambda partial: torch.save(checkpoint, partial))
+        write_atomically(Path(path), lambda partial: _save(checkpoint, partial))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> Any:
         """Reads plain tensors, numbers and strings only."""
@@ -53,7 +54,7 @@ class EpochCheckpoint(Checkpoint):
                 "score": score,
                 "threshold": threshold,
             }
-            write_atomically(self.folder / BEST, lambda partial: torch.save(best, partial))
+            write_atomically(self.folder / BEST, lambda partial: _save(best, partial))
         if (self.folder / LAST).exists():
             (self.folder / LAST).replace(self.folder / PREVIOUS)
         trainer.save_checkpoint(self.folder / LAST)
@@ -66,6 +67,13 @@ class EpochCheckpoint(Checkpoint):
         """Restores it."""
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    # torch.save hides a full disk behind an internal error; plain bytes raise the OSError that it is
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def inference_state(module: LightningModule) -> dict[str, torch.Tensor]:

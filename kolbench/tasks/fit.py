@@ -7,8 +7,8 @@ from lightning.pytorch import seed_everything
 
 from kolbench import fingerprint, store
 from kolbench.callbacks.checkpoint import BEST
-from kolbench.configs import build_segmenter, instantiate
-from kolbench.errors import ConfigError, KolbenchError
+from kolbench.configs import build_segmenter, instantiate, without_backbone
+from kolbench.errors import ConfigError, require_choice
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import judging
 from kolbench.tasks.run import Run
@@ -35,13 +35,14 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         seed_everything(settings["seed"], workers=True, verbose=False)
         data = judging.open_data(settings, current.device)
         current.say(*data.describe())
-        segmenter: Segmenter = build_segmenter(settings["model"])
         chosen, code = _fingerprint(settings, data, current.device.type)
         name = settings["model"]["name"]
         root = Path(settings["paths"]["runs"]) / "trainings"
         with store.training(
             root, name, fingerprint.digest(chosen, code), {"settings": chosen}, settings["resume"]
         ) as found:
+            model = without_backbone(settings["model"]) if found.finished else settings["model"]
+            segmenter: Segmenter = build_segmenter(model)
             summary = _trained(found, segmenter, data, settings, current)
             load_into(segmenter, found.folder / BEST)
             current.keep_training(found.folder, summary)
@@ -61,7 +62,10 @@ def _check(settings: dict[str, Any]) -> None:
     if settings["weights"] is not None:
         raise ConfigError("weights= is for finished networks: use task=test, or leave it out to train.")
     if "training" not in settings["model"]:
-        raise KolbenchError(f"{settings['model']['name']} is not trained; use task=test.")
+        raise ConfigError(f"{settings['model']['name']} is not trained; use task=test.")
+    require_choice("resume", settings["resume"], ("auto", "never"))
+    # a wrong option is refused before anything is written
+    build_segmenter(without_backbone(settings["model"]))
 
 
 def _fingerprint(settings: dict[str, Any], data: Any, device_type: str) -> tuple[dict[str, Any], str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import seed_everything
 
-from kolbench.configs import build_segmenter
+from kolbench.configs import build_segmenter, without_backbone
 from kolbench.errors import ConfigError
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import judging
@@ -21,9 +21,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     """
     weights = settings["weights"]
     if weights is not None:
-        settings["model"] = settings_of(weights) or settings["model"]
-    if "backbone_weights" in settings["model"]:
-        settings["model"]["backbone_weights"] = None  # the checkpoint holds the backbone
+        settings["model"] = without_backbone(settings_of(weights) or settings["model"])
     with Run(settings) as current:
         seed_everything(settings["seed"], workers=True, verbose=False)
         data = judging.open_data(settings, current.device)

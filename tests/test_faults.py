@@ -1,0 +1,85 @@
+"""Full disks, two jobs at once, a folder used twice: nothing is lost, and the message says what to do."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+SMALL = ("experiment=u2netp", "budget=smoke")
+
+
+def start(*words, cwd, prepare=None):
+    command = [sys.executable, "-m", "kolbench", *words]
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def test_two_jobs_with_the_same_training_share_it(tmp_path):
+    jobs = [start(*SMALL, f"threshold={threshold}", cwd=tmp_path) for threshold in (0.3, 0.6)]
+    results = [finished(job) for job in jobs]
+    assert [code for code, _, _ in results] == [0, 0], results
+    assert len(list((tmp_path / "runs" / "trainings").iterdir())) == 1
+    assert sum("training canvas" in out for _, out, _ in results) == 1
+    assert sum("is finished already" in out for _, out, _ in results) == 1
+    records = [json.loads(p.read_text()) for p in (tmp_path / "runs" / "u2netp").glob("*/run.json")]
+    assert sorted(record["threshold"] for record in records) == [0.3, 0.6]
+    assert {record["status"] for record in records} == {"finished"}
+
+
+def test_a_full_disk_is_said_and_the_same_command_goes_on(tmp_path):
+    def little_room():
+        # a checkpoint of U2NetP with Adam's moments is larger; what a full disk raises is raised here too
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, 8_000_000))
+
+    code, _, err = finished(start(*SMALL, cwd=tmp_path, prepare=little_room))
+    assert code == 1
+    assert "failed (File too large)" in err
+    assert "Make room there" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("*.partial"))
+    record = json.loads(next((tmp_path / "runs" / "u2netp").glob("*/run.json")).read_text())
+    assert record["status"] == "failed"
+    code, out, err = finished(start(*SMALL, cwd=tmp_path))
+    assert code == 0, out + err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    code, out, err = finished(start(*SMALL, "hydra.run.dir=mine", cwd=folder))
+    assert code == 0, out + err
+    return folder
+
+
+def test_a_run_folder_is_never_used_twice(trained):
+    before = (trained / "mine" / "run.json").read_text()
+    code, _, err = finished(start(*SMALL, "hydra.run.dir=mine", cwd=trained))
+    assert code == 1
+    assert "belongs to another run" in err
+    assert (trained / "mine" / "run.json").read_text() == before
+
+
+def test_resume_never_trains_anew_and_keeps_the_old_training(trained):
+    code, out, err = finished(start(*SMALL, "resume=never", cwd=trained))
+    assert code == 0, err
+    assert "training canvas" in out
+    names = sorted(path.name for path in (trained / "runs" / "trainings").iterdir())
+    assert len(names) == 2
+    assert names[1] == f"{names[0]}-2"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(tmp_path):
+    words = ("experiment=u2netp", "budget=smoke", "budget.lr_factor=1e30")
+    code, _, err = finished(start(*words, cwd=tmp_path))
+    assert code == 1
+    assert "The loss is not finite in epoch 0" in err
+    assert "scene_0000" in err
+    assert "Traceback" not in err
