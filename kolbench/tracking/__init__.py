@@ -1,6 +1,8 @@
 """Experiment trackers: they watch a run and never stop it. CSV and parquet are written elsewhere, always."""
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +15,7 @@ from kolbench.types import Float32Array, UInt8Array
 FALSE_FOREGROUND = (230, 40, 40)
 MISSED_FOREGROUND = (40, 90, 230)
 OUTLINE = (255, 220, 0)
+RIM = (30, 30, 30)
 
 
 @dataclass(frozen=True)
@@ -102,40 +105,59 @@ class Trackers(list[Tracker]):
 
     def finish(self, failed: bool) -> None:
         """Closes the run in every tracker that still works."""
-        self._each(lambda tracker: tracker.finish(failed))
+        self._each(lambda tracker: tracker.finish(failed), close=False)
 
-    def _each(self, call: Callable[[Tracker], None]) -> None:
+    def _each(self, call: Callable[[Tracker], None], close: bool = True) -> None:
         for tracker in list(self):
             try:
                 call(tracker)
             except Exception as error:  # a tracker may fail in any way; the run must not
-                self.remove(tracker)
-                print(
-                    f"{type(tracker).__name__} failed ({type(error).__name__}: {error}) and is switched off; "
-                    "the run goes on, its results are in the run folder."
-                )
-                self._close(tracker)
+                self._switch_off(tracker, error, close)
 
-    def _close(self, tracker: Tracker) -> None:
-        try:
-            tracker.finish(True)
-        except Exception as error:  # it failed already; closing it is a courtesy
-            print(f"{type(tracker).__name__} could not be closed ({type(error).__name__}).")
+    def _switch_off(self, tracker: Tracker, error: Exception, close: bool) -> None:
+        self[:] = [other for other in self if other is not tracker]
+        print(
+            f"{type(tracker).__name__} failed ({one_line(error)}) and is switched off; "
+            "the run goes on, its results are in the run folder.",
+            flush=True,
+        )
+        if close:
+            with suppress(Exception):  # its failure is told already; closing it is a courtesy
+                tracker.finish(True)
+
+
+def one_line(error: Exception) -> str:
+    """Kind and message of an error on one line of at most 300 characters."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
 
 
 def overlay_picture(overlay: Overlay) -> UInt8Array:
-    """Picture and outline of the truth | prediction, false foreground red, missed foreground blue.
+    """Picture with the outline of the truth | prediction: false foreground red, missed foreground blue.
+
+    What is rightly left out of the prediction is darkened.
 
     Returns:
         (H, 2 W, 3) uint8.
     """
+    return np.concatenate([_outlined(overlay), _judged(overlay)], axis=1)
+
+
+def _outlined(overlay: Overlay) -> UInt8Array:
     outlined = overlay.image.copy()
-    contours, _ = cv2.findContours(overlay.truth, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(outlined, list(contours), -1, OUTLINE, max(1, min(overlay.truth.shape) // 200))
+    truth = np.ascontiguousarray(overlay.truth)
+    contours, _ = cv2.findContours(truth, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    width = max(1, min(truth.shape) // 200)
+    # the dark rim keeps the line in sight on bright pictures
+    for colour, thickness in ((RIM, 2 * width + 1), (OUTLINE, width)):
+        cv2.drawContours(outlined, list(contours), -1, colour, thickness)
+    return outlined
+
+
+def _judged(overlay: Overlay) -> UInt8Array:
     judged = np.where(overlay.prediction[..., None] == 1, overlay.image, overlay.image // 8)
     for wrong, colour in (
         (overlay.prediction > overlay.truth, FALSE_FOREGROUND),
         (overlay.prediction < overlay.truth, MISSED_FOREGROUND),
     ):
-        judged[wrong] = judged[wrong] // 3 + (np.array(colour) * 2 // 3).astype(np.uint8)
-    return np.concatenate([outlined, judged], axis=1)
+        judged[wrong] = overlay.image[wrong] // 3 + (np.array(colour) * 2 // 3).astype(np.uint8)
+    return judged

@@ -2,19 +2,32 @@
 
 import netrc
 import os
+import re
+import shlex
 import socket
+import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kolbench.errors import require_choice
-from kolbench.tracking import Overlay, RunInfo
+from kolbench.tracking import Overlay, RunInfo, one_line
+
+if TYPE_CHECKING:
+    import wandb
 
 MODES = ("auto", "online", "offline", "disabled")
 CONNECT_SECONDS = 2.0
+INIT_SECONDS = 20.0
+UPLOAD_SECONDS = 300.0
 DEFAULT_PORTS = {"https": 443, "http": 80}
 LABELS = {0: "background", 1: "KOL and product"}
+RESERVED_IN_IDS = re.compile(r"[^\w.-]+")
+LONGEST_NAME = 128
+LONGEST_TAG = 64
 
 
 class WandbTracker:
@@ -23,8 +36,9 @@ class WandbTracker:
     Args:
         project: in wandb.
         entity: user or team; None = wandb's default.
-        mode: `auto` and `online` fall back to offline where there is no key or no server; `offline`;
-            `disabled`. `WANDB_MODE=offline` or `disabled` in the environment wins over `auto` and `online`.
+        mode: `auto` and `online` fall back to offline where there is no key, no server, or the server
+            refuses the run; `offline`; `disabled`. `WANDB_MODE=offline` or `disabled` in the environment
+            wins over the louder modes.
 
     Raises:
         ConfigError: another mode.
@@ -35,40 +49,41 @@ class WandbTracker:
         self.entity = entity
         self.mode = require_choice("logger.wandb.mode", mode, MODES)
         self._run: Any = None
-        self._offline = False
 
     def start(self, run: RunInfo) -> None:
-        """Opens the run; never waits for a server for longer than two seconds."""
+        """Opens the run: two seconds for the server to take a connection, 20 to take the run."""
+        mode, reason = choose_mode(self.mode)
+        if mode == "online":
+            try:
+                self._run = self._open(run, mode)
+            except Exception as error:  # a refused key or a stalled server is no reason to lose the log
+                mode, reason = "offline", one_line(error)
+                _forget()
+        if mode != "online":
+            self._run = self._open(run, mode)
+        if mode == "offline":
+            self._tell_how_to_sync(f"wandb is offline ({reason})")
+
+    def _open(self, run: RunInfo, mode: str) -> Any:
         import wandb
 
-        mode, reason = choose_mode(self.mode)
-        self._offline = mode == "offline"
-        self._run = wandb.init(
+        opened = wandb.init(
             project=self.project,
             entity=self.entity,
-            id=run.id,
-            name=run.name,
-            group=run.group,
+            id=RESERVED_IN_IDS.sub("-", run.id)[-LONGEST_NAME:],
+            name=run.name[-LONGEST_NAME:],
+            group=run.group[-LONGEST_NAME:] if run.group else None,
             dir=str(run.folder),
             config=dict(run.config),
-            tags=list(run.tags),
+            tags=[tag[:LONGEST_TAG] for tag in run.tags if tag],
             mode=mode,  # type: ignore[arg-type]  # one of MODES less auto
             resume="allow" if run.resumed else None,
             reinit="finish_previous",
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                disable_git=True,
-                save_code=False,
-                x_disable_stats=True,
-                x_disable_meta=True,
-                init_timeout=20,
-            ),
+            settings=_settings(),
         )
-        self._run.define_metric("epoch")
-        self._run.define_metric("*", step_metric="epoch")
-        if self._offline:
-            print(f"wandb is offline ({reason}); later: wandb sync {Path(self._run.dir).parent}")
+        opened.define_metric("epoch")
+        opened.define_metric("*", step_metric="epoch")
+        return opened
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One row of the history."""
@@ -93,7 +108,9 @@ class WandbTracker:
         import wandb
 
         rows: list[Iterable[Any]] = [list(row) for row in zip(*columns.values(), strict=True)]
-        self._run.log({f"{name}_table": wandb.Table(columns=list(columns), data=rows)})
+        # a column may be empty for some pictures
+        table = wandb.Table(columns=list(columns), data=rows, allow_mixed_types=True)
+        self._run.log({f"{name}_table": table})
 
     def overlays(self, name: str, step: int, overlays: Sequence[Overlay]) -> None:
         """Pictures whose masks can be switched on and off."""
@@ -117,51 +134,113 @@ class WandbTracker:
         self._run.summary.update(dict(values))
 
     def finish(self, failed: bool) -> None:
-        """Ends the run, so that the next job of a sweep does not log into it."""
-        if self._run is not None:
+        """Ends the run, so that the next job does not log into it; uploads for five minutes at most."""
+        if self._run is None:
+            return
+        try:
             self._run.finish(exit_code=int(failed))
+        except TimeoutError:
+            self._tell_how_to_sync(f"wandb did not take everything within {UPLOAD_SECONDS:.0f} s")
+        self._run = None
+
+    def _tell_how_to_sync(self, what: str) -> None:
+        folder = Path(self._run.dir).parent
+        print(f"{what}; later: wandb sync {shlex.quote(str(folder))}", flush=True)
+
+
+def _forget() -> None:
+    """Ends wandb's background process: after a failed start it holds the run's id."""
+    import wandb
+
+    with suppress(SystemExit):  # raised where that process ended badly
+        wandb.teardown()
+
+
+def _settings() -> "wandb.Settings":
+    """Quiet, nothing recorded that we did not hand over, and an end to every wait."""
+    import wandb
+
+    wanted: dict[str, Any] = {
+        "silent": True,
+        "console": "off",
+        "disable_git": True,
+        "disable_code": True,
+        "save_code": False,
+        "x_disable_stats": True,
+        "x_disable_meta": True,
+        "init_timeout": INIT_SECONDS,
+        "finish_timeout": UPLOAD_SECONDS,
+        "finish_timeout_raises": True,
+    }
+    # the limit on uploading is younger than the oldest wandb we accept
+    return wandb.Settings(
+        **{key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}
+    )
 
 
 def choose_mode(wanted: str) -> tuple[str, str]:
-    """(mode for wandb.init, reason for being offline) after a look at environment, key and server."""
-    said = os.environ.get("WANDB_MODE", "")
-    if said in ("offline", "disabled") and wanted in ("auto", "online"):
-        return said, f"WANDB_MODE={said}"
-    if wanted in ("offline", "disabled"):
-        return wanted, f"logger.wandb.mode={wanted}"
-    server = base_url()
-    if not has_key(server):
+    """(mode for wandb.init, reason for not being online) after a look at settings, key and server."""
+    settings = _user_settings()
+    said = os.environ.get("WANDB_MODE") or settings.mode
+    for quiet in ("disabled", "offline"):
+        if wanted == quiet:
+            return quiet, f"logger.wandb.mode={quiet}"
+        if said == quiet:
+            return quiet, f"WANDB_MODE={quiet}"
+    server = str(os.environ.get("WANDB_BASE_URL") or settings.base_url)
+    if not (settings.api_key or has_key(server)):
         return "offline", "no API key: wandb login, or WANDB_API_KEY"
     if not answers(server):
         return "offline", f"{server} does not answer"
     return "online", ""
 
 
-def base_url() -> str:
-    """The server: WANDB_BASE_URL, else what `wandb login --host` left, else wandb's own."""
+def _user_settings() -> Any:
+    """What `wandb login`, `wandb offline` and WANDB_ variables say; silences wandb from here on."""
     import wandb
 
-    return str(os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url)
+    return wandb.setup(wandb.Settings(silent=True)).settings
 
 
 def has_key(server: str) -> bool:
-    """Whether an API key is in the environment or, as `wandb login` leaves it, in the netrc file."""
-    if os.environ.get("WANDB_API_KEY"):
+    """Whether credentials are in the environment or, as `wandb login` leaves them, in the netrc file."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlsplit(server).hostname or ""
-    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    standard = [Path.home() / ".netrc", Path.home() / "_netrc"]
+    paths = [Path(os.environ["NETRC"]).expanduser()] if os.environ.get("NETRC") else standard
+    # the entry's name is host:port, as wandb itself writes and reads it
+    return any(_password(path, urlsplit(server).netloc) for path in paths)
+
+
+def _password(path: Path, machine: str) -> str | None:
     try:
-        return netrc.netrc(str(path)).authenticators(host) is not None
+        entry = netrc.netrc(str(path)).authenticators(machine)
     except (OSError, netrc.NetrcParseError):
-        return False
+        return None
+    return entry[2] if entry else None
 
 
 def answers(server: str) -> bool:
-    """Whether the server takes a connection within two seconds."""
+    """Whether the server, or the proxy on the way to it, takes a connection within two seconds."""
+    door = _door(server)
+    reached = threading.Event()
+
+    def knock() -> None:
+        with suppress(OSError, ValueError):
+            address = (door.hostname or "", door.port or DEFAULT_PORTS.get(door.scheme, 443))
+            socket.create_connection(address, CONNECT_SECONDS).close()
+            reached.set()
+
+    # a thread, because looking up the name of a server heeds no time limit
+    knocking = threading.Thread(target=knock, daemon=True)
+    knocking.start()
+    knocking.join(CONNECT_SECONDS)
+    return reached.is_set()
+
+
+def _door(server: str) -> SplitResult:
     parts = urlsplit(server)
-    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 443)
-    try:
-        socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
-    except OSError:
-        return False
-    return True
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return parts
+    return urlsplit(proxy if "://" in proxy else f"http://{proxy}")
