@@ -1,6 +1,6 @@
 """The contract that every method keeps, classic or deep: predict, and where it can be trained, losses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,13 @@ class Stage:
 class Segmenter(nn.Module):
     """A method. `reads` names all that `predict` is given: ground truth is simply not passed.
 
-    A method that is compared with others reads the image only; one that is helped by the truth
-    (GrabCut from the true box) says so in `reads` and stands in a block of its own in every table.
+    A method that is compared with others reads the image only; one that is helped by the truth says so
+    in `reads` and in `aid`, and stands in a block of its own in every table. aid: `none`; `box`, as if
+    a person had drawn the true bounding box; `oracle`, which uses the true mask itself.
     """
 
     reads: tuple[str, ...] = ("image",)
+    aid: str = "none"
 
     def predict(self, *inputs: Tensor) -> Prediction:
         """The batch entries named in `reads`, in that order -> alpha at the size of the image given."""
@@ -48,6 +50,19 @@ class Segmenter(nn.Module):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted scalar terms of a training batch; their sum is minimised."""
         raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
+
+    def validation_loss(self, prediction: Prediction, batch: Batch) -> Tensor | None:
+        """A scalar whose minimum over epochs picks the best one; None = the highest validation mIoU does."""
+        return None
+
+    def picture_function(self) -> Callable[..., Float32Array] | None:
+        """What processes can run in parallel where a method works on the CPU, picture by picture.
+
+        Returns:
+            A picklable function of one picture's `reads` entries as arrays (image (H, W, 3) uint8, mask
+            (H, W) uint8 in {0, 1}) that returns alpha (H, W) float32 in [0, 1]; None for networks.
+        """
+        return None
 
     @property
     def trainable(self) -> bool:

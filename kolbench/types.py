@@ -5,7 +5,7 @@ B pictures in a batch, H x W pixels. Images are RGB, never normalised outside a 
 
 from __future__ import annotations  # so that reading run folders needs no torch
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
@@ -54,9 +54,22 @@ class Batch(TypedDict, total=False):
     product: Tensor  # (B, 1, H, W) float32 in {0, 1}; all 0 where no product is labelled
     foreground: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
     background: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
+    instances: Tensor  # (B, 1, H, W) uint8, 0 = background, 1.. = persons; only where the source knows them
     name: list[str]
     group: list[str]
     tags: list[str]
+
+
+class Instances(NamedTuple):
+    """N persons found in one picture of H x W, best first.
+
+    boxes: (N, 4) float32 x1, y1, x2, y2 in pixels. scores: (N,) float32 in [0, 1].
+    masks: (N, H, W) float32 probability.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    masks: Tensor
 
 
 class Prediction(NamedTuple):
@@ -64,7 +77,9 @@ class Prediction(NamedTuple):
 
     alpha: (B, 1, H, W) float32 in [0, 1], the H and W of the images given.
     aux: named maps for plots (semantic, detail, side outputs), (B, C, h, w) in [0, 1]; may be empty.
+    instances: one entry per image from methods that tell persons apart, else None.
     """
 
     alpha: Tensor
     aux: Mapping[str, Tensor] = {}
+    instances: Sequence[Instances] | None = None
