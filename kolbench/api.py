@@ -32,6 +32,8 @@ def load(
     from kolbench.configs import build_segmenter, model_config, without_backbone
     from kolbench.devices import choose_device
 
+    if not isinstance(source, str | Path):
+        raise ConfigError(f"{source!r} is neither the name of a method nor a run folder.")
     if weight_files.is_run_folder(source):
         return load(weight_files.method_of(source), weights or source, device, **options)
     settings = weight_files.settings_of(weights) if weights is not None else None

@@ -3,8 +3,9 @@
 import os
 import re
 import sys
+import tempfile
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import hydra
@@ -16,17 +17,21 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from kolbench import configs
 from kolbench.errors import ConfigError, KolbenchError, nearest
+from kolbench.settings import check
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+TERMINATED = 143
 
 _failures: list[tuple[str, KolbenchError]] = []
-_sweep_results: dict[str, dict[str, Any]] = {}
+_sweep_results: dict[tuple[str, ...], dict[str, Any]] = {}
 
 
 def main() -> None:
     """Runs the command line; exits with 1 where a job failed, with 2 where the command is wrong."""
     configs.register()
+    # Hydra knows no flags but its own
+    sys.argv = ["dry_run=true" if word == "--dry-run" else word for word in sys.argv]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="config")(run_job)
     _failures.clear()
@@ -35,8 +40,14 @@ def main() -> None:
         entry()
     except (HydraException, OmegaConfBaseException) as error:
         _stop(explain(error), EXIT_USAGE)
+    except OSError as error:
+        _stop(_disk(error), EXIT_FAILED)
     except KeyboardInterrupt:
         _stop("stopped by the keyboard; the same command goes on where it stood.", 130)
+    except SystemExit as stop:
+        if stop.code == TERMINATED:
+            _stop("stopped by SIGTERM; the same command goes on where it stood.", TERMINATED)
+        raise
     if _sweep_results:
         _print_sweep()
     if _failures:
@@ -46,7 +57,16 @@ def main() -> None:
 def _print_sweep() -> None:
     from kolbench.tasks.run import print_table
 
-    print_table(_sweep_results, "all jobs of the sweep, test pictures")
+    labels = what_differs(list(_sweep_results))
+    rows = dict(zip(labels, _sweep_results.values(), strict=True))
+    print_table(rows, "all jobs of the sweep, test pictures")
+
+
+def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The overrides of each job that not all jobs share, in one line."""
+    shared = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
+    own = (" ".join(word for word in words if word not in shared) for words in jobs)
+    return [line.removeprefix("experiment=") for line in own]
 
 
 def _report_failures() -> None:
@@ -79,19 +99,32 @@ def run_job(config: DictConfig) -> float | None:
     try:
         result = _run_task(config)
         if swept and "miou" in result:
-            _sweep_results[hydra_config.job.override_dirname or label] = result
+            _sweep_results[tuple(hydra_config.overrides.task)] = result
         return result.get("miou")
     except KolbenchError as error:
         failure = error
+    except OSError as error:
+        failure = KolbenchError(_disk(error))
     except Exception as error:
-        if not swept:
-            raise
-        traceback.print_exc()
-        failure = KolbenchError(f"{type(error).__name__}: {error}")
+        failure = KolbenchError(_unexpected(error))
     if swept:
         print(f"kolbench: {label}: {failure}", file=sys.stderr)
     _failures.append((label, failure))
     return None
+
+
+def _disk(error: OSError) -> str:
+    return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}."
+
+
+def _unexpected(error: Exception) -> str:
+    """A fault of ours in one line; the stack trace goes to a file, for a report."""
+    with tempfile.NamedTemporaryFile("w", prefix="kolbench-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    return (
+        f"{type(error).__name__}: {error}. That is a fault of kolbench or a value it should have refused; "
+        f"{file.name} holds the details for a report."
+    )
 
 
 def _run_task(config: DictConfig) -> dict[str, Any]:
@@ -99,11 +132,13 @@ def _run_task(config: DictConfig) -> dict[str, Any]:
     if unknown:
         raise ConfigError(_wrong_key(unknown[0]))
     settings = configs.plain(config)
+    check(settings)
     choices: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
     settings["choices"] = {
         group: choice for group, choice in choices.items() if choice and not group.startswith("hydra/")
     }
     settings["sweep"] = _sweep_name()
+    settings["overrides"] = list(HydraConfig.get().overrides.task)
     result: dict[str, Any] = configs.method(settings["task"]["run"])(settings)
     if result.get("failed"):
         raise KolbenchError(f"{result['failed']} of the inputs failed; they are named above.")
@@ -153,6 +188,9 @@ def _wrong_choice(config_file: str, options: Iterable[str]) -> str:
 
 def _wrong_key(full_key: str) -> str:
     keys = known_keys()
+    if full_key in keys:
+        group, _, name = full_key.partition(".")
+        return f"the chosen {group} has no key {name}; another choice of {group} has it."
     hint = nearest(full_key, keys)
     if hint is None or "." not in full_key:
         by_leaf = {key.rpartition(".")[2]: key for key in sorted(keys, key=len, reverse=True)}

@@ -23,12 +23,13 @@ class Root:
     threshold: fixed alpha threshold in [0, 1), or null to choose it on the validation pictures.
     device: auto, cpu, cuda or cuda:N. weights: a run folder or a checkpoint. input, output: of the
     tasks that read and write files. runs: run folders to read. resume: auto continues a killed
-    training, never starts it anew. frames, format: of task=prepare.
+    training, never starts it anew. suite, dry_run: of task=suite. frames, format: of task=prepare.
     """
 
     task: Any = MISSING
     data: Any = MISSING
     model: Any = MISSING
+    refiner: Any = MISSING
     trainer: Any = MISSING
     budget: Any = MISSING
     logger: Any = None
@@ -42,6 +43,8 @@ class Root:
     output: str | None = None
     runs: str | None = None
     resume: str = "auto"
+    suite: str | None = None
+    dry_run: bool = False
     frames: int = 20
     format: str = "png"
 
@@ -98,8 +101,15 @@ def instantiate(config: dict[str, Any], **overrides: Any) -> Any:
 
 
 def method(path: str) -> Any:
-    """The function or class that a dotted path names."""
-    return get_method(path)
+    """The function or class that a dotted path names.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return get_method(path)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{path} does not exist: {error}") from error
 
 
 def build_segmenter(model: dict[str, Any]) -> Any:
@@ -136,9 +146,10 @@ def model_config(name: str, budget: str = "paper", **options: Any) -> dict[str, 
             "budget": OmegaConf.load(folder / "budget" / f"{budget}.yaml"),
         }
     )
+    known = [str(key) for key in config.model]
     for key, value in options.items():
-        if key not in config.model:
-            hint = nearest(key, [str(k) for k in config.model])
+        if key not in known:
+            hint = nearest(key, known)
             meant = f" Did you mean {hint}?" if hint else ""
             raise ConfigError(f"{name} has no option {key}.{meant}")
         config.model[key] = value

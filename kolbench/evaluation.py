@@ -1,6 +1,6 @@
 """Scoring a method on loaders of pictures, with what the report needs left on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,20 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from kolbench import imaging
+from kolbench.ahead import Ahead
+from kolbench.callbacks.detection import DetectionCallback
 from kolbench.callbacks.progress import progress_callback
 from kolbench.callbacks.scores import ScoreCallback
 from kolbench.module import SegmentationModule
 from kolbench.progress import in_terminal
+from kolbench.runfolder import DETECTION
 from kolbench.scored import Scored
 from kolbench.segmenter import Segmenter
-from kolbench.training import quiet_lightning
+from kolbench.training import quiet_lightning, stopping_plainly
 
 THUMB_PX = 256
+
+Refiner = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def evaluate(
@@ -28,15 +33,18 @@ def evaluate(
     device: torch.device,
     pictures: Path | None = None,
     precision: str = "32-true",
+    refiner: Refiner | None = None,
 ) -> dict[str, Scored]:
-    """One forward pass over every picture of each loader.
+    """One prediction of every picture of each loader.
 
     Args:
         segmenter: the method.
         loaders: split name -> loader of pictures at their own size.
         device: where to predict.
-        pictures: folder for `alphas/NAME.png` and `thumbs/NAME.jpg` of the split `test`; None = none.
+        pictures: folder for `alphas/NAME.png`, `thumbs/NAME.jpg` and, where persons are told apart, the
+            APs of the split `test`; None = none.
         precision: as Lightning's.
+        refiner: applied to every alpha before it is judged; None = none.
 
     Returns:
         Split name -> counts of its pictures.
@@ -44,7 +52,8 @@ def evaluate(
     judge = ScoreCallback(*loaders)
     callbacks: list[Callback] = [judge]
     if pictures is not None and "test" in loaders:
-        callbacks.append(SavePictures(pictures, list(loaders).index("test")))
+        test = list(loaders).index("test")
+        callbacks += [SavePictures(pictures, test), DetectionCallback(pictures / DETECTION, test)]
     with quiet_lightning():
         trainer = Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -57,8 +66,15 @@ def evaluate(
             enable_progress_bar=in_terminal(),
             use_distributed_sampler=False,
         )
-        trainer.test(SegmentationModule(segmenter), list(loaders.values()), verbose=False)
+        module = SegmentationModule(segmenter, refiner=refiner)
+        with stopping_plainly():
+            trainer.test(module, [_fed(segmenter, loader) for loader in loaders.values()], verbose=False)
     return judge.scored
+
+
+def _fed(segmenter: Segmenter, loader: Any) -> Any:
+    function = segmenter.picture_function()
+    return loader if function is None else Ahead(loader, function, segmenter.reads, torch.get_num_threads())
 
 
 class SavePictures(Callback):

@@ -1,6 +1,7 @@
 """What identifies a training: its resolved settings, its pictures, and the code that it runs."""
 
 import ast
+import glob
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -10,8 +11,10 @@ from typing import Any
 PACKAGE = Path(__file__).resolve().parent
 
 # Keys that may change without changing one weight.
-_DATA_IRRELEVANT = ("cache", "workers", "allow_duplicates", "source", "root")
-_TRAINER_IRRELEVANT = ("log_every_n_steps", "stop_on_nan")
+_DATA_IRRELEVANT = ("cache", "workers", "allow_duplicates", "source", "root", "protocol")
+_TRAINER_IRRELEVANT = ("stop_on_nan",)
+# keys of a method that may name a file or a folder, known by its content
+_PATHS = ("backbone_weights", "file", "masks_dir")
 _BUDGET_RELEVANT = ("size", "epochs", "batch", "lr_factor")
 
 
@@ -23,8 +26,8 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
         device_type: `cpu` or `cuda`; their sums round differently.
         data: the datamodule's fingerprint.
     """
-    model = dict(config["model"])
-    model["backbone_weights"] = _content(model.get("backbone_weights"))
+    model = as_trained(config["model"])
+    model |= {key: _content(model[key]) for key in _PATHS if key in model}
     training = model.pop("training", {})
     recipe = training.get("recipes", {}).get(model.get("recipe"))
     return {
@@ -39,12 +42,30 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
     }
 
 
-def _content(weights: str | None) -> str | None:
-    """A weights file by its content, whatever its path; other choices as they are."""
-    if weights is None or not Path(weights).is_file():
-        return weights
-    with Path(weights).open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+def as_trained(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The `model` group while training: what changes predictions only stands at its fixed value."""
+    return {**model, **(model.get("training") or {}).get("evaluation_only", {})}
+
+
+def _content(choice: str | None) -> str | None:
+    """A file or folder by its content, whatever its path; other choices as they are."""
+    if choice is None or not Path(choice).exists():
+        return choice
+    root = Path(choice)
+    # an ONNX file may keep its tensors in x.onnx.data beside it
+    files = (
+        root.rglob("*") if root.is_dir() else [root, *root.parent.glob(f"{glob.escape(root.name)}[._]data")]
+    )
+    hasher = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file()):
+        place = path.relative_to(root).as_posix() if root.is_dir() else path.name.removeprefix(root.name)
+        hasher.update(f"{place} {_sha256(path)}\n".encode())
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(settings: Mapping[str, Any], code: str) -> str:

@@ -37,6 +37,10 @@ _UPRIGHT: dict[int, Callable[[Array], Array]] = {
 _PHOTOGRAPH_SHARE = 0.5
 _MOST_CLASSES = 32
 _JPEG_BLACK = 8
+# how far the channels of a grey JPEG drift apart
+_JPEG_TINT = 8
+# what `_mask_levels` says it read -> the level that means 1, where that is not 255
+_WHITE_LEVEL = {"bool": 1, "palette by index": 1, "RGB labels": 1, "16-bit": 65535}
 
 
 class MaskReading(NamedTuple):
@@ -124,6 +128,20 @@ def inspect_mask(path: str | Path) -> MaskReading:
     lossy = decoded.image.format in _LOSSY
     reading = _binarise(_upright(levels, decoded.image), lossy, str(path))
     return reading._replace(kind=f"{source} {reading.kind}" if source else reading.kind)
+
+
+def read_alpha(path: str | Path) -> tuple[Array, int]:
+    """A matte file as levels (H, W), upright by its EXIF orientation, and the level that means 1.
+
+    An alpha channel that is not 255 everywhere is the matte, else the grey levels are. 1 is meant by 255, by
+    65535 in deep grey and float files, by 1 in two-valued files, colour palettes (by index) and flat labels.
+
+    Raises:
+        DataError: as `read_rgb`, and where the file is a colour picture without an alpha channel.
+    """
+    decoded = _decode(_bytes(Path(path)), str(path))
+    levels, white = _alpha_levels(decoded)
+    return _upright(levels, decoded.image), white
 
 
 def mask_from_bytes(data: bytes, name: str) -> UInt8Array:
@@ -315,6 +333,21 @@ def _mask_levels(decoded: _Decoded) -> tuple[Array, str]:
     if image.mode not in _OPAQUE | _ALPHA:
         raise DataError(f"{decoded.name} has the pixel mode {image.mode}; save the mask as 8-bit grey.")
     return _colour_levels(np.asarray(image.convert("RGB")), image.format in _LOSSY, decoded.name)
+
+
+def _alpha_levels(decoded: _Decoded) -> tuple[Array, int]:
+    """(H, W) levels of a matte and the level that means 1; see `read_alpha`."""
+    image = decoded.image
+    if _has_alpha(image):
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+        if alpha.min() < 255:
+            return alpha, 255
+    if image.mode in ("I", "F"):
+        return _deep_levels(decoded), 65535
+    levels, source = _mask_levels(decoded)
+    if source == "RGB" and np.ptp(np.asarray(image.convert("RGB")), axis=2).max() > _JPEG_TINT:
+        raise DataError(f"{decoded.name} is a colour picture without an alpha channel, not a matte.")
+    return levels, _WHITE_LEVEL.get(source, 255)
 
 
 def _palette_levels(image: Image.Image) -> tuple[Array, str]:

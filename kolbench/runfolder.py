@@ -21,8 +21,9 @@ SCORES = "scores.parquet"
 HISTOGRAMS = "histograms.parquet"
 CURVE = "curve.csv"
 HISTORY = "history.csv"
+DETECTION = "detection.json"
 _COUNTS = ("fg", "bg", "product")
-_IDENTITY = ("name", "group", "tags", "seconds")
+_IDENTITY = ("name", "group", "tags", "seconds", "notes")
 
 
 def claim(folder: Path) -> None:
@@ -69,6 +70,7 @@ def read_histograms(path: Path) -> dict[str, Scored]:
             tags=list(rows["tags"]),
             sizes=[(int(h), int(w)) for h, w in zip(rows["height"], rows["width"], strict=True)],
             seconds=[float(value) for value in rows["seconds"]],
+            notes=list(rows["notes"]),
             **counts,
         )
     return found

@@ -16,6 +16,7 @@ class Scored:
 
     fg, bg, product: per picture, 256 counts of its foreground, background and product pixels at each
     8-bit level of alpha. seconds: of the method on each picture. sizes: (height, width) in pixels.
+    notes: what the method says went differently on a picture (`fallback`), else "".
     """
 
     split: str
@@ -24,6 +25,7 @@ class Scored:
     tags: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     fg: list[Int64Array] = field(default_factory=list)
     bg: list[Int64Array] = field(default_factory=list)
     product: list[Int64Array] = field(default_factory=list)
@@ -54,6 +56,7 @@ class Scored:
             "height": [height for height, _ in self.sizes],
             "width": [width for _, width in self.sizes],
             "seconds": self.seconds,
+            "notes": self.notes,
             "threshold": [threshold] * len(self.names),
         }
         at = scores.image_scores(*counts, threshold)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kolbench.classic.result import PictureResult
 from kolbench.types import Batch, Float32Array, Prediction, UInt8Array
 
 if TYPE_CHECKING:
@@ -51,16 +52,23 @@ class Segmenter(nn.Module):
         """Weighted scalar terms of a training batch; their sum is minimised."""
         raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
 
+    def check(self, names: Sequence[str]) -> None:
+        """Looks for all that predicting the named pictures needs, before the first is predicted.
+
+        Raises:
+            DataError: something is missing; names all of it.
+        """
+
     def validation_loss(self, prediction: Prediction, batch: Batch) -> Tensor | None:
         """A scalar whose minimum over epochs picks the best one; None = the highest validation mIoU does."""
         return None
 
-    def picture_function(self) -> Callable[..., Float32Array] | None:
+    def picture_function(self) -> Callable[..., PictureResult] | None:
         """What processes can run in parallel where a method works on the CPU, picture by picture.
 
         Returns:
             A picklable function of one picture's `reads` entries as arrays (image (H, W, 3) uint8, mask
-            (H, W) uint8 in {0, 1}) that returns alpha (H, W) float32 in [0, 1]; None for networks.
+            (H, W) uint8 in {0, 1}) that returns alpha (H, W) float32 in [0, 1] and notes; None for networks.
         """
         return None
 

@@ -12,6 +12,8 @@ from kolbench.callbacks.checkpoint import BEST
 from kolbench.files import read_json, write_json
 from kolbench.training import DONE
 
+EVALUATIONS = "evaluations"
+
 
 @dataclass(frozen=True)
 class Training:
@@ -29,6 +31,11 @@ class Training:
     def begun(self) -> bool:
         """Whether an earlier attempt left something to go on from."""
         return not self.finished and any(self.folder.rglob("*.ckpt"))
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether its pictures were scored before."""
+        return any((self.folder / EVALUATIONS).glob("*/*.parquet"))
 
     def summary(self) -> dict[str, Any]:
         """What the training said at its end."""

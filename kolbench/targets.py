@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, require_choice
 from kolbench.types import Float32Array, UInt8Array
 
 BAND_PX = 2
@@ -29,6 +29,7 @@ _BLUR = (
 _MIN_INSTANCE_PX = 64
 _MIN_INSTANCE_SHARE = 0.001
 _MOST_INSTANCES = 20
+COMPONENTS = ("auto", "components", "merge")
 
 
 def band(mask: UInt8Array) -> Float32Array:
@@ -153,6 +154,30 @@ def instance_labels(mask: UInt8Array, min_area: int | None = None, most: int = _
     renamed[kept] = np.arange(1, len(kept) + 1)
     labels: UInt8Array = renamed[components] * (mask > 0)
     return labels
+
+
+def person_labels(mask: UInt8Array, known: UInt8Array | None = None, components: str = "auto") -> UInt8Array:
+    """Which pixel belongs to which person, as far as the data tells (maskrcnn.md, section 3).
+
+    Args:
+        mask: (H, W) uint8 in {0, 1}.
+        known: (H, W) uint8, 0 = background, 1.. = persons; None where the source does not know them.
+        components: `auto` takes the known persons, else the components of the mask; `components` always
+            takes these; `merge` makes one person of the whole mask, for sets that show one person each,
+            whom something in front may cut into parts.
+
+    Returns:
+        (H, W) uint8, 0 = background, any other value = one person.
+
+    Raises:
+        ConfigError: an unknown choice.
+    """
+    require_choice("model.components", components, COMPONENTS)
+    if components == "merge":
+        return (mask > 0).astype(np.uint8)
+    if components == "auto" and known is not None:
+        return known
+    return instance_labels(mask)
 
 
 def boxes_and_instances(labels: npt.NDArray[np.integer[Any]]) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from kolbench.callbacks.checkpoint import (
     BEST,
@@ -35,6 +37,7 @@ from kolbench.segmenter import Segmenter, Stage
 
 DONE = "done.json"
 HISTORY = "history.csv"
+TERMINATED = 143
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Plan:
     """How a method is trained: the resolved recipe and budget.
 
     optimizer: called with parameters. scheduler: see SegmentationModule. knobs: the `trainer` group.
+    model: the resolved `model` group, kept with the best weights.
     """
 
     optimizer: Callable[..., Any]
@@ -51,6 +55,7 @@ class Plan:
     seed: int
     knobs: Mapping[str, Any]
     device: torch.device
+    model: Mapping[str, Any]
 
 
 def train(
@@ -77,6 +82,13 @@ def train(
             stage.name: _train_stage(stage, data, plan, folder / stage.name) for stage in segmenter.stages()
         }
         summary = _train_method(segmenter, data, plan, folder, listen)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainingError(
+            f"A canvas of {canvas[1]}x{canvas[0]} px with {data.batch} picture(s) a batch leaves batch norm "
+            "a single value: raise budget.batch or budget.size."
+        ) from error
     except OSError as error:
         raise TrainingError(
             f"Writing below {folder} failed ({error.strerror or error}). Make room there; the last good "
@@ -97,7 +109,7 @@ def _train_method(
     segmenter.train()
     judge = ScoreCallback("val")
     history = History(folder / HISTORY, judge.validation_scores, listen)
-    keeper = EpochCheckpoint(folder, judge.best)
+    keeper = EpochCheckpoint(folder, judge.best, plan.model)
     module = SegmentationModule(
         segmenter, plan.optimizer, plan.scheduler, plan.lr_factor, bool(plan.knobs["stop_on_nan"])
     )
@@ -107,7 +119,7 @@ def _train_method(
         _fit(trainer, module, data.train_dataloader(), data.val_dataloader(), folder)
     return {
         "best_epoch": keeper.best_epoch,
-        "best_val_miou": keeper.best_score,
+        "best_val_miou": history.rows[keeper.best_epoch]["val/miou"],
         "train_seconds": round(history.seconds, 3),
         "pictures_per_second": round(history.pictures / max(history.seconds, 1e-9), 3),
     }
@@ -186,9 +198,8 @@ def _fit(
     resume_from = newest_readable(folder)
     if resume_from is not None:
         print(f"going on from {resume_from}")
-    trainer.fit(module, train_loader, val_loader, ckpt_path=str(resume_from) if resume_from else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    with stopping_plainly():
+        trainer.fit(module, train_loader, val_loader, ckpt_path=str(resume_from) if resume_from else None)
 
 
 def make_trainer(plan: Plan, folder: Path, callbacks: list[Callback], what: str, epochs: int) -> Trainer:
@@ -201,7 +212,6 @@ def make_trainer(plan: Plan, folder: Path, callbacks: list[Callback], what: str,
         accumulate_grad_batches=plan.knobs["accumulate_grad_batches"],
         gradient_clip_val=plan.knobs["gradient_clip_val"],
         deterministic=plan.knobs["deterministic"],
-        log_every_n_steps=plan.knobs["log_every_n_steps"],
         callbacks=[*callbacks, progress_callback(what)],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
@@ -212,6 +222,23 @@ def make_trainer(plan: Plan, folder: Path, callbacks: list[Callback], what: str,
         use_distributed_sampler=False,
         max_epochs=epochs,
     )
+
+
+@contextmanager
+def stopping_plainly() -> Iterator[None]:
+    """Ctrl-C and SIGTERM as Python knows them: Lightning answers both with an exit of its own.
+
+    Raises:
+        KeyboardInterrupt: the keyboard stopped the work.
+        SystemExit: with code 143, SIGTERM did.
+    """
+    try:
+        yield
+    except SIGTERMException:
+        raise SystemExit(TERMINATED) from None
+    except SystemExit:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 from kolbench.configs import load_yaml
 from kolbench.errors import WeightsError
-from kolbench.models.checkpoints import read_state_dict
+from kolbench.models.checkpoints import read_model_settings, read_state_dict
 from kolbench.segmenter import Segmenter
 
 CONFIG = "config.yaml"
@@ -18,9 +18,13 @@ def is_run_folder(path: str | Path) -> bool:
 
 
 def settings_of(weights: str | Path) -> dict[str, Any] | None:
-    """The `model` group that a run folder was trained with; None where `weights` is a file."""
+    """The `model` group that a run folder or a checkpoint of ours was trained with, else None.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
     if not is_run_folder(weights):
-        return None
+        return None if Path(weights).is_dir() else read_model_settings(weights)
     model: dict[str, Any] = load_yaml(Path(weights) / CONFIG)["model"]
     return model
 

@@ -13,7 +13,7 @@ PACKAGE = Path(kolbench.__file__).parent
 
 # each layer may import itself and what stands before it
 LAYERS = [
-    {"errors", "types", "files", "progress", "devices", "fingerprint"},
+    {"errors", "types", "files", "progress", "devices", "fingerprint", "settings"},
     {"inputs", "targets", "imaging"},
     {"losses", "metrics", "classic"},
     {"scored", "segmenter"},
@@ -22,6 +22,7 @@ LAYERS = [
     {"configs"},
     {"runfolder", "weights", "tracking", "module"},
     {"callbacks"},
+    {"ahead"},
     {"training", "evaluation"},
     {"store"},
     {"tasks"},

@@ -15,6 +15,7 @@ from kolbench.types import Picture
 SETTINGS = {
     "split": "auto",
     "split_seed": 0,
+    "protocol": "test",
     "allow_duplicates": False,
     "region_px": 30,
     "cache": "memory",
@@ -74,6 +75,107 @@ def test_a_training_batch_holds_what_types_promise():
     assert (batch["mask"][batch["product"] == 1] == 1).all()
 
 
+class OnePicture:
+    """A source of one picture, shown in every split."""
+
+    synthetic = True
+
+    def __init__(self, picture):
+        self.picture = picture
+        self.names, self.groups, self.tags = ["a", "b", "c"], [None] * 3, [""] * 3
+        self.given_splits = {"train": [0], "val": [1], "test": [2]}
+
+    def __len__(self):
+        return 3
+
+    def read(self, index):
+        return self.picture
+
+    def fingerprint(self):
+        return ""
+
+    def describe(self):
+        return []
+
+
+def two_persons(height=32, width=32):
+    """Person 1 at the upper left, 7 x 5 px; person 2 below, of 4 x 9 px, touching the right border."""
+    instances = np.zeros((height, width), np.uint8)
+    instances[2:9, 3:8] = 1
+    instances[20:24, width - 9 :] = 2
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return Picture(image, (instances > 0).astype(np.uint8), instances=instances)
+
+
+@pytest.mark.parametrize(
+    ("flips", "corner"),
+    [
+        ({"horizontal": 1.0}, {1: (2, 24), 2: (20, 0)}),
+        ({"vertical": 1.0}, {1: (23, 3), 2: (8, 23)}),
+        ({"horizontal": 1.0, "vertical": 1.0}, {1: (23, 24), 2: (8, 0)}),
+        ({}, {1: (2, 3), 2: (20, 23)}),
+    ],
+)
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_instances_follow_flips(flips, corner, cache):
+    source = OnePicture(two_persons())
+    data = KolDataModule(source, 0, 1, flips, {**SETTINGS, "cache": cache}, NO_LIMIT)
+    (batch,) = training_batches(data, size=(32, 32))
+    expected = np.zeros((32, 32), np.uint8)
+    for person, (height, width) in {1: (7, 5), 2: (4, 9)}.items():
+        top, left = corner[person]
+        expected[top : top + height, left : left + width] = person
+    assert batch["instances"].dtype == torch.uint8
+    assert batch["instances"].shape == (1, 1, 32, 32)
+    assert np.array_equal(batch["instances"][0, 0].numpy(), expected)
+    assert np.array_equal(batch["mask"][0, 0].numpy(), expected > 0)
+    assert not batch["product"].any()
+
+
+def test_instances_follow_resizing_and_crops():
+    picture = two_persons(90, 120)
+    picture.instances[30:60, 30:70] = 1
+    picture = picture._replace(mask=(picture.instances > 0).astype(np.uint8))
+    data = KolDataModule(OnePicture(picture), 0, 1, {"crop": 0.75, "horizontal": 0.5}, SETTINGS, NO_LIMIT)
+    seen = set()
+    for epoch in range(12):
+        (batch,) = training_batches(data, epoch)
+        assert batch["instances"].shape == (1, 1, 48, 48)
+        assert torch.equal(batch["instances"] > 0, batch["mask"] == 1)
+        seen |= set(batch["instances"].unique().tolist())
+    assert seen == {0, 1, 2}
+    (evaluated,) = data.test_dataloader()
+    assert np.array_equal(evaluated["instances"][0, 0].numpy(), picture.instances)
+    assert evaluated["instances"].dtype == torch.uint8
+
+
+def test_instances_are_those_of_the_source_or_absent(tmp_path):
+    data = make()
+    assert all("instances" in batch for batch in training_batches(data))
+    for batch, index in zip(data.val_dataloader(), data.rows["val"], strict=True):
+        assert np.array_equal(batch["instances"][0, 0].numpy(), data.source.read(index).instances)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    write_folder(tmp_path, {name: np.full((32, 32, 3), 9 * k, np.uint8) for k, name in enumerate("abcdef")})
+    plain = make(FolderSource(tmp_path))
+    batches = [*training_batches(plain), *plain.val_dataloader(), *plain.test_dataloader()]
+    assert not any("instances" in batch for batch in batches)
+
+
+def test_instances_change_nothing_else_in_a_batch():
+    """The same random flips and crops, whether a source knows instances or not."""
+    picture = two_persons(90, 120)
+    for epoch in range(4):
+        knows, knows_not = (
+            training_batches(
+                KolDataModule(OnePicture(p), 3, 1, {"crop": 0.75, "vertical": 0.5}, SETTINGS, NO_LIMIT), epoch
+            )[0]
+            for p in (picture, picture._replace(instances=None))
+        )
+        assert set(knows) - set(knows_not) == {"instances"}
+        assert same([knows_not], [knows])
+
+
 def test_true_colours_compose_the_picture():
     batch = training_batches(make(colours=True))[0]
     assert batch["foreground"].shape == batch["background"].shape == (2, 3, 64, 64)
@@ -86,7 +188,7 @@ def test_true_colours_compose_the_picture():
 def test_evaluation_pictures_keep_their_own_size_and_order():
     data = make()
     batches = list(data.test_dataloader())
-    assert [batch["name"] for batch in batches] == [[f"scene_{i:05d}"] for i in (8, 9, 10)]
+    assert [batch["name"] for batch in batches] == [[f"scene_{2_000_000 + i}"] for i in range(3)]
     for batch, index in zip(batches, (8, 9, 10), strict=True):
         picture = data.source.read(index)
         assert np.array_equal((batch["image"][0].permute(1, 2, 0) * 255).round().numpy(), picture.image)
@@ -121,6 +223,34 @@ def write_folder(root, images):
         mask = np.zeros(image.shape[:2], np.uint8)
         mask[10:30, 10:30] = 255
         imaging.write_png(root / "masks" / f"{name}.png", mask)
+
+
+@pytest.mark.parametrize("canvas", [None, (64, 64), (96, 32)])
+def test_the_mean_mask_is_that_of_the_training_masks_whatever_the_canvas(tmp_path, canvas):
+    """A 256 px mask of its upper row (half a row at 128 px) and one of 128x384 px, its left half."""
+    upper, left = np.zeros((256, 256), np.uint8), np.zeros((128, 384), np.uint8)
+    upper[0], left[:, :192] = 255, 255
+    masks = {
+        "a": upper,
+        "b": left,
+        "c": np.full((32, 32), 255, np.uint8),
+        "d": np.full((8, 8), 255, np.uint8),
+    }
+    for name, mask in masks.items():
+        for kind, array in (("images", np.zeros((*mask.shape, 3), np.uint8)), ("masks", mask)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            imaging.write_png(tmp_path / kind / f"{name}.png", array)
+    for split, names in (("train", "a\nb\n"), ("val", "c\n"), ("test", "d\n")):
+        (tmp_path / f"{split}.txt").write_text(names)
+    data = make(FolderSource(tmp_path))
+    if canvas is not None:
+        data.place_on(lambda height, width: canvas)
+    expected = torch.zeros(1, 1, 128, 128)
+    expected[..., :64] = 0.5
+    expected[..., 0, :] += 0.25
+    found = data.mean_mask()
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 import json
 import resource
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -82,4 +84,34 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(tmp_path
     assert code == 1
     assert "The loss is not finite in epoch 0" in err
     assert "scene_0000" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "code", "says"),
+    [(signal.SIGINT, 130, "stopped by the keyboard"), (signal.SIGTERM, 143, "stopped by SIGTERM")],
+)
+def test_a_stopped_training_says_so_and_goes_on(signal_number, code, says, tmp_path):
+    long = (*SMALL, "budget.epochs=4", "budget.limit.train=4")
+    process = start(*long, cwd=tmp_path)
+    while not list(tmp_path.rglob("last.ckpt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal_number)
+    found, _, err = finished(process)
+    assert found == code
+    assert says in err
+    assert "Traceback" not in err
+    record = json.loads(next((tmp_path / "runs" / "u2netp").glob("*/run.json")).read_text())
+    assert record["status"] == "interrupted"
+    code, out, err = finished(start(*long, cwd=tmp_path))
+    assert code == 0, out + err
+    assert "going on from" in out
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    code, _, err = finished(start(*SMALL, cwd=tmp_path))
+    assert code == 1
+    assert "runs" in err
     assert "Traceback" not in err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from kolbench.configs import build_segmenter, model_config
 from kolbench.data.synthetic import make_scene
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+SWEPT = ("experiment", "threshold=")
 COMMANDS = re.findall(r"`(python -m kolbench [^`]+)`", README)
 
 
@@ -25,6 +27,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     for name in ("images", "masks", "products"):
         (folder / "DIR" / name).mkdir(parents=True)
+    (folder / "MATTES").mkdir()
     for index in range(8):
         scene = make_scene(1, index, 128)
         imaging.write_png(folder / "DIR" / "images" / f"{index}.png", scene.image)
@@ -35,6 +38,11 @@ def place(tmp_path_factory):
     torch.save(
         build_segmenter(model_config("modnet", backbone_weights=None)).network.state_dict(), folder / "FILE"
     )
+    for index in range(8):
+        imaging.write_png(folder / "MATTES" / f"{index}.png", np.full((32, 32), index * 30, np.uint8))
+    save_network(folder / "NETWORK")
+    (folder / "SUITE").mkdir()
+    (folder / "SUITE" / "suite.yaml").write_text("runs:\n  oval: [experiment=ellipse]\n")
     (folder / "VIDEOS").mkdir()
     with av.open(folder / "VIDEOS" / "clip.mp4", "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
@@ -46,6 +54,17 @@ def place(tmp_path_factory):
     return folder
 
 
+def save_network(path):
+    """Alpha = the mean of the three channels, as an ONNX file."""
+    shape = (1, 3, "height", "width")
+    given = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, shape)
+    found = onnx.helper.make_tensor_value_info("alpha", onnx.TensorProto.FLOAT, None)
+    node = onnx.helper.make_node("ReduceMean", ["image"], ["alpha"], axes=[1])
+    graph = onnx.helper.make_graph([node], "mean", [given], [found])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+
+
 def test_the_readme_has_commands():
     assert len(COMMANDS) >= 10
 
@@ -53,7 +72,7 @@ def test_the_readme_has_commands():
 @pytest.mark.parametrize("line", sorted(set(COMMANDS)))
 def test_command_of_the_readme(line, place, tmp_path):
     words = shlex.split(line)
-    for placeholder in ("DIR", "FILE", "VIDEOS"):
+    for placeholder in ("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE"):
         words = [re.sub(rf"={placeholder}$", f"={place / placeholder}", word) for word in words]
     extra = [] if "--cfg" in words or "task=prepare" in words else ["budget=smoke"]
     done = subprocess.run(
@@ -68,6 +87,7 @@ def test_command_of_the_readme(line, place, tmp_path):
     if "task=prepare" in words:
         assert len(list((tmp_path / "FRAMES").rglob("*.png"))) == 20
     elif "--cfg" not in words:
-        jobs = 8 if "threshold" in line else 3 if "modnet,u2net" in line else 1
+        swept = [word.partition("=")[2].count(",") + 1 for word in words if word[:10] in SWEPT]
+        jobs = 8 if "sweep=thresholds" in line else max(swept, default=1)
         finished = [p for p in (tmp_path / "runs").rglob("run.json") if '"finished"' in p.read_text()]
         assert len(finished) == jobs

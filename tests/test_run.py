@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 import torch
 
-from kolbench import runfolder
+from kolbench import configs, load, runfolder
 from kolbench.data.synthetic_source import SyntheticSource
+from kolbench.errors import ConfigError
+from kolbench.tasks.test import model_of
 
 SCENES = {"train": 4, "val": 2, "test": 2}
 
@@ -130,7 +132,62 @@ def test_task_test_scores_a_run_folder_without_training(sweep, tmp_path):
     expected = json.loads((run / "run.json").read_text())
     assert record["scores"] == pytest.approx(expected["scores"])
     assert record["method"] == "u2netp"
+    assert tested.parent.name == "u2netp"
     assert "training canvas" not in done.stdout
+    assert "network input 128 px" in done.stdout
+
+
+def settings_for(name, *overrides):
+    return {"model": configs.model_config(name, "quick", backbone_weights=None), "overrides": list(overrides)}
+
+
+def test_released_weights_are_scored_at_their_own_size(tmp_path):
+    released = tmp_path / "modnet.pth"
+    torch.save({"weight": torch.zeros(1)}, released)
+    assert model_of(settings_for("modnet"), str(released))["size"] == 512
+    assert model_of(settings_for("modnet", "budget=quick"), str(released))["size"] == 128
+    assert model_of(settings_for("modnet", "model.size=128"), str(released))["size"] == 128
+
+
+def test_a_checkpoint_of_ours_knows_its_settings(sweep):
+    run = run_folders(sweep[0])[0]
+    file = run / "checkpoints" / "best.ckpt"
+    assert load("u2netp", weights=file, device="cpu").input_spec.size == 128
+    settings = {"model": configs.model_config("u2netp", "paper"), "overrides": []}
+    for weights in (file, run):
+        assert model_of(settings, str(weights))["size"] == 128
+        typed = {
+            "model": configs.model_config("u2netp", "paper", postprocess="minmax"),
+            "overrides": ["experiment=u2netp", "model.postprocess=minmax"],
+        }
+        assert model_of(typed, str(weights))["postprocess"] == "minmax"
+        assert model_of(typed, str(weights))["size"] == 128
+        with pytest.raises(ConfigError, match="is a u2netp, not a modnet"):
+            model_of(settings_for("modnet", "experiment=modnet"), str(weights))
+
+
+def test_what_only_changes_predictions_trains_nothing(sweep):
+    folder, _ = sweep
+    done = kolbench("experiment=u2netp", "budget=smoke", "model.postprocess=minmax", cwd=folder)
+    assert "is finished already" in done.stdout
+    assert "no forward pass is needed" not in done.stdout
+    plain = runfolder.read_histograms(run_folders(folder)[0] / "histograms.parquet")["test"]
+    run = max((folder / "runs" / "u2netp").iterdir())
+    stretched = runfolder.read_histograms(run / "histograms.parquet")["test"]
+    for before, after in zip(plain.fg, stretched.fg, strict=True):
+        assert np.ptp(np.flatnonzero(after)) > np.ptp(np.flatnonzero(before))
+    # a reused training still gives the trackers its curves
+    assert (run / "history.csv").read_bytes() == (run_folders(folder)[0] / "history.csv").read_bytes()
+
+
+def test_a_floor_that_a_kill_left_out_is_made_again(sweep):
+    folder, _ = sweep
+    lost = sorted((folder / "runs" / "trainings").glob("*/evaluations/*-floors/meanmask.parquet"))
+    for path in lost:
+        path.unlink()
+    done = kolbench("experiment=u2netp", "budget=smoke", "threshold=0.3", cwd=folder)
+    assert lost
+    assert "meanmask" in done.stdout
 
 
 def rows_of(path):

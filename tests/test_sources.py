@@ -194,7 +194,39 @@ def test_fingerprint_sees_contents_and_names_but_no_times_or_places(tmp_path):
     assert len(seen) == 6
 
 
-def test_large_labels_are_hashed_whole_and_large_pictures_at_both_ends(tmp_path):
+@pytest.mark.parametrize("suffix", ["bmp", "ppm", "tif"])
+def test_one_pixel_in_the_middle_of_a_large_picture_changes_the_fingerprint(tmp_path, suffix):
+    array = picture(3, 300, 400)
+    for kind, content in (("images", array), ("masks", np.ones((300, 400), np.uint8))):
+        (tmp_path / kind).mkdir()
+        Image.fromarray(content).save(tmp_path / kind / f"a.{suffix if kind == 'images' else 'png'}")
+    path = tmp_path / "images" / f"a.{suffix}"
+    before, size = FolderSource(tmp_path).fingerprint(), path.stat().st_size
+    array[150, 200] ^= 255
+    Image.fromarray(array).save(path)
+    assert path.stat().st_size == size > 4 * listing.BLOCK_BYTES
+    assert FolderSource(tmp_path).fingerprint() != before
+
+
+def test_labels_are_hashed_whole_and_pictures_above_64_mib_at_both_ends(tmp_path):
+    path = tmp_path / "big"
+    for size, whole, seen in (
+        (listing.WHOLE_BYTES, False, True),
+        (listing.WHOLE_BYTES + 1, False, False),
+        (listing.WHOLE_BYTES + 1, True, True),
+    ):
+        path.write_bytes(b"")
+        os.truncate(path, size)
+        before = listing.digest([("a", path, whole)])
+        for place, changes in ((size // 2, seen), (0, True), (size - 1, True)):
+            with path.open("r+b") as handle:
+                handle.seek(place)
+                handle.write(b"x")
+            assert (listing.digest([("a", path, whole)]) != before) == changes
+            before = listing.digest([("a", path, whole)])
+
+
+def test_videos_are_known_again_by_both_ends(tmp_path):
     path = tmp_path / "big"
     content = bytearray(5 * listing.BLOCK_BYTES)
     path.write_bytes(content)
@@ -206,6 +238,33 @@ def test_large_labels_are_hashed_whole_and_large_pictures_at_both_ends(tmp_path)
     content[-1] = 1
     path.write_bytes(content)
     assert listing.content_digest(path, False) != ends
+
+
+def test_linked_folders_are_followed_and_loops_end(tmp_path):
+    """As where clips lie on another disk, or two clips share their masks."""
+    root = folder(tmp_path / "set", ["V1/a"])
+    elsewhere = folder(tmp_path / "disk", ["b", "deep/c"])
+    for kind in ("images", "masks"):
+        (root / kind / "V2").symlink_to(elsewhere / kind, target_is_directory=True)
+        (root / kind / "V1" / "loop").symlink_to(root / kind, target_is_directory=True)
+        (root / kind / "V1" / "itself").symlink_to(root / kind / "V1" / "itself")
+        (elsewhere / kind / "deep" / "up").symlink_to(elsewhere / kind, target_is_directory=True)
+        (root / kind / "gone").symlink_to(tmp_path / "nowhere", target_is_directory=True)
+    put(root / "images" / "V3" / "b.png", picture(8))
+    (root / "masks" / "V3").symlink_to(elsewhere / "masks", target_is_directory=True)
+    source = FolderSource(root)
+    assert source.names == ["V1/a", "V2/b", "V2/deep/c", "V3/b"]
+    assert source.groups == ["V1", "V2", "V2/deep", "V3"]
+    assert np.array_equal(source.read(2).image, picture(1))
+    assert source.read(3).mask.sum() == 36
+
+
+def test_folders_that_link_to_each_other_end(tmp_path):
+    root = folder(tmp_path, ["V1/a", "V2/b"])
+    (root / "images" / "V1" / "x").symlink_to(root / "images" / "V2", target_is_directory=True)
+    (root / "images" / "V2" / "y").symlink_to(root / "images" / "V1", target_is_directory=True)
+    names = listing.pictures_below(root / "images")
+    assert sorted(names) == ["V1/a", "V1/x/b", "V2/b", "V2/y/a"]
 
 
 def test_check_all_lists_every_bad_picture_in_one_error(tmp_path):
@@ -415,6 +474,28 @@ def test_label_maps(tmp_path):
         labelme.label_classes({"kol": [], "product": ["a"]})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"kol": 5}, r"data\.labels\.kol=5 .*data\.labels\.kol=\[.person.\]"),
+        ({"kol": ["person", 5]}, r"data\.labels\.kol=.*5"),
+        ({"kol": [["person"]]}, r"data\.labels\.kol="),
+        ({"kol": ["person"], "product": True}, r"data\.labels\.product=True"),
+        ({"kol": ["person"], "background": {"hole": 1}}, r"data\.labels\.background="),
+        ({"kol": " "}, r"data\.labels\.kol="),
+        (5, r"data\.labels=5"),
+        ("person", r"data\.labels=person"),
+    ],
+)
+def test_label_maps_of_a_wrong_type_name_their_key(wrong, words):
+    with pytest.raises(ConfigError, match=words):
+        labelme.label_classes(wrong)
+
+
+def test_a_bare_word_is_one_label():
+    assert labelme.label_classes({"kol": "Person", "product": None}) == {"person": "kol"}
+
+
 def test_pictures_are_found_by_path_with_backslashes_by_stem_or_in_the_file(tmp_path):
     put(tmp_path / "pictures" / "x.png", picture(5))
     annotate(tmp_path, "labels/x", [shape("person", SQUARE)], image=False, imagePath="..\\pictures\\x.png")
@@ -431,6 +512,29 @@ def test_pictures_are_found_by_path_with_backslashes_by_stem_or_in_the_file(tmp_
     annotate(tmp_path, "w", [], image=False)
     with pytest.raises(DataError, match=r"w\.json: its picture .*w\.png is missing"):
         LabelmeSource(tmp_path).read(2)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_fingerprint_follows_the_picture_that_is_opened(tmp_path, beside):
+    """imagePath leads to another folder; a picture of the same name beside the label file is not read."""
+    opened = put(tmp_path / "pictures" / "x.png", picture(5))
+    annotate(tmp_path, "labels/x", [shape("person", SQUARE)], image=beside, imagePath="../pictures/x.png")
+    before = LabelmeSource(tmp_path).fingerprint()
+    put(opened, 255 - picture(5))
+    source = LabelmeSource(tmp_path)
+    assert np.array_equal(source.read(0).image, 255 - picture(5))
+    assert source.fingerprint() != before
+
+
+def test_a_damaged_label_file_has_a_fingerprint_and_is_named_when_read(tmp_path):
+    annotate(tmp_path, "a", [])
+    annotate(tmp_path, "b", []).write_text('{"shapes": [')
+    source = LabelmeSource(tmp_path)
+    before = source.fingerprint()
+    put(tmp_path / "a.png", picture(7))
+    assert source.fingerprint() != before
+    with pytest.raises(DataError, match=r"b\.json is no Labelme file"):
+        source.read(1)
 
 
 def test_labels_are_drawn_on_the_upright_picture(tmp_path):
@@ -534,6 +638,19 @@ def test_kol_needs_its_manifest(tmp_path):
     folder(tmp_path, ["a"])
     with pytest.raises(DataError, match=r"no manifest\.csv.*data=folder"):
         KolSource(tmp_path)
+
+
+def test_a_manifest_that_is_no_utf8_is_named(tmp_path):
+    """As a spreadsheet saves it in cp1252."""
+    root = prepared(tmp_path, FRAMES)
+    text = (root / "manifest.csv").read_text(encoding="utf-8").replace("v2,", "café,")
+    (root / "manifest.csv").write_bytes(text.encode("cp1252"))
+    with pytest.raises(DataError, match=r"manifest\.csv is not UTF-8 text; save it as UTF-8"):
+        KolSource(root)
+    annotate(root / "images", "v2/v2_000003", [])
+    # with the byte order mark and line ends of a spreadsheet's UTF-8
+    (root / "manifest.csv").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert KolSource(root).groups == ["café"]
 
 
 # ---- real photographs

@@ -11,6 +11,7 @@ from kolbench import files, fingerprint
 from kolbench.data import augment
 from kolbench.data.dataset import EpochSampler, seed_for
 from kolbench.errors import ConfigError
+from kolbench.module import rate_factor
 
 
 @given(size=st.integers(1, 40), count=st.integers(1, 100), epochs=st.integers(1, 4))
@@ -100,7 +101,7 @@ def settings(**changes):
             "source": {},
             "allow_duplicates": False,
         },
-        "trainer": {"precision": "32-true", "log_every_n_steps": 10, "stop_on_nan": True},
+        "trainer": {"precision": "32-true", "stop_on_nan": True},
         "seed": 0,
         "threshold": None,
     }
@@ -121,7 +122,7 @@ def settings(**changes):
         {"data__workers": 3},
         {"data__root": "elsewhere"},
         {"budget__name": "mine"},
-        {"trainer__log_every_n_steps": 1},
+        {"trainer__stop_on_nan": False},
     ],
 )
 def test_what_cannot_change_a_weight_does_not_change_the_fingerprint(change):
@@ -174,3 +175,19 @@ def test_code_hash_follows_imports_and_ignores_comments(tmp_path, monkeypatch):
     assert hashed() == first
     (package / "b.py").write_text("x = 2\n")
     assert hashed() != first
+
+
+def test_the_learning_rate_rises_then_falls_at_its_milestones():
+    plan = {"epoch_steps": 100, "epochs": 10, "gamma": 0.1, "at": [0.5, 0.9]}
+    found = [rate_factor(step, **plan) for step in (0, 499, 500, 899, 900)]
+    assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    rising = [rate_factor(step, warmup_steps=50, **plan) for step in (0, 25, 50, 500)]
+    assert rising == pytest.approx([0.001, 0.5005, 1, 0.1])
+    # never longer than an epoch
+    assert rate_factor(99, warmup_steps=5000, **plan) == 1
+    assert rate_factor(98, warmup_steps=5000, **plan) < 1
+
+
+def test_milestones_are_whole_epochs_and_leave_the_first_alone():
+    plan = {"epoch_steps": 10, "epochs": 2, "gamma": 0.1, "at": [0.25, 0.5, 0.75]}
+    assert [rate_factor(step, **plan) for step in (9, 10, 19)] == pytest.approx([1, 0.1, 0.1])

@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill: written beside, forced to disk, renamed; the one before is kept."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,13 @@ class EpochCheckpoint(Checkpoint):
     Args:
         folder: where the three files go.
         scores: gives (score to maximise, threshold) of the epoch just validated; None = every epoch is best.
+        model: the resolved `model` group, kept with the best weights so that the file alone says what it is.
     """
 
-    def __init__(self, folder: Path, scores: Any = None) -> None:
+    def __init__(self, folder: Path, scores: Any = None, model: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
         self.scores = scores
+        self.model = dict(model or {})
         self.best_score = float("-inf")
         self.best_epoch = -1
 
@@ -53,6 +56,7 @@ class EpochCheckpoint(Checkpoint):
                 "epoch": trainer.current_epoch,
                 "score": score,
                 "threshold": threshold,
+                "model": self.model,
             }
             write_atomically(self.folder / BEST, lambda partial: _save(best, partial))
         if (self.folder / LAST).exists():

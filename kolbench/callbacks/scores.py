@@ -22,11 +22,13 @@ class ScoreCallback(Callback):
     def __init__(self, *splits: str) -> None:
         self.splits = splits
         self.scored: dict[str, Scored] = {}
+        self._losses: list[float] = []
         self._started = 0.0
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forgets the epoch before."""
         self.scored = {name: Scored(name) for name in self.splits}
+        self._losses = []
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -48,17 +50,20 @@ class ScoreCallback(Callback):
     ) -> None:
         """Stops the clock, then counts."""
         _wait_for(trainer)
-        seconds = (time.perf_counter() - self._started) / len(batch["name"])
+        size = len(batch["name"])
+        seconds = (time.perf_counter() - self._started + batch.get("seconds", 0.0)) / size
         scored = self.scored[self.splits[dataloader_idx]]
         # the 0.5 band of a stage's target is neither foreground nor background
         keep = (batch["alpha"] != 0.5) if "alpha" in batch else None
         counts = level_counts(outputs["alpha"], batch["mask"], batch.get("product"), keep)
-        size = len(batch["name"])
         scored.names += batch["name"]
         scored.groups += batch.get("group", [""] * size)
         scored.tags += batch.get("tags", [""] * size)
         scored.sizes += [tuple(batch["mask"].shape[-2:])] * size
         scored.seconds += [seconds] * size
+        scored.notes += batch.get("notes", [""] * size)
+        if outputs.get("loss") is not None:
+            self._losses.append(float(outputs["loss"]))
         fg, bg, product = (np.asarray(part.cpu(), np.int64) for part in counts)
         scored.fg += list(fg)
         scored.bg += list(bg)
@@ -73,12 +78,16 @@ class ScoreCallback(Callback):
         chosen = scored.mean_scores(threshold)
         names = ("miou", "iou", "acc", "precision", "recall", "mae", "f0.3", "product_recall")
         row = {name: chosen[name] for name in names if name in chosen}
-        return {**row, "miou@0.5": scored.mean_scores(0.5)["miou"], "threshold": threshold}
+        loss = {"loss": float(np.mean(self._losses))} if self._losses else {}
+        return {**loss, **row, "miou@0.5": scored.mean_scores(0.5)["miou"], "threshold": threshold}
 
     def best(self) -> tuple[float, float]:
-        """(mIoU, threshold) of the first split, for choosing the best epoch."""
+        """(score to maximise, threshold) of the first split, for choosing the best epoch.
+
+        The score is mIoU, or the negative validation loss of a method that has one.
+        """
         row = self.validation_scores()
-        return row["miou"], row["threshold"]
+        return -row["loss"] if "loss" in row else row["miou"], row["threshold"]
 
 
 def _wait_for(trainer: Trainer) -> None:

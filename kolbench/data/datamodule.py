@@ -1,9 +1,11 @@
 """The one datamodule: splits, checks, loaders; the same for every method."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
@@ -20,12 +22,14 @@ from kolbench.data.dataset import (
     collate,
     seed_for,
 )
-from kolbench.data.sources import Source, check_all
+from kolbench.data.sources import Source
 from kolbench.errors import ConfigError, require_choice
 
 STAGE_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
 SPLITS = ("train", "val", "test")
+WHOLE = "whole"
+PROTOCOLS = ("test", WHOLE)
 
 Loader = DataLoader[Any]
 
@@ -64,14 +68,24 @@ class KolDataModule(LightningDataModule):
         self.augment = dict(augment)
         self.settings = settings
         require_choice("data.cache", settings["cache"], ("auto", "memory", "disk"))
+        self.protocol = require_choice("data.protocol", settings["protocol"], PROTOCOLS)
         self.policy = settings["split"]
         made = splits.make_splits(source, self.policy, int(settings["split_seed"]))
         self.rows = {name: _limited(getattr(made, name), limit.get(name)) for name in SPLITS}
-        self.splits = splits.Splits(**self.rows)
+        self.splits = dataclasses.replace(
+            made, train=self.rows["train"], val=self.rows["val"], test=self.rows["test"]
+        )
         self.workers = _workers(settings["workers"], accelerated)
         self._canvas: Canvas | None = None
         self._canvas_size: tuple[int, int] | None = None
         self._evaluation = {name: EvaluationSet(source, self.rows[name]) for name in ("val", "test")}
+        # read once and in order: to keep them would only fill the memory
+        self._evaluation[WHOLE] = EvaluationSet(source, self.splits.whole(), memory_bytes=0)
+
+    def evaluated_rows(self) -> dict[str, list[int]]:
+        """What a method is scored on: val and test, and `whole` where the protocol asks for it."""
+        names = ("val", "test", WHOLE) if self.protocol == WHOLE else ("val", "test")
+        return {name: self._evaluation[name].indices for name in names}
 
     def fingerprint(self) -> dict[str, Any]:
         """What identifies the pictures and their split: content digest and the names in each split."""
@@ -83,7 +97,11 @@ class KolDataModule(LightningDataModule):
         """Lines to print before a run: what the source holds and how it is split."""
         by_group = self.policy != "paper"
         splits.assert_disjoint(self.splits, self.source.names, self.source.groups, by_group)
-        return [*self.source.describe(), splits.describe(self.splits, self.source, self.policy)]
+        lines = [*self.source.describe(), splits.describe(self.splits, self.source, self.policy)]
+        if self.protocol == WHOLE:
+            count = len(self.splits.whole())
+            lines.append(f"data.protocol=whole: all {count} pictures are scored too, training ones included")
+        return lines
 
     def verify(self) -> list[str]:
         """Reads every picture once, refuses near-duplicates across splits; lines to print.
@@ -93,14 +111,8 @@ class KolDataModule(LightningDataModule):
         """
         if getattr(self.source, "synthetic", False):
             return []
-        hashes: dict[int, np.uint64] = {}
-        with progress.bar("checking pictures", len(self.source)) as advance:
-
-            def keep(index: int, image: Any) -> None:
-                hashes[index] = duplicates.perceptual_hash(image)
-                advance(1)
-
-            check_all(self.source, keep)
+        checked: Mapping[int, np.uint64] | None = getattr(self.source, "checked", None)
+        hashes = duplicates.checked_hashes(self.source, "checking pictures") if checked is None else checked
         allowed = bool(self.settings["allow_duplicates"]) or self.policy == "paper"
         return duplicates.report(hashes, self.splits, self.source.names, allowed)
 
@@ -131,11 +143,15 @@ class KolDataModule(LightningDataModule):
         return size
 
     def mean_mask(self) -> torch.Tensor:
-        """The average training mask, (1, 1, h, w) float32 in [0, 1]."""
-        if self._canvas is None:
-            self.place_on(lambda height, width: MEAN_MASK_PX)
-        canvas, _ = self.training_pictures()
-        return torch.from_numpy(canvas.masks[:, 0].mean(axis=0, dtype=np.float64)).float()[None, None]
+        """The average training mask, (1, 1, 128, 128) float32 in [0, 1]: the same whatever the canvas is."""
+        rows = self.rows["train"]
+        total = np.zeros(MEAN_MASK_PX, np.float64)
+        with progress.bar("averaging training masks", len(rows)) as advance:
+            for row in rows:
+                mask = self.source.read(row).mask.astype(np.float32)
+                total += cv2.resize(mask, MEAN_MASK_PX[::-1], interpolation=cv2.INTER_AREA)
+                advance(1)
+        return torch.from_numpy(total / len(rows)).float()[None, None]
 
     def _require_colours(self) -> None:
         if self.settings["colours"] and not getattr(self.source, "synthetic", False):
@@ -172,6 +188,14 @@ class KolDataModule(LightningDataModule):
     def test_dataloader(self) -> Loader:
         """Test pictures one by one at their own size."""
         return self._loader(self._evaluation["test"], 1)
+
+    def whole_dataloader(self) -> Loader:
+        """Every picture of all splits once, training ones included, one by one at their own size."""
+        return self._loader(self._evaluation[WHOLE], 1)
+
+    def evaluation_dataloaders(self) -> dict[str, Loader]:
+        """A loader for each entry of `evaluated_rows`."""
+        return {name: self._loader(self._evaluation[name], 1) for name in self.evaluated_rows()}
 
     def _loader(
         self, dataset: Dataset[Any], batch: int, sampler: Sampler[Any] | None = None, drop_last: bool = False

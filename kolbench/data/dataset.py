@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ class Canvas:
     """All training pictures on the training canvas, decoded once, in memory or mapped from disk.
 
     colours: (N, C, H, W) uint8, C = 3, or 9 with true foreground and background.
-    masks: (N, 2, H, W) uint8 in {0, 1}: the binary truth and the product.
+    masks: (N, M, H, W) uint8: the binary truth and the product, in {0, 1}, and where the source knows
+    them (M = 3) the instances, 0 = background, 1.. = persons.
     """
 
     def __init__(
@@ -80,16 +82,19 @@ class Canvas:
     ) -> None:
         channels = 9 if colours else 3
         self.indices = list(indices)
+        pictures = (source.read(index) for index in self.indices)
+        leading = list(islice(pictures, 1))
+        layers = 3 if leading and leading[0].instances is not None else 2
         shape = (len(indices), channels, *size)
-        bytes_needed = len(indices) * (channels + 2) * size[0] * size[1]
+        bytes_needed = len(indices) * (channels + layers) * size[0] * size[1]
         on_disk = cache == "disk" or (cache == "auto" and bytes_needed > MEMORY_LIMIT_BYTES)
         self._folder = Path(tempfile.mkdtemp(prefix="kolbench-")) if on_disk else None
         if self._folder is not None:
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self.colours = self._array("colours", shape)
-        self.masks = self._array("masks", (len(indices), 2, *size))
-        for row, index in enumerate(indices):
-            self.colours[row], self.masks[row] = on_canvas(source.read(index), size, colours)
+        self.masks = self._array("masks", (len(indices), layers, *size))
+        for row, picture in enumerate(chain(leading, pictures)):
+            self.colours[row], self.masks[row] = on_canvas(picture, size, colours)
             if progress is not None:
                 progress(row + 1)
 
@@ -104,7 +109,7 @@ class Canvas:
 
 
 def on_canvas(picture: Picture, size: tuple[int, int], colours: bool) -> tuple[UInt8Array, UInt8Array]:
-    """A picture on the canvas: colours bilinear with antialiasing, masks nearest."""
+    """A picture on the canvas: colours bilinear with antialiasing, masks and instances nearest."""
     layers = [picture.image]
     if colours:
         assert picture.foreground is not None
@@ -113,8 +118,10 @@ def on_canvas(picture: Picture, size: tuple[int, int], colours: bool) -> tuple[U
     planes = torch.from_numpy(np.concatenate(layers, axis=2)).permute(2, 0, 1).unsqueeze(0)
     resized = inputs.resize(planes.float(), size).round().clamp(0, 255).to(torch.uint8)[0].numpy()
     product = picture.product if picture.product is not None else np.zeros_like(picture.mask)
-    masks = np.stack([_nearest(picture.mask, size), _nearest(product, size)])
-    return resized, masks
+    truth = [picture.mask, product]
+    if picture.instances is not None:
+        truth.append(picture.instances)
+    return resized, np.stack([_nearest(layer, size) for layer in truth])
 
 
 def _nearest(mask: UInt8Array, size: tuple[int, int]) -> UInt8Array:
@@ -149,7 +156,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
         sample: dict[str, Any] = {
             "image": colours[:3].float() / 255,
             "mask": masks[:1].float(),
-            "product": masks[1:].float(),
+            "product": masks[1:2].float(),
             **targets.derive(masks[0].numpy(), self.region_px),
             "name": self.names[row],
             "group": self.groups[row],
@@ -157,6 +164,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
         if len(colours) > 3:
             sample["foreground"] = colours[3:6].float() / 255
             sample["background"] = colours[6:9].float() / 255
+        if len(masks) > 2:
+            sample["instances"] = masks[2:]
         return sample
 
 
@@ -179,7 +188,7 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         if row in self._kept:
             return self._kept[row]
         picture = self.source.read(self.indices[row])
-        picture = Picture(picture.image, picture.mask, picture.product)
+        picture = Picture(picture.image, picture.mask, picture.product, instances=picture.instances)
         size = sum(part.nbytes for part in picture if part is not None)
         if size <= self._free:
             self._free -= size
@@ -190,7 +199,7 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         picture = self.picture(row)
         index = self.indices[row]
         product = picture.product if picture.product is not None else np.zeros_like(picture.mask)
-        return {
+        sample: dict[str, Any] = {
             "image": torch.from_numpy(np.array(picture.image)).permute(2, 0, 1).float() / 255,
             "mask": torch.from_numpy(np.array(picture.mask)).unsqueeze(0).float(),
             "product": torch.from_numpy(np.array(product)).unsqueeze(0).float(),
@@ -198,6 +207,9 @@ class EvaluationSet(Dataset[dict[str, Any]]):
             "group": self.source.groups[index] or "",
             "tags": self.source.tags[index],
         }
+        if picture.instances is not None:
+            sample["instances"] = torch.from_numpy(np.array(picture.instances)).unsqueeze(0)
+        return sample
 
 
 class StageSet(Dataset[dict[str, Any]]):

@@ -7,6 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from kolbench import progress
+from kolbench.data.sources import Source, check_all
 from kolbench.data.splits import Splits
 from kolbench.errors import DataError
 from kolbench.types import UInt8Array
@@ -36,6 +38,27 @@ def perceptual_hash(image: UInt8Array) -> np.uint64:
     return np.uint64(int.from_bytes(np.packbits(bits).tobytes(), "big"))
 
 
+def checked_hashes(source: Source, what: str) -> dict[int, np.uint64]:
+    """Reads every picture with its truth once; index -> perceptual hash.
+
+    Args:
+        source: what to read.
+        what: stands beside the progress.
+
+    Raises:
+        DataError: lists all pictures that cannot be used.
+    """
+    hashes: dict[int, np.uint64] = {}
+    with progress.bar(what, len(source)) as advance:
+
+        def keep(index: int, image: UInt8Array) -> None:
+            hashes[index] = perceptual_hash(image)
+            advance(1)
+
+        check_all(source, keep)
+    return hashes
+
+
 def cross_split_duplicates(
     hashes: Mapping[int, np.uint64], splits: Splits, max_distance: int = MAX_DISTANCE
 ) -> list[Pair]:
@@ -50,7 +73,7 @@ def cross_split_duplicates(
         (index, index, distance), nearest first.
     """
     pairs: list[Pair] = []
-    for (_, left), (_, right) in combinations(splits, 2):
+    for (_, left), (_, right) in combinations(splits.apart(), 2):
         left, right = _known(left, hashes), _known(right, hashes)
         others = np.array([hashes[j] for j in right], np.uint64)
         for i in left:
@@ -78,7 +101,7 @@ def report(
     pairs = cross_split_duplicates(hashes, splits, max_distance)
     if not pairs:
         return ["no near-duplicates across splits"]
-    home = {row: split for split, rows in splits for row in rows}
+    home = {row: split for split, rows in splits.apart() for row in rows}
     shown = "; ".join(
         f"{names[i]} ({home[i]}) = {names[j]} ({home[j]}), {distance} of 64 bits apart"
         for i, j, distance in pairs[:SHOWN]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kolbench.data import listing
 from kolbench.errors import DataError
 from kolbench.files import write_atomically
 from kolbench.types import UInt8Array
@@ -192,16 +193,15 @@ def read_manifest(root: Path) -> list[ManifestRow]:
     """The rows of `manifest.csv`; none where there is no file. Columns that are missing are empty.
 
     Raises:
-        DataError: the columns name and video are missing.
+        DataError: the file is not UTF-8, or the columns name and video are missing.
     """
     path = root / MANIFEST
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle)
-        if not {"name", "video"} <= set(reader.fieldnames or ()):
-            raise DataError(f"{path} lacks the columns name and video; run task=prepare again.")
-        return [ManifestRow(*(row.get(field) or "" for field in ManifestRow._fields)) for row in reader]
+    reader = csv.DictReader(io.StringIO(listing.read_text(path), newline=""))
+    if not {"name", "video"} <= set(reader.fieldnames or ()):
+        raise DataError(f"{path} lacks the columns name and video; run task=prepare again.")
+    return [ManifestRow(*(row.get(field) or "" for field in ManifestRow._fields)) for row in reader]
 
 
 def write_manifest(root: Path, rows: Iterable[ManifestRow]) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from kolbench import imaging
 from kolbench.data import listing
-from kolbench.errors import DataError, nearest, require_choice
+from kolbench.errors import ConfigError, DataError, nearest, require_choice
 from kolbench.types import Picture, UInt8Array
 
 CLASSES = ("kol", "product", "background")
@@ -119,17 +119,23 @@ def _place(bitmap: UInt8Array, points: Points, height: int, width: int) -> BoolA
     return covered
 
 
-def label_classes(labels: Mapping[str, Sequence[str]] | None) -> dict[str, str]:
-    """Label in lower case -> one of CLASSES, from a map of class -> labels.
+def label_classes(labels: Mapping[str, str | Sequence[str] | None] | None) -> dict[str, str]:
+    """Label in lower case -> one of CLASSES, from a map of class -> labels (one or a list).
 
     Raises:
-        ConfigError: a class is unknown. DataError: a label stands in two classes, or none means the KOL.
+        ConfigError: a class is unknown, or its labels are no text.
+        DataError: a label stands in two classes, or none means the KOL.
     """
+    if not isinstance(labels, Mapping | None):
+        raise ConfigError(
+            f"data.labels={labels} is not usable; set data.labels.kol, data.labels.product or "
+            "data.labels.background."
+        )
     classes: dict[str, str] = {}
     for kind, names in (labels or DEFAULT_LABELS).items():
         require_choice("data.labels", kind, CLASSES)
-        for name in [names] if isinstance(names, str) else names or ():
-            key = str(name).strip().casefold()
+        for name in _label_list(kind, names):
+            key = name.strip().casefold()
             if classes.setdefault(key, kind) != kind:
                 raise DataError(
                     f"The label {name} stands in data.labels.{classes[key]} and data.labels.{kind}."
@@ -137,6 +143,16 @@ def label_classes(labels: Mapping[str, Sequence[str]] | None) -> dict[str, str]:
     if "kol" not in classes.values():
         raise DataError("data.labels.kol is empty: name the labels that mean a KOL, such as [person].")
     return classes
+
+
+def _label_list(kind: str, names: Any) -> Sequence[str]:
+    listed = [names] if isinstance(names, str) else () if names is None else names
+    if isinstance(listed, Sequence) and all(isinstance(name, str) and name.strip() for name in listed):
+        return listed
+    raise ConfigError(
+        f"data.labels.{kind}={names} is neither a label nor a list of labels; write it such as "
+        f"'data.labels.{kind}=[\"{DEFAULT_LABELS[kind][1]}\"]', with both quotes where a label is a number."
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -290,10 +306,16 @@ class LabelmeSource:
         return Picture(image, mask, product)
 
     def fingerprint(self) -> str:
-        """See listing.digest: label files whole, pictures by size and both ends."""
-        labels = [(f"{name} label", path, True) for name, path in self._files.items()]
-        pictures = [(n, self._pictures[n], False) for n in self.names if n in self._pictures]
-        return listing.digest([*labels, *pictures])
+        """See listing.digest; of the label files and of the pictures that are opened with them."""
+        parts = [(f"{name} label", path, True) for name, path in self._files.items()]
+        for name, path in self._files.items():
+            try:
+                opened = self._picture_file(name, _named_picture(path, read_json(path)))
+            except DataError:
+                continue  # reading all pictures names it
+            if opened is not None:
+                parts.append((name, opened, False))
+        return listing.digest(parts)
 
     def describe(self) -> list[str]:
         """What the folder holds, with what is left out."""
@@ -324,10 +346,9 @@ class LabelmeSource:
 
     def _image(self, name: str, path: Path, content: Mapping[str, Any]) -> UInt8Array:
         named = _named_picture(path, content)
-        if named.is_file():
-            return imaging.read_rgb(named)
-        if name in self._pictures:
-            return imaging.read_rgb(self._pictures[name])
+        opened = self._picture_file(name, named)
+        if opened is not None:
+            return imaging.read_rgb(opened)
         if content.get("imageData"):
             try:
                 data = base64.b64decode(str(content["imageData"]))
@@ -335,6 +356,10 @@ class LabelmeSource:
                 raise DataError(f"{path}: its imageData is no base64, and {named} is missing.") from None
             return imaging.rgb_from_bytes(data, f"the imageData of {path}")
         raise DataError(f"{path}: its picture {named} is missing; put it beside the file.")
+
+    def _picture_file(self, name: str, named: Path) -> Path | None:
+        """The picture that the annotation names, else the one beside it, else none."""
+        return named if named.is_file() else self._pictures.get(name)
 
 
 def _named_picture(path: Path, content: Mapping[str, Any]) -> Path:

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ PICTURE_SUFFIXES = frozenset(
 SPLIT_NAMES = ("train", "val", "test")
 SHOWN = 20
 BLOCK_BYTES = 64 * 1024
+WHOLE_BYTES = 64 * 1024 * 1024
 
 
 class Lists(NamedTuple):
@@ -58,14 +59,30 @@ def key_of(path: Path, folder: Path) -> str:
 
 
 def visible_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Files of these suffixes (in lower case) below `folder`, sorted, without hidden ones."""
+    """Files of these suffixes (in lower case) below `folder`, sorted, without hidden ones.
+
+    Links are followed, so that a folder linked to twice is there twice; those that lead back into a
+    folder that they lie in are not.
+    """
     wanted = set(suffixes)
-    found = []
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in wanted and path.is_file():
-            found.append(path)
-    return sorted(found)
+    return sorted(path for path in _files_below(folder, frozenset()) if path.suffix.lower() in wanted)
+
+
+def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        inside = list(folder.iterdir())
+    except PermissionError:
+        return  # such as lost+found of a disk
+    for path in inside:
+        if path.name.startswith(".") or path.name == "__MACOSX":
+            continue
+        if path.is_dir():
+            yield from _files_below(path, above | {real})
+        elif path.is_file():
+            yield path
 
 
 def pictures_below(folder: Path) -> dict[str, Path]:
@@ -102,18 +119,26 @@ def digest(parts: Iterable[tuple[str, Path, bool]]) -> str:
     """sha256 over names, sizes and contents; times and places do not count.
 
     Args:
-        parts: (name, file, whole). Labels are hashed whole; of a photograph size, first and last
-            64 KiB are, which sees every replaced picture and keeps large sets fast.
+        parts: (name, file, whole). Labels are hashed whole, and so are pictures up to 64 MiB. Of a
+            larger picture only its size and both ends of 64 KiB count: a change between them that
+            keeps the size is not seen.
+
+    Raises:
+        DataError: a file cannot be read.
     """
     hasher = hashlib.sha256()
     for name, path, whole in sorted(parts, key=lambda part: part[0]):
-        hasher.update(f"{name}\n{path.stat().st_size}\n".encode())
-        hasher.update(content_digest(path, whole))
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        hasher.update(f"{name}\n{size}\n".encode())
+        hasher.update(content_digest(path, whole or size <= WHOLE_BYTES))
     return hasher.hexdigest()
 
 
 def content_digest(path: Path, whole: bool) -> bytes:
-    """sha256 of a file, or of its first and last 64 KiB.
+    """sha256 of a file, or of its first and last 64 KiB, by which a video is known again.
 
     Raises:
         DataError: the file cannot be read.
@@ -121,12 +146,30 @@ def content_digest(path: Path, whole: bool) -> bytes:
     try:
         with path.open("rb") as handle:
             if whole or path.stat().st_size <= 2 * BLOCK_BYTES:
-                return hashlib.sha256(handle.read()).digest()
+                return hashlib.file_digest(handle, "sha256").digest()
             head = handle.read(BLOCK_BYTES)
             handle.seek(-BLOCK_BYTES, 2)
             return hashlib.sha256(head + handle.read()).digest()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read: {error.strerror or error}.")
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text, with or without byte order mark, its line ends as they are.
+
+    Raises:
+        DataError: the file cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
 
 
 def read_lists(root: Path, names: Sequence[str], absent: Mapping[str, str] | None = None) -> Lists:
@@ -173,7 +216,7 @@ def _read_groups(
     table: Path, rows: Mapping[str, int], tags: list[str], absent: Mapping[str, str]
 ) -> list[str | None]:
     groups: list[str | None] = [None] * len(rows)
-    for number, cells in enumerate(csv.reader(_lines(table)), start=1):
+    for number, cells in enumerate(csv.reader(read_text(table).splitlines()), start=1):
         if not cells or not "".join(cells).strip() or (number == 1 and cells[0].strip() in ("stem", "name")):
             continue
         if len(cells) not in (2, 3):
@@ -196,7 +239,8 @@ def _read_splits(
     splits: dict[str, list[int]] = {split: [] for split in SPLIT_NAMES}
     seen: dict[int, str] = {}
     for split, path in files.items():
-        for number, line in enumerate(_lines(path) if path.is_file() else (), start=1):
+        lines = read_text(path).splitlines() if path.is_file() else []
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
@@ -228,13 +272,6 @@ def _stem(line: str, *known: Mapping[str, object]) -> str:
     bare = name.rpartition(".")[0] if "." + name.rpartition(".")[2].lower() in PICTURE_SUFFIXES else name
     candidates = (name, bare, name.removeprefix("images/"), bare.removeprefix("images/"))
     return next((stem for stem in candidates if any(stem in names for names in known)), name)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
 
 
 def group_note(groups: Sequence[str | None]) -> str:

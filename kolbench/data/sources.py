@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -26,6 +26,9 @@ class Source(Protocol):
 
     names: unique. groups: the video of each picture, None where unknown. tags: scenario, may be "".
     given_splits: `train`, `val`, `test` -> indices, where the source comes with a split.
+
+    A source may also have `plan`, how its set is split where that differs from SplitPlan(), and `checked`,
+    index -> perceptual hash, once it has read every picture itself and found all of them good.
     """
 
     names: list[str]
@@ -36,7 +39,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> Picture:
-        """One picture; DataError where it cannot be used."""
+        """One picture; DataError where it cannot be used. Instances are told of all pictures or of none."""
         ...
 
     def fingerprint(self) -> str:
@@ -46,6 +49,19 @@ class Source(Protocol):
     def describe(self) -> list[str]:
         """Lines to print: what there is, and what is left out."""
         ...
+
+
+class SplitPlan(NamedTuple):
+    """How a set is split.
+
+    fractions: shares of train, val and test, by group. paper: whose split `data.split=paper` repeats.
+    paper_held_out: the share of pictures that it holds out, for validation and test alike; None = the
+    three parts of the RSUDISNet paper.
+    """
+
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    paper: str = "the RSUDISNet paper"
+    paper_held_out: float | None = None
 
 
 def check_all(source: Source, keep: Callable[[int, UInt8Array], None] | None = None) -> None:
@@ -107,7 +123,7 @@ class FolderSource:
         self._lists = listing.read_lists(self.root, self.names, absent)
         self.groups, self.tags = self._lists.groups, self._lists.tags
         self.given_splits = self._lists.given_splits
-        self._readings: dict[str, imaging.MaskReading] = {}
+        self._mask_files = MaskFiles(self._masks)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -120,7 +136,7 @@ class FolderSource:
         """
         name = self.names[index]
         image = imaging.read_rgb(self._images[name])
-        mask = self._read_mask(name)
+        mask = self._mask_files.read(name)
         imaging.require_same_size(self._images[name], image, self._masks[name], mask)
         if name not in self._products:
             return Picture(image, mask)
@@ -129,7 +145,7 @@ class FolderSource:
         return Picture(image, np.maximum(mask, product), product)
 
     def fingerprint(self) -> str:
-        """See listing.digest: masks and products whole, pictures by size and both ends."""
+        """See listing.digest; of pictures, masks and products."""
         parts = [(f"{name} image", self._images[name], False) for name in self.names]
         parts += [(f"{name} mask", self._masks[name], True) for name in self.names]
         parts += [(f"{n} product", self._products[n], True) for n in self.names if n in self._products]
@@ -144,21 +160,34 @@ class FolderSource:
         parts += filter(None, [listing.group_note(self.groups)])
         lines = [f"{self.root}: {', '.join(parts)}"]
         for what, files in (("images", self._images), ("masks", self._masks), ("products", self._products)):
-            lines += _unmatched(
+            lines += unmatched(
                 what, files.keys() - matched, self._masks if what == "images" else self._images
             )
-        return [*lines, *self._lists.notes, *self._mask_notes()]
+        return [*lines, *self._lists.notes, *self._mask_files.notes(self.names)]
 
-    def _read_mask(self, name: str) -> UInt8Array:
-        reading = imaging.inspect_mask(self._masks[name])
+
+class MaskFiles:
+    """Mask files by name, which remember how their levels were understood."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = paths
+        self._readings: dict[str, imaging.MaskReading] = {}
+
+    def inspect(self, name: str) -> imaging.MaskReading:
+        """See imaging.inspect_mask."""
+        reading = imaging.inspect_mask(self._paths[name])
         self._readings[name] = reading._replace(mask=np.empty((0, 0), np.uint8))
-        return reading.mask
+        return reading
 
-    def _mask_notes(self) -> list[str]:
-        for index in listing.spread(len(self), SAMPLED):
-            name = self.names[index]
-            if name not in self._readings:
-                _attempt_mask(self._read_mask, name)
+    def read(self, name: str) -> UInt8Array:
+        """(H, W) uint8 in {0, 1}."""
+        return self.inspect(name).mask
+
+    def notes(self, names: Sequence[str]) -> list[str]:
+        """Lines to print: the levels of the masks read so far, a sample of `names` at least."""
+        for index in listing.spread(len(names), SAMPLED):
+            if names[index] not in self._readings:
+                _attempt_mask(self.read, names[index])
         kinds = Counter(reading.kind for reading in self._readings.values())
         seen = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
         lines = [f"mask levels in {len(self._readings)} masks read so far: {seen}"]
@@ -166,7 +195,7 @@ class FolderSource:
         if warnings:
             name, warning = next(iter(warnings.items()))
             others = f" (and {len(warnings) - 1} more like it)" if len(warnings) > 1 else ""
-            lines.append(f"warning: {self._masks[name]}: {warning}{others}")
+            lines.append(f"warning: {self._paths[name]}: {warning}{others}")
         return lines
 
 
@@ -195,7 +224,8 @@ def _nothing_matches(root: Path, images: Mapping[str, Path], masks: Mapping[str,
     )
 
 
-def _unmatched(what: str, names: set[str], others: Mapping[str, Path]) -> list[str]:
+def unmatched(what: str, names: set[str], others: Mapping[str, Path]) -> list[str]:
+    """Lines that name the files without a partner, and those that differ from one in case only."""
     if not names:
         return []
     lines = [f"{len(names)} {what} without a partner are left out: {listing.shorten(sorted(names))}"]

@@ -1,11 +1,11 @@
 """Training, validation and test pictures: by file lists, by video, or as the RSUDISNet paper did."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from kolbench.data.sources import Source
+from kolbench.data.sources import Source, SplitPlan
 from kolbench.errors import DataError, require_choice
 
 POLICIES = ("auto", "group", "paper", "files")
@@ -17,18 +17,38 @@ SHUFFLES = 64
 
 @dataclass(frozen=True)
 class Splits:
-    """Indices of the pictures of each split."""
+    """Indices of the pictures of each split.
+
+    one_held_out: val and test are the same pictures, by design of the split.
+    """
 
     train: list[int]
     val: list[int]
     test: list[int]
+    one_held_out: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[tuple[str, list[int]]]:
         return iter((name, getattr(self, name)) for name in NAMES)
 
+    def apart(self) -> list[tuple[str, list[int]]]:
+        """The parts that must share no picture, with their names."""
+        if self.one_held_out:
+            return [("train", self.train), ("val = test", sorted({*self.val, *self.test}))]
+        return list(self)
+
+    def whole(self) -> list[int]:
+        """Every picture of all splits once, in order."""
+        return sorted({*self.train, *self.val, *self.test})
+
+
+def plan_of(source: Source) -> SplitPlan:
+    """How the set is split, by its own plan where it has one."""
+    plan: SplitPlan = getattr(source, "plan", SplitPlan())
+    return plan
+
 
 def make_splits(
-    source: Source, policy: str, seed: int, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    source: Source, policy: str, seed: int, fractions: tuple[float, float, float] | None = None
 ) -> Splits:
     """Splits a source; the same names and seed give the same split in whatever order they are listed.
 
@@ -36,9 +56,9 @@ def make_splits(
         source: what to split.
         policy: `files`: the source's own lists; `group`: no group (video) in two splits, a picture
             without group standing alone; `auto`: files where there are some, else group; `paper`: by
-            picture, 1000/100/100 of at least 1200, else 10:1:1.
+            picture, 1000/100/100 of at least 1200, else 10:1:1, or what the set's own plan says.
         seed: of the draw; without effect on `files`.
-        fractions: of train, val and test (`group` only).
+        fractions: of train, val and test (`group` only); None = the plan's.
 
     Raises:
         DataError: lists or groups that the policy needs are not known, or are too few for three splits.
@@ -47,14 +67,16 @@ def make_splits(
     require_choice("data.split", policy, POLICIES)
     if policy == "files" or (policy == "auto" and source.given_splits is not None):
         return _by_files(source)
+    plan = plan_of(source)
     if policy == "paper":
-        return _by_picture(source.names, seed)
+        held_out = plan.paper_held_out
+        return _by_picture(source.names, seed) if held_out is None else _in_two(source.names, seed, held_out)
     if policy == "group" and all(group is None for group in source.groups):
         raise DataError(
             "data.split=group: no groups are known. Put each video's pictures into a sub-folder of its own, "
             "or add groups.csv (stem,group), or use data.split=auto."
         )
-    return _by_group(source, seed, fractions)
+    return _by_group(source, seed, fractions or plan.fractions)
 
 
 def _by_files(source: Source) -> Splits:
@@ -75,13 +97,26 @@ def _by_picture(names: Sequence[str], seed: int) -> Splits:
     count = len(names)
     if count < len(NAMES):
         raise DataError(f"{count} pictures cannot be split into train, val and test; at least 3 are needed.")
-    rows = sorted(range(count), key=lambda row: _draw(seed, names[row]))
+    rows = _shuffled(names, seed)
     train, held = PAPER_COUNTS[0], PAPER_COUNTS[1]
     if count < sum(PAPER_COUNTS):
         held = max(1, round(count / 12))
         train = count - 2 * held
     ends = (train, train + held, train + 2 * held)
     return Splits(sorted(rows[: ends[0]]), sorted(rows[ends[0] : ends[1]]), sorted(rows[ends[1] : ends[2]]))
+
+
+def _in_two(names: Sequence[str], seed: int, share: float) -> Splits:
+    if len(names) < 2:
+        raise DataError(f"{len(names)} picture cannot be split in two; at least 2 are needed.")
+    rows = _shuffled(names, seed)
+    train = len(names) - max(1, round(share * len(names)))
+    held = sorted(rows[train:])
+    return Splits(sorted(rows[:train]), held, list(held), one_held_out=True)
+
+
+def _shuffled(names: Sequence[str], seed: int) -> list[int]:
+    return sorted(range(len(names)), key=lambda row: _draw(seed, names[row]))
 
 
 def _by_group(source: Source, seed: int, fractions: tuple[float, float, float]) -> Splits:
@@ -136,19 +171,21 @@ def assert_disjoint(
     Raises:
         DataError: names what stands in two splits, and in which.
     """
-    _require_apart(splits, names, "picture", "Name each picture in one split only.")
+    _require_apart(splits.apart(), names, "picture", "Name each picture in one split only.")
     if by_group:
         hint = (
             "Frames of one video look alike, so scores would flatter. Move the whole video into one split; "
             "if the groups are not videos, say so in groups.csv (stem,group; the group may be empty)."
         )
-        _require_apart(splits, groups, "group", hint)
+        _require_apart(splits.apart(), groups, "group", hint)
 
 
-def _require_apart(splits: Splits, labels: Sequence[str | None], what: str, hint: str) -> None:
+def _require_apart(
+    parts: Iterable[tuple[str, list[int]]], labels: Sequence[str | None], what: str, hint: str
+) -> None:
     home: dict[str, str] = {}
     shared: dict[str, tuple[str, str]] = {}
-    for split, rows in splits:
+    for split, rows in parts:
         for row in rows:
             label = labels[row]
             if label is not None and home.setdefault(label, split) != split:
@@ -166,8 +203,10 @@ def describe(splits: Splits, source: Source, policy: str) -> str:
 
 def _how(splits: Splits, source: Source, policy: str) -> str:
     if policy == "paper":
+        same = "; val and test are the same pictures" if splits.one_held_out else ""
         return (
-            "at random by picture as in the RSUDISNet paper: frames of one video may stand in several splits"
+            f"at random by picture as in {plan_of(source).paper}{same}: frames of one video may stand in "
+            "several splits"
         )
     groups = [len({source.groups[row] for row in rows} - {None}) for _, rows in splits]
     counted = f" ({' / '.join(map(str, groups))} groups)"

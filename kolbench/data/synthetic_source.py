@@ -11,11 +11,15 @@ from kolbench.errors import ConfigError
 from kolbench.fingerprint import code_hash
 from kolbench.types import Picture
 
-SPLITS = ("train", "val", "test")
+FIRST_SCENE = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+MOST_SCENES = 1_000_000
 
 
 class SyntheticSource:
-    """Scenes numbered from 0: the training scenes first, then validation, then test.
+    """Scenes of three series: training scenes from number 0, validation from 1,000,000, test from 2,000,000.
+
+    So more scenes of a split only add to those of fewer, and no scene of a split is ever one of another.
+    `scene_numbers` holds the number of each row for synthetic.make_scene; a name shows it.
 
     Args:
         seed: of all scenes; the same number gives the same scenes everywhere.
@@ -23,25 +27,26 @@ class SyntheticSource:
         scenes: how many scenes each of train, val and test has.
 
     Raises:
-        ConfigError: a count or the size is not positive.
+        ConfigError: a count is not in 1 to 1,000,000, or the size is below 32.
     """
 
     synthetic = True
 
     def __init__(self, seed: int, size: int, scenes: Mapping[str, int]) -> None:
-        if size < 32 or any(scenes[name] < 1 for name in SPLITS):
+        if size < 32 or not all(1 <= scenes[name] <= MOST_SCENES for name in FIRST_SCENE):
             raise ConfigError(
                 f"data.picture_size={size}, budget.scenes={dict(scenes)}: "
-                "at least 32 px and one scene in each split are needed."
+                f"at least 32 px, and 1 to {MOST_SCENES} scenes in each split are needed."
             )
         self.seed = seed
         self.size = size
         self.given_splits: dict[str, list[int]] | None = {}
-        first = 0
-        for name in SPLITS:
-            self.given_splits[name] = list(range(first, first + scenes[name]))
-            first += scenes[name]
-        self.names = [f"scene_{index:05d}" for index in range(first)]
+        self.scene_numbers: list[int] = []
+        for name, first in FIRST_SCENE.items():
+            row = len(self.scene_numbers)
+            self.given_splits[name] = list(range(row, row + scenes[name]))
+            self.scene_numbers += range(first, first + scenes[name])
+        self.names = [f"scene_{number:07d}" for number in self.scene_numbers]
         # each scene has people of its own, so each is a group of its own
         self.groups: list[str | None] = list(self.names)
         self.tags: Sequence[str] = _Tags(self)
@@ -52,7 +57,7 @@ class SyntheticSource:
 
     def read(self, index: int) -> Picture:
         """The scene with its whole truth."""
-        scene = synthetic.make_scene(self.seed, index, self.size)
+        scene = synthetic.make_scene(self.seed, self.scene_numbers[index], self.size)
         self._known_tags[index] = " ".join(scene.tags)
         return Picture(
             image=scene.image,

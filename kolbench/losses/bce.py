@@ -1,4 +1,4 @@
-"""Binary cross-entropy on logits, alone and over the side outputs of a deeply supervised network."""
+"""Binary cross-entropy: on logits, alone or over the side outputs of a network, and on probabilities."""
 
 from collections.abc import Sequence
 
@@ -20,6 +20,27 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         ValueError: the shapes differ.
     """
     return F.binary_cross_entropy_with_logits(logits, target)
+
+
+def probability_cross_entropy(probability: Tensor, target: Tensor, epsilon: float = 1e-7) -> Tensor:
+    """Mean binary cross-entropy of probabilities, kept epsilon away from 0 and 1 as Keras does; for judging.
+
+    Args:
+        probability: (B, 1, H, W) float in [0, 1].
+        target: (B, 1, H, W) float in [0, 1], of the same shape.
+        epsilon: a pixel that is wholly wrong costs -ln(epsilon), 16.1.
+
+    Returns:
+        Scalar float32, mean over all pixels of the batch.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if probability.shape != target.shape:
+        raise ValueError(f"shapes differ: {tuple(probability.shape)} and {tuple(target.shape)}")
+    p, t = probability.float().clamp(epsilon, 1 - epsilon), target.float()
+    # written out, for torch refuses its own form under autocast
+    return -(t * p.log() + (1 - t) * (-p).log1p()).mean()
 
 
 def deep_supervision(logits_maps: Sequence[Tensor], target: Tensor) -> list[Tensor]:

@@ -39,6 +39,19 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return {str(name).removeprefix(PARALLEL_PREFIX): tensor for name, tensor in loaded.items()}
 
 
+def read_model_settings(path: str | Path) -> dict[str, Any] | None:
+    """The `model` group that a checkpoint of ours carries; None for any other checkpoint.
+
+    Raises:
+        WeightsError: as in `read_state_dict`.
+    """
+    path = Path(path)
+    _require_content(path)
+    loaded = None if path.suffix == ".safetensors" else _read_torch(path)
+    model = loaded.get("model") if isinstance(loaded, Mapping) else None
+    return dict(model) if isinstance(model, Mapping) and "name" in model else None
+
+
 def fit_state(network: nn.Module, state: Mapping[str, Tensor], heads: Iterable[str] = ()) -> list[str]:
     """Loads tensors into a network, strictly except for training-only heads that are missing altogether.
 

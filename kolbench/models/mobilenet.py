@@ -114,7 +114,7 @@ def load_backbone(backbone: MobileNetV2Backbone, source: str | None) -> None:
     """
     if source is None:
         return
-    state = _torchvision_state() if source == "imagenet" else _state_of_file(Path(source))
+    state = _torchvision_state() if source == "imagenet" else state_of_file(Path(source))
     own = backbone.model.state_dict()
     wanted = tuple(f"features.{index}." for index in range(len(backbone.model.features)))
     given = {name: tensor for name, tensor in state.items() if name.startswith(wanted)}
@@ -134,7 +134,7 @@ def _torchvision_state() -> dict[str, Tensor]:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     cached = folder / weights.url.rpartition("/")[2]
     if cached.is_file():
-        return _state_of_file(cached)
+        return state_of_file(cached)
     try:
         state: dict[str, Tensor] = weights.get_state_dict(check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
@@ -146,7 +146,12 @@ def _torchvision_state() -> dict[str, Tensor]:
     return state
 
 
-def _state_of_file(path: Path) -> dict[str, Tensor]:
+def state_of_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file; one that carries a hash in its name, as torchvision's do, must have it.
+
+    Raises:
+        WeightsError: the file cannot be read, or is not what its name says.
+    """
     state = read_state_dict(path)
     named = HASH_IN_NAME.search(path.name)
     if named:

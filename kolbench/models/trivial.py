@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kolbench.errors import ConfigError
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 
@@ -37,18 +38,32 @@ class MeanMask(Segmenter):
     """The average training mask, stretched to the picture.
 
     Args:
-        mean: (1, 1, h, w) float32 in [0, 1].
+        mean: (1, 1, h, w) float32 in [0, 1]; None = `fit_mean` comes before the first prediction.
     """
 
-    mean: Tensor
+    mean: Tensor | None
 
-    def __init__(self, mean: Tensor) -> None:
+    def __init__(self, mean: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
 
+    def fit_mean(self, mean: Tensor) -> None:
+        """Takes the average training mask, (1, 1, h, w) float32 in [0, 1]."""
+        self.mean = mean
+
     def predict(self, *inputs: Tensor) -> Prediction:
-        """(B, 3, H, W) -> the mean mask at that size."""
+        """(B, 3, H, W) -> the mean mask at that size.
+
+        Raises:
+            ConfigError: there is no mean mask yet.
+        """
+        if self.mean is None:
+            raise ConfigError(
+                "model=meanmask has no mean mask: it is the average of the training masks of a data set. "
+                "Run it with task=fit, or call fit_mean first."
+            )
         image = inputs[0]
         size = (image.shape[-2], image.shape[-1])
-        alpha = F.interpolate(self.mean, size, mode="bilinear", align_corners=False)
+        mean = self.mean.to(image.device)
+        alpha = F.interpolate(mean, size, mode="bilinear", align_corners=False)
         return Prediction(alpha.clamp(0, 1).expand(len(image), 1, *size).clone())

@@ -1,13 +1,18 @@
-"""`task=fit`: train or find the finished training, choose the threshold on validation, score the test set."""
+"""`task=fit`: train or find the finished training, choose the threshold on validation, score the test set.
+
+Methods that are not trained go straight to their scores.
+"""
 
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import seed_everything
 
 from kolbench import fingerprint, store
 from kolbench.callbacks.checkpoint import BEST
 from kolbench.configs import build_segmenter, instantiate, without_backbone
+from kolbench.data.datamodule import KolDataModule
 from kolbench.errors import ConfigError, require_choice
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import judging
@@ -37,15 +42,13 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         current.say(*data.describe())
         chosen, code = _fingerprint(settings, data, current.device.type)
         name = settings["model"]["name"]
-        root = Path(settings["paths"]["runs"]) / "trainings"
+        trained = "training" in settings["model"]
+        root = Path(settings["paths"]["runs"]) / ("trainings" if trained else "untrained")
         with store.training(
             root, name, fingerprint.digest(chosen, code), {"settings": chosen}, settings["resume"]
         ) as found:
-            model = without_backbone(settings["model"]) if found.finished else settings["model"]
-            segmenter: Segmenter = build_segmenter(model)
-            summary = _trained(found, segmenter, data, settings, current)
-            load_into(segmenter, found.folder / BEST)
-            current.keep_training(found.folder, summary)
+            prepare = _trained if trained else _untrained
+            segmenter = prepare(found, data, settings, current)
             scored = judging.scores_of(
                 segmenter, data, settings, current.device, found.folder, current.folder
             )
@@ -54,18 +57,21 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(settings: dict[str, Any]) -> None:
-    threshold = settings["threshold"]
-    if threshold is not None and not 0 <= threshold < 1:
-        raise ConfigError(
-            f"threshold={threshold} lies outside [0, 1); leave it out to choose it on validation."
-        )
     if settings["weights"] is not None:
         raise ConfigError("weights= is for finished networks: use task=test, or leave it out to train.")
-    if "training" not in settings["model"]:
-        raise ConfigError(f"{settings['model']['name']} is not trained; use task=test.")
     require_choice("resume", settings["resume"], ("auto", "never"))
     # a wrong option is refused before anything is written
     build_segmenter(without_backbone(settings["model"]))
+    if "training" in settings["model"]:
+        _check_optimizer(settings["model"])
+
+
+def _check_optimizer(model: dict[str, Any]) -> None:
+    optimizer = model["training"]["recipes"][model["recipe"]]["optimizer"]
+    try:
+        instantiate(optimizer)([torch.nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model.training.recipes.{model['recipe']}.optimizer: {error}.") from error
 
 
 def _fingerprint(settings: dict[str, Any], data: Any, device_type: str) -> tuple[dict[str, Any], str]:
@@ -76,9 +82,28 @@ def _fingerprint(settings: dict[str, Any], data: Any, device_type: str) -> tuple
     return chosen, fingerprint.code_hash(modules)
 
 
-def _trained(
-    found: store.Training, segmenter: Segmenter, data: Any, settings: dict[str, Any], current: Run
+def _untrained(
+    found: store.Training, data: KolDataModule, settings: dict[str, Any], current: Run
+) -> Segmenter:
+    current.say(f"{settings['model']['name']} is not trained: it is only scored")
+    if not found.evaluated:
+        current.say(*data.verify())
+    return judging.ready(build_segmenter(settings["model"]), data)
+
+
+def _trained(found: store.Training, data: KolDataModule, settings: dict[str, Any], current: Run) -> Segmenter:
+    """The method with the weights of its best epoch; the run folder holds them and the history."""
+    summary = _training(found, data, settings, current)
+    segmenter: Segmenter = build_segmenter(without_backbone(settings["model"]))
+    load_into(segmenter, found.folder / BEST)
+    current.keep_training(found.folder, summary)
+    return segmenter
+
+
+def _training(
+    found: store.Training, data: KolDataModule, settings: dict[str, Any], current: Run
 ) -> dict[str, Any]:
+    current.replay(found.folder)
     if found.finished:
         current.say(
             f"training {found.fingerprint} is finished already: {found.folder} (resume=never trains anew); "
@@ -88,6 +113,7 @@ def _trained(
     if found.begun:
         current.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
     current.say(*data.verify())
+    segmenter: Segmenter = build_segmenter(fingerprint.as_trained(settings["model"]))
     plan = _plan(settings, current.device)
     return {**train(segmenter, data, plan, found.folder, current.listen), "reused": False}
 
@@ -102,4 +128,5 @@ def _plan(settings: dict[str, Any], device: Any) -> Plan:
         seed=int(settings["seed"]),
         knobs=settings["trainer"],
         device=device,
+        model=settings["model"],
     )

@@ -1,5 +1,6 @@
 """What fit and test share: the datamodule of a configuration, and scores that are computed once."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from kolbench.evaluation import evaluate
 from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.scored import Scored
 from kolbench.segmenter import Segmenter
+from kolbench.store import EVALUATIONS
 
-_EVALUATION_MODULES = ("kolbench.evaluation", "kolbench.callbacks.scores")
+_EVALUATION_MODULES = ("kolbench.evaluation", "kolbench.callbacks.scores", "kolbench.models.trivial")
 
 
 def open_data(settings: dict[str, Any], device: torch.device) -> KolDataModule:
@@ -31,6 +33,15 @@ def open_data(settings: dict[str, Any], device: torch.device) -> KolDataModule:
     )
 
 
+def ready(segmenter: Segmenter, data: KolDataModule) -> Segmenter:
+    """An untrained method with what it needs of the data set: the mean mask, or a look for missing mattes."""
+    if isinstance(segmenter, MeanMask):
+        segmenter.fit_mean(data.mean_mask())
+    rows = [row for part in data.evaluated_rows().values() for row in part]
+    segmenter.check([data.source.names[row] for row in dict.fromkeys(rows)])
+    return segmenter
+
+
 def scores_of(
     segmenter: Segmenter,
     data: KolDataModule,
@@ -45,14 +56,15 @@ def scores_of(
         training: the training's folder, below which finished evaluations are kept; None = do not keep.
         pictures: where alphas and thumbnails go when nothing is kept.
     """
-    loaders = {"val": data.val_dataloader(), "test": data.test_dataloader()}
+    loaders = data.evaluation_dataloaders()
     precision = settings["trainer"]["precision"]
+    refiner = instantiate({k: v for k, v in settings["refiner"].items() if k != "name"})
     if training is None:
-        return evaluate(segmenter, loaders, device, pictures, precision)
+        return evaluate(segmenter, loaders, device, pictures, precision, refiner)
     folder = evaluation_folder(training, data, settings)
     if not (folder / runfolder.HISTOGRAMS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        scored = evaluate(segmenter, loaders, device, folder, precision)
+        scored = evaluate(segmenter, loaders, device, folder, precision, refiner)
         runfolder.write_histograms(folder / runfolder.HISTOGRAMS, scored)
     else:
         print(
@@ -67,26 +79,41 @@ def evaluation_folder(training: Path, data: KolDataModule, settings: dict[str, A
     """Where this training's evaluation on these pictures, by this code, is kept."""
     chosen = {
         "pictures": data.fingerprint(),
+        "splits": list(data.evaluated_rows()),
+        "groups": [data.source.groups, data.source.tags],
         "model": settings["model"],
+        "refiner": settings["refiner"],
         "precision": settings["trainer"]["precision"],
     }
-    digest = fingerprint.digest(chosen, fingerprint.code_hash(_EVALUATION_MODULES))
-    return training / "evaluations" / digest
+    modules = [*_EVALUATION_MODULES, settings["refiner"]["_target_"].rpartition(".")[0]]
+    digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
+    return training / EVALUATIONS / digest
 
 
 def floors_of(
     data: KolDataModule, settings: dict[str, Any], device: torch.device, training: Path | None
 ) -> dict[str, dict[str, Scored]]:
     """The mean training mask and the ellipse, judged like any method."""
-    kept = None if training is None else evaluation_folder(training, data, settings) / "floors"
-    if kept is not None and kept.is_dir():
-        return {path.stem: runfolder.read_histograms(path) for path in sorted(kept.glob("*.parquet"))}
-    floors: dict[str, Segmenter] = {"ellipse": Ellipse(), "meanmask": MeanMask(data.mean_mask())}
-    found = {}
-    for name, floor in floors.items():
-        loaders = {"val": data.val_dataloader(), "test": data.test_dataloader()}
-        found[name] = evaluate(floor.to(device), loaders, device)
-        if kept is not None:
-            kept.mkdir(parents=True, exist_ok=True)
-            runfolder.write_histograms(kept / f"{name}.parquet", found[name])
-    return found
+    floors: dict[str, Callable[[], Segmenter]] = {
+        "ellipse": Ellipse,
+        "meanmask": lambda: MeanMask(data.mean_mask()),
+    }
+    kept = None
+    if training is not None:
+        evaluation = evaluation_folder(training, data, settings)
+        kept = evaluation.with_name(f"{evaluation.name}-floors")
+        kept.mkdir(parents=True, exist_ok=True)
+    return {
+        name: _floor(build, data, device, kept and kept / f"{name}.parquet") for name, build in floors.items()
+    }
+
+
+def _floor(
+    build: Callable[[], Segmenter], data: KolDataModule, device: torch.device, kept: Path | None
+) -> dict[str, Scored]:
+    if kept is not None and kept.is_file():
+        return runfolder.read_histograms(kept)
+    scored = evaluate(build().to(device), data.evaluation_dataloaders(), device)
+    if kept is not None:
+        runfolder.write_histograms(kept, scored)
+    return scored

@@ -4,11 +4,14 @@ import os
 import platform
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pandas as pd
 import torch
 
 import kolbench
@@ -25,9 +28,16 @@ from kolbench.tracking import RunInfo, Trackers, overlay_picture
 from kolbench.training import HISTORY
 
 COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
-TABLE_WIDTH = 100
+NUMBERS_WIDTH = 90
+# aid -> heading of its block in every table
+BLOCKS = {
+    "none": "",
+    "box": "given the true box:",
+    "oracle": "given the true mask:",
+}
+SUMMARY = ("method", "aid", "refiner", "budget", "data", "threshold", "parameters", "seconds")
 OVERVIEW = "overview.png"
-OWN_KEYS = ("choices", "sweep")
+OWN_KEYS = ("choices", "sweep", "overrides")
 
 
 class Run:
@@ -64,6 +74,7 @@ class Run:
             "seed": self.settings["seed"],
             "sweep": self.settings.get("sweep"),
             "choices": self.settings.get("choices"),
+            "overrides": self.settings.get("overrides"),
             "device": describe(self.device),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             **environment(),
@@ -92,9 +103,10 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            stopped = isinstance(error, KeyboardInterrupt)
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
             self.record |= {"status": "interrupted" if stopped else "failed", "error": str(error)}
-            write_json(self.folder / runfolder.RUN, self.record)
+            with suppress(OSError):  # the first error is the one to tell
+                write_json(self.folder / runfolder.RUN, self.record)
         self.trackers.finish(error is not None)
 
     def say(self, *lines: str) -> None:
@@ -104,11 +116,22 @@ class Run:
 
     def listen(self, epoch: int, row: Mapping[str, float]) -> None:
         """Hands an epoch's row to the trackers and prints its outcome."""
+        self._to_trackers(epoch, row)
+        if "val/miou" in row:
+            self.say(f"epoch {epoch}: loss {row['train/loss']:.4f}, validation mIoU {row['val/miou']:.4f}")
+
+    def replay(self, folder: Path) -> None:
+        """Hands the trackers the epochs that an earlier run trained, so that every run has its curves."""
+        path = folder / HISTORY
+        if not path.is_file():
+            return
+        for row in pd.read_csv(path).to_dict("records"):
+            self._to_trackers(int(row["epoch"]), {str(key): float(value) for key, value in row.items()})
+
+    def _to_trackers(self, epoch: int, row: Mapping[str, float]) -> None:
         self.trackers.scalars(
             epoch, {key: value for key, value in row.items() if key not in ("epoch", "step")}
         )
-        if "val/miou" in row:
-            self.say(f"epoch {epoch}: loss {row['train/loss']:.4f}, validation mIoU {row['val/miou']:.4f}")
 
     def keep_training(self, folder: Path, summary: Mapping[str, Any]) -> None:
         """Puts the training's best weights and history into the run folder, so that it stands alone."""
@@ -143,15 +166,22 @@ class Run:
             runfolder.write_histograms(self.folder / runfolder.HISTOGRAMS, scored)
         runfolder.write_scores(self.folder, scored, threshold)
         headline = scored["test"].mean_scores(threshold)
-        rows = {self.record["method"]: {"threshold": threshold, **headline}}
+        rows: dict[str, dict[str, Any]] = {}
+        rows[self.record["method"]] = {"aid": segmenter.aid, "threshold": threshold, **headline}
         rows |= {name: _floor_row(parts) for name, parts in floors.items()}
         network = segmenter.inference_network()
         self.record |= {
             "threshold": threshold,
             "threshold_from": "validation" if fixed is None else "the command",
+            "aid": segmenter.aid,
+            "reads": list(segmenter.reads),
+            "refiner": self.settings["refiner"]["name"],
             "scores": headline,
             "floors": {name: rows[name] for name in floors},
             "pictures": {split: len(part.names) for split, part in scored.items()},
+            "whole": scored["whole"].mean_scores(threshold) if "whole" in scored else None,
+            "detection": self._detection(),
+            "notes": dict(Counter(note for note in scored["test"].notes if note)),
             "fingerprint": data.fingerprint(),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
             "test_seconds_per_picture": float(torch.tensor(scored["test"].seconds).median()),
@@ -164,11 +194,33 @@ class Run:
         self.trackers.overlays("test", 0, chosen)
         self._track(scored["test"], threshold, headline)
         print_table(rows, "test pictures, each row at its own threshold from validation or the command")
+        self._say_details(scored)
         self.say(
             f"threshold {threshold:.2f} from {self.record['threshold_from']}; "
             f"{self.record['seconds']:.0f} s in all; results in {self.folder}"
         )
-        return {"threshold": threshold, **headline}
+        return {"aid": segmenter.aid, "threshold": threshold, **headline}
+
+    def _detection(self) -> dict[str, Any] | None:
+        path = self.folder / runfolder.DETECTION
+        return read_json(path) if path.is_file() else None
+
+    def _say_details(self, scored: Mapping[str, Scored]) -> None:
+        for key, meaning in (("both_empty", "no foreground"), ("both_full", "no background")):
+            if self.record["scores"].get(key):
+                count = round(self.record["scores"][key])
+                self.say(f"{count} test pictures have {meaning} in truth and prediction: they count as 1.0")
+        for note, count in self.record["notes"].items():
+            self.say(f"{note} on {count} of {len(scored['test'].names)} test pictures")
+        if self.record["detection"]:
+            boxes, masks = (self.record["detection"][key] for key in ("box_ap", "mask_ap"))
+            self.say(f"persons told apart: box AP {boxes:.4f}, mask AP {masks:.4f} (COCO's mean over IoU)")
+        if "whole" in scored:
+            whole = self.record["whole"]
+            self.say(
+                f"all {len(scored['whole'].names)} pictures, training ones included: "
+                f"mIoU {whole['miou']:.4f}, IoU {whole['iou']:.4f}"
+            )
 
     def _track(self, test: Scored, threshold: float, headline: Mapping[str, float]) -> None:
         curve = runfolder.curve_of(test, threshold)
@@ -178,33 +230,37 @@ class Run:
         self.trackers.table("test/pictures", {k: list(v) for k, v in rows.items() if "@" not in k})
         self.trackers.summary(
             {f"test/{name}": value for name, value in headline.items()}
-            | {
-                key: self.record[key]
-                for key in ("method", "budget", "data", "threshold", "parameters", "seconds")
-            }
+            | {key: self.record[key] for key in SUMMARY}
             | {"pictures": str(self.record["fingerprint"]["source"])[:16]}
         )
 
 
-def _floor_row(parts: Mapping[str, Scored]) -> dict[str, float]:
+def _floor_row(parts: Mapping[str, Scored]) -> dict[str, Any]:
     threshold = parts["val"].best_threshold()
-    return {"threshold": threshold, **parts["test"].mean_scores(threshold)}
+    return {"aid": "none", "threshold": threshold, **parts["test"].mean_scores(threshold)}
 
 
 def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:
-    """Scores on the test pictures, a row per method or job."""
+    """Scores on the test pictures, a row per method or job; methods helped by the truth stand apart."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title)
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for column in ("threshold", *COLUMNS):
         table.add_column(column, justify="right")
-    for name, row in rows.items():
-        cells = [f"{row['threshold']:.2f}", *(f"{row[key]:.4f}" if key in row else "-" for key in COLUMNS)]
-        table.add_row(name, *cells)
+    for aid, heading in BLOCKS.items():
+        block = {name: row for name, row in rows.items() if row["aid"] == aid}
+        if block and heading:
+            table.caption = "What is given the truth cannot be compared with the rows above it."
+            table.add_section()
+            table.add_row(heading)
+        for name, row in block.items():
+            cells = (f"{row[key]:.4f}" if key in row else "-" for key in COLUMNS)
+            table.add_row(name, f"{row['threshold']:.2f}", *cells)
     console = Console()
-    Console(width=max(console.width, TABLE_WIDTH)).print(table)
+    longest = max(len(text) for text in (*rows, *BLOCKS.values()))
+    Console(width=max(console.width, NUMBERS_WIDTH + longest)).print(table)
 
 
 def environment() -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""Methods that work on the CPU, picture by picture: processes compute their alphas ahead of the judge."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import cv2
+import joblib
+import torch
+
+from kolbench.classic.result import PictureResult
+from kolbench.module import READY
+from kolbench.types import Float32Array
+
+# batches that are read while all processes are busy
+LOOK_AHEAD = "2*n_jobs"
+
+
+class Ahead:
+    """The batches of a loader of single pictures, each with the alpha that a process computed for it.
+
+    Args:
+        loader: batches of one picture at its own size.
+        function: see Segmenter.picture_function.
+        reads: the batch entries that the function is given, in order.
+        processes: how many work at once; 1 = in this process.
+    """
+
+    def __init__(
+        self, loader: Any, function: Callable[..., PictureResult], reads: tuple[str, ...], processes: int
+    ) -> None:
+        self.loader = loader
+        self.function = function
+        self.reads = reads
+        self.processes = processes
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        waiting: deque[dict[str, Any]] = deque()
+
+        def calls() -> Iterable[Any]:
+            for batch in self.loader:
+                waiting.append(batch)
+                arrays = [as_array(batch[key]) for key in self.reads]
+                yield joblib.delayed(_timed)(self.function, arrays, self.processes > 1)
+
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            pool = joblib.Parallel(
+                n_jobs=self.processes, return_as="generator", pre_dispatch=LOOK_AHEAD, batch_size=1
+            )
+            for alpha, notes, seconds in pool(calls()):
+                yield {
+                    **waiting.popleft(),
+                    READY: torch.from_numpy(alpha)[None, None],
+                    "notes": [" ".join(sorted(notes))],
+                    "seconds": seconds,
+                }
+
+
+def as_array(entry: torch.Tensor) -> Any:
+    """A batch entry of one picture as arrays: (1, 3, H, W) in [0, 1] or (1, 1, H, W) -> uint8 (H, W[, 3])."""
+    if entry.shape[1] == 1:
+        return entry[0, 0].to(torch.uint8).numpy()
+    return (entry[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def _timed(
+    function: Callable[..., PictureResult], arrays: list[Any], alone: bool
+) -> tuple[Float32Array, list[str], float]:
+    if alone:
+        cv2.setNumThreads(1)
+    started = time.perf_counter()
+    result = function(*arrays)
+    seconds = time.perf_counter() - started
+    return result.alpha, [name for name, value in result.notes.items() if value], seconds

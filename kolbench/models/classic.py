@@ -1,0 +1,110 @@
+"""K-Means, Mean Shift and GrabCut behind the common contract: pure functions of one picture, no weights."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kolbench.classic import grabcut, kmeans, meanshift
+from kolbench.classic.grabcut import GrabCutOptions
+from kolbench.classic.kmeans import KMeansOptions
+from kolbench.classic.meanshift import MeanShiftOptions
+from kolbench.classic.result import PictureResult
+from kolbench.classic.selection import Selection
+from kolbench.segmenter import Segmenter
+from kolbench.types import Prediction, UInt8Array
+
+AIDS = {"auto": "none", "box": "box", "oracle": "oracle"}
+
+
+class PictureSegmenter(Segmenter):
+    """A method that works on arrays, picture by picture.
+
+    Args:
+        function: picklable; image (H, W, 3) uint8 and, where the variant is helped, mask (H, W) uint8 in
+            {0, 1} -> PictureResult.
+        variant: `auto` reads the image only; `box` and `oracle` read the mask too and stand in blocks of
+            their own.
+    """
+
+    def __init__(self, function: Callable[..., PictureResult], variant: str) -> None:
+        super().__init__()
+        self.function = function
+        self.aid = AIDS[variant]
+        self.reads = ("image",) if variant == "auto" else ("image", "mask")
+
+    def predict(self, *inputs: Tensor) -> Prediction:
+        """(B, 3, H, W) in [0, 1], and (B, 1, H, W) where the mask is read -> alpha.
+
+        aux holds the notes of each picture, by name: (B, 1, 1, 1) float32, 1 where it happened.
+        """
+        device = inputs[0].device
+        pictures = zip(*(_arrays(entry) for entry in inputs), strict=True)
+        results = [self.function(*picture) for picture in pictures]
+        alpha = torch.stack([torch.from_numpy(result.alpha) for result in results])[:, None]
+        aux = {
+            name: torch.tensor([result.notes[name] for result in results], device=device).view(-1, 1, 1, 1)
+            for name in results[0].notes
+        }
+        return Prediction(alpha.to(device), aux)
+
+    def picture_function(self) -> Callable[..., PictureResult]:
+        """The function itself; its alpha comes with notes."""
+        return self.function
+
+
+class KMeansSegmenter(PictureSegmenter):
+    """K-Means.
+
+    Args:
+        variant, rule, clean, oracle: see Selection.
+        knobs: see KMeansOptions.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    def __init__(self, variant: str, rule: str, clean: bool, oracle: str, **knobs: Any) -> None:
+        options, selection = KMeansOptions(**knobs), Selection(variant, rule, clean, oracle)
+        super().__init__(partial(kmeans.segment, options=options, selection=selection), variant)
+
+
+class MeanShiftSegmenter(PictureSegmenter):
+    """Mean Shift.
+
+    Args:
+        variant, rule, clean, oracle: see Selection.
+        knobs: see MeanShiftOptions.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    def __init__(self, variant: str, rule: str, clean: bool, oracle: str, **knobs: Any) -> None:
+        options, selection = MeanShiftOptions(**knobs), Selection(variant, rule, clean, oracle)
+        super().__init__(partial(meanshift.segment, options=options, selection=selection), variant)
+
+
+class GrabCutSegmenter(PictureSegmenter):
+    """GrabCut.
+
+    Args:
+        variant: see GrabCutOptions.
+        knobs: the others of GrabCutOptions.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    def __init__(self, variant: str, **knobs: Any) -> None:
+        super().__init__(partial(grabcut.segment, options=GrabCutOptions(variant, **knobs)), variant)
+
+
+def _arrays(batch: Tensor) -> list[UInt8Array]:
+    """(B, 3, H, W) in [0, 1] -> B arrays (H, W, 3) of 0..255; (B, 1, H, W) in {0, 1} -> (H, W) of 0 and 1."""
+    if batch.shape[1] == 1:
+        return list((batch[:, 0] > 0.5).to(torch.uint8).cpu().numpy())
+    levels = (batch * 255).round().clamp(0, 255).to(torch.uint8)
+    return list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())

@@ -1,0 +1,192 @@
+"""Anybody's network as an ONNX file: opened with checks, run by ONNX Runtime on the CPU."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kolbench.errors import ConfigError, WeightsError, nearest, require_choice
+from kolbench.types import Float32Array
+
+LAYOUTS = ("auto", "nchw", "nhwc")
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+
+
+class OnnxGraph:
+    """A network that takes one RGB picture.
+
+    Nothing but the graph is executed: no libraries of custom operators are loaded. It uses as many
+    threads as torch does when it is opened.
+
+    Args:
+        file: the ONNX file; weights that it keeps in files of their own are found beside it.
+        input_name: of the picture; None = the only input.
+        output: name or position of the output that is used; None = the first.
+        layout: `nchw`, `nhwc`, or `auto`: `nhwc` where only the file's last axis has 3 entries.
+
+    Attributes:
+        fixed: (height, width) that the file takes; None for a side that is free.
+
+    Raises:
+        ConfigError: ONNX Runtime is not installed, or no such input, output or layout.
+        WeightsError: the file is missing, is no ONNX file, or its network takes something else.
+    """
+
+    def __init__(
+        self,
+        file: str | Path,
+        input_name: str | None = None,
+        output: str | int | None = None,
+        layout: str = "auto",
+    ) -> None:
+        self.file = Path(file)
+        require_choice("model.layout", layout, LAYOUTS)
+        self._session = _open(self.file)
+        node = _chosen_input(self._session.get_inputs(), input_name, self.file)
+        if node.type not in _DTYPES:
+            raise WeightsError(
+                f"{self.file} takes {node.type}, but a picture is given as numbers in a tensor."
+            )
+        self._input: str = node.name
+        self._dtype = _DTYPES[node.type]
+        self._output = _chosen_output([o.name for o in self._session.get_outputs()], output, self.file)
+        sizes = [side if isinstance(side, int) and side > 0 else None for side in node.shape]
+        self.layout = _layout(sizes, layout, self.file)
+        self.fixed = (sizes[2], sizes[3]) if self.layout == "nchw" else (sizes[1], sizes[2])
+
+    def run(self, picture: Float32Array) -> Float32Array:
+        """(3, h, w) float32, normalised -> (C, h', w') float32, h' : w' as h : w.
+
+        Raises:
+            ConfigError: the network refuses this size.
+            WeightsError: its output is no map of the picture, or not finite.
+        """
+        height, width = picture.shape[1:]
+        try:
+            (values,) = self._session.run([self._output], {self._input: self._given(picture)})
+        except Exception as error:  # ONNX Runtime's errors have no common class
+            raise ConfigError(
+                f"{self.file} fails on a picture of {width}x{height} px: {_first_line(error)} "
+                "Set model.size, model.multiple (many networks need 32), model.rule or model.layout."
+            ) from error
+        found = self._as_maps(values, height, width)
+        if not np.isfinite(found).all():
+            raise WeightsError(
+                f"The output {self._output} of {self.file} is not finite; check model.range, model.mean and "
+                "model.std, or export the network in float32."
+            )
+        return found
+
+    def _given(self, picture: Float32Array) -> Any:
+        values = picture[None] if self.layout == "nchw" else picture.transpose(1, 2, 0)[None]
+        if self._dtype == np.uint8:
+            values = np.clip(np.rint(values), 0, 255)
+        return np.ascontiguousarray(values, self._dtype)
+
+    def _as_maps(self, values: Any, height: int, width: int) -> Float32Array:
+        array = np.asarray(values)
+        readings: list[Any] = []
+        if array.ndim == 4 and len(array) == 1:
+            readings = [array[0], array[0].transpose(2, 0, 1)]
+            if self.layout == "nhwc":
+                readings.reverse()
+        elif array.ndim == 2 or (array.ndim == 3 and len(array) == 1):
+            readings = [array.reshape(1, *array.shape[-2:])]
+        for maps in readings:
+            # whole strides round each side by less than a pixel
+            differ = abs(maps.shape[1] / height - maps.shape[2] / width)
+            is_map = maps.shape[1] * maps.shape[2] > 1 or height * width == 1
+            if is_map and differ <= 1 / height + 1 / width:
+                return np.ascontiguousarray(maps, np.float32)
+        names = ", ".join(o.name for o in self._session.get_outputs())
+        raise WeightsError(
+            f"The output {self._output} of {self.file} is {array.shape}, but a map of the picture is "
+            f"(1, C, {height}, {width}) or smaller in proportion. Choose model.output among {names}."
+        )
+
+
+def _open(file: Path) -> Any:
+    """An inference session on the CPU."""
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigError(
+            'model.file needs ONNX Runtime, which is not installed: pip install "kolbench[onnx]".'
+        ) from error
+    if not file.is_file():
+        siblings = [p.name for p in file.parent.glob("*.onnx")] if file.parent.is_dir() else []
+        hint = nearest(file.name, siblings)
+        meant = f" Did you mean {file.parent / hint}?" if hint else ""
+        raise WeightsError(f"There is no file model.file={file}.{meant}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # waiting threads leave the cores to whoever works
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common class
+        raise WeightsError(
+            f"{file} cannot be opened as an ONNX network: {_first_line(error)} Give a file that "
+            "torch.onnx.export or another exporter wrote, with standard operators."
+        ) from error
+
+
+def _chosen_input(nodes: Sequence[Any], name: str | None, file: Path) -> Any:
+    names = [node.name for node in nodes]
+    chosen = name if name is not None else names[0] if names else None
+    if chosen not in names:
+        raise ConfigError(_unknown("input", chosen, names, file))
+    if len(names) > 1:
+        raise WeightsError(
+            f"{file} needs {len(names)} inputs ({', '.join(names)}), but a method is given a picture only. "
+            "Export it with the others as constants."
+        )
+    return nodes[names.index(chosen)]
+
+
+def _chosen_output(names: list[str], output: str | int | None, file: Path) -> str:
+    if output is None:
+        return names[0]
+    # names such as 1959 reach us as numbers
+    if str(output) in names:
+        return str(output)
+    if isinstance(output, int) and 0 <= output < len(names):
+        return names[output]
+    raise ConfigError(_unknown("output", output, names, file))
+
+
+def _unknown(key: str, name: str | int | None, names: list[str], file: Path) -> str:
+    hint = nearest(str(name), names)
+    meant = f" Did you mean model.{key}={hint}?" if hint else ""
+    return f"{file} has no {key} model.{key}={name}; it has {', '.join(names)}.{meant}"
+
+
+def _layout(sizes: list[int | None], layout: str, file: Path) -> str:
+    shape = "(" + ", ".join("?" if side is None else str(side) for side in sizes) + ")"
+    if len(sizes) != 4 or sizes[0] not in (None, 1):
+        raise WeightsError(
+            f"{file} takes {shape}, but one picture is (1, 3, H, W); export it with a batch of 1 or any."
+        )
+    if layout == "auto":
+        layout = "nhwc" if sizes[3] == 3 and sizes[1] != 3 else "nchw"
+    channels = sizes[1] if layout == "nchw" else sizes[3]
+    if channels not in (None, 3):
+        raise WeightsError(
+            f"{file} takes {shape}, read as {layout} with {channels} channels; a picture has 3. "
+            "If the axes lie otherwise, set model.layout."
+        )
+    return layout
+
+
+def _first_line(error: Exception) -> str:
+    text = (str(error) or type(error).__name__).splitlines()[0].strip()
+    return text if text.endswith(".") else f"{text}."

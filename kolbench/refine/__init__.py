@@ -1,0 +1,5 @@
+"""What may follow any method: (image, alpha) -> alpha, at the picture's own size.
+
+A refiner is called with image (B, 3, H, W) float32 in [0, 1] and alpha (B, 1, H, W) float32 in [0, 1], on any
+device, changes neither, and returns (B, 1, H, W) float32 in [0, 1] on the same device.
+"""

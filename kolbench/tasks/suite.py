@@ -1,0 +1,170 @@
+"""`task=suite`: all runs of an `experiments/NN` folder, each in a process of its own, and their table."""
+
+import hashlib
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kolbench import runfolder
+from kolbench.configs import load_yaml
+from kolbench.errors import ConfigError, DataError
+from kolbench.files import read_json, write_atomically, write_json
+from kolbench.tasks.run import print_table
+
+SUITE = "suite.yaml"
+# of the suite itself, not of its runs
+_OWN = ("task", "suite", "dry_run", "output", "hydra.run.dir")
+_FIGURES = ("parameters", "threshold", "seconds", "test_seconds_per_picture")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a suite.
+
+    name: unique in the suite. words: its overrides. folder: its run folder, known by the words.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    folder: Path
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Its `run.json`; empty where it has not begun."""
+        path = self.folder / runfolder.RUN
+        return read_json(path) if path.is_file() else {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ran to its end."""
+        return self.record.get("status") == "finished"
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Runs what is not finished, writes `output` (else the suite's own `results/`), prints the table.
+
+    Returns:
+        `failed`: how many runs failed.
+
+    Raises:
+        KolbenchError: there is no such suite, or it cannot be understood.
+    """
+    if settings["suite"] is None:
+        raise ConfigError(
+            "task=suite needs suite=FOLDER with a suite.yaml, such as suite=experiments/01_methods."
+        )
+    folder = Path(settings["suite"])
+    jobs = jobs_of(folder, Path(settings["paths"]["runs"]), own_words(settings["overrides"]))
+    failed = []
+    for number, job in enumerate(jobs, start=1):
+        state = "finished already" if job.finished else "to run"
+        print(f"== {number} of {len(jobs)}, {job.name}: {state}\n   {shown(job)}", flush=True)
+        if not settings["dry_run"] and not job.finished and not _run(job):
+            failed.append(job.name)
+    if settings["dry_run"]:
+        return {}
+    done = [job for job in jobs if job.finished]
+    if done:
+        write_results(Path(settings["output"] or folder / "results"), done)
+        print_table({job.name: _row(job) for job in done}, f"{folder.name}, test pictures")
+    for name in failed:
+        print(f"failed: {name}")
+    return {"failed": len(failed)}
+
+
+def own_words(overrides: Sequence[str]) -> list[str]:
+    """The overrides that go to every run."""
+    return [word for word in overrides if word.lstrip("+").partition("=")[0] not in _OWN]
+
+
+def jobs_of(folder: Path, runs: Path, words: Sequence[str] = ()) -> list[Job]:
+    """The runs of a suite.
+
+    Args:
+        folder: holds `suite.yaml`: `common`, a list of overrides, and `runs`, name -> list of overrides.
+        runs: below it the run folders go.
+        words: more overrides, which win.
+
+    Raises:
+        DataError: there is no such file, or it has another form.
+    """
+    path = folder / SUITE
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; suite= names a folder of experiments/.")
+    suite = load_yaml(path)
+    if not isinstance(suite.get("runs"), dict) or not suite["runs"]:
+        raise DataError(f"{path} has no `runs`: a mapping of names to lists of overrides.")
+    common = _words(path, "common", suite.get("common", []))
+    jobs = []
+    for name, own in suite["runs"].items():
+        chosen = (*common, *_words(path, f"runs.{name}", own), *words)
+        digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:8]
+        jobs.append(Job(str(name), chosen, runs / "suites" / folder.name / f"{name}-{digest}"))
+    return jobs
+
+
+def _words(path: Path, key: str, words: Any) -> list[str]:
+    if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
+        raise DataError(f"{path}: `{key}` is not a list of overrides such as [experiment=modnet].")
+    return words
+
+
+def shown(job: Job) -> str:
+    """The job's command as one types it."""
+    return shlex.join(["python", "-m", "kolbench", *job.words])
+
+
+def _run(job: Job) -> bool:
+    shutil.rmtree(job.folder, ignore_errors=True)
+    command = [sys.executable, "-m", "kolbench", *job.words, f"hydra.run.dir={job.folder}"]
+    return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - a list of words, no shell
+
+
+def _row(job: Job) -> dict[str, Any]:
+    record = job.record
+    return {"aid": record["aid"], "threshold": record["threshold"], **record["scores"]}
+
+
+def write_results(folder: Path, jobs: Sequence[Job]) -> None:
+    """`scores.csv`, a row per run; `curves.csv`, a row per run and threshold; `runs.json`, the commands."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, curves, records = [], [], {}
+    for job in jobs:
+        record = job.record
+        rows.append({"run": job.name, "method": record["method"], "aid": record["aid"], **_figures(record)})
+        curve = pd.read_csv(job.folder / runfolder.CURVE)
+        curves.append(curve[curve["split"] == "test"].assign(run=job.name))
+        keys = (
+            "budget",
+            "data",
+            "seed",
+            "device",
+            "versions",
+            "commit",
+            "machine",
+            "floors",
+            "fingerprint",
+            "training",
+        )
+        records[job.name] = {"command": shown(job), **{key: record[key] for key in keys if key in record}}
+    for name, table in (("scores.csv", pd.DataFrame(rows)), ("curves.csv", pd.concat(curves))):
+        write_atomically(folder / name, partial(table.to_csv, index=False))
+    write_json(folder / "runs.json", records)
+
+
+def _figures(record: Mapping[str, Any]) -> dict[str, Any]:
+    training = record.get("training", {})
+    return {
+        **record["scores"],
+        **{key: record[key] for key in _FIGURES},
+        "train_seconds": training.get("train_seconds"),
+        "best_epoch": training.get("best_epoch"),
+    }

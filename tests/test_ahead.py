@@ -1,0 +1,111 @@
+"""Pictures that processes compute ahead: same alphas, same order, and the truth only where it is declared."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from kolbench.ahead import Ahead, as_array
+from kolbench.classic.result import PictureResult
+from kolbench.errors import DataError
+from kolbench.evaluation import evaluate
+from kolbench.segmenter import Segmenter
+from kolbench.types import Prediction
+
+
+@dataclass(frozen=True)
+class Darkness:
+    """Alpha = 1 - red; notes dark pictures, and whether it ran in another process."""
+
+    parent: int
+
+    def __call__(self, image):
+        alpha = 1 - image[..., 0].astype(np.float32) / 255
+        return PictureResult(
+            alpha, {"dark": float(alpha.mean() > 0.5), "elsewhere": float(os.getpid() != self.parent)}
+        )
+
+
+@dataclass(frozen=True)
+class Refusing:
+    def __call__(self, image):
+        raise DataError(f"cannot work on {image.shape[1]} columns")
+
+
+class Dark(Segmenter):
+    def predict(self, *inputs):
+        return Prediction(1 - inputs[0][:, :1])
+
+    def picture_function(self):
+        return Darkness(os.getpid())
+
+
+def batches(count):
+    for index in range(count):
+        width = 20 + index % 3
+        image = torch.full((1, 3, 10, width), index / 255)
+        mask = torch.zeros(1, 1, 10, width)
+        mask[..., : index + 1] = 1
+        yield {"image": image, "mask": mask, "name": [f"n{index}"]}
+
+
+class Loader:
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __iter__(self):
+        return batches(self.count)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_order_and_alphas_are_those_of_the_loader(processes):
+    found = list(Ahead(Loader(9), Darkness(os.getpid()), ("image",), processes))
+    assert [batch["name"] for batch in found] == [[f"n{index}"] for index in range(9)]
+    for index, batch in enumerate(found):
+        assert batch["ready"].shape == batch["mask"].shape
+        assert torch.allclose(batch["ready"], torch.full_like(batch["ready"], 1 - index / 255))
+        assert batch["seconds"] > 0
+    assert {batch["notes"][0] for batch in found} == {"dark" if processes == 1 else "dark elsewhere"}
+
+
+def test_a_failure_in_a_process_reaches_the_user_as_it_is():
+    with pytest.raises(DataError, match=r"cannot work on 2\d columns"):
+        list(Ahead(Loader(3), Refusing(), ("image",), 2))
+
+
+def test_the_judge_sees_the_same_as_without_processes():
+    class Alone(Dark):
+        def picture_function(self):
+            return None
+
+    ahead, alone = (
+        evaluate(method, {"test": Loader(5)}, torch.device("cpu")) for method in (Dark(), Alone())
+    )
+    for mine, other in zip(ahead["test"].histograms(), alone["test"].histograms(), strict=True):
+        assert np.array_equal(mine, other)
+    assert ahead["test"].names == alone["test"].names
+    assert [note.split()[0] for note in ahead["test"].notes] == ["dark"] * 5
+    assert alone["test"].notes == [""] * 5
+
+
+def test_a_refiner_comes_between_method_and_judge():
+    def inverted(image, alpha):
+        return 1 - alpha
+
+    plain = evaluate(Dark(), {"test": Loader(3)}, torch.device("cpu"))["test"]
+    refined = evaluate(Dark(), {"test": Loader(3)}, torch.device("cpu"), refiner=inverted)["test"]
+    assert np.array_equal(np.stack(refined.fg), np.stack(plain.fg)[:, ::-1])
+
+
+def test_entries_become_arrays():
+    image = torch.rand(1, 3, 4, 6)
+    array = as_array(image)
+    assert array.shape == (4, 6, 3)
+    assert array.dtype == np.uint8
+    assert array[1, 2, 0] == round(float(image[0, 0, 1, 2]) * 255)
+    assert np.array_equal(as_array(torch.ones(1, 1, 2, 2)), np.ones((2, 2), np.uint8))

@@ -1,0 +1,226 @@
+"""What every method promises, whatever it is; methods are found by their YAML."""
+
+import numpy as np
+import pytest
+import torch
+
+from kolbench import configs, imaging
+from kolbench.data.datamodule import KolDataModule
+from kolbench.data.synthetic_source import SyntheticSource
+from kolbench.models.trivial import MeanMask
+
+METHODS = sorted(path.stem for path in (configs.conf_dir() / "model").glob("*.yaml"))
+CANVAS = 128
+# odd, smaller than any canvas, and long
+SIZES = [(33, 47), (128, 96), (2048, 300)]
+NAMES = ["a/1", "b"]
+OFFICIAL = {"official_modnet": "modnet.onnx", "official_u2netp": "u2netp.onnx", "onnx": "u2netp.onnx"}
+HELPED = [
+    ("grabcut", "box"),
+    ("grabcut", "oracle"),
+    ("kmeans", "box"),
+    ("kmeans", "oracle"),
+    ("meanshift", "box"),
+    ("meanshift", "oracle"),
+]
+
+# neither networks nor worth a process
+NO_FUNCTION = {"allfg", "ellipse", "meanmask", "masks", "onnx", "official_modnet", "official_u2netp"}
+# what a YAML asks of the user
+PLACEHOLDER = {
+    "masks": {"masks_dir": "unused"},
+    "onnx": {"file": "unused"},
+    "official_modnet": {"file": "unused"},
+    "official_u2netp": {"file": "unused"},
+}
+TRAINABLE = [
+    name for name in METHODS if "training" in configs.model_config(name, "smoke", **PLACEHOLDER.get(name, {}))
+]
+
+
+@pytest.fixture
+def build(request, tmp_path):
+    """Builds a method small, with the files that outsiders need."""
+
+    def make(name, **options):
+        if name in OFFICIAL:
+            shared = request.getfixturevalue("shared")
+            options["file"] = str(next((shared / "weights").rglob(OFFICIAL[name])))
+        if name == "masks":
+            options["masks_dir"] = str(tmp_path / "mattes")
+            for seed, matte in enumerate(NAMES):
+                path = tmp_path / "mattes" / f"{matte}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                imaging.write_png(path, np.random.default_rng(seed).integers(0, 256, (40, 30), np.uint8))
+        settings = configs.model_config(name, "smoke", **options)
+        torch.manual_seed(0)
+        method = configs.build_segmenter(settings).eval()
+        if isinstance(method, MeanMask):
+            method.fit_mean(torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1)))
+        return method
+
+    return make
+
+
+def inputs(method, height, width, count=2):
+    """What `reads` names, for pictures with an object in the middle."""
+    generator = np.random.default_rng(height + width)
+    image = generator.integers(0, 40, (count, height, width, 3), np.uint8)
+    mask = np.zeros((count, height, width), np.uint8)
+    mask[:, height // 4 : -height // 4, width // 3 : -width // 3] = 1
+    image[mask == 1] += 150
+    given = {
+        "image": torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255,
+        "mask": torch.from_numpy(mask)[:, None].float(),
+        "name": NAMES[:count],
+    }
+    return [given[key] for key in method.reads]
+
+
+def one(entries, index):
+    return [entry[index : index + 1] for entry in entries]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("name", METHODS)
+@torch.no_grad()
+def test_alpha_has_the_pictures_size_and_range(name, height, width, build):
+    method = build(name)
+    given = inputs(method, height, width, 1)
+    before = [entry.clone() if isinstance(entry, torch.Tensor) else list(entry) for entry in given]
+    alpha = method.predict(*given).alpha
+    assert alpha.shape == (1, 1, height, width)
+    assert alpha.dtype == torch.float32
+    assert alpha.min() >= 0
+    assert alpha.max() <= 1
+    for entry, copy in zip(given, before, strict=True):
+        assert torch.equal(entry, copy) if isinstance(entry, torch.Tensor) else entry == copy
+
+
+@pytest.mark.parametrize("name", METHODS)
+@torch.no_grad()
+def test_a_batch_is_its_pictures_one_by_one(name, build):
+    method = build(name)
+    given = inputs(method, 96, 130)
+    together = method.predict(*given).alpha
+    for index in range(2):
+        alone = method.predict(*one(given, index)).alpha
+        # batched convolutions may sum in another order
+        torch.testing.assert_close(alone, together[index : index + 1], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@torch.no_grad()
+def test_the_same_seed_gives_the_same_alpha(name, build):
+    first = build(name)
+    given = inputs(first, 80, 60, 1)
+    expected = first.predict(*given).alpha
+    torch.rand(7)
+    np.random.default_rng().random()
+    assert torch.equal(build(name).predict(*given).alpha, expected)
+    assert torch.equal(first.predict(*given).alpha, expected)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_compared_methods_read_no_truth(name, build):
+    method = build(name)
+    assert method.aid == "none"
+    assert set(method.reads) <= {"image", "name"}
+    assert method.reads[0] == "image"
+    assert ("name" in method.reads) == (name == "masks")
+
+
+@pytest.mark.parametrize(("name", "variant"), HELPED)
+@torch.no_grad()
+def test_helped_variants_say_so_and_use_it(name, variant, build):
+    method = build(name, variant=variant)
+    assert method.aid == variant
+    assert method.reads == ("image", "mask")
+    image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)) * 0.1
+    left, right = torch.zeros(1, 1, 96, 96), torch.zeros(1, 1, 96, 96)
+    left[..., 20:76, 12:40] = 1
+    right[..., 20:76, 56:84] = 1
+    image += torch.cat((left * 0.8, right * 0.8, torch.zeros_like(left)), dim=1)
+    for truth, other in ((left, right), (right, left)):
+        alpha = method.predict(image, truth).alpha
+        assert alpha[truth == 1].mean() > alpha[other == 1].mean() + 0.5
+
+
+@pytest.mark.parametrize("name", METHODS)
+@torch.no_grad()
+def test_processes_are_given_the_same_function(name, build):
+    method = build(name)
+    function = method.picture_function()
+    if function is None:
+        assert next(method.inference_network().parameters(), None) is not None or name in NO_FUNCTION
+        return
+    image = inputs(method, 64, 48, 1)[0]
+    array = (image[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    expected = method.predict(image).alpha[0, 0].numpy()
+    assert np.array_equal(function(array).alpha, expected)
+
+
+def test_the_methods_of_the_papers_are_there():
+    assert {"rsudisnet", "modnet", "u2net", "u2netp", "unet", "unet_smp", "maskrcnn"} <= set(TRAINABLE)
+    assert {"kmeans", "meanshift", "grabcut", "allfg", "ellipse", "meanmask"} <= set(METHODS) - set(TRAINABLE)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_every_trainable_method_has_both_recipes(name):
+    training = configs.model_config(name, "smoke")["training"]
+    assert set(training) - {"evaluation_only"} == {"paper", "short_lr_factor", "recipes"}
+    assert set(training["paper"]) == {"size", "epochs", "batch"}
+    assert set(training["recipes"]) == {"official", "paper"}
+    for recipe in training["recipes"].values():
+        assert set(recipe) == {"optimizer", "scheduler", "augment"}
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_what_only_changes_predictions_stands_at_its_value_while_training(name):
+    settings = configs.model_config(name, "smoke")
+    fixed = settings["training"].get("evaluation_only", {})
+    assert {key: settings[key] for key in fixed} == fixed
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Two training pictures as the loaders give them."""
+    source = SyntheticSource(seed=3, size=CANVAS, scenes={"train": 2, "val": 1, "test": 1})
+    settings = {
+        "cache": "memory",
+        "workers": 0,
+        "split": "auto",
+        "split_seed": 0,
+        "region_px": 30,
+        "colours": False,
+        "allow_duplicates": False,
+        "protocol": "test",
+    }
+    data = KolDataModule(source, 0, 2, {}, settings, {"train": None, "val": None, "test": None})
+    data.place_on(lambda height, width: (CANVAS, CANVAS))
+    return next(iter(data.train_dataloader()))
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_gradients_reach_every_parameter(name, build, batch):
+    method = build(name).train()
+    terms = method.losses(batch)
+    torch.stack(list(terms.values())).sum().backward()
+    unreached = [
+        key
+        for key, p in method.named_parameters()
+        if p.requires_grad and (p.grad is None or not p.grad.any())
+    ]
+    assert unreached == []
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+@torch.no_grad()
+def test_a_state_dict_makes_another_the_same(name, build):
+    first, second = build(name), build(name)
+    for parameter in second.inference_network().parameters():
+        parameter.mul_(0.5)
+    given = inputs(first, 80, 60, 1)
+    assert not torch.equal(first.predict(*given).alpha, second.predict(*given).alpha)
+    assert second.load_official(first.inference_network().state_dict()) == []
+    assert torch.equal(first.predict(*given).alpha, second.predict(*given).alpha)

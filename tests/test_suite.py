@@ -1,0 +1,94 @@
+"""Suites: every run in them composes; finished runs are not run again; results come from run folders."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+
+from kolbench import configs
+from kolbench.errors import DataError
+from kolbench.tasks.suite import jobs_of, own_words
+
+ROOT = Path(__file__).resolve().parents[1]
+SUITES = sorted(path.parent for path in (ROOT / "experiments").glob("*/suite.yaml"))
+
+
+def kolbench(*words, cwd, code=0):
+    command = [sys.executable, "-m", "kolbench", *words]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize("folder", SUITES, ids=lambda folder: folder.name)
+def test_every_run_of_a_suite_composes(folder, tmp_path):
+    configs.register()
+    jobs = jobs_of(folder, tmp_path)
+    assert len({job.folder for job in jobs}) == len(jobs)
+    for job in jobs:
+        with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
+            words = [*job.words, "paths.run=unused", "budget.backbone_weights=null"]
+            settings = configs.plain(compose("config", overrides=words))
+        configs.build_segmenter(settings["model"])
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    (folder / "07_floors").mkdir()
+    (folder / "07_floors" / "suite.yaml").write_text(
+        "common: [budget=smoke]\nruns:\n  oval: [experiment=ellipse]\n"
+        "  broken: [experiment=kmeans, model.k=0]\n"
+        "  box: [experiment=grabcut, model.variant=box]\n"
+    )
+    return folder, kolbench("task=suite", "suite=07_floors", "data.picture_size=128", cwd=folder, code=1)
+
+
+def test_a_suite_runs_all_and_names_what_failed(suite):
+    folder, done = suite
+    assert "failed: broken" in done.stdout
+    assert "1 of the inputs failed" in done.stderr
+    table = pd.read_csv(folder / "07_floors" / "results" / "scores.csv").set_index("run")
+    assert list(table.index) == ["oval", "box"]
+    assert list(table["aid"]) == ["none", "box"]
+    assert table["miou"].between(0, 1).all()
+    curves = pd.read_csv(folder / "07_floors" / "results" / "curves.csv")
+    at = curves[(curves["run"] == "oval") & curves["chosen"]]
+    assert at["iou"].iloc[0] == pytest.approx(table.loc["oval", "iou"])
+    assert "given the true box:" in done.stdout
+
+
+def test_a_second_call_runs_only_what_failed(suite):
+    folder, _ = suite
+    again = kolbench("task=suite", "suite=07_floors", "data.picture_size=128", cwd=folder, code=1)
+    assert "1 of 3, oval: finished already" in again.stdout
+    assert "2 of 3, broken: to run" in again.stdout
+    # another override is another run
+    dry = kolbench("task=suite", "suite=07_floors", "data.picture_size=160", "--dry-run", cwd=folder)
+    assert dry.stdout.count(": to run") == 3
+    assert "python -m kolbench budget=smoke experiment=ellipse data.picture_size=160" in dry.stdout
+
+
+def test_words_of_the_suite_itself_do_not_go_to_its_runs():
+    words = ["task=suite", "suite=x", "dry_run=true", "data=folder", "output=y", "+treshold=1"]
+    assert own_words(words) == ["data=folder", "+treshold=1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("runs: {}\n", "has no `runs`"),
+        ("runs: {a: experiment=x}\n", "`runs.a` is not a list"),
+        ("runs: {a: [x]}\n", "`runs.a` is not a list"),
+        ("common: x\nruns: {a: [b=c]}\n", "`common` is not a list"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_suite_that_cannot_be_understood_is_refused(text, message, tmp_path):
+    if text is not None:
+        (tmp_path / "suite.yaml").write_text(text)
+    with pytest.raises(DataError, match=message):
+        jobs_of(tmp_path, tmp_path)
