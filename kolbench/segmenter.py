@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+SHOWN_ABOVE = 0.5
+
+
+def cut_out(image: Tensor, foreground: Tensor) -> UInt8Array:
+    """(3, H, W) in [0, 1] and (1, H, W) bool -> (H, W, 3) uint8, black outside the foreground."""
+    levels = (image * foreground * 255).round().clamp(0, 255).to(torch.uint8)
+    return np.asarray(levels.permute(1, 2, 0).cpu().numpy(), np.uint8)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A network that must be trained, then frozen, before the method itself (the ground-truth encoder).
@@ -71,6 +80,19 @@ class Segmenter(nn.Module):
             (H, W) uint8 in {0, 1}) that returns alpha (H, W) float32 in [0, 1] and notes; None for networks.
         """
         return None
+
+    @torch.no_grad()
+    def shown(self, *inputs: Tensor) -> UInt8Array:
+        """What a person looks at in place of scores: by default the foreground at 0.5 on black.
+
+        Args:
+            inputs: as of `predict`, of one picture.
+
+        Returns:
+            (H, W, 3) uint8.
+        """
+        alpha = self.predict(*inputs).alpha[0]
+        return cut_out(inputs[0][0], alpha > SHOWN_ABOVE)
 
     @property
     def trainable(self) -> bool:

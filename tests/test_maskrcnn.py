@@ -16,7 +16,14 @@ from kolbench import configs, targets
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.metrics import detection
 from kolbench.models import maskrcnn_backbones as networks
-from kolbench.models.maskrcnn import CanvasTransform, MaskRCNNSegmenter, UnionRule, canvas, union
+from kolbench.models.maskrcnn import (
+    CanvasTransform,
+    MaskRCNNSegmenter,
+    UnionRule,
+    canvas,
+    told_apart,
+    union,
+)
 from kolbench.types import Batch, Instances, UInt8Array
 
 SMALL = "fpn_mobilenet_v2"
@@ -224,6 +231,17 @@ def parted() -> UInt8Array:
     mask[5:15, 40:50] = 1
     mask[30:35, 50:55] = 1
     return mask
+
+
+def test_persons_are_tinted_the_best_on_top() -> None:
+    masks = torch.zeros(2, 2, 2)
+    masks[0, 0, :] = 0.9
+    masks[1, :, 0] = 0.5
+    masks[1, 1, 1] = 0.49
+    shown = told_apart(torch.ones(3, 2, 2), masks)
+    assert shown.dtype == np.uint8
+    # half of white, half of orange or blue; a quarter of white
+    assert shown.tolist() == [[[255, 212, 128], [255, 212, 128]], [[128, 202, 255], [64, 64, 64]]]
 
 
 def test_components_close_thin_gaps_and_drop_specks() -> None:

@@ -4,12 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
+from PIL import Image
 
 from kolbench import configs
+from kolbench.configs import build_segmenter
 from kolbench.errors import DataError
+from kolbench.tasks.panels import HEADING, WIDTH
 from kolbench.tasks.suite import jobs_of, own_words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +48,8 @@ def suite(tmp_path_factory):
         "common: [budget=smoke]\nruns:\n  oval: [experiment=ellipse]\n"
         "  broken: [experiment=kmeans, model.k=0]\n"
         "  box: [experiment=grabcut, model.variant=box]\n"
+        "  user's 4: [experiment=kmeans, model.k=4]\n"
+        "panels:\n  shown: [oval, user's 4, broken]\n"
     )
     return folder, kolbench("task=suite", "suite=07_floors", "data.picture_size=128", cwd=folder, code=1)
 
@@ -52,8 +59,8 @@ def test_a_suite_runs_all_and_names_what_failed(suite):
     assert "failed: broken" in done.stdout
     assert "1 of the inputs failed" in done.stderr
     table = pd.read_csv(folder / "07_floors" / "results" / "scores.csv").set_index("run")
-    assert list(table.index) == ["oval", "box"]
-    assert list(table["aid"]) == ["none", "box"]
+    assert list(table.index) == ["oval", "box", "user's 4"]
+    assert list(table["aid"]) == ["none", "box", "none"]
     assert table["miou"].between(0, 1).all()
     curves = pd.read_csv(folder / "07_floors" / "results" / "curves.csv")
     at = curves[(curves["run"] == "oval") & curves["chosen"]]
@@ -61,14 +68,37 @@ def test_a_suite_runs_all_and_names_what_failed(suite):
     assert "given the true box:" in done.stdout
 
 
+def test_panels_show_finished_runs_side_by_side(suite):
+    folder, _ = suite
+    panel = np.asarray(Image.open(folder / "07_floors" / "results" / "shown.png"))
+    # the picture itself and two runs; a heading above two test pictures
+    assert panel.shape == (HEADING + 2 * WIDTH, 3 * WIDTH, 3)
+    picture, oval, four = (panel[HEADING:, left : left + WIDTH] for left in (0, WIDTH, 2 * WIDTH))
+    assert (oval[0, 0] == 0).all()
+    centre = np.s_[WIDTH // 2 - 10 : WIDTH // 2 + 10, WIDTH // 2 - 10 : WIDTH // 2 + 10]
+    assert np.array_equal(oval[centre], picture[centre])
+    assert not np.array_equal(four, picture)
+
+
+def test_shown_clusters_have_their_mean_colour():
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[:, 20:] = (200, 30, 90)
+    image[::2, 20:] = (210, 30, 90)
+    method = build_segmenter(configs.model_config("kmeans", "smoke", k=2, pos_weight=0.0))
+    given = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    shown = method.shown(given)
+    assert (shown[:, :20] == 0).all()
+    assert (shown[:, 20:] == (205, 30, 90)).all()
+
+
 def test_a_second_call_runs_only_what_failed(suite):
     folder, _ = suite
     again = kolbench("task=suite", "suite=07_floors", "data.picture_size=128", cwd=folder, code=1)
-    assert "1 of 3, oval: finished already" in again.stdout
-    assert "2 of 3, broken: to run" in again.stdout
+    assert "1 of 4, oval: finished already" in again.stdout
+    assert "2 of 4, broken: to run" in again.stdout
     # another override is another run
     dry = kolbench("task=suite", "suite=07_floors", "data.picture_size=160", "--dry-run", cwd=folder)
-    assert dry.stdout.count(": to run") == 3
+    assert dry.stdout.count(": to run") == 4
     assert "python -m kolbench budget=smoke experiment=ellipse data.picture_size=160" in dry.stdout
 
 

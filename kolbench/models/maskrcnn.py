@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from kolbench.errors import ConfigError, require_choice
 from kolbench.inputs import IMAGENET_MEAN, IMAGENET_STD, InputSpec, resize
 from kolbench.models import maskrcnn_backbones as networks
 from kolbench.segmenter import Segmenter
-from kolbench.types import Batch, Instances, Prediction
+from kolbench.types import Batch, Instances, Prediction, UInt8Array
 
 PERSON = 1
 SMALLEST_MIN_SIZE = 256
@@ -29,6 +30,8 @@ SMALL_BELOW = 512
 # detections below it are not worth an entry in the precision-recall curve
 AP_SCORE = 0.05
 MASK_THRESHOLD = 0.5
+# RGB of persons told apart, the best first
+TINTS = ((255, 170, 0), (0, 150, 255), (60, 220, 60), (230, 60, 200), (240, 240, 60), (120, 90, 255))
 # all persons of a picture; of COCO's 91 classes together as many as COCO's protocol counts
 DETECTIONS = {2: 20, networks.COCO_CLASSES: 100}
 
@@ -90,6 +93,19 @@ def _kept(persons: Instances, rule: UnionRule) -> Tensor:
     if rule.main_person_only and len(kept):
         kept = kept[(areas[kept] * persons.scores[kept]).argmax()][None]
     return kept[: rule.top_k]
+
+
+def told_apart(image: Tensor, masks: Tensor) -> UInt8Array:
+    """(3, H, W) in [0, 1] and (N, H, W) -> (H, W, 3) uint8: persons tinted over the darkened picture.
+
+    The best person lies on top.
+    """
+    levels = (image * 255).cpu().numpy().transpose(1, 2, 0)
+    shown = levels / 4
+    for number in reversed(range(len(masks))):
+        person = masks[number].cpu().numpy() >= MASK_THRESHOLD
+        shown[person] = (levels[person] + np.array(TINTS[number % len(TINTS)])) / 2
+    return np.asarray(shown.round(), np.uint8)
 
 
 class CanvasTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
@@ -218,6 +234,14 @@ class MaskRCNNSegmenter(Segmenter):
             found = [_persons(self.network([picture])[0]) for picture in image]
         alpha = torch.stack([union(persons, self.rule) for persons in found]).unsqueeze(1)
         return Prediction(alpha.clamp(0, 1), instances=found)
+
+    @torch.no_grad()
+    def shown(self, *inputs: Tensor) -> UInt8Array:
+        """Each person that enters the alpha in a colour of its own, over the darkened picture."""
+        image = inputs[0]
+        persons = self.predict(image).instances
+        assert persons is not None
+        return told_apart(image[0], persons[0].masks[_kept(persons[0], self.rule)])
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """torchvision's five: `loss_classifier`, `loss_box_reg`, `loss_mask`, `loss_objectness`,

@@ -1,6 +1,7 @@
 """`task=suite`: all runs of an `experiments/NN` folder, each in a process of its own, and their table."""
 
 import hashlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from kolbench import runfolder
 from kolbench.configs import load_yaml
 from kolbench.errors import ConfigError, DataError
 from kolbench.files import read_json, write_atomically, write_json
+from kolbench.tasks.panels import write_panels
 from kolbench.tasks.run import print_table
 
 SUITE = "suite.yaml"
@@ -73,7 +75,10 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         return {}
     done = [job for job in jobs if job.finished]
     if done:
-        write_results(Path(settings["output"] or folder / "results"), done)
+        results = Path(settings["output"] or folder / "results")
+        write_results(results, done)
+        panels = load_yaml(folder / SUITE).get("panels", {})
+        write_panels(panels, {job.name: job.folder for job in done}, results)
         print_table({job.name: _row(job) for job in done}, f"{folder.name}, test pictures")
     for name in failed:
         print(f"failed: {name}")
@@ -89,7 +94,8 @@ def jobs_of(folder: Path, runs: Path, words: Sequence[str] = ()) -> list[Job]:
     """The runs of a suite.
 
     Args:
-        folder: holds `suite.yaml`: `common`, a list of overrides, and `runs`, name -> list of overrides.
+        folder: holds `suite.yaml`: `common`, a list of overrides; `runs`, name -> list of overrides; and
+            perhaps `panels`, file name -> names of runs that are shown side by side.
         runs: below it the run folders go.
         words: more overrides, which win.
 
@@ -107,7 +113,8 @@ def jobs_of(folder: Path, runs: Path, words: Sequence[str] = ()) -> list[Job]:
     for name, own in suite["runs"].items():
         chosen = (*common, *_words(path, f"runs.{name}", own), *words)
         digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:8]
-        jobs.append(Job(str(name), chosen, runs / "suites" / folder.name / f"{name}-{digest}"))
+        slug = re.sub(r"[^\w.]+", "-", str(name))
+        jobs.append(Job(str(name), chosen, runs / "suites" / folder.name / f"{slug}-{digest}"))
     return jobs
 
 
@@ -124,7 +131,9 @@ def shown(job: Job) -> str:
 
 def _run(job: Job) -> bool:
     shutil.rmtree(job.folder, ignore_errors=True)
-    command = [sys.executable, "-m", "kolbench", *job.words, f"hydra.run.dir={job.folder}"]
+    # in Hydra's grammar, so that spaces and apostrophes in the path are taken as they are
+    place = '"{}"'.format(str(job.folder).replace('"', '\\"'))
+    command = [sys.executable, "-m", "kolbench", *job.words, f"hydra.run.dir={place}"]
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - a list of words, no shell
 
 

@@ -1,0 +1,90 @@
+"""Pictures side by side: what each run of a suite makes of the same test pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from kolbench import progress
+from kolbench.configs import build_segmenter, load_yaml, without_backbone
+from kolbench.imaging import write_png
+from kolbench.runfolder import CONFIG
+from kolbench.segmenter import Segmenter
+from kolbench.tasks import judging
+from kolbench.types import Picture, UInt8Array
+from kolbench.weights import BEST, load_into
+
+PICTURES = 4
+WIDTH = 240
+HEADING = 26
+FONT_SIZE = 15
+ORIGINAL = "picture"
+
+
+def write_panels(panels: Mapping[str, Sequence[str]], runs: Mapping[str, Path], folder: Path) -> list[Path]:
+    """One PNG per panel: a row for each of the first test pictures, a column for each run.
+
+    Args:
+        panels: file name -> names of runs.
+        runs: name -> finished run folder.
+        folder: where the PNGs go.
+
+    Returns:
+        The files; panels of which no run is finished are left out.
+    """
+    written = []
+    for panel, names in panels.items():
+        there = {name: runs[name] for name in names if name in runs}
+        if there:
+            path = folder / f"{panel}.png"
+            write_png(path, _panel(there))
+            written.append(path)
+    return written
+
+
+def _panel(runs: Mapping[str, Path]) -> UInt8Array:
+    settings = load_yaml(next(iter(runs.values())) / CONFIG)
+    data = judging.open_data(settings, torch.device("cpu"))
+    pictures = [data.source.read(row) for row in data.rows["test"][:PICTURES]]
+    columns = {ORIGINAL: [picture.image for picture in pictures]}
+    with progress.bar("drawing panels", len(runs)) as advance:
+        for name, folder in runs.items():
+            segmenter = _segmenter(folder)
+            columns[name] = [segmenter.shown(*_inputs(segmenter, picture)) for picture in pictures]
+            advance(1)
+    return side_by_side(columns)
+
+
+def _segmenter(folder: Path) -> Segmenter:
+    segmenter: Segmenter = build_segmenter(without_backbone(load_yaml(folder / CONFIG)["model"]))
+    if (folder / BEST).is_file():
+        load_into(segmenter, folder)
+    return segmenter.eval()
+
+
+def _inputs(segmenter: Segmenter, picture: Picture) -> list[Any]:
+    given = {
+        "image": torch.from_numpy(picture.image).permute(2, 0, 1)[None].float() / 255,
+        "mask": torch.from_numpy(picture.mask)[None, None].float(),
+    }
+    return [given[key] for key in segmenter.reads]
+
+
+def side_by_side(columns: Mapping[str, Sequence[UInt8Array]]) -> UInt8Array:
+    """Columns of pictures under their names, each picture 240 px wide; (H, 240 N, 3) uint8."""
+    return np.concatenate([_column(name, pictures) for name, pictures in columns.items()], axis=1)
+
+
+def _column(name: str, pictures: Sequence[UInt8Array]) -> UInt8Array:
+    heading = Image.new("RGB", (WIDTH, HEADING), "white")
+    font = ImageFont.load_default(FONT_SIZE)
+    ImageDraw.Draw(heading).text((WIDTH // 2, HEADING // 2), name, fill="black", font=font, anchor="mm")
+    scaled = [
+        cv2.resize(p, (WIDTH, round(p.shape[0] * WIDTH / p.shape[1])), interpolation=cv2.INTER_AREA)
+        for p in pictures
+    ]
+    return np.concatenate([np.asarray(heading, np.uint8), *scaled], axis=0)
