@@ -70,7 +70,7 @@ def _sha256(path: Path) -> str:
 
 def digest(settings: Mapping[str, Any], code: str) -> str:
     """16 hexadecimal digits of the settings and the code's hash."""
-    text = json.dumps([settings, code], sort_keys=True, default=str)
+    text = json.dumps([settings, code], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -58,6 +58,8 @@ def test_a_threshold_sweep_trains_once(sweep):
     assert [record["threshold"] for record in records] == [0.3, 0.6]
     assert [record["training"]["reused"] for record in records] == [False, True]
     assert {record["threshold_from"] for record in records} == {"the command"}
+    assert done.stdout.count("no forward pass is needed") == 1
+    assert only((training / "evaluations").glob("*/histograms.parquet"))
 
 
 def test_both_runs_agree_on_every_threshold(sweep):

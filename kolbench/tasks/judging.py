@@ -80,7 +80,9 @@ def evaluation_folder(training: Path, data: KolDataModule, settings: dict[str, A
     chosen = {
         "pictures": data.fingerprint(),
         "splits": list(data.evaluated_rows()),
-        "groups": [data.source.groups, data.source.tags],
+        "groups": data.source.groups,
+        # tags that are made on demand follow from the pictures
+        "tags": data.source.tags if isinstance(data.source.tags, list) else None,
         "model": settings["model"],
         "refiner": settings["refiner"],
         "precision": settings["trainer"]["precision"],
