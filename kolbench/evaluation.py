@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -41,8 +39,8 @@ def evaluate(
         segmenter: the method.
         loaders: split name -> loader of pictures at their own size.
         device: where to predict.
-        pictures: folder for `alphas/NAME.png`, `thumbs/NAME.jpg` and, where persons are told apart, the
-            APs of the split `test`; None = none.
+        pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where persons are
+            told apart, the APs of the split `test`; None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is judged; None = none.
 
@@ -78,7 +76,7 @@ def _fed(segmenter: Segmenter, loader: Any) -> Any:
 
 
 class SavePictures(Callback):
-    """Writes each alpha as an 8-bit PNG (the levels that the histograms count) and a thumbnail."""
+    """Writes each alpha as an 8-bit PNG (the levels that the histograms count), its truth and a thumbnail."""
 
     def __init__(self, folder: Path, loader_index: int) -> None:
         self.folder = folder
@@ -98,20 +96,16 @@ class SavePictures(Callback):
             return
         levels = (outputs["alpha"][:, 0].float() * 255).round().to(torch.uint8).cpu().numpy()
         images = (batch["image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        for name, level, image in zip(batch["name"], levels, images, strict=True):
+        truths = batch["mask"][:, 0].to(torch.uint8).cpu().numpy() * 255
+        for name, level, truth, image in zip(batch["name"], levels, truths, images, strict=True):
             imaging.write_png(_below(self.folder / "alphas", name, ".png"), level)
-            imaging.write_jpeg(_below(self.folder / "thumbs", name, ".jpg"), _thumbnail(image))
+            imaging.write_png(_below(self.folder / "truths", name, ".png"), truth)
+            imaging.write_jpeg(
+                _below(self.folder / "thumbs", name, ".jpg"), imaging.thumbnail(image, THUMB_PX)
+            )
 
 
 def _below(folder: Path, name: str, suffix: str) -> Path:
     path = folder / f"{name}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _thumbnail(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    scale = THUMB_PX / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

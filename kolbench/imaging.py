@@ -187,6 +187,17 @@ def write_jpeg(path: str | Path, array: UInt8Array, quality: int = 90) -> None:
     _write(Path(path), array, "JPEG", quality=quality)
 
 
+def thumbnail(array: UInt8Array, longest: int) -> UInt8Array:
+    """(H, W, C) uint8 with its long side at most `longest` px, the aspect kept."""
+    scale = longest / max(array.shape[:2])
+    if scale >= 1:
+        return array
+    size = (max(1, round(array.shape[1] * scale)), max(1, round(array.shape[0] * scale)))
+    return np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(
+        size[1], size[0], -1
+    )
+
+
 def _write(path: Path, array: UInt8Array, form: str, **options: Any) -> None:
     image = Image.fromarray(np.ascontiguousarray(array))
     write_atomically(path, lambda partial: image.save(partial, format=form, **options))

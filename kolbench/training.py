@@ -26,6 +26,7 @@ from kolbench.callbacks.checkpoint import (
 )
 from kolbench.callbacks.history import History, Row
 from kolbench.callbacks.progress import progress_callback
+from kolbench.callbacks.progress_pictures import ProgressPictures
 from kolbench.callbacks.scores import ScoreCallback
 from kolbench.data.datamodule import KolDataModule
 from kolbench.errors import TrainingError
@@ -37,6 +38,7 @@ from kolbench.segmenter import Segmenter, Stage
 
 DONE = "done.json"
 HISTORY = "history.csv"
+PROGRESS = "progress"
 TERMINATED = 143
 
 
@@ -113,7 +115,8 @@ def _train_method(
     module = SegmentationModule(
         segmenter, plan.optimizer, plan.scheduler, plan.lr_factor, bool(plan.knobs["stop_on_nan"])
     )
-    callbacks = [SeedEpochs(plan.seed), judge, history, keeper]
+    pictures = ProgressPictures(folder / PROGRESS, plan.epochs)
+    callbacks = [SeedEpochs(plan.seed), judge, history, keeper, pictures]
     with quiet_lightning():
         trainer = make_trainer(plan, folder, callbacks, "training", plan.epochs)
         _fit(trainer, module, data.train_dataloader(), data.val_dataloader(), folder)

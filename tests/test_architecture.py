@@ -23,6 +23,8 @@ LAYERS = [
     {"runfolder", "weights", "tracking", "module"},
     {"callbacks"},
     {"ahead"},
+    {"cost"},
+    {"report"},
     {"training", "evaluation"},
     {"store"},
     {"tasks"},
@@ -71,8 +73,13 @@ def test_files_have_one_subject():
     assert {name: lines for name, lines in long.items() if lines > 450} == {}
 
 
-def test_run_folders_are_read_without_torch():
-    code = (
-        "import sys, kolbench.runfolder; sys.exit(bool({'torch', 'lightning', 'hydra'} & set(sys.modules)))"
-    )
+@pytest.mark.parametrize(
+    "module",
+    [
+        "kolbench.runfolder",
+        *(f"kolbench.report.{path.stem}" for path in SOURCES if part_of(path) == "report"),
+    ],
+)
+def test_run_folders_are_read_without_torch(module):
+    code = f"import sys, {module}; sys.exit(bool({{'torch', 'lightning', 'hydra'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,6 +19,11 @@ def start(*words, cwd, prepare=None):
     )
 
 
+def heed_the_keyboard():
+    """Background jobs of a shell are started deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def finished(process):
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
@@ -93,7 +98,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(tmp_path
 )
 def test_a_stopped_training_says_so_and_goes_on(signal_number, code, says, tmp_path):
     long = (*SMALL, "budget.epochs=4", "budget.limit.train=4")
-    process = start(*long, cwd=tmp_path)
+    process = start(*long, cwd=tmp_path, prepare=heed_the_keyboard)
     while not list(tmp_path.rglob("last.ckpt")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)

@@ -80,11 +80,26 @@ def test_saved_alphas_give_the_stored_histograms(sweep):
     for row, index in enumerate(source.given_splits["test"]):
         picture = source.read(index)
         level = cv2.imread(str(run / "alphas" / f"{source.names[index]}.png"), cv2.IMREAD_UNCHANGED)
+        truth = cv2.imread(str(run / "truths" / f"{source.names[index]}.png"), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(truth, 255 * picture.mask)
         assert level.shape == picture.mask.shape
         assert np.array_equal(np.bincount(level[picture.mask == 1], minlength=256), stored.fg[row])
         assert np.array_equal(np.bincount(level[picture.mask == 0], minlength=256), stored.bg[row])
         assert np.array_equal(np.bincount(level[picture.product == 1], minlength=256), stored.product[row])
         assert stored.tags[row]
+
+
+def test_a_run_shows_how_it_learned_and_what_it_costs(sweep):
+    folder, _ = sweep
+    for run in run_folders(folder):
+        assert sorted(path.name for path in (run / "progress").iterdir()) == ["epoch_0000.png", "picture.jpg"]
+        alpha = cv2.imread(str(run / "progress" / "epoch_0000.png"), cv2.IMREAD_UNCHANGED)
+        assert alpha.shape == (256, 256)
+        found = json.loads((run / "run.json").read_text())["cost"]
+        assert found["picture"] == [256, 256]
+        assert found["macs"] > 1e8
+        # the weights in float32, and the running averages of batch norm
+        assert 4 * 1_131_181 < found["checkpoint"] < 4.1 * 1_131_181 < found["memory"]
 
 
 def test_a_run_folder_stands_alone(sweep):

@@ -24,6 +24,7 @@ from kolbench.data.dataset import (
 )
 from kolbench.data.sources import Source
 from kolbench.errors import ConfigError, require_choice
+from kolbench.types import Batch
 
 STAGE_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
@@ -196,6 +197,10 @@ class KolDataModule(LightningDataModule):
     def evaluation_dataloaders(self) -> dict[str, Loader]:
         """A loader for each entry of `evaluated_rows`."""
         return {name: self._loader(self._evaluation[name], 1) for name in self.evaluated_rows()}
+
+    def test_batch(self, number: int) -> Batch:
+        """One test picture, counted from 0, alone in a batch as `evaluation_dataloaders` gives it."""
+        return collate([self._evaluation["test"][number]])
 
     def _loader(
         self, dataset: Dataset[Any], batch: int, sampler: Sampler[Any] | None = None, drop_last: bool = False

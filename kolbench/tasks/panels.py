@@ -10,12 +10,14 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from kolbench import progress
+from kolbench.ahead import as_array
 from kolbench.configs import build_segmenter, load_yaml, without_backbone
+from kolbench.data.datamodule import KolDataModule
 from kolbench.imaging import write_png
 from kolbench.runfolder import CONFIG
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import judging
-from kolbench.types import Picture, UInt8Array
+from kolbench.types import UInt8Array
 from kolbench.weights import BEST, load_into
 
 PICTURES = 4
@@ -49,29 +51,23 @@ def write_panels(panels: Mapping[str, Sequence[str]], runs: Mapping[str, Path], 
 def _panel(runs: Mapping[str, Path]) -> UInt8Array:
     settings = load_yaml(next(iter(runs.values())) / CONFIG)
     data = judging.open_data(settings, torch.device("cpu"))
-    pictures = [data.source.read(row) for row in data.rows["test"][:PICTURES]]
-    columns = {ORIGINAL: [picture.image for picture in pictures]}
+    batches = [data.test_batch(number) for number in range(min(PICTURES, len(data.rows["test"])))]
+    columns = {ORIGINAL: [as_array(batch["image"]) for batch in batches]}
     with progress.bar("drawing panels", len(runs)) as advance:
         for name, folder in runs.items():
-            segmenter = _segmenter(folder)
-            columns[name] = [segmenter.shown(*_inputs(segmenter, picture)) for picture in pictures]
+            segmenter = _segmenter(folder, data)
+            given: list[Mapping[str, Any]] = [*batches]
+            columns[name] = [segmenter.shown(*(batch[k] for k in segmenter.reads)) for batch in given]
             advance(1)
     return side_by_side(columns)
 
 
-def _segmenter(folder: Path) -> Segmenter:
+def _segmenter(folder: Path, data: KolDataModule) -> Segmenter:
     segmenter: Segmenter = build_segmenter(without_backbone(load_yaml(folder / CONFIG)["model"]))
-    if (folder / BEST).is_file():
-        load_into(segmenter, folder)
+    if not (folder / BEST).is_file():
+        return judging.ready(segmenter, data).eval()
+    load_into(segmenter, folder)
     return segmenter.eval()
-
-
-def _inputs(segmenter: Segmenter, picture: Picture) -> list[Any]:
-    given = {
-        "image": torch.from_numpy(picture.image).permute(2, 0, 1)[None].float() / 255,
-        "mask": torch.from_numpy(picture.mask)[None, None].float(),
-    }
-    return [given[key] for key in segmenter.reads]
 
 
 def side_by_side(columns: Mapping[str, Sequence[UInt8Array]]) -> UInt8Array:

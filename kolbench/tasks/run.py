@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 import kolbench
-from kolbench import configs, runfolder
+from kolbench import configs, cost, runfolder
 from kolbench.callbacks.checkpoint import BEST
 from kolbench.data.datamodule import KolDataModule
 from kolbench.devices import choose_device, describe
@@ -25,7 +25,7 @@ from kolbench.scored import Scored
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
 from kolbench.tracking import RunInfo, Trackers, overlay_picture
-from kolbench.training import HISTORY
+from kolbench.training import HISTORY, PROGRESS
 
 COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
 NUMBERS_WIDTH = 90
@@ -138,6 +138,7 @@ class Run:
         runfolder.link_file(folder / BEST, self.folder / "checkpoints" / BEST)
         for history in sorted(folder.rglob(HISTORY)):
             runfolder.link_file(history, self.folder / history.relative_to(folder))
+        runfolder.link_tree(folder / PROGRESS, self.folder / PROGRESS)
         details = read_json(folder / "training.json")
         self.record["training"] = {
             "folder": os.path.relpath(folder, self.folder),
@@ -184,6 +185,7 @@ class Run:
             "notes": dict(Counter(note for note in scored["test"].notes if note)),
             "fingerprint": data.fingerprint(),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "cost": cost.of(segmenter, data.test_batch(0))._asdict(),
             "test_seconds_per_picture": float(torch.tensor(scored["test"].seconds).median()),
             "seconds": round(time.monotonic() - self.started, 3),
             "status": "finished",

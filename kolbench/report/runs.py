@@ -1,0 +1,236 @@
+"""Run folders as the report reads them: found by folder or pattern, named apart, grouped by test pictures."""
+
+import glob
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kolbench import runfolder
+from kolbench.errors import DataError
+from kolbench.files import read_json
+from kolbench.scored import Scored
+
+# below a `runs` folder, but shared by runs and no runs themselves
+_NO_RUNS = ("trainings", "untrained")
+# what tells runs of one method apart, in the order in which a label names it
+_TELLING = ("model", "refiner", "budget", "data", "trainer", "threshold", "weights", "seed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run folder.
+
+    folder: where it lies. record: its `run.json`. label: unique in a report, such as `rsudisnet seed=1`.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    label: str
+
+    @property
+    def method(self) -> str:
+        """Its method's name."""
+        return str(self.record["method"])
+
+    @property
+    def aid(self) -> str:
+        """`none`, `box` or `oracle`: what of the truth it is given."""
+        return str(self.record["aid"])
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of its headline scores."""
+        return float(self.record["threshold"])
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.record["seed"])
+
+    @cached_property
+    def scored(self) -> dict[str, Scored]:
+        """Split name -> 256-level counts of its pictures, from `histograms.parquet`."""
+        return runfolder.read_histograms(self.folder / runfolder.HISTOGRAMS)
+
+    @property
+    def test(self) -> Scored:
+        """Counts of the test pictures."""
+        return self.scored["test"]
+
+    @cached_property
+    def history(self) -> pd.DataFrame | None:
+        """A row per epoch; None for methods that are not trained."""
+        path = self.folder / runfolder.HISTORY
+        return pd.read_csv(path) if path.is_file() else None
+
+    @property
+    def family(self) -> str:
+        """The label without the seed: runs of one family differ in nothing else."""
+        return " ".join(word for word in self.label.split(" ") if not word.startswith("seed="))
+
+    def alpha_file(self, name: str) -> Path:
+        """8-bit alpha of a test picture, at the picture's own size."""
+        return self.folder / "alphas" / f"{name}.png"
+
+    def truth_file(self, name: str) -> Path:
+        """0/255 truth of a test picture, at the picture's own size."""
+        return self.folder / "truths" / f"{name}.png"
+
+    def thumb_file(self, name: str) -> Path:
+        """The test picture itself, at most 256 px on the long side."""
+        return self.folder / "thumbs" / f"{name}.jpg"
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Runs that were scored on the same test pictures, so that they can be compared picture by picture.
+
+    name: of the data, with a digest where several sets of one name are reported. runs: methods that read
+    the picture only first, then those that are given the true box, then the true mask; each by label.
+    pictures: names of the test pictures, in the order of every run's rows. groups: the video of each, or
+    its own name where videos are unknown.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    pictures: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    @property
+    def compared(self) -> tuple[Run, ...]:
+        """Runs that read the picture only: the ones that may be ranked."""
+        return tuple(run for run in self.runs if run.aid == "none")
+
+
+def find(where: str | Sequence[str]) -> list[Run]:
+    """The finished runs in a folder (at any depth), or in all folders that a pattern matches.
+
+    Of runs that repeat each other in everything but the time, the newest counts. Labels name what differs.
+
+    Args:
+        where: a folder or a pattern such as `runs/sweeps/2026*`, or several.
+
+    Raises:
+        DataError: nothing matches, no run there is finished, or a file in a run folder is damaged.
+    """
+    patterns = [where] if isinstance(where, str) else list(where)
+    roots = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - patterns may be absolute
+    if not roots:
+        raise DataError(f"runs={where} matches nothing; give a folder of run folders, or a pattern.")
+    folders = dict.fromkeys(folder.resolve() for root in roots for folder in _run_folders(root))
+    records = {folder: _record(folder) for folder in folders}
+    finished = {folder: record for folder, record in records.items() if record.get("status") == "finished"}
+    if not finished:
+        raise DataError(f"runs={where} holds {len(records)} run folders, and none of them is finished.")
+    return _labelled(_newest(finished))
+
+
+def test_sets(runs: Sequence[Run]) -> list[TestSet]:
+    """The runs by what they were scored on, the largest set first."""
+    by_pictures: dict[str, list[Run]] = {}
+    for run in runs:
+        by_pictures.setdefault(_pictures_digest(run), []).append(run)
+    names = [group[0].record["data"] for group in by_pictures.values()]
+    sets = [
+        _test_set(name if names.count(name) == 1 else f"{name}-{digest[:6]}", group)
+        for name, (digest, group) in zip(names, by_pictures.items(), strict=True)
+    ]
+    return sorted(sets, key=lambda found: -len(found.runs))
+
+
+def _test_set(name: str, runs: Sequence[Run]) -> TestSet:
+    test = runs[0].test
+    aids = ("none", "box", "oracle")
+    ordered = sorted(runs, key=lambda run: (aids.index(run.aid), run.label))
+    groups = tuple(group or picture for group, picture in zip(test.groups, test.names, strict=True))
+    return TestSet(name, tuple(ordered), tuple(test.names), groups)
+
+
+def _run_folders(root: Path) -> list[Path]:
+    if (root / runfolder.RUN).is_file():
+        return [root]
+    found = sorted(path.parent for path in root.rglob(runfolder.RUN))
+    return [folder for folder in found if not set(_NO_RUNS) & set(folder.relative_to(root).parts)]
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / runfolder.RUN)
+    except ValueError as error:
+        raise DataError(f"{folder / runfolder.RUN} is damaged ({error}); remove the folder.") from error
+
+
+def _pictures_digest(run: Run) -> str:
+    """Of names and true sizes of foreground and background: the same pictures with the same truth."""
+    test = run.test
+    hasher = hashlib.sha256()
+    for name, fg, bg in zip(test.names, test.fg, test.bg, strict=True):
+        hasher.update(f"{name} {fg.sum()} {bg.sum()}\n".encode())
+    return hasher.hexdigest()
+
+
+def _newest(finished: Mapping[Path, Mapping[str, Any]]) -> dict[Path, Mapping[str, Any]]:
+    kept: dict[str, Path] = {}
+    for folder, record in sorted(finished.items(), key=lambda entry: str(entry[1].get("started"))):
+        kept[repr(sorted(_identity(record).items()))] = folder
+    return {folder: finished[folder] for folder in kept.values()}
+
+
+def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    fingerprint = record.get("fingerprint", {})
+    words = sorted(
+        word for word in record.get("overrides") or [] if not word.startswith(("paths.", "logger"))
+    )
+    return {
+        "words": tuple(words),
+        "method": record["method"],
+        "seed": record["seed"],
+        "pictures": str(fingerprint.get("source")),
+        "splits": str(fingerprint.get("splits")),
+        "training": str((record.get("training") or {}).get("fingerprint")),
+    }
+
+
+def _labelled(finished: Mapping[Path, Mapping[str, Any]]) -> list[Run]:
+    """Each with its method's name and those of its overrides that another run of that method lacks."""
+    runs = []
+    words = {folder: _telling_words(record) for folder, record in finished.items()}
+    for folder, record in finished.items():
+        others = [words[f] for f, r in finished.items() if r["method"] == record["method"]]
+        shared = set.intersection(*others)
+        own = sorted(words[folder] - shared, key=_telling_order)
+        runs.append(
+            Run(folder, record, " ".join([str(record["method"]), *(w.removeprefix("model.") for w in own)]))
+        )
+    return _numbered(runs)
+
+
+def _telling_words(record: Mapping[str, Any]) -> set[str]:
+    words = {str(word) for word in record.get("overrides") or []}
+    return {word for word in words if _telling_order(word) < len(_TELLING) and " " not in word} | {
+        f"seed={record['seed']}"
+    }
+
+
+def _telling_order(word: str) -> int:
+    root = word.lstrip("+").partition("=")[0].partition(".")[0]
+    return _TELLING.index(root) if root in _TELLING else len(_TELLING)
+
+
+def _numbered(runs: Sequence[Run]) -> list[Run]:
+    """Labels that are still the same get a number."""
+    labels = [run.label for run in runs]
+    seen: dict[str, int] = {}
+    numbered = []
+    for run in runs:
+        seen[run.label] = seen.get(run.label, 0) + 1
+        twice = labels.count(run.label) > 1
+        numbered.append(
+            Run(run.folder, run.record, f"{run.label} ({seen[run.label]})" if twice else run.label)
+        )
+    return numbered
