@@ -8,8 +8,10 @@ from typing import Any
 import cv2
 import joblib
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from kolbench.classic.result import PictureResult
+from kolbench.errors import KolbenchError
 from kolbench.module import READY
 from kolbench.types import Float32Array
 
@@ -51,13 +53,24 @@ class Ahead:
             pool = joblib.Parallel(
                 n_jobs=self.processes, return_as="generator", pre_dispatch=LOOK_AHEAD, batch_size=1
             )
-            for alpha, notes, seconds in pool(calls()):
+            for alpha, notes, seconds in _outliving(pool(calls())):
                 yield {
                     **waiting.popleft(),
                     READY: torch.from_numpy(alpha)[None, None],
                     "notes": [" ".join(sorted(notes))],
                     "seconds": seconds,
                 }
+
+
+def _outliving(results: Iterable[Any]) -> Iterator[Any]:
+    try:
+        yield from results
+    except TerminatedWorkerError as error:
+        raise KolbenchError(
+            "A process that computed alphas was ended from outside, by a signal or for lack of memory. "
+            "The same command begins this evaluation again; with fewer cores it needs less memory "
+            "(OMP_NUM_THREADS=1)."
+        ) from error
 
 
 def as_array(entry: torch.Tensor) -> Any:

@@ -1,6 +1,7 @@
 """Pictures that processes compute ahead: same alphas, same order, and the truth only where it is declared."""
 
 import os
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from kolbench.ahead import Ahead, as_array
 from kolbench.classic.result import PictureResult
-from kolbench.errors import DataError
+from kolbench.errors import DataError, KolbenchError
 from kolbench.evaluation import evaluate
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
@@ -32,6 +33,12 @@ class Darkness:
 class Refusing:
     def __call__(self, image):
         raise DataError(f"cannot work on {image.shape[1]} columns")
+
+
+@dataclass(frozen=True)
+class Dying:
+    def __call__(self, image):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Dark(Segmenter):
@@ -76,6 +83,11 @@ def test_order_and_alphas_are_those_of_the_loader(processes):
 def test_a_failure_in_a_process_reaches_the_user_as_it_is():
     with pytest.raises(DataError, match=r"cannot work on 2\d columns"):
         list(Ahead(Loader(3), Refusing(), ("image",), 2))
+
+
+def test_a_process_that_is_killed_is_named_as_that():
+    with pytest.raises(KolbenchError, match="ended from outside"):
+        list(Ahead(Loader(3), Dying(), ("image",), 2))
 
 
 def test_the_judge_sees_the_same_as_without_processes():

@@ -11,7 +11,7 @@ from kolbench.classic import grabcut, kmeans, meanshift
 from kolbench.classic.grabcut import GrabCutOptions
 from kolbench.classic.kmeans import KMeansOptions
 from kolbench.classic.meanshift import MeanShiftOptions
-from kolbench.classic.regions import replaced_by_centroids
+from kolbench.classic.regions import Clusters, replaced_by_centroids
 from kolbench.classic.result import PictureResult
 from kolbench.classic.selection import Selection
 from kolbench.segmenter import Segmenter
@@ -56,7 +56,17 @@ class PictureSegmenter(Segmenter):
         return self.function
 
 
-class KMeansSegmenter(PictureSegmenter):
+class ClusterSegmenter(PictureSegmenter):
+    """A method that clusters the pixels, then says which clusters are foreground."""
+
+    cluster: Callable[[UInt8Array], Clusters]
+
+    def shown(self, *inputs: Tensor) -> UInt8Array:
+        """Each pixel in the mean colour of its cluster."""
+        return replaced_by_centroids(self.cluster(_arrays(inputs[0])[0]))
+
+
+class KMeansSegmenter(ClusterSegmenter):
     """K-Means.
 
     Args:
@@ -70,14 +80,10 @@ class KMeansSegmenter(PictureSegmenter):
     def __init__(self, variant: str, rule: str, clean: bool, oracle: str, **knobs: Any) -> None:
         options, selection = KMeansOptions(**knobs), Selection(variant, rule, clean, oracle)
         super().__init__(partial(kmeans.segment, options=options, selection=selection), variant)
-        self.options = options
-
-    def shown(self, *inputs: Tensor) -> UInt8Array:
-        """Each pixel in the mean colour of its cluster."""
-        return replaced_by_centroids(kmeans.cluster(_arrays(inputs[0])[0], self.options))
+        self.cluster = partial(kmeans.cluster, options=options)
 
 
-class MeanShiftSegmenter(PictureSegmenter):
+class MeanShiftSegmenter(ClusterSegmenter):
     """Mean Shift.
 
     Args:
@@ -91,11 +97,7 @@ class MeanShiftSegmenter(PictureSegmenter):
     def __init__(self, variant: str, rule: str, clean: bool, oracle: str, **knobs: Any) -> None:
         options, selection = MeanShiftOptions(**knobs), Selection(variant, rule, clean, oracle)
         super().__init__(partial(meanshift.segment, options=options, selection=selection), variant)
-        self.options = options
-
-    def shown(self, *inputs: Tensor) -> UInt8Array:
-        """Each pixel in the mean colour of its cluster."""
-        return replaced_by_centroids(meanshift.cluster(_arrays(inputs[0])[0], self.options))
+        self.cluster = partial(meanshift.cluster, options=options)
 
 
 class GrabCutSegmenter(PictureSegmenter):

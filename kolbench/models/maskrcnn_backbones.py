@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import detection
@@ -35,7 +34,8 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.models.checkpoints import COUNTER, fit_state
-from kolbench.models.mobilenet import MobileNetV2Backbone, load_backbone, state_of_file
+from kolbench.models.mobilenet import MobileNetV2Backbone, load_backbone
+from kolbench.models.pretrained import state_of_file, state_of_torchvision
 
 COCO_CLASSES = 91
 COCO_WEIGHTS = {
@@ -289,25 +289,9 @@ def _coco_state(name: str) -> dict[str, Tensor]:
             f"model.backbone_weights=coco exists for model.network={' and '.join(COCO_WEIGHTS)} only, not "
             f"for {name}: use imagenet, a file or null."
         )
-    return _download(getattr(detection, COCO_WEIGHTS[name]).COCO_V1, "coco")
+    return state_of_torchvision(getattr(detection, COCO_WEIGHTS[name]).COCO_V1, "coco")
 
 
 def _imagenet_state(name: str) -> dict[str, Tensor]:
     resnet = name.removeprefix("fpn_").removesuffix("_v2")
-    return _download(torchvision.models.get_model_weights(resnet).IMAGENET1K_V1, "imagenet")
-
-
-def _download(weights: Any, choice: str) -> dict[str, Tensor]:
-    """A file of torchvision's, from torch's hub folder or the network, its hash checked."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    cached = folder / weights.url.rpartition("/")[2]
-    if cached.is_file():
-        return state_of_file(cached)
-    try:
-        state: dict[str, Tensor] = weights.get_state_dict(check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"model.backbone_weights={choice} needs {weights.url}, and the download failed ({error}). Put "
-            f"{cached.name} into {folder}, or start from random weights with model.backbone_weights=null."
-        ) from error
-    return state
+    return state_of_torchvision(torchvision.models.get_model_weights(resnet).IMAGENET1K_V1, "imagenet")

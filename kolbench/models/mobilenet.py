@@ -1,15 +1,14 @@
 """MobileNetV2 as a backbone, with the key names of the released MODNet, and its ImageNet weights."""
 
-import hashlib
-import re
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
+from torchvision.models import MobileNet_V2_Weights
 
 from kolbench.errors import WeightsError
-from kolbench.models.checkpoints import fit_state, read_state_dict
+from kolbench.models.checkpoints import fit_state
+from kolbench.models.pretrained import state_of_file, state_of_torchvision
 
 # expansion, output channels, repetitions, stride of the first (Sandler et al. 2018, table 2)
 GROUPS = (
@@ -23,7 +22,6 @@ GROUPS = (
 )
 FULL_TAIL = 1280
 TAPS = (1, 3, 6, 13)
-HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
 
 
 class Taps(NamedTuple):
@@ -114,7 +112,7 @@ def load_backbone(backbone: MobileNetV2Backbone, source: str | None) -> None:
     """
     if source is None:
         return
-    state = _torchvision_state() if source == "imagenet" else state_of_file(Path(source))
+    state = _state(source)
     own = backbone.model.state_dict()
     wanted = tuple(f"features.{index}." for index in range(len(backbone.model.features)))
     given = {name: tensor for name, tensor in state.items() if name.startswith(wanted)}
@@ -127,42 +125,10 @@ def load_backbone(backbone: MobileNetV2Backbone, source: str | None) -> None:
     fit_state(backbone.model, {ours: given[theirs] for ours, theirs in renamed})
 
 
-def _torchvision_state() -> dict[str, Tensor]:
-    from torchvision.models import MobileNet_V2_Weights
-
-    weights = MobileNet_V2_Weights.IMAGENET1K_V1
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    cached = folder / weights.url.rpartition("/")[2]
-    if cached.is_file():
-        return state_of_file(cached)
-    try:
-        state: dict[str, Tensor] = weights.get_state_dict(check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"model.backbone_weights=imagenet needs {weights.url}, and the download failed ({error}). Put "
-            f"{cached.name} into {folder}, or give model.backbone_weights=FILE, or start from random "
-            "weights with model.backbone_weights=null."
-        ) from error
-    return state
-
-
-def state_of_file(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file; one that carries a hash in its name, as torchvision's do, must have it.
-
-    Raises:
-        WeightsError: the file cannot be read, or is not what its name says.
-    """
-    state = read_state_dict(path)
-    named = HASH_IN_NAME.search(path.name)
-    if named:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if not digest.startswith(named[1]):
-            raise WeightsError(
-                f"{path} is not what its name says: its SHA-256 starts with {digest[: len(named[1])]}. "
-                "Delete it and download it again."
-            )
-    return state
+def _state(source: str) -> dict[str, Tensor]:
+    if source == "imagenet":
+        return state_of_torchvision(MobileNet_V2_Weights.IMAGENET1K_V1, source)
+    return state_of_file(Path(source))
 
 
 def _position(name: str) -> tuple[tuple[int, ...], str]:

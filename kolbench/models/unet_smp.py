@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from kolbench.errors import ConfigError, WeightsError, nearest, require_choice
 from kolbench.inputs import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from kolbench.losses import bce, dice
-from kolbench.models.checkpoints import fit_state, read_state_dict
+from kolbench.models.checkpoints import fit_state
 from kolbench.models.mobilenet import MobileNetV2Backbone, load_backbone
+from kolbench.models.pretrained import state_of_file
 from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Prediction
 
@@ -191,7 +192,7 @@ def _load_encoder(encoder: nn.Module, architecture: str, name: str, source: str)
     elif source == "imagenet":
         fit_state(encoder, _downloaded(architecture, name))
     else:
-        state = _without_classifier(read_state_dict(Path(source)), encoder.state_dict())
+        state = _without_classifier(state_of_file(Path(source)), encoder.state_dict())
         try:
             fit_state(encoder, state)
         except WeightsError as error:
