@@ -24,17 +24,22 @@ EXIT_USAGE = 2
 TERMINATED = 143
 
 _failures: list[tuple[str, KolbenchError]] = []
+_exit_codes: list[int] = []
 _sweep_results: dict[tuple[str, ...], dict[str, Any]] = {}
 
 
 def main() -> None:
-    """Runs the command line; exits with 1 where a job failed, with 2 where the command is wrong."""
+    """Runs the command line; exits with 1 where a job failed, with 2 where the command is wrong.
+
+    A task may exit with a code of its own: what it found, not what it failed at.
+    """
     configs.register()
     # Hydra knows no flags but its own
     sys.argv = ["dry_run=true" if word == "--dry-run" else word for word in sys.argv]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="config")(run_job)
     _failures.clear()
+    _exit_codes.clear()
     _sweep_results.clear()
     try:
         entry()
@@ -52,6 +57,8 @@ def main() -> None:
         _print_sweep()
     if _failures:
         _report_failures()
+    if any(_exit_codes):
+        sys.exit(max(_exit_codes))
 
 
 def _print_sweep() -> None:
@@ -142,6 +149,7 @@ def _run_task(config: DictConfig) -> dict[str, Any]:
     result: dict[str, Any] = configs.method(settings["task"]["run"])(settings)
     if result.get("failed"):
         raise KolbenchError(f"{result['failed']} of the inputs failed; they are named above.")
+    _exit_codes.append(result.get("exit_code", 0))
     return result
 
 

@@ -45,6 +45,10 @@ class Root:
     resume: str = "auto"
     suite: str | None = None
     dry_run: bool = False
+    a: str | None = None
+    b: str | None = None
+    gate: float = 0.005
+    project: str | None = None
     frames: int = 20
     format: str = "png"
 

@@ -22,6 +22,9 @@ HISTOGRAMS = "histograms.parquet"
 CURVE = "curve.csv"
 HISTORY = "history.csv"
 DETECTION = "detection.json"
+_REPORTED = (RUN, CONFIG, HISTOGRAMS, CURVE, HISTORY, DETECTION)
+_PICTURES = ("alphas", "truths", "thumbs", "progress")
+_MOST_PICTURE_BYTES = 64e6
 _COUNTS = ("fg", "bg", "product")
 _IDENTITY = ("name", "group", "tags", "seconds", "notes")
 
@@ -92,6 +95,15 @@ def curve_of(scored: Scored, chosen: float) -> pd.DataFrame:
     thresholds: Sequence[float] = sorted({*scores.THRESHOLDS, chosen})
     rows = [{"split": scored.split, "threshold": t, **scored.mean_scores(t)} for t in thresholds]
     return pd.DataFrame(rows).assign(chosen=[t == chosen for t in thresholds])
+
+
+def report_files(folder: Path) -> list[Path]:
+    """What a report is made of, by paths in the run folder; without pictures where they are over 64 MB."""
+    files = [Path(name) for name in _REPORTED if (folder / name).is_file()]
+    pictures = [path for name in _PICTURES for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    if sum(path.stat().st_size for path in pictures) > _MOST_PICTURE_BYTES:
+        return files
+    return files + [path.relative_to(folder) for path in pictures]
 
 
 def link_tree(source: Path, target: Path) -> None:

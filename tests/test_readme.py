@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from report_fixtures import make_run
 
 from kolbench import imaging
 from kolbench.configs import build_segmenter, model_config
@@ -18,6 +19,13 @@ from kolbench.data.synthetic import make_scene
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 SWEPT = ("experiment", "threshold=")
+# task -> what it leaves, and how many of it
+WITHOUT_RUNS = {
+    "task=prepare": ("FRAMES/**/*.png", 20),
+    "task=report": ("report/report.html", 1),
+    "task=compare": ("runs", 0),
+    "task=dashboard": ("dashboard/*.json", 2),
+}
 COMMANDS = re.findall(r"`(python -m kolbench [^`]+)`", README)
 
 
@@ -43,6 +51,9 @@ def place(tmp_path_factory):
     save_network(folder / "NETWORK")
     (folder / "SUITE").mkdir()
     (folder / "SUITE" / "suite.yaml").write_text("runs:\n  oval: [experiment=ellipse]\n")
+    for name, quality in (("BEFORE", 0.6), ("AFTER", 0.8)):
+        make_run(folder / "RUNS" / name, "modnet", quality=quality, overrides=[f"model.context={name}"])
+        (folder / name).symlink_to(folder / "RUNS" / name)
     (folder / "VIDEOS").mkdir()
     with av.open(folder / "VIDEOS" / "clip.mp4", "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
@@ -72,9 +83,10 @@ def test_the_readme_has_commands():
 @pytest.mark.parametrize("line", sorted(set(COMMANDS)))
 def test_command_of_the_readme(line, place, tmp_path):
     words = shlex.split(line)
-    for placeholder in ("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE"):
+    for placeholder in ("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"):
         words = [re.sub(rf"={placeholder}$", f"={place / placeholder}", word) for word in words]
-    extra = [] if "--cfg" in words or "task=prepare" in words else ["budget=smoke"]
+    task = next((word for word in words if word.startswith("task=")), "")
+    extra = [] if "--cfg" in words or task in WITHOUT_RUNS else ["budget=smoke"]
     done = subprocess.run(
         [sys.executable, *words[1:], *extra],
         cwd=tmp_path,
@@ -84,10 +96,10 @@ def test_command_of_the_readme(line, place, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    if "task=prepare" in words:
-        assert len(list((tmp_path / "FRAMES").rglob("*.png"))) == 20
+    if task in WITHOUT_RUNS:
+        assert len(list(tmp_path.rglob(WITHOUT_RUNS[task][0]))) == WITHOUT_RUNS[task][1]
     elif "--cfg" not in words:
         swept = [word.partition("=")[2].count(",") + 1 for word in words if word[:10] in SWEPT]
-        jobs = 8 if "sweep=thresholds" in line else max(swept, default=1)
+        jobs = 8 if "sweep=thresholds" in words else 2 if task == "task=paper" else max(swept, default=1)
         finished = [p for p in (tmp_path / "runs").rglob("run.json") if '"finished"' in p.read_text()]
         assert len(finished) == jobs

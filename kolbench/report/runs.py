@@ -2,8 +2,10 @@
 
 import glob
 import hashlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,17 @@ from kolbench.errors import DataError
 from kolbench.files import read_json
 from kolbench.scored import Scored
 
+FLOORS = ("allfg", "ellipse", "meanmask")
 # below a `runs` folder, but shared by runs and no runs themselves
 _NO_RUNS = ("trainings", "untrained")
+_AIDS = ("none", "box", "oracle")
+_NEEDED = ("method", "aid", "threshold", "seed", "data", "started")
+_LONGEST_WORD, _LONGEST_LABEL = 32, 64
 # what tells runs of one method apart, in the order in which a label names it
 _TELLING = ("model", "refiner", "budget", "data", "trainer", "threshold", "weights", "seed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One finished run folder.
 
@@ -43,6 +49,11 @@ class Run:
         return str(self.record["aid"])
 
     @property
+    def is_floor(self) -> bool:
+        """Whether its method never looks at the picture."""
+        return self.method in FLOORS
+
+    @property
     def threshold(self) -> float:
         """The threshold of its headline scores."""
         return float(self.record["threshold"])
@@ -54,8 +65,16 @@ class Run:
 
     @cached_property
     def scored(self) -> dict[str, Scored]:
-        """Split name -> 256-level counts of its pictures, from `histograms.parquet`."""
-        return runfolder.read_histograms(self.folder / runfolder.HISTOGRAMS)
+        """Split name -> 256-level counts of its pictures, from `histograms.parquet`.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        path = self.folder / runfolder.HISTOGRAMS
+        try:
+            return runfolder.read_histograms(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path} cannot be read ({error}); remove the folder or run it again.") from error
 
     @property
     def test(self) -> Scored:
@@ -86,7 +105,7 @@ class Run:
         return self.folder / "thumbs" / f"{name}.jpg"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TestSet:
     """Runs that were scored on the same test pictures, so that they can be compared picture by picture.
 
@@ -135,7 +154,7 @@ def test_sets(runs: Sequence[Run]) -> list[TestSet]:
     by_pictures: dict[str, list[Run]] = {}
     for run in runs:
         by_pictures.setdefault(_pictures_digest(run), []).append(run)
-    names = [group[0].record["data"] for group in by_pictures.values()]
+    names = [_data_name(group[0].record) for group in by_pictures.values()]
     sets = [
         _test_set(name if names.count(name) == 1 else f"{name}-{digest[:6]}", group)
         for name, (digest, group) in zip(names, by_pictures.items(), strict=True)
@@ -145,24 +164,41 @@ def test_sets(runs: Sequence[Run]) -> list[TestSet]:
 
 def _test_set(name: str, runs: Sequence[Run]) -> TestSet:
     test = runs[0].test
-    aids = ("none", "box", "oracle")
-    ordered = sorted(runs, key=lambda run: (aids.index(run.aid), run.label))
+    ordered = sorted(runs, key=lambda run: (_AIDS.index(run.aid), run.label))
     groups = tuple(group or picture for group, picture in zip(test.groups, test.names, strict=True))
     return TestSet(name, tuple(ordered), tuple(test.names), groups)
+
+
+def _data_name(record: Mapping[str, Any]) -> str:
+    """The folder's name where the command named one, else the kind of data."""
+    roots = [
+        word.partition("=")[2] for word in record.get("overrides") or [] if word.startswith("data.root=")
+    ]
+    return Path(roots[-1]).name if roots and Path(roots[-1]).name else str(record["data"])
 
 
 def _run_folders(root: Path) -> list[Path]:
     if (root / runfolder.RUN).is_file():
         return [root]
     found = sorted(path.parent for path in root.rglob(runfolder.RUN))
-    return [folder for folder in found if not set(_NO_RUNS) & set(folder.relative_to(root).parts)]
+    runs = [folder for folder in found if not set(_NO_RUNS) & set(folder.relative_to(root).parts)]
+    # wandb's copy of a run lies inside the run
+    return [folder for folder in runs if not set(folder.parents) & set(runs)]
 
 
 def _record(folder: Path) -> dict[str, Any]:
+    path = folder / runfolder.RUN
     try:
-        return read_json(folder / runfolder.RUN)
-    except ValueError as error:
-        raise DataError(f"{folder / runfolder.RUN} is damaged ({error}); remove the folder.") from error
+        record = read_json(path)
+    except (ValueError, AssertionError) as error:
+        raise DataError(f"{path} is damaged ({error}); remove the folder.") from error
+    absent = [key for key in _NEEDED if key not in record]
+    if record.get("status") == "finished" and (absent or record["aid"] not in _AIDS):
+        raise DataError(
+            f"{path} is not a finished run of this kolbench (no {', '.join(absent) or 'known aid'}); "
+            "remove the folder."
+        )
+    return record
 
 
 def _pictures_digest(run: Run) -> str:
@@ -176,9 +212,16 @@ def _pictures_digest(run: Run) -> str:
 
 def _newest(finished: Mapping[Path, Mapping[str, Any]]) -> dict[Path, Mapping[str, Any]]:
     kept: dict[str, Path] = {}
-    for folder, record in sorted(finished.items(), key=lambda entry: str(entry[1].get("started"))):
+    for folder, record in sorted(finished.items(), key=lambda entry: _begun(entry[1])):
         kept[repr(sorted(_identity(record).items()))] = folder
     return {folder: finished[folder] for folder in kept.values()}
+
+
+def _begun(record: Mapping[str, Any]) -> datetime:
+    try:
+        return datetime.strptime(str(record["started"]), "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,10 +247,15 @@ def _labelled(finished: Mapping[Path, Mapping[str, Any]]) -> list[Run]:
         others = [words[f] for f, r in finished.items() if r["method"] == record["method"]]
         shared = set.intersection(*others)
         own = sorted(words[folder] - shared, key=_telling_order)
-        runs.append(
-            Run(folder, record, " ".join([str(record["method"]), *(w.removeprefix("model.") for w in own)]))
-        )
+        parts = [str(record["method"]), *(_shortened(word.removeprefix("model.")) for word in own)]
+        runs.append(Run(folder, record, textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")))
     return _numbered(runs)
+
+
+def _shortened(word: str) -> str:
+    """A path or the like by its two ends."""
+    half = _LONGEST_WORD // 2
+    return word if len(word) <= _LONGEST_WORD else f"{word[: half - 1]}…{word[-half:]}"
 
 
 def _telling_words(record: Mapping[str, Any]) -> set[str]:

@@ -195,6 +195,7 @@ class Run:
         write_png(self.folder / OVERVIEW, contact_sheet([overlay_picture(overlay) for overlay in chosen]))
         self.trackers.overlays("test", 0, chosen)
         self._track(scored["test"], threshold, headline)
+        self.trackers.keep(self.folder, runfolder.report_files(self.folder))
         print_table(rows, "test pictures, each row at its own threshold from validation or the command")
         self._say_details(scored)
         self.say(
@@ -233,8 +234,21 @@ class Run:
         self.trackers.summary(
             {f"test/{name}": value for name, value in headline.items()}
             | {key: self.record[key] for key in SUMMARY}
+            | _cost_figures(self.record)
             | {"pictures": str(self.record["fingerprint"]["source"])[:16]}
         )
+
+
+def _cost_figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Of `run.json`, in the units of a dashboard; what was not measured is left out."""
+    cost = record["cost"]
+    figures = {
+        "seconds_per_picture": record["test_seconds_per_picture"],
+        "gmacs": cost["macs"] and cost["macs"] / 1e9,
+        "memory_mib": cost["memory"] and cost["memory"] / 2**20,
+        "checkpoint_kkb": cost["checkpoint"] / 1024 / 1000,
+    }
+    return {f"cost/{name}": value for name, value in figures.items() if value is not None}
 
 
 def _floor_row(parts: Mapping[str, Scored]) -> dict[str, Any]:

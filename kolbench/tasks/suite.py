@@ -69,7 +69,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     for number, job in enumerate(jobs, start=1):
         state = "finished already" if job.finished else "to run"
         print(f"== {number} of {len(jobs)}, {job.name}: {state}\n   {shown(job)}", flush=True)
-        if not settings["dry_run"] and not job.finished and not _run(job):
+        if not settings["dry_run"] and not job.finished and not execute(job):
             failed.append(job.name)
     if settings["dry_run"]:
         return {}
@@ -112,10 +112,15 @@ def jobs_of(folder: Path, runs: Path, words: Sequence[str] = ()) -> list[Job]:
     jobs = []
     for name, own in suite["runs"].items():
         chosen = (*common, *_words(path, f"runs.{name}", own), *words)
-        digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:8]
-        slug = re.sub(r"[^\w.]+", "-", str(name))
-        jobs.append(Job(str(name), chosen, runs / "suites" / folder.name / f"{slug}-{digest}"))
+        jobs.append(job_of(str(name), chosen, runs / "suites" / folder.name))
     return jobs
+
+
+def job_of(name: str, words: Sequence[str], parent: Path) -> Job:
+    """The job with these overrides; its folder below `parent` is known by them."""
+    digest = hashlib.sha256("\n".join(words).encode()).hexdigest()[:8]
+    slug = re.sub(r"[^\w.]+", "-", name)
+    return Job(name, tuple(words), parent / f"{slug}-{digest}")
 
 
 def _words(path: Path, key: str, words: Any) -> list[str]:
@@ -129,7 +134,8 @@ def shown(job: Job) -> str:
     return shlex.join(["python", "-m", "kolbench", *job.words])
 
 
-def _run(job: Job) -> bool:
+def execute(job: Job) -> bool:
+    """Runs it anew, in a process of its own; whether it succeeded."""
     shutil.rmtree(job.folder, ignore_errors=True)
     # in Hydra's grammar, so that spaces and apostrophes in the path are taken as they are
     place = '"{}"'.format(str(job.folder).replace('"', '\\"'))

@@ -72,6 +72,9 @@ class Tracker(Protocol):
     def summary(self, values: Mapping[str, float | int | str]) -> None:
         """What a dashboard sorts by."""
 
+    def keep(self, folder: Path, files: Sequence[Path]) -> None:
+        """Takes files of the finished run folder, by their paths in it: all that a report is made of."""
+
     def finish(self, failed: bool) -> None:
         """Closes the run."""
 
@@ -102,6 +105,10 @@ class Trackers(list[Tracker]):
     def summary(self, values: Mapping[str, float | int | str]) -> None:
         """What a dashboard sorts by."""
         self._each(lambda tracker: tracker.summary(values))
+
+    def keep(self, folder: Path, files: Sequence[Path]) -> None:
+        """Finished files of the run folder."""
+        self._each(lambda tracker: tracker.keep(folder, files))
 
     def finish(self, failed: bool) -> None:
         """Closes the run in every tracker that still works."""

@@ -3,6 +3,7 @@
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kolbench.tracking import Overlay, RunInfo, overlay_picture
@@ -63,6 +64,9 @@ class TensorBoardTracker:
             self.writer.file_writer.add_summary(part)
         for name, value in numbers.items():
             self.writer.add_scalar(name, value)
+
+    def keep(self, folder: Path, files: Sequence[Path]) -> None:
+        """Nothing: an event file holds no files, and lies in the run folder."""
 
     def finish(self, failed: bool) -> None:
         """Closes the event file."""

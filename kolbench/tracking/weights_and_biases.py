@@ -1,5 +1,6 @@
 """wandb: online where a key and a server are at hand, else offline with a line that tells how to sync."""
 
+import glob
 import netrc
 import os
 import re
@@ -14,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from kolbench.errors import require_choice
+from kolbench.runfolder import link_file
 from kolbench.tracking import Overlay, RunInfo, one_line
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ LABELS = {0: "background", 1: "KOL and product"}
 RESERVED_IN_IDS = re.compile(r"[^\w.-]+")
 LONGEST_NAME = 128
 LONGEST_TAG = 64
+# inside the files of a wandb run
+KEPT = "kolbench"
 
 
 class WandbTracker:
@@ -132,6 +136,13 @@ class WandbTracker:
     def summary(self, values: Mapping[str, float | int | str]) -> None:
         """Summary values."""
         self._run.summary.update(dict(values))
+
+    def keep(self, folder: Path, files: Sequence[Path]) -> None:
+        """Files of the wandb run, below `kolbench/`; uploaded with it, or synced later."""
+        home = Path(self._run.dir)
+        for file in files:
+            link_file(folder / file, home / KEPT / file)
+            self._run.save(glob.escape(str(home / KEPT / file)), base_path=str(home), policy="now")
 
     def finish(self, failed: bool) -> None:
         """Ends the run, so that the next job does not log into it; uploads for five minutes at most."""

@@ -1,0 +1,99 @@
+"""Where methods fail: scores by scenario, and what happens to what is held."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kolbench.metrics import scores
+from kolbench.report.layout import Row, Table, definitions, table
+from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.types import Int64Array
+
+# the mean of fewer pictures is too much of an accident to be called the worst group
+FEWEST = 3
+_WORST = (
+    f"worst group: the tag with the lowest mean among tags of at least {FEWEST} pictures, found on the very "
+    "pictures it is reported on, so it looks worse than new pictures of that kind will."
+)
+_TAGS = "A picture may have several tags and then counts in several columns."
+
+
+def scenarios(numbers: Numbers) -> Table:
+    """`scenarios`: miou by tag, without rows where nothing is tagged."""
+    tags = numbers.tags
+    rows: list[Row] = [(run.heading, _scenario_cells(run, tags)) for run in numbers.runs if tags]
+    notes = [
+        "A column per tag, with the number of its pictures: mean miou over them, each run at its own "
+        f"threshold. {_TAGS}",
+        _WORST,
+        *definitions(["miou"]),
+    ]
+    return table("scenarios", "mIoU by scenario", rows, notes)
+
+
+def _scenario_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Any]:
+    miou = run.images["miou"]
+    means = {tag: float(miou[rows].mean()) for tag, rows in tags.items()}
+    worst = _worst(means, {tag: len(rows) for tag, rows in tags.items()})
+    return {
+        "method": run.label,
+        "all": run.means["miou"],
+        "worst group": worst,
+        "miou there": means[worst] if worst else None,
+        **{f"{tag} ({len(rows)})": means[tag] for tag, rows in tags.items()},
+    }
+
+
+def products(numbers: Numbers) -> Table:
+    """`products`: how much of what is held is found, without rows where no picture has a product mask."""
+    holding = [run for run in numbers.runs if run.has_product.any()]
+    recalls = {run.label: run.images["product_recall"] for run in holding}
+    intervals = numbers.intervals(recalls)
+    tags = numbers.tags
+    rows: list[Row] = []
+    for run in holding:
+        found = intervals[run.label]
+        cells = {
+            "method": run.label,
+            "product_recall": run.means["product_recall"],
+            "low": found.low,
+            "high": found.high,
+            "product_iou": run.means["product_iou"],
+            "pictures with product": int(run.has_product.sum()),
+            "share of pictures": float(run.has_product.mean()),
+            "miou with product": _mean(run.images["miou"], run.has_product),
+            "miou without product": _mean(run.images["miou"], ~run.has_product),
+            **(_product_cells(run, tags) if tags else {}),
+        }
+        rows.append((run.heading, cells))
+    notes = [
+        *definitions(["product_recall", "product_iou", "miou"]),
+        "low, high: 95 % interval of product_recall, bootstrap over groups.",
+        "share of pictures: those that have a product mask. miou with, without product: means over these "
+        "pictures and over all others. Each run at its own threshold.",
+    ]
+    if tags:
+        notes += ["worst group, product_recall there: as below, on pictures with a product only.", _WORST]
+    return table("products", "What is held", rows, notes)
+
+
+def _product_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Any]:
+    recall = run.images["product_recall"]
+    held = {tag: rows[run.has_product[rows]] for tag, rows in tags.items()}
+    means = {tag: float(recall[rows].mean()) for tag, rows in held.items() if len(rows)}
+    worst = _worst(means, {tag: len(held[tag]) for tag in means})
+    return {
+        "worst group": worst,
+        "its pictures": len(held[worst]) if worst else None,
+        "product_recall there": means[worst] if worst else None,
+    }
+
+
+def _worst(means: Mapping[str, float], pictures: Mapping[str, int]) -> str | None:
+    enough = [tag for tag in means if pictures[tag] >= FEWEST]
+    return min(enough, key=lambda tag: means[tag], default=None)
+
+
+def _mean(values: scores.Float64Array, chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
+    return float(values[chosen].mean()) if chosen.any() else None

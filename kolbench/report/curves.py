@@ -1,0 +1,245 @@
+"""Curves of methods: scores against the threshold, precision against recall, ROC, training."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from kolbench.metrics import scores
+from kolbench.metrics.scores import Float64Array
+from kolbench.report import drawing
+from kolbench.report.drawing import Figure, Style
+from kolbench.report.numbers import Numbers, RunNumbers
+
+THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
+_POOLED = "Pixels of all test pictures counted together, alpha at 8 bits; the marker is the run's threshold."
+# where the curves of good methods crowd: false positive and true positive rates of the enlarged part
+_CORNER = ((0.0, 0.1), (0.8, 1.0))
+# an axis that spans less than the factor has marks at these multiples of powers of ten
+_LOG_STEPS = ((10, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (100, (1.0, 2.0, 5.0)), (1000, (1.0, 3.0)))
+
+
+@drawing.rules()
+def threshold_curves(numbers: Numbers) -> Figure:
+    """mIoU and Acc against the threshold, 0.01 to 0.99 (RSUDISNet, figure 4)."""
+    axes = drawing.canvas([2.3, 2.1], drawing.legend_of(numbers))
+    chosen = drawing.styles(numbers)
+    for run in numbers.runs:
+        curve = scores.threshold_curve(*run.counts, [*THRESHOLDS, run.run.threshold])
+        for panel, name in zip(axes, ("miou", "acc"), strict=True):
+            panel.plot(THRESHOLDS, curve[name][:-1], **chosen[run.label].line())
+            _mark(panel, run.run.threshold, curve[name][-1], chosen[run.label])
+    for panel, label in zip(axes, ("mIoU", "Acc"), strict=True):
+        panel.set(xlim=(0, 1), ylabel=label)
+    axes[0].tick_params(labelbottom=False)
+    axes[1].set_xlabel("threshold")
+    return drawing.finish_axes(
+        axes[0],
+        "threshold_curves",
+        "mIoU and Acc against the threshold",
+        "Mean over the test pictures at 0.01, 0.02 ... 0.99; the marker is the run's threshold. "
+        f"mIoU: {scores.DEFINITIONS['miou']}. Acc: {scores.DEFINITIONS['acc']}.",
+    )
+
+
+def cuts(fg: scores.Counts, bg: scores.Counts) -> scores.Confusion:
+    """Pixels by truth and prediction at each cut between 8-bit levels, (256,) int64 each.
+
+    Of all pictures together, the strictest cut first: level 255 only, then 254 and up ... then everything.
+
+    Args:
+        fg, bg: (N, 256) counts.
+    """
+    all_fg, all_bg = (part.sum(0, keepdims=True, dtype=np.int64) for part in (fg, bg))
+    levels = range(scores.LEVELS - 2, -1, -1)
+    steps = [scores.confusion(all_fg, all_bg, level / (scores.LEVELS - 1)) for level in levels]
+    zero = np.zeros(1, np.int64)
+    everything = scores.Confusion(all_fg.sum(-1), all_bg.sum(-1), zero, zero)
+    return scores.Confusion(*(np.concatenate(parts) for parts in zip(*steps, everything, strict=True)))
+
+
+def precision_recall_points(found: scores.Confusion) -> tuple[Float64Array, Float64Array]:
+    """Recall and precision of the cuts that predict anything, recall rising; both in [0, 1]."""
+    some = found.tp + found.fp > 0
+    recall, precision = _recall_precision(scores.Confusion(*(part[some] for part in found)))
+    return recall, precision
+
+
+def average_precision(recall: Float64Array, precision: Float64Array) -> float:
+    """Sum of precision times the step in recall that leads to it, without interpolation (scikit-learn's)."""
+    return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+
+def roc_points(found: scores.Confusion) -> tuple[Float64Array, Float64Array]:
+    """False and true positive rate of the cuts, (257,) each, from (0, 0) to (1, 1)."""
+    false, true = _rates(found)
+    return np.concatenate([[0.0], false]), np.concatenate([[0.0], true])
+
+
+def area(false_rate: Float64Array, true_rate: Float64Array) -> float:
+    """Area under a ROC curve, by trapezia."""
+    return float(np.trapezoid(true_rate, false_rate))
+
+
+@drawing.rules()
+def precision_recall(numbers: Numbers) -> Figure | None:
+    """Precision against recall of all test pixels; None where one class is missing from the truth."""
+    found = {run.label: cuts(*run.counts[:2]) for run in numbers.runs}
+    share = _share_of_foreground(next(iter(found.values())))
+    if share in (0, 1):
+        return None
+    points = {label: precision_recall_points(parts) for label, parts in found.items()}
+    entries = drawing.legend_of(numbers, None, lambda run: average_precision(*points[run.label]), "AP")
+    (panel,) = drawing.canvas([3.6], entries)
+    chosen = drawing.styles(numbers)
+    panel.axhline(share, color=drawing.GREY, linewidth=0.8)
+    for run in numbers.runs:
+        recall, precision = points[run.label]
+        steps = (np.concatenate([[0.0], recall]), np.concatenate([precision[:1], precision]))
+        panel.plot(*steps, **chosen[run.label].line(), drawstyle="steps-pre")
+        _mark_threshold(panel, run, chosen[run.label], _recall_precision)
+    panel.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
+    return drawing.finish_axes(
+        panel,
+        "precision_recall",
+        "Precision against recall",
+        f"{_POOLED} AP: average precision, the area under the steps, without interpolation. "
+        f"The grey line, {share:.3f}, is the share of foreground pixels: the precision of calling every "
+        "pixel foreground.",
+    )
+
+
+@drawing.rules()
+def roc(numbers: Numbers) -> Figure | None:
+    """True against false positive rate of all test pixels; None where one class is missing."""
+    found = {run.label: cuts(*run.counts[:2]) for run in numbers.runs}
+    if _share_of_foreground(next(iter(found.values()))) in (0, 1):
+        return None
+    points = {label: roc_points(parts) for label, parts in found.items()}
+    entries = drawing.legend_of(numbers, None, lambda run: area(*points[run.label]), "AUC")
+    (panel,) = drawing.canvas([3.6], entries)
+    chosen = drawing.styles(numbers)
+    panel.plot([0, 1], [0, 1], color=drawing.GREY, linewidth=0.8)
+    for axes in (panel, *_enlarged_corner(panel, numbers)):
+        for run in numbers.runs:
+            axes.plot(*points[run.label], **chosen[run.label].line())
+            _mark_threshold(axes, run, chosen[run.label], _rates, clip_on=axes is not panel)
+    panel.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="false positive rate", ylabel="true positive rate")
+    enlarged = "; the small axes enlarge the framed corner" if panel.child_axes else ""
+    return drawing.finish_axes(
+        panel,
+        "roc",
+        "ROC curves",
+        f"{_POOLED} AUC: area under the curve, by trapezia. The grey diagonal is guessing{enlarged}.",
+    )
+
+
+@drawing.rules()
+def training(numbers: Numbers) -> Figure | None:
+    """Loss and validation mIoU per epoch (TikTok body segmentation, figure 12); None if none is trained."""
+    histories = {
+        run.label: history
+        for run in numbers.runs
+        if (history := run.run.history) is not None and {"train/loss", "val/miou"} <= set(history)
+    }
+    trained = [run for run in numbers.runs if run.label in histories]
+    if not trained:
+        return None
+    axes = drawing.canvas([2.1, 2.3], drawing.legend_of(numbers, trained))
+    chosen = drawing.styles(numbers)
+    for run in trained:
+        _training_lines(axes, run, histories[run.label], chosen[run.label])
+    axes[0].set(ylabel="loss")
+    plain_log(axes[0], "y")
+    axes[0].sharex(axes[1])
+    axes[0].tick_params(labelbottom=False)
+    axes[1].set(xlabel="epoch", ylabel="validation mIoU")
+    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    own_loss = any("val/loss" in histories[run.label] for run in trained)
+    thin = ", and as a thin line the loss on validation pictures where a method has one" if own_loss else ""
+    return drawing.finish_axes(
+        axes[0],
+        "training",
+        "Training curves",
+        f"Above, the mean training loss of each epoch{thin}; losses of different methods are sums of "
+        "different terms, so compare their course, not their height. Below, mIoU on the validation pictures "
+        "at the threshold that is best there. The marker is the epoch whose weights were kept; epochs count "
+        "from 0.",
+    )
+
+
+def best_epoch(run: RunNumbers, history: pd.DataFrame) -> int:
+    """The epoch whose weights the run kept."""
+    recorded = (run.run.record.get("training") or {}).get("best_epoch")
+    return int(history["epoch"].iloc[history["val/miou"].argmax()] if recorded is None else recorded)
+
+
+def plain_log(panel: Axes, axis: str) -> None:
+    """A logarithmic axis with plain numbers, and with more of them where it spans little."""
+    panel.set(**{f"{axis}scale": "log"})
+    panel.margins(x=0.1 if axis == "x" else None, y=0.1 if axis == "y" else None)
+    low, high = panel.get_xlim() if axis == "x" else panel.get_ylim()
+    steps = next((steps for span, steps in _LOG_STEPS if high < span * low), (1.0,))
+    side = panel.xaxis if axis == "x" else panel.yaxis
+    side.set_major_locator(LogLocator(subs=steps))
+    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    side.set_minor_formatter(NullFormatter())
+
+
+def _enlarged_corner(panel: Axes, numbers: Numbers) -> list[Axes]:
+    """Small axes for the corner where good methods crowd; none where no run's threshold lies there."""
+    (left, right), (bottom, top) = _CORNER
+    places = [_rates(scores.confusion(*run.counts[:2], run.run.threshold).pooled()) for run in numbers.runs]
+    if not any(left <= x <= right and bottom <= y <= top for x, y in places):
+        return []
+    # below the diagonal, where no curve of any use passes
+    corner = panel.inset_axes((0.61, 0.09, 0.36, 0.36), xlim=_CORNER[0], ylim=_CORNER[1])
+    corner.tick_params(labelsize=7.5)
+    corner.xaxis.set_major_locator(MaxNLocator(2))
+    corner.yaxis.set_major_locator(MaxNLocator(4))
+    corner.spines[:].set(visible=True, color=drawing.GREY)
+    for connector in panel.indicate_inset_zoom(corner, edgecolor=drawing.GREY).connectors or ():
+        connector.set_visible(False)
+    return [corner]
+
+
+def _training_lines(axes: list[Axes], run: RunNumbers, history: pd.DataFrame, style: Style) -> None:
+    best = history[history["epoch"] == best_epoch(run, history)]
+    for panel, column in ((axes[0], "train/loss"), (axes[1], "val/miou")):
+        panel.plot(history["epoch"], history[column], **style.line())
+        for epoch, value in zip(best["epoch"], best[column], strict=True):
+            _mark(panel, epoch, value, style)
+    if "val/loss" in history:
+        axes[0].plot(history["epoch"], history["val/loss"], **style.line(), linewidth=0.7)
+
+
+def _mark(panel: Axes, x: float, y: float, style: Style, clip_on: bool = False) -> None:
+    panel.plot([x], [y], **style.point(), clip_on=clip_on, zorder=4)
+
+
+def _mark_threshold(
+    panel: Axes,
+    run: RunNumbers,
+    style: Style,
+    place: Callable[[scores.Confusion], tuple[Any, Any]],
+    clip_on: bool = False,
+) -> None:
+    """Marks the run's threshold, unless nothing is foreground there."""
+    at = scores.confusion(*run.counts[:2], run.run.threshold).pooled()
+    if at.tp + at.fp > 0:
+        _mark(panel, *place(at), style, clip_on)
+
+
+def _recall_precision(at: scores.Confusion) -> tuple[Any, Any]:
+    return at.tp / (at.tp + at.fn), at.tp / (at.tp + at.fp)
+
+
+def _rates(at: scores.Confusion) -> tuple[Any, Any]:
+    return at.fp / (at.fp + at.tn), at.tp / (at.tp + at.fn)
+
+
+def _share_of_foreground(found: scores.Confusion) -> float:
+    return float(found.tp[-1] / (found.tp[-1] + found.fp[-1]))

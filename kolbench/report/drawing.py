@@ -1,0 +1,248 @@
+"""How the report draws: one ink that the page colours, one style per method, one drawing as SVG and PNG."""
+
+import contextlib
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
+
+from kolbench.files import write_atomically
+from kolbench.report.numbers import Numbers, RunNumbers
+
+WIDTH = 4.8  # inches: on a phone the letters keep about 10 px
+DPI = 150
+_HANDLE = 0.56  # inches of a legend's column that are not text
+# text and axes are drawn in this ink, which the SVG leaves to the page's own text colour
+INK = "#0b0c0d"
+GREY = "#808080"
+# told apart with deutan and protan vision too; 3:1 against a white and against a nearly black page
+PALETTE = ("#3264dc", "#d27800", "#50a06e", "#965a82", "#0096d2", "#c82832")
+Dash = str | tuple[float, tuple[float, ...]]
+DASHES: tuple[Dash, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2.5)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HELP = {"none": "", "box": " (true box)", "oracle": " (true mask)"}
+
+_RULES: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kolbench",
+    "text.parse_math": False,
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.labelsize": 9.0,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.columnspacing": 1.2,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GREY,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5.5,
+    "figure.facecolor": "none",
+}
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report.
+
+    name: file stem. title, caption: plain text, to be escaped. svg: one `<svg>` element for the page; text
+    and axes are in the colour of the text around it. png: the same on white, 150 dpi.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    png: bytes = field(default=b"", repr=False)
+
+
+class Style(NamedTuple):
+    """How a method is drawn in every figure; hollow are methods that are given part of the truth."""
+
+    colour: str
+    dash: Dash
+    marker: str
+    hollow: bool = False
+
+    def line(self) -> dict[str, Any]:
+        """Options of a plotted line."""
+        return {"color": self.colour, "linestyle": self.dash}
+
+    def point(self) -> dict[str, Any]:
+        """Options of plotted points."""
+        fill = "none" if self.hollow else "full"
+        return {"color": self.colour, "marker": self.marker, "fillstyle": fill, "linestyle": ""}
+
+
+class Entry(NamedTuple):
+    """A line of a legend."""
+
+    style: Style
+    text: str
+
+
+@contextlib.contextmanager
+def rules() -> Iterator[None]:
+    """matplotlib's settings for all figures of the report; also a decorator."""
+    with matplotlib.rc_context(_RULES), warnings.catch_warnings():
+        # the browser has the letters that matplotlib's own font lacks
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def styles(numbers: Numbers) -> dict[str, Style]:
+    """Label -> style; runs that differ in the seed only share it, floors are grey."""
+    grey = coloured = 0
+    found: dict[str, Style] = {}
+    for runs in numbers.families.values():
+        hollow = runs[0].run.aid != "none"
+        if runs[0].is_floor:
+            style = Style(GREY, DASHES[1 + grey % 4], MARKERS[grey % len(MARKERS)], hollow)
+            grey += 1
+        else:
+            style = nth_style(coloured)._replace(hollow=hollow)
+            coloured += 1
+        found |= {run.label: style for run in runs}
+    return found
+
+
+def nth_style(number: int) -> Style:
+    """Colours come again after 6 methods, dashes after 5, markers after 7: unlike for 30 methods."""
+    return Style(PALETTE[number % len(PALETTE)], DASHES[number % len(DASHES)], MARKERS[number % len(MARKERS)])
+
+
+def legend_of(
+    numbers: Numbers,
+    only: Collection[RunNumbers] | None = None,
+    value: Callable[[RunNumbers], float] | None = None,
+    what: str = "",
+) -> list[Entry]:
+    """A line per method, for the runs of `only` or for all, whose seeds share it.
+
+    `value`, named `what`, stands behind it, as a range over the seeds.
+    """
+    chosen = styles(numbers)
+    labels = {run.label for run in (numbers.runs if only is None else only)}
+    entries = []
+    for family, members in numbers.families.items():
+        runs = [run for run in members if run.label in labels]
+        if not runs:
+            continue
+        seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
+        text = f"{family}{HELP[runs[0].run.aid]}{seeds}"
+        if value:
+            low, high = (f"{pick(value(run) for run in runs):.3f}" for pick in (min, max))
+            text += f", {what} {low}" + (f" to {high}" if high != low else "")
+        entries.append(Entry(chosen[runs[0].label], text))
+    return entries
+
+
+def canvas(heights: Sequence[float], entries: Sequence[Entry] = (), lines: bool = True) -> list[Axes]:
+    """Axes of these heights in inches below each other, and below them a legend.
+
+    Args:
+        heights: of the axes with their labels.
+        entries: of the legend.
+        lines: show dashes in the legend, not only markers.
+    """
+    longest = max((_width(entry.text) for entry in entries), default=0.0)
+    columns = max(1, min(3, int(WIDTH / (longest + _HANDLE))))
+    rows = -(-len(entries) // columns)
+    drawing = Drawing(figsize=(WIDTH, sum(heights) + 0.19 * rows), layout="constrained")
+    axes = drawing.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    if entries:
+        handles = [_handle(entry, lines) for entry in entries]
+        drawing.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4)
+    return [row[0] for row in axes]
+
+
+def _width(text: str) -> float:
+    """Inches in a legend."""
+    font = FontProperties(size=matplotlib.rcParams["legend.fontsize"])
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
+
+
+def _handle(entry: Entry, lines: bool) -> Line2D:
+    style, text = entry
+    options = style.point() | (style.line() if lines else {})
+    # a label that begins with an underscore would not be shown
+    return Line2D([], [], label=text if not text.startswith("_") else f"\u200b{text}", **options)
+
+
+def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
+    """The drawing as SVG and PNG; the same drawing gives the same bytes."""
+    svg, png = io.StringIO(), io.BytesIO()
+    drawing.savefig(svg, format="svg", dpi=DPI, metadata=_NO_METADATA)
+    # once laid out, the places stay
+    drawing.set_layout_engine("none")
+    drawing.savefig(png, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    return Figure(name, title, caption, for_page(svg.getvalue(), name), png.getvalue())
+
+
+def finish_axes(axes: Axes, name: str, title: str, caption: str) -> Figure:
+    """`finish` for the drawing that the axes belong to."""
+    return finish(page_of(axes), name, title, caption)
+
+
+def page_of(axes: Axes) -> Drawing:
+    """The drawing that the axes belong to."""
+    drawing = axes.get_figure(root=True)
+    assert isinstance(drawing, Drawing)
+    return drawing
+
+
+def for_page(svg: str, name: str) -> str:
+    """matplotlib's SVG file as an element of a page: nothing leaks out of it, nothing is fetched.
+
+    Without prolog, style sheet, and names that nothing refers to; names that are referred to are unique on
+    the page; the ink is `currentColor`.
+    """
+    mark = f"{name}-{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"
+    svg = svg[svg.index("<svg ") :]
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{mark}{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r'(href="#|url\(#)', lambda m: m[1] + mark, svg)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", svg)
+    inherited = 'style="stroke-linejoin: round; stroke-linecap: butt; max-width: 100%; height: auto"'
+    return svg.replace("<svg ", f'<svg role="img" {inherited} ', 1).replace(INK, "currentColor")
+
+
+def write(figure: Figure, folder: Path) -> None:
+    """NAME.svg, and NAME.png where it was drawn, atomically; makes the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, data in (("svg", figure.svg.encode()), ("png", figure.png)):
+        if data:
+            write_atomically(folder / f"{figure.name}.{suffix}", partial(_fill, data=data))
+
+
+def _fill(path: Path, data: bytes) -> None:
+    path.write_bytes(data)

@@ -1,0 +1,59 @@
+"""What a table of the report is: rows in blocks, with the definition of every number."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from kolbench.metrics import scores
+
+METHODS = ""
+FLOORS = "floors: what a guess without a look at the picture gets"
+GIVEN_BOX = "given the true box: cannot be compared with methods that read the picture only"
+GIVEN_MASK = "given the true mask: cannot be compared with methods that read the picture only"
+NOT_RUN = "published, not run here"
+# in the order in which they stand in a table
+HEADINGS = (METHODS, FLOORS, GIVEN_BOX, GIVEN_MASK, NOT_RUN)
+OF_AID = {"none": METHODS, "box": GIVEN_BOX, "oracle": GIVEN_MASK}
+
+# heading and cells of one row
+Row = tuple[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the report shows and writes it.
+
+    name: file stem. frame: full precision; missing cells are NaN, NA or None. notes: the definition of every
+    number. blocks: heading ("" = none) and row numbers of each group of rows; together they are all rows.
+    """
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    notes: tuple[str, ...]
+    blocks: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def table(name: str, title: str, rows: Iterable[Row], notes: Sequence[str]) -> Table:
+    """Rows of one heading together, in the order of `HEADINGS`; columns as the rows first name them."""
+    ordered = sorted(rows, key=lambda row: HEADINGS.index(row[0]))
+    columns = list(dict.fromkeys(column for _, cells in ordered for column in cells))
+    frame = pd.DataFrame([cells for _, cells in ordered], columns=columns)
+    for column in columns:
+        if _whole_numbers(cells.get(column) for _, cells in ordered):
+            frame[column] = pd.array([cells.get(column) for _, cells in ordered], dtype="Int64")
+    blocks = {heading: tuple(i for i, row in enumerate(ordered) if row[0] == heading) for heading in HEADINGS}
+    return Table(name, title, frame, tuple(notes), tuple(entry for entry in blocks.items() if entry[1]))
+
+
+def definitions(names: Iterable[str]) -> list[str]:
+    """A sentence for each score."""
+    return [f"{name}: {scores.DEFINITIONS[name]}." for name in names]
+
+
+def _whole_numbers(cells: Iterable[Any]) -> bool:
+    """Whether a column holds integers; pandas would make floats of them where a cell is missing."""
+    known = [cell for cell in cells if cell is not None]
+    return bool(known) and all(isinstance(cell, int) and not isinstance(cell, bool) for cell in known)

@@ -1,0 +1,183 @@
+"""The numbers of a report, each reckoned once: scores per picture, means, curves, paces, differences."""
+
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kolbench.metrics import scores
+from kolbench.report import layout
+from kolbench.report.runs import Run, TestSet
+from kolbench.report.statistics import Difference, Interval, differences, intervals
+from kolbench.types import Int64Array
+
+# methods that guess without a look at the picture
+# a spread between the quartiles above this share of the median is no speed to quote
+STEADY = 0.2
+# the whole data set, training pictures included: see data.protocol
+WHOLE = "whole"
+
+Counts = tuple[Int64Array, Int64Array, Int64Array]
+
+
+class Pace(NamedTuple):
+    """Seconds per test picture: median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def steady(self) -> bool:
+        """Whether the quartiles lie close enough for the median to be quoted as a speed."""
+        return self.high - self.low <= STEADY * self.median
+
+
+class RunNumbers:
+    """One run's numbers on the test pictures.
+
+    Args:
+        run: the run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.label = run.label
+
+    @cached_property
+    def counts(self) -> Counts:
+        """fg, bg and product, (N, 256) int64 each."""
+        return self.run.test.histograms()
+
+    @cached_property
+    def images(self) -> dict[str, scores.Float64Array]:
+        """Scores of each picture at the run's own threshold."""
+        return scores.image_scores(*self.counts, self.run.threshold)
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Mean scores at the run's own threshold."""
+        return scores.mean_scores(*self.counts, self.run.threshold)
+
+    @cached_property
+    def curve(self) -> dict[str, scores.Float64Array]:
+        """Mean scores at 0.1 to 0.9."""
+        return scores.threshold_curve(*self.counts, scores.THRESHOLDS)
+
+    @cached_property
+    def best(self) -> tuple[float, float]:
+        """The threshold of the highest mIoU on the test pictures themselves, and that mIoU."""
+        threshold = scores.best_threshold(*self.counts[:2])
+        return threshold, scores.mean_scores(*self.counts, threshold)["miou"]
+
+    @cached_property
+    def pace(self) -> Pace:
+        """Seconds per test picture."""
+        low, median, high = np.percentile(self.run.test.seconds, (25, 50, 75))
+        return Pace(float(median), float(low), float(high))
+
+    @cached_property
+    def has_product(self) -> npt.NDArray[np.bool_]:
+        """(N,) bool: pictures with a held product."""
+        held: npt.NDArray[np.bool_] = self.counts[2].sum(-1) > 0
+        return held
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether it is a run of a floor."""
+        return self.run.is_floor
+
+    @property
+    def heading(self) -> str:
+        """Of the block in which it stands in every table."""
+        return layout.FLOORS if self.is_floor else layout.OF_AID[self.run.aid]
+
+    @cached_property
+    def validation_miou(self) -> float:
+        """Mean mIoU on the validation pictures at the run's own threshold."""
+        return self.run.scored["val"].mean_scores(self.run.threshold)["miou"]
+
+    @cached_property
+    def training_miou(self) -> float | None:
+        """Mean mIoU on the training pictures at the run's own threshold; None where they were not scored.
+
+        They are what `whole` holds beside the validation and test pictures.
+        """
+        whole = self.run.scored.get(WHOLE)
+        if whole is None:
+            return None
+        held_out = {name for split in ("val", "test") for name in self.run.scored[split].names}
+        rows = [row for row, name in enumerate(whole.names) if name not in held_out]
+        fg, bg, product = (part[rows] for part in whole.histograms())
+        return scores.mean_scores(fg, bg, product, self.run.threshold)["miou"] if rows else None
+
+
+class Numbers:
+    """All numbers of one test set.
+
+    Args:
+        test_set: runs scored on the same pictures.
+    """
+
+    def __init__(self, test_set: TestSet) -> None:
+        self.test_set = test_set
+        self.runs = tuple(RunNumbers(run) for run in test_set.runs)
+        self.of = {numbers.label: numbers for numbers in self.runs}
+
+    @cached_property
+    def miou(self) -> dict[str, Interval]:
+        """Label -> mean mIoU at the run's own threshold, with its 95 % interval over groups."""
+        return self.intervals({label: numbers.images["miou"] for label, numbers in self.of.items()})
+
+    def intervals(self, values: Mapping[str, scores.Float64Array]) -> dict[str, Interval]:
+        """Means over pictures with their 95 % intervals over groups; pictures that are NaN are left out."""
+        return intervals(values, self.test_set.groups)
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """mIoU per picture between all pairs of the runs that may be ranked; Holm's p over them all."""
+        compared = {run.label: self.of[run.label].images["miou"] for run in self.test_set.compared}
+        return differences(compared, self.test_set.groups) if len(compared) > 1 else []
+
+    @cached_property
+    def families(self) -> dict[str, list[RunNumbers]]:
+        """Family -> its runs, one per seed."""
+        found: dict[str, list[RunNumbers]] = {}
+        for numbers in self.runs:
+            found.setdefault(numbers.run.family, []).append(numbers)
+        return found
+
+    @cached_property
+    def tags(self) -> dict[str, Int64Array]:
+        """Tag -> rows of its pictures, in alphabetical order. A picture may have several tags."""
+        words = next((run.test.tags for run in self.test_set.runs if any(run.test.tags)), [])
+        found: dict[str, list[int]] = {}
+        for row, tags in enumerate(words):
+            for tag in dict.fromkeys((tags or "").split()):
+                found.setdefault(tag, []).append(row)
+        return {tag: np.asarray(found[tag], np.int64) for tag in sorted(found)}
+
+    @cached_property
+    def recorded_floors(self) -> dict[str, Mapping[str, float]]:
+        """Floor -> its mean scores as the runs recorded them; named with a run where runs disagree.
+
+        A floor that is a run of the set is left out: its own row says more.
+        """
+        run_here = {numbers.run.method for numbers in self.runs if numbers.is_floor}
+        found: dict[str, Mapping[str, float]] = {}
+        seen: dict[str, list[Mapping[str, float]]] = {}
+        for numbers in self.runs:
+            for name, row in (numbers.run.record.get("floors") or {}).items():
+                known = seen.setdefault(name, [])
+                if name not in run_here and row not in known:
+                    found[f"{name} of {numbers.label}" if known else name] = row
+                    known.append(row)
+        return found
+
+
+@lru_cache(maxsize=1)
+def numbers_of(test_set: TestSet) -> Numbers:
+    """The numbers of a test set, reckoned once however often they are asked for in a row."""
+    return Numbers(test_set)

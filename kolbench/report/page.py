@@ -1,0 +1,275 @@
+"""The report as one HTML file that opens from a disk: everything inline, nothing fetched from anywhere."""
+
+import base64
+import hashlib
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from numbers import Real
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from kolbench.files import write_atomically
+from kolbench.metrics import scores
+from kolbench.report import formats, gallery, layout
+from kolbench.report.drawing import Figure
+from kolbench.report.gallery import Gallery, Shot
+from kolbench.report.layout import Table
+from kolbench.report.numbers import RunNumbers, numbers_of
+from kolbench.report.runs import TestSet
+
+# the scores that follow the threshold slider, and its positions
+LIVE = ("miou", "iou", "acc", "f0.3_pooled")
+POSITIONS = tuple(percent / 100 for percent in range(101))
+# with fewer digits, a live number can differ in its 4th decimal from the same number in a table
+_DIGITS = 9
+COLOURS = {"fp": gallery.FALSE_POSITIVE, "fn": gallery.FALSE_NEGATIVE, "edge": (255, 0, 200)}
+_LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w])", re.IGNORECASE)
+
+
+class Cell(NamedTuple):
+    """A table cell: what is read, and the number it is sorted by ("" = none)."""
+
+    text: str
+    value: str
+
+
+class Column(NamedTuple):
+    """A table column's name, and whether it is sorted by numbers."""
+
+    name: str
+    numeric: bool
+
+
+def write_page(
+    path: Path,
+    test_set: TestSet,
+    tables: Sequence[Table],
+    figures: Sequence[Figure],
+    galleries: Sequence[Gallery],
+    sentences: Sequence[str],
+) -> None:
+    """Writes the page, atomically; the same runs give the same bytes.
+
+    Names, labels and texts are escaped; `Figure.svg` is trusted and put into the page as it is. The scripts
+    and the style sheet run by their hashes only, and pictures are `data:` URIs.
+
+    Args:
+        path: of the HTML file; its folder is made.
+        test_set: the runs whose scores follow the threshold slider.
+        tables, figures, galleries: in the order in which they are shown.
+        sentences: what the results allow to say, shown first.
+
+    Raises:
+        KeyError: a gallery shows a label that is no run of the test set.
+    """
+    html = render(test_set, tables, figures, galleries, sentences)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda partial: partial.write_text(html, encoding="utf-8"))
+
+
+def render(
+    test_set: TestSet,
+    tables: Sequence[Table],
+    figures: Sequence[Figure],
+    galleries: Sequence[Gallery],
+    sentences: Sequence[str],
+) -> str:
+    """The page's text; see `write_page`."""
+    runs = sorted(numbers_of(test_set).runs, key=lambda run: layout.HEADINGS.index(run.heading))
+    data, shown = _gallery_data(runs, galleries)
+    css, script = _template("report.css"), _template("report.js")
+    # the only texts that are not escaped: our own files, and figures that our own code drew
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(_template("report.html.j2"))
+    return template.render(
+        css=Markup(css),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        policy=_policy(css, script),
+        name=test_set.name,
+        pictures=len(test_set.pictures),
+        groups=None if test_set.groups == test_set.pictures else len(set(test_set.groups)),
+        methods=len(runs),
+        dates=_dates(runs),
+        sentences=sentences,
+        tables=[_shown_table(table) for table in tables],
+        figures=[(figure, Markup(figure.svg)) for figure in figures],  # noqa: S704
+        galleries=shown,
+        blocks=_live_blocks(runs),
+        live=[(name, scores.DEFINITIONS[name]) for name in LIVE],
+        colours=COLOURS,
+        # where a long label may break
+        pieces=re.compile(r"(?<=_)|(?<==)(?=\w{3})").split,
+        data=data,
+    )
+
+
+def live_scores(run: RunNumbers) -> dict[str, Any]:
+    """What the page knows of a run: its scores at each slider position and at its own threshold."""
+    own = run.run.threshold
+    curve = scores.threshold_curve(*run.counts, [*POSITIONS, own])
+    rows = [np.round(curve[name], _DIGITS).tolist() for name in LIVE]
+    return {
+        "label": run.label,
+        "at": _threshold(own),
+        "cutoff": scores.cutoff_level(own),
+        "own": [row[-1] for row in rows],
+        "curves": [row[:-1] for row in rows],
+    }
+
+
+def _template(name: str) -> str:
+    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _policy(css: str, script: str) -> str:
+    """Content-Security-Policy: our own script and style sheet, pictures inside the page, nothing else.
+
+    Style attributes are allowed since matplotlib's SVG is made of them; they can neither run nor fetch.
+    """
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(css)}'",
+            f"style-src-elem '{_digest(css)}'",
+            "style-src-attr 'unsafe-inline'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _dates(runs: Sequence[RunNumbers]) -> list[str]:
+    """The days of the first and the last run; one where they are the same."""
+    days = sorted(str(run.run.record["started"])[:10] for run in runs if run.run.record.get("started"))
+    return sorted({days[0], days[-1]}) if days else []
+
+
+def _threshold(value: float) -> str:
+    """At least two decimals, as on the slider, and more where a run has more."""
+    return max(f"{value:.2f}", f"{value:g}", key=len)
+
+
+def _live_blocks(runs: Sequence[RunNumbers]) -> list[tuple[str, list[tuple[int, str, str]]]]:
+    """Heading -> number, label and own threshold of the runs below it."""
+    blocks: dict[str, list[tuple[int, str, str]]] = {}
+    for number, run in enumerate(runs):
+        blocks.setdefault(run.heading, []).append((number, run.label, _threshold(run.run.threshold)))
+    return list(blocks.items())
+
+
+def _shown_table(table: Table) -> dict[str, Any]:
+    columns = [
+        _cells(table.frame[name], str(name), labels=i == 0) for i, name in enumerate(table.frame.columns)
+    ]
+    return {
+        "name": table.name,
+        "title": table.title,
+        "notes": table.notes,
+        "columns": [
+            Column(str(name), numeric) for name, (numeric, _) in zip(table.frame, columns, strict=True)
+        ],
+        "blocks": [
+            (heading, [[cells[row] for _, cells in columns] for row in rows])
+            for heading, rows in table.blocks
+        ],
+    }
+
+
+def _cells(column: "pd.Series[Any]", name: str, labels: bool) -> tuple[bool, list[Cell]]:
+    """Whether a column is sorted by numbers, and its cells; a column of labels never is.
+
+    It is where any cell is a number, whatever words stand between, or where all texts begin with one.
+    """
+    values = list(column)
+    known = [value for value in values if isinstance(value, str) or not pd.isna(value)]
+    found = [_number(value) for value in known]
+    plain = any(
+        number is not None and not isinstance(value, str) for number, value in zip(found, known, strict=True)
+    )
+    numeric = not labels and bool(known) and (plain or None not in found)
+    return numeric, [
+        Cell(formats.cell(value, name), _sort_value(value) if numeric else "") for value in values
+    ]
+
+
+def _sort_value(value: Any) -> str:
+    number = _number(value)
+    return "" if number is None else repr(number)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or the one that a text such as `0.91 [0.89, 0.93]` begins with."""
+    if isinstance(value, str):
+        found = _LEADING_NUMBER.match(value)
+        return float(found[1]) if found else None
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        return None
+    number = float(value)
+    return None if math.isnan(number) else number
+
+
+def _gallery_data(
+    runs: Sequence[RunNumbers], galleries: Sequence[Gallery]
+) -> tuple[dict[str, Any], list[tuple[Gallery, list[tuple[int, Shot, dict[str, Any]]]]]]:
+    """What the script reads, and each gallery with its shots' numbers and entries in it."""
+    numbers = {run.label: number for number, run in enumerate(runs)}
+    blobs: dict[str, int] = {}
+    entries: list[dict[str, Any]] = []
+    shown = []
+    for found in galleries:
+        shots = []
+        for shot in found.shots:
+            entry = _entry(shot, numbers, blobs)
+            shots.append((len(entries), shot, entry))
+            entries.append(entry)
+        shown.append((found, shots))
+    ramp = io.BytesIO()
+    Image.fromarray(np.arange(scores.LEVELS, dtype=np.uint8)[None]).save(ramp, "PNG")
+    data = {
+        "colours": COLOURS,
+        "truth_cutoff": scores.cutoff_level(0.5),
+        "cutoffs": [scores.cutoff_level(position) for position in POSITIONS],
+        "methods": [live_scores(run) for run in runs],
+        "shots": entries,
+        "blobs": list(blobs),
+        "ramp": _uri(ramp.getvalue(), "png"),
+    }
+    return data, shown
+
+
+def _entry(shot: Shot, numbers: Mapping[str, int], blobs: dict[str, int]) -> dict[str, Any]:
+    """A shot as positions in `blobs`, which holds each picture once however many galleries show it."""
+
+    def blob(data: bytes, kind: str) -> int:
+        return blobs.setdefault(_uri(data, kind), len(blobs))
+
+    width, height = Image.open(io.BytesIO(shot.truth)).size
+    alphas = {numbers[label]: blob(alpha, "png") for label, alpha in shot.alphas.items()}
+    return {
+        "name": shot.name,
+        "width": width,
+        "height": height,
+        "picture": blob(shot.thumb, "jpeg"),
+        "truth": blob(shot.truth, "png"),
+        "alphas": dict(sorted(alphas.items())),
+    }
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,295 @@
+"""What the results allow to be said, in sentences, and nothing that they do not."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from kolbench.report.numbers import STEADY, Numbers, RunNumbers, numbers_of
+from kolbench.report.runs import TestSet
+from kolbench.report.statistics import Difference, Interval
+
+# with more methods than this only the pairs with the best one are told; the table has them all
+FEW = 6
+# what the price of a method is, the first one that all methods have: its column, how it is said
+_PRICES = ("seconds", "GMACs", "parameters")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """All runs of one family against all runs of another. winner: the family that won every pair of runs."""
+
+    a: str
+    b: str
+    found: tuple[Difference, ...]
+    winner: str | None
+
+
+def sentences(test_set: TestSet) -> list[str]:
+    """Best method, floors, pairs, cost, recommendation, and what limits them all.
+
+    Runs that differ in their seed only are one method: it beats another where each of its runs beats each
+    run of the other. Methods that are given the truth are named as not compared.
+    """
+    numbers = numbers_of(test_set)
+    ranked = _ranked(numbers)
+    said = []
+    if ranked:
+        pairs = {frozenset(names): _pair(numbers, *names) for names in combinations(ranked, 2)}
+        said.append(_best(numbers, ranked, pairs))
+        said += _pairs(numbers, ranked, pairs)
+        said += _floors(numbers, ranked)
+        said += _cost(numbers, ranked, pairs)
+        said += _limits(numbers, ranked)
+    helped = [f"{run.label} ({_given(run)})" for run in numbers.runs if run.run.aid != "none"]
+    if helped:
+        said.append(f"Not compared, as the truth helps: {_listed(helped)}.")
+    return said
+
+
+def _ranked(numbers: Numbers) -> list[str]:
+    """Families that read the picture only and look at it, the highest mIoU first."""
+    looking = [
+        family
+        for family, runs in numbers.families.items()
+        if runs[0].run.aid == "none" and not runs[0].is_floor
+    ]
+    return sorted(looking, key=lambda family: -_miou(numbers.families[family]))
+
+
+def _miou(runs: Sequence[RunNumbers]) -> float:
+    return math.fsum(run.means["miou"] for run in runs) / len(runs)
+
+
+def _pair(numbers: Numbers, a: str, b: str) -> Pair:
+    """The differences are turned so that each is a run of a minus a run of b."""
+    sides = [{run.label for run in numbers.families[family]} for family in (a, b)]
+    found = []
+    for difference in numbers.differences:
+        if difference.a in sides[0] and difference.b in sides[1]:
+            found.append(difference)
+        elif difference.a in sides[1] and difference.b in sides[0]:
+            found.append(_turned(difference))
+    verdicts = {difference.verdict for difference in found}
+    winner = {"a better": a, "b better": b}.get(verdicts.pop()) if len(verdicts) == 1 else None
+    return Pair(a, b, tuple(found), winner)
+
+
+def _turned(found: Difference) -> Difference:
+    value, low, high = found.interval
+    verdict = {"a better": "b better", "b better": "a better"}.get(found.verdict, found.verdict)
+    return Difference(found.b, found.a, Interval(-value, -high, -low), found.p, found.p_holm, verdict)
+
+
+def _best(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> str:
+    best = ranked[0]
+    alike = _not_beaten_by(best, ranked, pairs)
+    beside = ""
+    if alike:
+        beside = f"; {_listed(alike)} cannot be told from it"
+    elif len(ranked) > 1:
+        beside = "; it beats every other method"
+    return f"Highest mIoU: {best}, {_score(numbers, best)}{beside}."
+
+
+def _not_beaten_by(best: str, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> list[str]:
+    return [name for name in ranked if name != best and pairs[frozenset((best, name))].winner != best]
+
+
+def _score(numbers: Numbers, family: str) -> str:
+    runs = numbers.families[family]
+    if len(runs) > 1:
+        low, high = (pick(run.means["miou"] for run in runs) for pick in (min, max))
+        return f"{_miou(runs):.4f} (mean of {len(runs)} seeds, {low:.4f} to {high:.4f})"
+    found = numbers.miou[runs[0].label]
+    return f"{found.value:.4f} {_range(found, 4)}"
+
+
+def _pairs(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> list[str]:
+    """Claims first, then ties."""
+    told = [pair for pair in pairs.values() if len(ranked) <= FEW or ranked[0] in (pair.a, pair.b)]
+    claims = [_claim(pair) for pair in told if pair.winner]
+    ties = [_tie(pair, _pictures(numbers.test_set)) for pair in told if not pair.winner]
+    rest = [] if len(told) == len(pairs) else ["All other pairs stand in the table 'differences'."]
+    return [*claims, *ties, *rest]
+
+
+def _claim(pair: Pair) -> str:
+    """Ranked families: the winner's mean is the higher one, so it is always the first of the pair."""
+    if len(pair.found) == 1:
+        (only,) = pair.found
+        return f"{pair.a} beats {pair.b} by {_points(only.interval)} (Holm p {_p(only.p_holm)})."
+    values = [100 * difference.interval.value for difference in pair.found]
+    worst = max(difference.p_holm for difference in pair.found)
+    return (
+        f"{pair.a} beats {pair.b} with every seed, by {min(values):.2f} to {max(values):.2f} mIoU points "
+        f"({len(values)} pairs of runs, Holm p at most {worst:.2g})."
+    )
+
+
+def _tie(pair: Pair, pictures: str) -> str:
+    start = f"Cannot tell {pair.a} from {pair.b} on {pictures}"
+    if len(pair.found) == 1:
+        (only,) = pair.found
+        return f"{start}: {_points(only.interval)} (Holm p {_p(only.p_holm)})."
+    held = sum(difference.verdict == "a better" for difference in pair.found)
+    return f"{start}: {pair.a} is better in {held} of {len(pair.found)} pairs of seeds."
+
+
+def _pictures(test_set: TestSet) -> str:
+    groups = len(set(test_set.groups))
+    if groups == len(test_set.pictures):
+        return f"these {groups} pictures, each a group of its own"
+    return f"these {len(test_set.pictures)} pictures of {groups} groups"
+
+
+def _beaten(numbers: Numbers, family: str) -> dict[str, bool]:
+    """Floor -> whether the family beats it: by verdict where the floor was run, else by its intervals."""
+    runs = numbers.families[family]
+    beaten = {
+        floor: _pair(numbers, family, floor).winner == family
+        for floor, others in numbers.families.items()
+        if others[0].is_floor
+    }
+    recorded = numbers.recorded_floors.items()
+    return beaten | {
+        f"{floor} ({row['miou']:.4f})": all(numbers.miou[run.label].low > row["miou"] for run in runs)
+        for floor, row in recorded
+    }
+
+
+def _floors(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
+    """A sentence for all methods of which the same is true."""
+    alike: dict[tuple[tuple[str, bool], ...], list[str]] = {}
+    for family in ranked:
+        alike.setdefault(tuple(_beaten(numbers, family).items()), []).append(family)
+    return [_floor_sentence(families, dict(beaten)) for beaten, families in alike.items()]
+
+
+def _floor_sentence(families: Sequence[str], beaten: Mapping[str, bool]) -> str:
+    names, one = _listed(families), len(families) == 1
+    if not beaten:
+        return f"No floor stands beside {names}."
+    above = _listed([floor for floor, holds in beaten.items() if holds])
+    below = _listed([floor for floor, holds in beaten.items() if not holds])
+    if not below:
+        return f"{names} {'beats' if one else 'beat'} every floor: {above}."
+    rest = f"; {'it beats' if one else 'they beat'} {above}." if above else "."
+    return f"{names} {'does' if one else 'do'} not beat {below} for certain{rest}"
+
+
+def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> list[str]:
+    """The cheapest method, and the cheapest of those that may be the best."""
+    unit, prices = _prices(numbers, ranked)
+    if len(ranked) < 2 or not prices:
+        return []
+    price = {family: _priced(numbers, family, unit, prices[family]) for family in ranked}
+    said = [_cheapest(prices, price)]
+    best, alike = ranked[0], _not_beaten_by(ranked[0], ranked, pairs)
+    sound = [family for family in (best, *alike) if all(_beaten(numbers, family).values())]
+    if not sound:
+        return [*said, "Recommended: none, as no method that may be the best beats every floor."]
+    choice = min(sound, key=lambda family: prices[family])
+    if best in sound and not _much_less(prices[choice], prices[best]):
+        choice = best
+    if choice != best:
+        behind = max(100 * found.interval.high for found in pairs[frozenset((best, choice))].found)
+        evidence = (
+            f"it cannot be told from {best}, which has the highest mIoU, though it may lie up to "
+            f"{behind:.2f} mIoU points behind, and takes {price[choice]} where {best} takes {price[best]}"
+        )
+    elif alike:
+        evidence = f"it has the highest mIoU, for {price[best]}; {_listed(alike)} cannot be told from it"
+    else:
+        evidence = f"it beats every other method on {_pictures(numbers.test_set)}, for {price[best]}"
+    return [*said, f"Recommended: {choice}: {evidence}."]
+
+
+def _cheapest(prices: dict[str, float], price: dict[str, str]) -> str:
+    lowest = min(prices, key=lambda family: prices[family])
+    alike = [family for family in prices if not _much_less(prices[lowest], prices[family])]
+    if len(alike) == len(prices):
+        return f"All cost about the same: {price[lowest]}."
+    return f"Cheapest: {_listed(alike)}, {price[lowest]}{' or little more' if len(alike) > 1 else ''}."
+
+
+def _much_less(price: float, other: float) -> bool:
+    """Whether it is lower by more than speeds scatter."""
+    return price < (1 - STEADY) * other
+
+
+def _prices(numbers: Numbers, ranked: Sequence[str]) -> tuple[str, dict[str, float]]:
+    """Seconds where all were timed on one device and steadily, else what does not depend on a device."""
+    runs = {family: numbers.families[family][0] for family in ranked}
+    one_device = len({run.run.record.get("device") for run in runs.values()}) == 1
+    steady = all(run.pace.steady for run in runs.values())
+    known: dict[str, dict[str, Any]] = {
+        "seconds": {name: run.pace.median if one_device and steady else None for name, run in runs.items()},
+        "GMACs": {name: _gmacs(run) for name, run in runs.items()},
+        "parameters": {name: run.run.record.get("parameters") for name, run in runs.items()},
+    }
+    for unit in _PRICES:
+        if all(price is not None for price in known[unit].values()):
+            return unit, {name: float(price) for name, price in known[unit].items()}
+    return "", {}
+
+
+def _gmacs(run: RunNumbers) -> float | None:
+    macs = (run.run.record.get("cost") or {}).get("macs")
+    return None if macs is None else macs / 1e9
+
+
+def _priced(numbers: Numbers, family: str, unit: str, price: float) -> str:
+    if unit == "seconds":
+        return f"{price:.4f} s per picture on {numbers.families[family][0].run.record.get('device')}"
+    return f"{price:.2f} GMACs per picture" if unit == "GMACs" else f"{price:,.0f} parameters"
+
+
+def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
+    """What the claims above do not cover."""
+    said = []
+    if numbers.recorded_floors:
+        said.append(
+            "Floors without a run of their own have no scores per picture: a method beats such a floor where "
+            "its whole interval lies above the floor's mean."
+        )
+    trained = [name for name in ranked if numbers.families[name][0].run.record.get("training")]
+    single = [name for name in trained if len(numbers.families[name]) == 1]
+    if single:
+        said.append(
+            f"One training each of {_listed(single)}: another seed may change the order, and no interval "
+            "here covers that."
+        )
+    for name in (name for name in trained if name not in single):
+        values = [100 * run.means["miou"] for run in numbers.families[name]]
+        said.append(f"Seeds alone move {name} by {max(values) - min(values):.2f} mIoU points.")
+    budgets = {str(numbers.families[name][0].run.record.get("budget")) for name in trained}
+    if len(budgets) > 1:
+        said.append(f"Budgets differ ({_listed(sorted(budgets))}): training is compared with the methods.")
+    return said
+
+
+def _given(run: RunNumbers) -> str:
+    return {"box": "given the true box", "oracle": "given the true mask"}[run.run.aid]
+
+
+def _points(found: Interval) -> str:
+    scaled = Interval(*(100 * number for number in found))
+    return f"{scaled.value:.2f} mIoU points {_range(scaled, 2)}"
+
+
+def _range(found: Interval, decimals: int) -> str:
+    if math.isnan(found.low):
+        return "[no interval: one group only]"
+    return f"[{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"= {value:.4f}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,326 @@
+"""The tables of the report: the papers' own, scores with intervals, differences, seeds, cost of training.
+
+All scores come from `kolbench.metrics.scores`, all intervals from `kolbench.report.statistics`.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kolbench.metrics import scores
+from kolbench.report import published
+from kolbench.report.breakdowns import products, scenarios
+from kolbench.report.layout import FLOORS, METHODS, NOT_RUN, Row, Table, definitions, table
+from kolbench.report.numbers import STEADY, Numbers, RunNumbers, numbers_of
+from kolbench.report.runs import TestSet
+from kolbench.report.sentences import sentences
+from kolbench.report.statistics import across_seeds
+
+__all__ = ["Table", "all_tables", "sentences"]
+
+TABLE_2 = ("miou", "acc", "f0.3_pooled", "f0.09_pooled")
+HEADLINE = ("iou", "acc", "f0.3_pooled", "f1", "mae", "product_recall")
+OWN_THRESHOLD = (
+    "Each run at its own threshold: the one of the highest mIoU on its validation pictures, or the one that "
+    "the command fixed."
+)
+INTERVAL = (
+    "low, high: 95 % interval, bootstrap over groups (the video of a picture where it is known, else the "
+    "picture itself)."
+)
+
+
+def all_tables(test_set: TestSet) -> list[Table]:
+    """Every table that the runs give, most important first; a table without a row is left out."""
+    numbers = numbers_of(test_set)
+    builders = (headline, differences, size_and_speed, thresholds, seeds, scenarios, products, training)
+    built = (builder(numbers) for builder in builders)
+    return [found for found in built if len(found.frame)]
+
+
+def headline(numbers: Numbers) -> Table:
+    """`scores`: every method at its own threshold."""
+    rows = [(run.heading, _headline_cells(numbers, run)) for run in numbers.runs]
+    floors = [(FLOORS, _floor_cells(name, row)) for name, row in numbers.recorded_floors.items()]
+    notes = [
+        OWN_THRESHOLD,
+        *definitions(["miou"]),
+        INTERVAL,
+        *definitions(HEADLINE),
+        "both_empty: pictures without foreground in truth and prediction; both count as 1 by rule.",
+        "oracle threshold: the one of the highest mIoU on the test pictures themselves, and 'oracle miou' "
+        "there: the protocol of the papers. It has seen the test truth and is no headline.",
+        "Floors without an interval were recorded by the runs as means only.",
+        _truth_note(numbers),
+    ]
+    return table("scores", "Scores on the test pictures", rows + floors, notes)
+
+
+def _headline_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:
+    found = numbers.miou[run.label]
+    oracle, oracle_miou = run.best
+    return {
+        "method": run.label,
+        "threshold": run.run.threshold,
+        "threshold from": run.run.record["threshold_from"],
+        "miou": run.means["miou"],
+        "low": found.low,
+        "high": found.high,
+        **{name: run.means.get(name) for name in HEADLINE},
+        "pictures": round(run.means["images"]),
+        "both_empty": round(run.means["both_empty"]),
+        "oracle threshold": oracle,
+        "oracle miou": oracle_miou,
+    }
+
+
+def _floor_cells(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "method": name,
+        "threshold": row["threshold"],
+        "threshold from": "validation",
+        "miou": row["miou"],
+        **{score: row.get(score) for score in HEADLINE},
+        "pictures": round(row["images"]),
+        "both_empty": round(row["both_empty"]),
+    }
+
+
+def differences(numbers: Numbers) -> Table:
+    """`differences`: all pairs of the methods that read the picture only."""
+    rows: list[Row] = [
+        (
+            METHODS,
+            {
+                "A": found.a,
+                "B": found.b,
+                "miou A - B": found.interval.value,
+                "low": found.interval.low,
+                "high": found.interval.high,
+                "p": found.p,
+                "p Holm": found.p_holm,
+                "verdict": {"a better": f"{found.a} better", "b better": f"{found.b} better"}.get(
+                    found.verdict, found.verdict
+                ),
+            },
+        )
+        for found in numbers.differences
+    ]
+    notes = [
+        f"Mean difference of miou per picture, on the same {len(numbers.test_set.pictures)} pictures of "
+        f"{len(set(numbers.test_set.groups))} groups. {OWN_THRESHOLD}",
+        *definitions(["miou"]),
+        INTERVAL,
+        "p: paired permutation test that flips the sign of a group's differences at once, two-sided. "
+        f"p Holm: corrected over the {len(rows)} pairs of this table.",
+        "verdict: a method is better only where p Holm is below 0.05 and the interval excludes 0.",
+        "Methods that are given the truth are not ranked.",
+    ]
+    return table("differences", "Which differences are real", rows, notes)
+
+
+def size_and_speed(numbers: Numbers) -> Table:
+    """`table1`: the RSUDISNet paper's table 1."""
+    rows: list[Row] = [(run.heading, _size_cells(run)) for run in numbers.runs]
+    rows += [
+        (NOT_RUN, {"method": name, **_published_size(name)}) for name in _not_run(numbers, published.SIZES)
+    ]
+    notes = [
+        "parameters: of the inference network.",
+        "checkpoint kKB: its state dict at 32 bits, bytes / 1024 / 1000, the unit in which the paper's "
+        "172, 26 and 30 'MB' agree.",
+        "GMACs: multiplications with addition of one prediction / 1e9, by torch's own counter, on one "
+        "picture of the size 'counted at' (height x width, before the method resizes it). "
+        "Empty for methods that are no networks.",
+        "input: height x width of the training canvas.",
+        "FPS: 1 / median seconds per test picture at its own size, one picture at a time, reading the "
+        f"file not included; none is given where the speed is unsteady: quartiles more than {STEADY:.0%} of "
+        "the median apart. FPS low, FPS high: 1 / upper and 1 / lower quartile of the seconds. A speed says "
+        "something about its device only.",
+        "peak MiB: memory of one prediction at its peak, weights included, bytes / 1024^2.",
+        f"(paper): {published.SIZE_SOURCE}.",
+    ]
+    return table("table1", "Table 1: size and speed", rows, notes)
+
+
+def _size_cells(run: RunNumbers) -> dict[str, Any]:
+    record, pace = run.run.record, run.pace
+    cost = record.get("cost") or {}
+    canvas = (record.get("training") or {}).get("canvas")
+    return {
+        "method": run.label,
+        "parameters": record.get("parameters"),
+        "checkpoint kKB": _scaled(cost.get("checkpoint"), 1024 * 1000),
+        "GMACs": _scaled(cost.get("macs"), 1e9),
+        "counted at": _size(cost.get("picture")),
+        "input": _size(canvas),
+        "FPS": _inverse(pace.median) if pace.steady else None,
+        "speed": "steady" if pace.steady else "unsteady",
+        "FPS low": _inverse(pace.high),
+        "FPS high": _inverse(pace.low),
+        "seconds per picture": pace.median,
+        "device": record.get("device"),
+        "peak MiB": _scaled(cost.get("memory"), 1024**2),
+        **_published_size(run.run.method),
+    }
+
+
+def _published_size(method: str) -> dict[str, Any]:
+    size = published.SIZES.get(method)
+    return {
+        "parameters (paper)": size and size.parameters,
+        "checkpoint 'MB' (paper)": size and size.checkpoint,
+        "input (paper)": size and size.input,
+        "FPS (paper)": size and size.fps,
+    }
+
+
+def thresholds(numbers: Numbers) -> Table:
+    """`table2`: the RSUDISNet paper's table 2, a row per method and threshold."""
+    rows = [(run.heading, cells) for run in numbers.runs for cells in _threshold_cells(run)]
+    for method in _not_run(numbers, published.SCORES):
+        rows += [
+            (NOT_RUN, {"method": method, "threshold": at, **_published_point(method, at)})
+            for at in published.SCORES[method]
+        ]
+    notes = [
+        "threshold: the same for all, whatever a run's own one is; foreground is 8-bit level > 255 t.",
+        *definitions(TABLE_2),
+        "The paper's F is 'for the single threshold on a whole test dataset' and 'beta = 0.3' in a formula "
+        "with beta squared: f0.09_pooled by the letter, f0.3_pooled by the custom of the field.",
+        f"(paper): {published.SCORES_SOURCE}. Other pictures than ours: not to be compared digit by digit.",
+        _truth_note(numbers),
+    ]
+    return table("table2", "Table 2: scores against the threshold", rows, notes)
+
+
+def _threshold_cells(run: RunNumbers) -> Iterator[dict[str, Any]]:
+    for row, threshold in enumerate(scores.THRESHOLDS):
+        yield {
+            "method": run.label,
+            "threshold": threshold,
+            **{name: float(run.curve[name][row]) for name in TABLE_2},
+            **_published_point(run.run.method, threshold),
+        }
+
+
+def _published_point(method: str, threshold: float) -> dict[str, Any]:
+    point = published.SCORES.get(method, {}).get(threshold)
+    return {
+        "miou (paper)": point and point.miou,
+        "acc (paper)": point and point.acc,
+        "F (paper)": point and point.f_beta,
+    }
+
+
+def seeds(numbers: Numbers) -> Table:
+    """`seeds`: runs that differ in nothing but the seed."""
+    rows: list[Row] = []
+    for family, runs in numbers.families.items():
+        if len({run.run.seed for run in runs}) < 2:
+            continue
+        found = across_seeds([run.means["miou"] for run in runs])
+        cells = {
+            "method": family,
+            "seeds": ", ".join(str(seed) for seed in sorted({run.run.seed for run in runs})),
+            "runs": found.n,
+            "miou mean": found.mean,
+            "miou sd": found.deviation,
+            "miou min": found.lowest,
+            "miou max": found.highest,
+        }
+        rows.append((runs[0].heading, cells))
+    notes = [
+        "Mean, sample standard deviation (n - 1), lowest and highest of the runs' mean miou over seeds, on "
+        "the same test pictures. More seeds make no more pictures: this spread stands beside the intervals "
+        "over pictures, it is not part of them.",
+        OWN_THRESHOLD,
+        *definitions(["miou"]),
+    ]
+    return table("seeds", "Spread over seeds", rows, notes)
+
+
+def training(numbers: Numbers) -> Table:
+    """`training`: what was trained, how long, and how much better training pictures are known."""
+    trained = [run for run in numbers.runs if run.run.record.get("training")]
+    whole = any(run.training_miou is not None for run in trained)
+    rows: list[Row] = [(run.heading, _training_cells(run, whole)) for run in trained]
+    notes = [
+        "seconds: of training in all, stages and validation included, as recorded when it was trained; "
+        "training seconds: without validation. pictures per second: while training.",
+        "best epoch: of the kept weights, counted from 0; the papers count from 1. lr factor: what the "
+        "budget multiplies the recipe's learning rate by.",
+        "fingerprint: of settings, pictures and code; the folder of the training ends in it.",
+        f"(paper): {published.TRAINING_SOURCE}.",
+    ]
+    if whole:
+        notes += [
+            "miou on training, validation, test pictures: at the run's own threshold, each split's mean; "
+            "over-fit: training minus test.",
+            f"iou on all pictures, training ones included (paper): {published.WHOLE_SOURCE}.",
+            *definitions(["miou", "iou"]),
+        ]
+    return table("training", "What training cost", rows, notes)
+
+
+def _training_cells(run: RunNumbers, whole: bool) -> dict[str, Any]:
+    record = run.run.record
+    found = record["training"]
+    paper = published.TRAININGS.get(run.run.method)
+    versions = record.get("versions") or {}
+    return {
+        "method": run.label,
+        "budget": record.get("budget"),
+        "seconds": found.get("seconds"),
+        "training seconds": found.get("train_seconds"),
+        "pictures per second": found.get("pictures_per_second"),
+        "best epoch": found.get("best_epoch"),
+        "best epoch (paper)": paper and paper.best_epoch,
+        "epochs (paper)": paper and paper.epochs,
+        **(_fit_cells(run) if whole else {}),
+        "lr factor": found.get("lr_factor"),
+        "seed": run.run.seed,
+        "backbone weights": found.get("backbone_weights") or "none",
+        "device": record.get("device"),
+        "versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
+        "commit": record.get("commit"),
+        "fingerprint": found.get("fingerprint"),
+        "folder": found.get("folder"),
+    }
+
+
+def _fit_cells(run: RunNumbers) -> dict[str, Any]:
+    known = run.training_miou
+    return {
+        "miou on training pictures": known,
+        "miou on validation pictures": run.validation_miou,
+        "miou on test pictures": run.means["miou"],
+        "over-fit": None if known is None else known - run.means["miou"],
+        "iou on all pictures": (run.run.record.get("whole") or {}).get("iou"),
+        "iou on all pictures (paper)": published.WHOLE_IOU.get(run.run.method),
+    }
+
+
+def _not_run(numbers: Numbers, rows: Mapping[str, Any]) -> list[str]:
+    here = {run.run.method for run in numbers.runs}
+    return [method for method in rows if method not in here]
+
+
+def _truth_note(numbers: Numbers) -> str:
+    test_set = numbers.test_set
+    return (
+        f"Test pictures: {len(test_set.pictures)} of {test_set.name}, in {len(set(test_set.groups))} groups, "
+        "judged on the binary mask at each picture's own size."
+    )
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
+
+
+def _inverse(seconds: float) -> float:
+    return 1 / seconds if seconds > 0 else math.nan
+
+
+def _size(size: Any) -> str | None:
+    return f"{size[0]}x{size[1]}" if size else None

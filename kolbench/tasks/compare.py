@@ -1,0 +1,94 @@
+"""`task=compare`: is one run better than another on the same pictures, worse, or can nobody tell?"""
+
+from typing import Any
+
+import numpy as np
+
+from kolbench.errors import ConfigError, DataError
+from kolbench.metrics import scores
+from kolbench.report import statistics
+from kolbench.report.runs import Run, find, test_sets
+from kolbench.report.statistics import Interval
+
+SCORE = "miou"
+EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "cannot tell": 3}
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Prints the difference b - a with its interval, and the verdict.
+
+    Returns:
+        `exit_code`: 0 where b is better or the same within the gate, 1 where it is worse, 3 where these
+        pictures do not tell.
+
+    Raises:
+        KolbenchError: a run is missing or unfinished, or the two were not scored on the same pictures.
+    """
+    a, b = (_only(settings, key) for key in ("a", "b"))
+    found = test_sets([a, b])
+    if len(found) > 1:
+        raise DataError(
+            f"a={a.folder} and b={b.folder} were not scored on the same test pictures, so they cannot be "
+            f"compared: {_what(a)} against {_what(b)}."
+        )
+    difference = difference_of(a, b, found[0].groups)
+    gate = float(settings["gate"])
+    said = verdict(difference, gate)
+    groups = len(set(found[0].groups))
+    print(f"a: {a.label}, mIoU {_headline(a):.4f} at threshold {a.threshold:.2f}   {a.folder}")
+    print(f"b: {b.label}, mIoU {_headline(b):.4f} at threshold {b.threshold:.2f}   {b.folder}")
+    print(
+        f"b - a: {difference.value:+.4f} mIoU, "
+        f"95 % interval [{difference.low:+.4f}, {difference.high:+.4f}], "
+        f"paired over {len(found[0].pictures)} pictures of {groups} groups"
+    )
+    print(f"gate {gate:g}: {SENTENCES[said]}", flush=True)
+    return {"exit_code": EXIT_CODES[said]}
+
+
+SENTENCES = {
+    "better": "better: b is above a beyond chance and beyond the gate",
+    "same": "same: the whole interval lies within the gate",
+    "worse": "worse: b is below a beyond chance and beyond the gate",
+    "cannot tell": "cannot tell: these pictures allow no verdict",
+}
+
+
+def difference_of(a: Run, b: Run, groups: tuple[str, ...]) -> Interval:
+    """b - a in mean mIoU, each at its own threshold, with a 95 % bootstrap interval over groups."""
+    values = [scores.image_scores(*run.test.histograms(), run.threshold)[SCORE] for run in (a, b)]
+    return statistics.interval(values[1] - values[0], groups)
+
+
+def verdict(difference: Interval, gate: float) -> str:
+    """`better`, `worse`, `same` or `cannot tell`.
+
+    Better (worse) needs an interval above (below) zero and a difference of at least the gate; the same,
+    an interval within the gate on both sides.
+    """
+    if np.isnan(difference.low):
+        return "cannot tell"
+    if -gate <= difference.low and difference.high <= gate:
+        return "same"
+    if difference.low > 0 and difference.value >= gate:
+        return "better"
+    if difference.high < 0 and difference.value <= -gate:
+        return "worse"
+    return "cannot tell"
+
+
+def _only(settings: dict[str, Any], key: str) -> Run:
+    if settings[key] is None:
+        raise ConfigError(f"task=compare needs {key}=RUN_FOLDER.")
+    runs = find(settings[key])
+    if len(runs) > 1:
+        raise ConfigError(f"{key}={settings[key]} holds {len(runs)} finished runs; name one of them.")
+    return runs[0]
+
+
+def _what(run: Run) -> str:
+    return f"{len(run.test.names)} of {run.record['data']}"
+
+
+def _headline(run: Run) -> float:
+    return float(run.record["scores"][SCORE])

@@ -1,0 +1,58 @@
+"""`task=dashboard`: the workspace and the report of a wandb project, sent or saved."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kolbench.errors import ConfigError
+from kolbench.files import write_json
+from kolbench.tracking import dashboard, one_line
+from kolbench.tracking.weights_and_biases import choose_mode
+
+ENTITY = "entity"
+WORKSPACE, LAYOUT = "workspace.json", "layout.json"
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Saves both on the server where one is reachable, else their specification in `output` (`dashboard/`).
+
+    `project=ENTITY/PROJECT`, or PROJECT of the default entity.
+
+    Raises:
+        ConfigError: no project is named, or wandb-workspaces is not installed.
+    """
+    if not settings["project"]:
+        raise ConfigError("task=dashboard needs project=PROJECT or project=ENTITY/PROJECT.")
+    entity, _, project = str(settings["project"]).rpartition("/")
+    output = Path(settings["output"] or "dashboard")
+    _save(output, entity or ENTITY, project)
+    mode, reason = choose_mode("auto")
+    if mode != "online":
+        print(f"wandb is not reachable ({reason}); the same command sends it once it is", flush=True)
+        return {}
+    try:
+        _send(entity or _default_entity(), project)
+    except Exception as error:  # the server may refuse in any way; the specification is on disk
+        print(f"wandb refused the dashboard ({one_line(error)})", flush=True)
+        return {"failed": 1}
+    return {}
+
+
+def _save(output: Path, entity: str, project: str) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    model = dashboard.workspace(entity, project)._to_model()
+    write_json(output / WORKSPACE, json.loads(model.model_dump_json(by_alias=True, exclude_none=True)))
+    write_json(output / LAYOUT, dashboard.plain(entity, project))
+    print(f"specification in {output / WORKSPACE} (wandb's own form) and {output / LAYOUT}", flush=True)
+
+
+def _send(entity: str, project: str) -> None:
+    for what, build in (("workspace", dashboard.workspace), ("report", dashboard.report)):
+        saved = build(entity, project).save()
+        print(f"{what}: {saved.url}", flush=True)
+
+
+def _default_entity() -> str:
+    import wandb
+
+    return str(wandb.Api().default_entity)

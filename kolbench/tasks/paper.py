@@ -1,0 +1,119 @@
+"""`task=paper`: the same method under the paper's protocol and under the honest one, and the gap."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kolbench import runfolder
+from kolbench.errors import KolbenchError
+from kolbench.files import write_json
+from kolbench.metrics import scores
+from kolbench.report import statistics
+from kolbench.report.statistics import Interval
+from kolbench.scored import Scored
+from kolbench.tasks.suite import Job, execute, job_of, own_words, shown
+
+SCORE = "miou"
+# protocol -> what it says about the split, and whether its threshold may be the best one on the test pictures
+PROTOCOLS = {"paper": ("data.split=paper", True), "honest": ("data.split=auto", False)}
+WORDS = {
+    "paper": "random frames, best threshold on the test pictures",
+    "honest": "split by video or by the set's own lists, threshold from validation",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One protocol's result on its own test pictures.
+
+    from_validation, best_on_test: mean mIoU and its 95 % interval over groups at either threshold.
+    """
+
+    job: Job
+    from_validation: Interval
+    threshold: float
+    best_on_test: Interval
+    best_threshold: float
+    protocol: str
+
+    @property
+    def headline(self) -> Interval:
+        """The number that the protocol would print."""
+        return self.best_on_test if PROTOCOLS[self.protocol][1] else self.from_validation
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Runs both (each in a process; what is finished is not run again), prints them and writes `gap.json`.
+
+    Raises:
+        KolbenchError: one of the runs failed.
+    """
+    parent = Path(settings["paths"]["runs"]) / "paper"
+    words = [word for word in own_words(settings["overrides"]) if not word.startswith("data.split=")]
+    outcomes = [_outcome(protocol, settings["name"], words, parent) for protocol in PROTOCOLS]
+    gap = outcomes[0].headline.value - outcomes[1].headline.value
+    _print(settings["name"], outcomes, gap)
+    output = Path(settings["output"] or outcomes[1].job.folder)
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "gap.json", _record(outcomes, gap))
+    print(f"written to {output / 'gap.json'}", flush=True)
+    return {}
+
+
+def _outcome(protocol: str, name: str, words: list[str], parent: Path) -> Outcome:
+    job = job_of(f"{name}-{protocol}", [*words, PROTOCOLS[protocol][0]], parent)
+    state = "finished already" if job.finished else "to run"
+    print(f"== {protocol}: {WORDS[protocol]}: {state}\n   {shown(job)}", flush=True)
+    if not job.finished and not execute(job):
+        raise KolbenchError(f"The run under the {protocol} protocol failed; it says why above.")
+    scored = runfolder.read_histograms(job.folder / runfolder.HISTOGRAMS)
+    chosen, best = scored["val"].best_threshold(), scored["test"].best_threshold()
+    return Outcome(job, _miou(scored["test"], chosen), chosen, _miou(scored["test"], best), best, protocol)
+
+
+def _miou(test: Scored, threshold: float) -> Interval:
+    values = scores.image_scores(*test.histograms(), threshold)[SCORE]
+    groups = [group or name for group, name in zip(test.groups, test.names, strict=True)]
+    return statistics.interval(values, groups)
+
+
+def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
+    table = Table(title=f"{name}: mIoU under two protocols (95 % interval over groups)")
+    for column in ("protocol", "test pictures", "threshold from validation", "best threshold on test"):
+        table.add_column(column)
+    for outcome in outcomes:
+        cells = (
+            _cell(outcome.from_validation, outcome.threshold),
+            _cell(outcome.best_on_test, outcome.best_threshold),
+        )
+        table.add_row(outcome.protocol, str(outcome.job.record["pictures"]["test"]), *cells)
+    Console(width=max(Console().width, 120)).print(table)
+    print(
+        f"gap: the paper's protocol reports {outcomes[0].headline.value:.4f}, the honest one "
+        f"{outcomes[1].headline.value:.4f}: {gap:+.4f} mIoU. The two test sets are different pictures."
+    )
+
+
+def _cell(interval: Interval, threshold: float) -> str:
+    return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}] at {threshold:.2f}"
+
+
+def _record(outcomes: list[Outcome], gap: float) -> dict[str, Any]:
+    return {
+        "gap": gap,
+        "score": SCORE,
+        **{
+            outcome.protocol: {
+                "meaning": WORDS[outcome.protocol],
+                "command": shown(outcome.job),
+                "run": str(outcome.job.folder),
+                "pictures": outcome.job.record["pictures"],
+                "threshold_from_validation": {"at": outcome.threshold, **outcome.from_validation._asdict()},
+                "best_threshold_on_test": {"at": outcome.best_threshold, **outcome.best_on_test._asdict()},
+            }
+            for outcome in outcomes
+        },
+    }

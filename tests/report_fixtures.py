@@ -1,0 +1,307 @@
+"""Finished run folders of made-up methods, by the project's own writers: no network, no training."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from kolbench import runfolder
+from kolbench.files import write_json
+from kolbench.imaging import write_jpeg, write_png
+from kolbench.metrics import histogram
+from kolbench.scored import Scored
+
+HEIGHT, WIDTH = 48, 64
+PRODUCTS = ("bottle", "phone", "bag")
+SCENES = ("indoor", "outdoor", "stage")
+# method -> parameters, GMACs at the fixture's size, seconds per picture
+COSTS = {
+    "u2net": (44_009_869, 0.71, 0.031),
+    "u2netp": (1_131_181, 0.24, 0.019),
+    "modnet": (6_487_795, 0.33, 0.012),
+    "rsudisnet": (7_646_857, 0.52, 0.024),
+    "unet": (1_941_105, 0.12, 0.009),
+}
+FLOORS = ("allfg", "ellipse", "meanmask")
+
+
+def make_run(
+    folder: Path,
+    method: str,
+    seed: int = 0,
+    quality: float = 0.8,
+    pictures: int = 12,
+    aid: str = "none",
+    *,
+    threshold: float | None = None,
+    overrides: Sequence[str] = (),
+    started: str = "2026-11-21T10:00:00+0000",
+    budget: str = "quick",
+    data: str = "fixture",
+    trained: bool | None = None,
+    epochs: int = 6,
+    seconds: float | None = None,
+    unsteady: bool = False,
+    videos: bool = True,
+    tags: bool = True,
+    products: bool = True,
+    files: bool = True,
+    scene_seed: int = 0,
+    whole: bool = False,
+    changes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes a complete, finished run folder and returns it.
+
+    Truths depend on `scene_seed` and the picture's number only, so runs of one `pictures` and `scene_seed`
+    are one test set. Alphas are blurred truths with smooth noise that grows as quality falls from 1.
+
+    Args:
+        folder: the run folder itself; made here.
+        method: any name; costs of known ones are set apart.
+        seed: of the noise too.
+        quality: 1 is nearly the truth, 0 nearly noise.
+        pictures: of the test split; validation has half as many.
+        aid: `none`, `box` or `oracle`.
+        threshold: None takes the best one on validation, as the program does.
+        overrides: command words, such as `model.variant=i`; `model=METHOD` and the seed come by themselves.
+        started: ISO time.
+        budget: its name.
+        data: name of the data.
+        trained: writes history and progress; None: what has no aid and is no floor or classic method.
+        epochs: of the history.
+        seconds: per picture; None: the method's.
+        unsteady: makes the seconds scatter by far more than 20 %.
+        videos: False leaves the groups empty.
+        tags, products: False leaves them out.
+        files: False writes no picture files, for large sets.
+        scene_seed: another one gives other pictures under the same names.
+        whole: also scores all pictures, as many training ones included as there are test pictures.
+        changes: put over `run.json` at the end, for damaged or older records.
+    """
+    runfolder.claim(folder)
+    rng = np.random.default_rng([seed, zlib.crc32(method.encode())])
+    if trained is None:
+        trained = aid == "none" and method not in (*FLOORS, "kmeans", "meanshift", "grabcut")
+    parameters, gmacs, usual = COSTS.get(method, (0 if not trained else 500_000, 0.05, 0.02))
+    pace = usual if seconds is None else seconds
+    scored = {
+        split: _scored(
+            split, count, rng, quality, folder if files else None, (videos, tags, products), scene_seed
+        )
+        for split, count in (("val", max(2, pictures // 2)), ("test", pictures))
+    }
+    for part in scored.values():
+        spread = rng.uniform(0.2, 2.5, len(part.names)) if unsteady else rng.normal(1, 0.02, len(part.names))
+        part.seconds = [float(pace * max(factor, 0.05)) for factor in spread]
+    if whole:
+        train = _scored("train", pictures, rng, quality, None, (videos, tags, products), scene_seed)
+        train.seconds = [pace] * pictures
+        scored["whole"] = _joined("whole", train, scored["val"], scored["test"])
+    chosen = scored["val"].best_threshold() if threshold is None else threshold
+    runfolder.write_histograms(folder / runfolder.HISTOGRAMS, scored)
+    runfolder.write_scores(folder, scored, chosen)
+    if trained:
+        _write_training(folder, rng, epochs, quality, files)
+    record = _record(method, seed, aid, budget, data, started, [f"model={method}", *overrides])
+    record |= {
+        "threshold": chosen,
+        "threshold_from": "validation" if threshold is None else "the command",
+        "scores": scored["test"].mean_scores(chosen),
+        "whole": scored["whole"].mean_scores(chosen) if whole else None,
+        "floors": _floors(scored, scene_seed),
+        "pictures": {split: len(part.names) for split, part in scored.items()},
+        "fingerprint": {"source": f"{zlib.crc32(f'{data} {scene_seed}'.encode()):064x}", "splits": "5" * 16},
+        "parameters": parameters,
+        "cost": {
+            "macs": round(gmacs * 1e9) if trained else None,
+            "memory": (parameters * 4 if trained else 0) + 3_000_000,
+            "checkpoint": parameters * 4,
+            "picture": [HEIGHT, WIDTH],
+        },
+        "test_seconds_per_picture": float(np.median(scored["test"].seconds)),
+        "training": _training(method, seed, epochs, quality, folder) if trained else None,
+    }
+    if seed:
+        record["overrides"].append(f"seed={seed}")
+    config = {key: record[key] for key in ("method", "budget", "data", "seed")} | {"threshold": threshold}
+    (folder / runfolder.CONFIG).write_text(yaml.safe_dump(config), encoding="utf-8")
+    write_json(folder / runfolder.RUN, record | dict(changes or {}))
+    return folder
+
+
+def scene(split: str, index: int, scene_seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """Picture (H, W, 3) uint8, truth and product (H, W) bool, tags; the same for every method.
+
+    A person is a tilted ellipse; two of three pictures hold a product, a disc at the ellipse's side.
+    """
+    rng = np.random.default_rng([scene_seed, index, len(split)])
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    cx, cy = rng.uniform(24, 40), rng.uniform(20, 28)
+    rx, ry = rng.uniform(8, 13), rng.uniform(12, 19)
+    person = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
+    held = index % 3 != 2
+    disc = (x - cx - rx) ** 2 + (y - cy) ** 2 <= rng.uniform(3, 5) ** 2
+    product = disc if held else np.zeros_like(disc)
+    truth = person | product
+    picture = np.stack([x * 2 + 60, y * 3 + 40, np.full_like(x, 90)], -1).astype(np.uint8)
+    picture[person] = (220, 180, 150)
+    picture[product] = (60, 90, 220)
+    what = PRODUCTS[index % len(PRODUCTS)] if held else "nothing_held"
+    return picture, truth, product, f"{what} {SCENES[index // 2 % 3]} {'dim' if index % 4 == 0 else 'bright'}"
+
+
+def _scored(
+    split: str,
+    count: int,
+    rng: np.random.Generator,
+    quality: float,
+    folder: Path | None,
+    given: tuple[bool, bool, bool],
+    scene_seed: int,
+) -> Scored:
+    videos, tags, products = given
+    part = Scored(split)
+    for index in range(count):
+        picture, truth, product, tag = scene(split, index, scene_seed)
+        levels = _levels(truth, rng, quality)
+        name = f"{split}_{index:04d}"
+        alpha, mask, inside = (torch.from_numpy(a)[None, None] for a in (levels / 255, truth, product))
+        counts = histogram.level_counts(alpha, mask, inside if products else None)
+        part.names.append(name)
+        # videos of three and two pictures in turn
+        part.groups.append(f"{split}_video_{(index + index // 5) // 3:03d}" if videos else "")
+        part.tags.append(tag if tags else "")
+        part.sizes.append((HEIGHT, WIDTH))
+        part.notes.append("")
+        part.fg.append(counts.fg[0].numpy())
+        part.bg.append(counts.bg[0].numpy())
+        part.product.append(counts.product[0].numpy())
+        if folder is not None and split == "test":
+            _write_pictures(folder, name, picture, truth, levels)
+    return part
+
+
+def _joined(split: str, *parts: Scored) -> Scored:
+    columns = ("names", "groups", "tags", "sizes", "seconds", "notes", "fg", "bg", "product")
+    return Scored(
+        split, **{key: [value for part in parts for value in getattr(part, key)] for key in columns}
+    )
+
+
+def _levels(truth: np.ndarray, rng: np.random.Generator, quality: float) -> np.ndarray:
+    """8-bit alpha: the blurred truth with noise of a few pixels' size."""
+    noise = cv2.GaussianBlur(rng.normal(size=truth.shape).astype(np.float32), (0, 0), 3) * 16
+    soft = cv2.GaussianBlur(truth.astype(np.float32), (0, 0), 1.0)
+    wrong = (1 - quality) * rng.uniform(0.6, 1.4)
+    alpha = np.clip(soft + wrong * noise, 0, 1)
+    levels: np.ndarray = (alpha * 255).round().astype(np.uint8)
+    return levels
+
+
+def _write_pictures(
+    folder: Path, name: str, picture: np.ndarray, truth: np.ndarray, levels: np.ndarray
+) -> None:
+    for part in ("alphas", "truths", "thumbs"):
+        (folder / part).mkdir(exist_ok=True)
+    write_png(folder / "alphas" / f"{name}.png", levels)
+    write_png(folder / "truths" / f"{name}.png", truth.astype(np.uint8) * 255)
+    write_jpeg(folder / "thumbs" / f"{name}.jpg", picture)
+
+
+def _write_training(folder: Path, rng: np.random.Generator, epochs: int, quality: float, files: bool) -> None:
+    steps = np.arange(epochs)
+    loss = 2.0 * np.exp(-steps / 3) + 0.2
+    miou = quality * (1 - np.exp(-(steps + 1) / 3)) + rng.normal(0, 0.003, epochs)
+    history = pd.DataFrame({"epoch": steps, "step": (steps + 1) * 10, "lr": 1e-3, "train/loss": loss})
+    history["train/semantic"] = loss / 2
+    for name, factor in (("miou", 1.0), ("iou", 0.95), ("acc", 1.05), ("mae", 0.1), ("f0.3", 1.02)):
+        history[f"val/{name}"] = miou * factor
+    history["val/threshold"] = 0.5
+    history.to_csv(folder / runfolder.HISTORY, index=False)
+    if not files:
+        return
+    progress = folder / "progress"
+    progress.mkdir()
+    picture, truth, _, _ = scene("val", 0)
+    write_jpeg(progress / "picture.jpg", picture)
+    for epoch in range(epochs):
+        alpha = _levels(truth, rng, quality * (epoch + 1) / epochs)
+        write_png(progress / f"epoch_{epoch:04d}.png", alpha)
+
+
+def _training(method: str, seed: int, epochs: int, quality: float, folder: Path) -> dict[str, Any]:
+    fingerprint = f"{zlib.crc32(f'{method} {seed} {quality}'.encode()):016x}"
+    return {
+        "folder": f"../../trainings/{method}-{fingerprint}",
+        "fingerprint": fingerprint,
+        "pictures": {"source": "a" * 64, "splits": "5" * 16},
+        "lr_factor": 10.0,
+        "backbone_weights": None,
+        "best_epoch": epochs - 1,
+        "best_val_miou": quality,
+        "canvas": [64, 64],
+        "pictures_per_second": 40.0,
+        "reused": False,
+        "seconds": 12.5 * epochs,
+        "stages": {},
+        "train_seconds": 10.0 * epochs,
+    }
+
+
+def _floors(scored: Mapping[str, Scored], scene_seed: int) -> dict[str, dict[str, Any]]:
+    """An ellipse in the middle of the frame, and the mean of the validation truths."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    ellipse = ((x - WIDTH / 2) / 16) ** 2 + ((y - HEIGHT / 2) / 20) ** 2 <= 1
+    truths = [scene("val", index, scene_seed)[1] for index in range(len(scored["val"].names))]
+    alphas = {"ellipse": ellipse * 1.0, "meanmask": np.mean(truths, axis=0)}
+    return {name: _floor(alpha, len(scored["test"].names), scene_seed) for name, alpha in alphas.items()}
+
+
+def _floor(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:
+    rows = Scored("test")
+    for index in range(count):
+        _, truth, product, _ = scene("test", index, scene_seed)
+        planes = (torch.from_numpy(plane)[None, None] for plane in (alpha, truth, product))
+        counts = histogram.level_counts(*planes)
+        for key in ("fg", "bg", "product"):
+            getattr(rows, key).append(getattr(counts, key)[0].numpy())
+    return {"aid": "none", "threshold": 0.5, **rows.mean_scores(0.5)}
+
+
+def _record(
+    method: str, seed: int, aid: str, budget: str, data: str, started: str, overrides: list[str]
+) -> dict[str, Any]:
+    return {
+        "status": "finished",
+        "task": "fit",
+        "method": method,
+        "budget": budget,
+        "data": data,
+        "seed": seed,
+        "sweep": None,
+        "choices": {"model": method, "budget": budget, "data": data, "refiner": "none", "task": "fit"},
+        "overrides": overrides,
+        "device": "cpu (2 threads)",
+        "started": started,
+        "versions": {
+            "kolbench": "0.1.0",
+            "lightning": "2.6.6",
+            "python": "3.11.7",
+            "torch": "2.15.0",
+            "torchvision": "0.29.2",
+        },
+        "commit": "0123456789ab",
+        "machine": {"cores": 2, "platform": "Linux", "threads": 2},
+        "aid": aid,
+        "reads": ["image"] if aid == "none" else ["image", "boxes" if aid == "box" else "mask"],
+        "refiner": "none",
+        "detection": None,
+        "notes": {},
+        "seconds": 100.0,
+    }

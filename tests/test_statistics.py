@@ -1,0 +1,540 @@
+"""Intervals, paired tests and ranks: by hand, against scipy on single pictures, and by simulation."""
+
+import gc
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import stats
+
+from kolbench.metrics.scores import Float64Array
+from kolbench.report import statistics
+from kolbench.report.statistics import Difference, Interval
+
+TRUE_MEAN = 0.8
+METHODS = ("a", "b", "c", "d")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_objects_to_collect() -> Iterator[None]:
+    """Holm's correction in statsmodels runs a full collection each time, which takes most of a simulation."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def clustered(groups: int, seed: int) -> tuple[Float64Array, list[str]]:
+    """Scores around `TRUE_MEAN` that videos of 2 to 19 frames share in part."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(groups), rng.integers(2, 20, groups))
+    shared = rng.normal(0, 0.1, groups)[codes]
+    return TRUE_MEAN + shared + rng.normal(0, 0.05, len(codes)), [f"video{code}" for code in codes]
+
+
+def coverage(groups: int, sets: int, *, by_picture: bool = False) -> tuple[float, float]:
+    """Share of intervals that hold the true mean, and their mean width."""
+    found = []
+    for seed in range(sets):
+        values, names = clustered(groups, seed)
+        names = [str(row) for row in range(len(values))] if by_picture else names
+        found.append(statistics.interval(values, names, seed, resamples=499))
+    inside = [low <= TRUE_MEAN <= high for _, low, high in found]
+    return float(np.mean(inside)), float(np.mean([high - low for _, low, high in found]))
+
+
+def no_difference(seed: int) -> tuple[dict[str, Float64Array], list[str]]:
+    """Methods that are equally good in truth, each with videos that it does well or badly."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(16), rng.integers(1, 8, 16))
+    hard = rng.normal(0, 0.2, 16)[codes]
+    made = {
+        method: 0.7 + hard + rng.normal(0, 0.05, 16)[codes] + rng.normal(0, 0.02, len(codes))
+        for method in METHODS
+    }
+    return made, [f"video{code}" for code in codes]
+
+
+def one_picture_each(*rows: list[float]) -> tuple[dict[str, Float64Array], list[str]]:
+    """Methods a, b, c ... with a row of scores each; every picture is a group."""
+    values = {method: np.array(row) for method, row in zip(METHODS, rows, strict=False)}
+    return values, [f"picture{number}" for number in range(len(rows[0]))]
+
+
+def isclose(found: Interval, wanted: Interval | tuple[float, float, float]) -> bool:
+    return bool(np.allclose(found, wanted, rtol=0, atol=1e-9, equal_nan=True))
+
+
+def test_intervals_over_groups_cover_the_truth_and_those_over_pictures_do_not() -> None:
+    share, width = coverage(30, 300)
+    naive_share, naive_width = coverage(30, 300, by_picture=True)
+    assert 0.90 <= share <= 0.985
+    assert naive_share < 0.7
+    assert naive_width < 0.5 * width
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5, 6, 10])
+def test_intervals_of_few_groups_cover_too(groups: int) -> None:
+    assert 0.90 <= coverage(groups, 300)[0] <= 0.985
+
+
+def test_an_interval_is_scipys_on_the_pictures_of_the_drawn_groups() -> None:
+    values, names = clustered(25, 3)
+    videos = [values[np.array(names) == name] for name in sorted(set(names))]
+
+    def mean_of(drawn: npt.NDArray[np.int64]) -> float:
+        return float(np.concatenate([videos[video] for video in drawn]).mean())
+
+    # Hesterberg's level for 25 groups: 1 - 2 Phi(-sqrt(25 / 24) 2.0639), 2.0639 from a table of t(24)
+    level = 1 - 2 * stats.norm.sf(math.sqrt(25 / 24) * 2.063899)
+    wanted = stats.bootstrap(
+        (np.arange(25),), mean_of, vectorized=False, n_resamples=800, confidence_level=level, rng=5
+    ).confidence_interval
+    found = statistics.interval(values, names, 5, resamples=800)
+    assert found.value == pytest.approx(values.mean(), abs=1e-12)
+    assert found[1:] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_intervals_follow_the_seed() -> None:
+    values, names = clustered(20, 0)
+    first = statistics.interval(values, names, seed=1)
+    assert first == statistics.interval(values, names, seed=1)
+    other = statistics.interval(values, names, seed=2)
+    assert other.value == first.value
+    assert other.low != first.low
+    assert other.low == pytest.approx(first.low, abs=0.1 * (first.high - first.low))
+
+
+def test_mirrored_scores_have_the_mirrored_interval() -> None:
+    values, names = clustered(20, 4)
+    value, low, high = statistics.interval(values, names)
+    assert isclose(statistics.interval(1 - values, names), (1 - value, 1 - high, 1 - low))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4, 6, 40])
+def test_a_constant_score_is_certain(groups: int) -> None:
+    names = [f"video{row % groups}" for row in range(3 * groups)]
+    found = statistics.interval(np.full(3 * groups, 1 / 3), names)
+    assert found.value == pytest.approx(1 / 3, abs=1e-15)
+    if groups == 1:
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+    else:
+        assert found.low == found.value == found.high
+
+
+def test_one_video_tells_no_interval_and_no_picture_tells_nothing() -> None:
+    one = statistics.interval(np.array([0.2, 0.4, 0.9]), ["video"] * 3)
+    assert isclose(one, (0.5, math.nan, math.nan))
+    for nothing in (np.array([]), np.array([math.nan, math.nan])):
+        assert np.isnan(statistics.interval(nothing, ["a", "b"][: len(nothing)])).all()
+
+
+def test_few_equal_groups_have_students_interval() -> None:
+    # 0.5 and 0.7: mean 0.6, standard error 0.1, t(1) = 12.7062
+    pair = statistics.interval(np.array([0.4, 0.6, 0.7, 0.7]), ["a", "a", "b", "b"])
+    assert pair == pytest.approx((0.6, 0.6 - 1.27062, 0.6 + 1.27062), abs=1e-5)
+    means = np.array([0.3, 0.9, 0.6, 0.65, 0.7])
+    wanted = stats.ttest_1samp(means, 0).confidence_interval()
+    found = statistics.interval(np.repeat(means, 3), list(np.repeat(list("vwxyz"), 3)))
+    assert isclose(found, (0.63, *wanted))
+
+
+def test_pictures_without_a_score_are_left_out() -> None:
+    values, names = clustered(12, 1)
+    padded = np.concatenate([values, [math.nan] * 3])
+    found = statistics.interval(padded, [*names, names[0], "empty video", "empty video"])
+    assert isclose(found, statistics.interval(values, names))
+
+
+def test_intervals_of_many_methods_are_those_of_each() -> None:
+    values, names = clustered(15, 1)
+    without_a_video = np.where(np.array(names) == names[0], math.nan, values)
+    methods = {"a": values, "b": values**2, "c": without_a_video, "d": np.full_like(values, math.nan)}
+    found = statistics.intervals(methods, names, 7)
+    assert list(found) == list(methods)
+    assert all(isclose(found[name], statistics.interval(methods[name], names, 7)) for name in methods)
+    assert statistics.intervals({}, names) == {}
+
+
+@pytest.mark.parametrize("groups", [4, 20])
+def test_a_ratio_depends_on_sums_within_groups_only(groups: int) -> None:
+    values, names = clustered(groups, 2)
+    whole = np.random.default_rng(0).integers(1, 500, len(values)).astype(float)
+    part = values * whole
+    wanted = statistics.ratio_interval(part, whole, names)
+    assert wanted.value == pytest.approx(part.sum() / whole.sum(), abs=1e-12)
+    assert wanted.low < wanted.value < wanted.high
+    order = np.random.default_rng(1).permutation(len(part))
+    changes = {
+        "other units": (7 * part, 7 * whole, names),
+        "other order": (part[order], whole[order], [names[row] for row in order]),
+        "halved pictures": (np.tile(part / 2, 2), np.tile(whole / 2, 2), names * 2),
+        "no whole": (np.append(part, 0), np.append(whole, 0), [*names, "nothing"]),
+        "NaN": (np.append(part, math.nan), np.append(whole, 5), [*names, names[0]]),
+    }
+    for change, changed in changes.items():
+        assert isclose(statistics.ratio_interval(*changed), wanted), change
+
+
+def test_a_mean_is_the_ratio_to_the_number_of_pictures() -> None:
+    values, names = clustered(9, 5)
+    ratio = statistics.ratio_interval(values, np.ones(len(values), np.int64), names)
+    assert isclose(ratio, statistics.interval(values, names))
+
+
+@pytest.mark.parametrize("groups", [3, 18])
+def test_pooled_scores_count_pixels_of_all_pictures_together(groups: int) -> None:
+    values, names = clustered(groups, 6)
+    counts = np.stack([np.round(1000 * values), np.full(len(values), 1000.0)], axis=1).astype(np.int64)
+
+    def found_share(sums: Float64Array) -> Float64Array:
+        return sums[..., 0] / sums[..., 1]
+
+    found = statistics.pooled_interval(counts, found_share, names, 3)
+    assert isclose(found, statistics.ratio_interval(counts[:, 0], counts[:, 1], names, 3))
+    assert isclose(
+        statistics.pooled_interval(counts, lambda sums: 2 * found_share(sums) - 1, names, 3),
+        tuple(2 * number - 1 for number in found),  # type: ignore[arg-type]
+    )
+    with_hole = np.vstack([counts.astype(float), [math.nan, 1000]])
+    assert isclose(statistics.pooled_interval(with_hole, found_share, [*names, "new"], 3), found)
+
+
+def test_a_pooled_score_that_a_resample_lacks_has_no_interval() -> None:
+    counts = np.array([[1, 2]] + [[0, 0]] * 7)
+
+    def score(sums: Float64Array) -> Float64Array:
+        return np.where(sums[..., 1] > 0, sums[..., 0] / np.maximum(sums[..., 1], 1), math.nan)
+
+    found = statistics.pooled_interval(counts, score, [str(row) for row in range(8)])
+    assert isclose(found, (0.5, math.nan, math.nan))
+    nothing = statistics.pooled_interval(np.full((2, 2), math.nan), score, ["a", "b"])
+    assert np.isnan(nothing).all()
+
+
+def test_percentiles_stand_in_where_bca_is_undefined() -> None:
+    # a count of the different groups drawn is below that of the data in every resample
+    def kinds(sums: Float64Array) -> Float64Array:
+        return np.count_nonzero(sums, axis=-1) / 8
+
+    # 8 draws of 8: at most 2 kinds 0.04 %, 3 kinds 1.9 %, 7 kinds 99.8 %; Hesterberg's tail is 0.57 %
+    found = statistics.pooled_interval(np.eye(8), kinds, [str(row) for row in range(8)])
+    assert found == (1, 3 / 8, 7 / 8)
+
+
+@pytest.mark.parametrize(
+    ("a_minus_b", "p"),
+    [
+        ([0.1, 0.2, 0.3, 0.4], 2 / 16),  # of 16 ways to flip, one is as high
+        ([0.3, 0.2, 0.1, -0.1], 6 / 16),  # 5 of at most 7: reached by +++-, +++ +, ++-+
+        ([0.1, 0.1, -0.1, -0.1], 1),
+        ([0.2, 0.2, 0.2, 0.0], 4 / 16),  # the flip of nothing doubles the one way
+        ([0.1], 1),
+    ],
+)
+def test_exact_p_of_few_groups(a_minus_b: list[float], p: float) -> None:
+    values, names = one_picture_each(a_minus_b, [0.0] * len(a_minus_b))
+    (found,) = statistics.differences(values, names)
+    assert found.p == pytest.approx(p, abs=1e-12)
+    assert found.p_holm == found.p
+    assert found.verdict == "cannot tell"
+
+
+def test_p_of_unequal_groups_is_that_of_all_flips_of_whole_groups() -> None:
+    rng = np.random.default_rng(2)
+    codes = np.repeat(np.arange(9), rng.integers(1, 12, 9))
+    a, b = rng.normal(0.03, 0.1, (2, len(codes)))
+    a = a + 0.02
+    sums = np.array([(a - b)[codes == group].sum() for group in range(9)])
+    flipped = [float(np.dot(signs, sums)) for signs in itertools.product((1, -1), repeat=9)]
+    tails = [
+        sum(value >= sums.sum() - 1e-9 for value in flipped),
+        sum(value <= sums.sum() + 1e-9 for value in flipped),
+    ]
+    names = [f"video{code}" for code in codes]
+    (exact,) = statistics.differences({"a": a, "b": b}, names)
+    assert exact.p == pytest.approx(2 * min(tails) / 512, abs=1e-12)
+    (drawn,) = statistics.differences({"a": a, "b": b}, names, flips=400)
+    assert drawn.p != exact.p
+    # 4 standard errors of a tail from 400 draws, doubled
+    assert drawn.p == pytest.approx(exact.p, abs=8 * math.sqrt(exact.p / 2 / 400))
+
+
+def test_holm_by_hand() -> None:
+    # a - b: 1 six times; b - c: one of six against; a - c: 2 five times and a tie
+    values, names = one_picture_each([2, 2, 2, 2, 2, 1], [1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1])
+    found = {(d.a, d.b): d for d in statistics.differences(values, names)}
+    assert list(found) == [("a", "b"), ("a", "c"), ("b", "c")]
+    wanted = {("a", "b"): (2, 3 * 2), ("a", "c"): (4, 2 * 4), ("b", "c"): (14, 14)}
+    for pair, (p, p_holm) in wanted.items():
+        assert (found[pair].p * 64, found[pair].p_holm * 64) == pytest.approx((p, p_holm), abs=1e-9)
+    # without b the pair a, c stands alone
+    (alone,) = statistics.differences({"a": values["a"], "c": values["c"]}, names)
+    assert alone.p_holm * 64 == pytest.approx(4, abs=1e-9)
+
+
+def test_a_clear_difference_is_said_and_which_way() -> None:
+    values, names = clustered(14, 8)
+    noise = np.random.default_rng(0).normal(0, 0.01, len(values))
+    found = statistics.differences({"low": values - 0.05 + noise, "high": values, "same": values}, names)
+    by_pair = {(d.a, d.b): d for d in found}
+    assert by_pair["low", "high"].verdict == "b better"
+    assert by_pair["low", "same"].verdict == "b better"
+    assert by_pair["high", "same"] == Difference("high", "same", Interval(0, 0, 0), 1, 1, "cannot tell")
+    assert by_pair["low", "high"].interval.high < 0
+    assert isclose(by_pair["low", "high"].interval, statistics.interval(noise - 0.05, names))
+    (turned,) = statistics.differences({"high": values, "low": values - 0.05 + noise}, names)
+    assert turned.verdict == "a better"
+
+
+def test_five_groups_allow_no_verdict() -> None:
+    values, names = one_picture_each([0.9, 0.91, 0.9, 0.92, 0.9], [0.1, 0.11, 0.12, 0.1, 0.1])
+    (found,) = statistics.differences(values, names)
+    assert found.interval.low > 0.7
+    assert found.p == pytest.approx(2 / 32, abs=1e-12)
+    assert found.verdict == "cannot tell"
+
+
+def test_a_verdict_needs_both_the_test_and_the_interval() -> None:
+    seen = set()
+    for seed in range(150):
+        values, names = clustered(8, seed)
+        zero = np.zeros_like(values)
+        for shift in (0.7, 0.9):
+            (found,) = statistics.differences({"a": values - shift, "b": zero}, names, resamples=199)
+            sure = (found.p_holm < 0.05, found.interval.low > 0 or found.interval.high < 0)
+            better = "a better" if found.interval.value > 0 else "b better"
+            assert found.verdict == (better if all(sure) else "cannot tell")
+            seen.add(sure)
+    assert seen == set(itertools.product((True, False), repeat=2))
+
+
+def test_differences_are_seldom_found_where_there_are_none() -> None:
+    families, pair_p, naive_p = [], [], []
+    for seed in range(300):
+        values, names = no_difference(seed)
+        found = statistics.differences(values, names, seed, resamples=199, flips=999)
+        families.append(any(d.verdict != "cannot tell" for d in found))
+        pair_p.append(found[0].p)
+        if seed < 100:
+            pair = {method: values[method] for method in METHODS[:2]}
+            pictures = [str(row) for row in range(len(names))]
+            naive_p.append(statistics.differences(pair, pictures, seed, resamples=199, flips=999)[0].p)
+    # 5 % and three standard errors of 300 draws
+    assert np.mean(families) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+    for level in (0.05, 0.2, 0.5):
+        assert np.mean(np.array(pair_p) <= level) == pytest.approx(
+            level, abs=3 * math.sqrt(level * (1 - level) / 300)
+        )
+    assert np.mean(np.array(naive_p) <= 0.05) > 0.2
+
+
+def test_what_is_hard_for_all_methods_cancels() -> None:
+    values, names = no_difference(3)
+    hard = np.random.default_rng(0).normal(0, 1, len(names))
+    plain = statistics.differences(values, names)
+    harder = statistics.differences({name: column + hard for name, column in values.items()}, names)
+    for one, other in zip(plain, harder, strict=True):
+        assert isclose(one.interval, other.interval)
+        assert (one.p, one.p_holm, one.verdict) == (other.p, other.p_holm, other.verdict)
+
+
+def test_pictures_that_one_method_lacks_are_left_out_of_its_pairs_only() -> None:
+    values, names = no_difference(5)
+    lacking = np.array([name in (names[0], names[-1]) for name in names]) | (np.arange(len(names)) % 7 == 0)
+    holed = values | {"b": np.where(lacking, math.nan, values["b"])}
+    kept = [name for name, lacks in zip(names, lacking, strict=True) if not lacks]
+    full = {(d.a, d.b): d for d in statistics.differences(values, names)}
+    part = statistics.differences({name: column[~lacking] for name, column in values.items()}, kept)
+    fewer = {(d.a, d.b): d for d in part}
+    for found in statistics.differences(holed, names):
+        pair = (found.a, found.b)
+        wanted = fewer[pair] if "b" in pair else full[pair]
+        assert isclose(found.interval, wanted.interval)
+        assert found.p == pytest.approx(wanted.p, abs=1e-12)
+
+
+def test_a_pair_without_a_common_picture_is_outside_the_correction() -> None:
+    rows = [0.9] * 8, [0.5] * 8, [math.nan] * 8
+    found = statistics.differences(*one_picture_each(*rows))
+    assert found[0].p_holm == found[0].p == pytest.approx(2 / 256, abs=1e-12)
+    assert found[0].verdict == "a better"
+    for lost in found[1:]:
+        assert np.isnan([*lost.interval, lost.p, lost.p_holm]).all()
+        assert lost.verdict == "cannot tell"
+
+
+def test_one_method_has_no_pair() -> None:
+    assert statistics.differences({"a": np.ones(3)}, ["x", "y", "z"]) == []
+
+
+# C4.5 with and without tuning of m and cf, Demsar 2006, table 6: AUC on 14 data sets; 0.9751 is printed as
+# 0.975 there, but ranked before the other 0.975
+DEMSAR = """
+0.763 0.768 0.771 0.798
+0.599 0.591 0.590 0.569
+0.954 0.971 0.968 0.967
+0.628 0.661 0.654 0.657
+0.882 0.888 0.886 0.898
+0.936 0.931 0.916 0.931
+0.661 0.668 0.609 0.685
+0.583 0.583 0.563 0.625
+0.775 0.838 0.866 0.875
+1.000 1.000 1.000 1.000
+0.940 0.962 0.965 0.962
+0.619 0.666 0.614 0.669
+0.972 0.981 0.9751 0.975
+0.957 0.978 0.946 0.970
+"""
+
+
+def test_demsars_example() -> None:
+    table = np.array([line.split() for line in DEMSAR.split("\n") if line], float)
+    found = statistics.ranks(*one_picture_each(*table.T.tolist()))
+    assert list(found.average) == ["d", "b", "c", "a"]
+    assert list(found.average.values()) == pytest.approx([1.964, 2.000, 2.893, 3.143], abs=5e-4)
+    assert found.critical == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 14)), abs=1e-3)
+    assert found.p == pytest.approx(stats.friedmanchisquare(*table.T).pvalue, abs=1e-12)
+    # no two mean ranks are 1.25 apart
+    assert found.not_different == (("d", "b", "c", "a"),)
+
+
+def test_ranks_by_hand_with_ties() -> None:
+    # ranks of a, b, c: 1 2 3; 1.5 1.5 3; 3 1.5 1.5; 2 2 2
+    found = statistics.ranks(
+        *one_picture_each([0.9, 0.8, 0.1, 0.5], [0.8, 0.8, 0.3, 0.5], [0.1, 0.2, 0.3, 0.5])
+    )
+    assert found.average == {"b": 1.75, "a": 1.875, "c": 2.375}
+    assert list(found.average) == ["b", "a", "c"]
+    assert found.not_different == (("b", "a", "c"),)
+    # q = 3.314 / sqrt(2) from a table of the studentised range, k = 3
+    assert found.critical == pytest.approx(3.314 / math.sqrt(2) * math.sqrt(3 * 4 / (6 * 4)), abs=1e-3)
+
+
+def test_friedman_by_hand() -> None:
+    # four pictures agree on the order: chi squared 8 with 2 degrees of freedom, p = exp(-4)
+    found = statistics.ranks(*one_picture_each([0.9] * 4, [0.8] * 4, [0.1, 0.2, 0.3, 0.4]))
+    assert found.average == {"a": 1, "b": 2, "c": 3}
+    assert found.p == pytest.approx(math.exp(-4), abs=1e-12)
+    # critical difference 1.66: 1 apart is not, 2 apart is different
+    assert found.not_different == (("a", "b"), ("b", "c"))
+
+
+def test_methods_are_alike_where_the_friedman_test_does_not_reject() -> None:
+    places = np.array([[3, 2, 5, 1, 4], [3, 2, 4, 1, 5], [1, 4, 5, 2, 3], [5, 3, 4, 1, 2]])
+    names = [str(row) for row in range(4)]
+    found = statistics.ranks({f"m{column}": -places[:, column] for column in range(5)}, names)
+    assert found.average == {"m3": 1.25, "m1": 2.75, "m0": 3, "m4": 3.5, "m2": 4.5}
+    assert found.critical is not None
+    assert found.critical < 4.5 - 1.25
+    # chi squared with 4 degrees of freedom: 12 / (4 * 5 * 6) * sum of squared rank sums - 3 * 4 * 6 = 9
+    assert found.p == pytest.approx(stats.chi2.sf(9, 4), abs=1e-12)
+    assert found.p > 0.05
+    assert found.not_different == (tuple(found.average),)
+
+
+def test_methods_within_the_critical_difference_are_alike() -> None:
+    rng = np.random.default_rng(1)
+    values = {f"m{number}": rng.normal(0.03 * number, 0.1, 60) for number in range(12)}
+    found = statistics.ranks(values, [str(row) for row in range(60)])
+    names, places = list(found.average), list(found.average.values())
+    assert found.critical is not None
+    runs = [
+        tuple(name for name, place in zip(names, places, strict=True) if 0 <= place - first <= found.critical)
+        for first in places
+    ]
+    assert found.not_different == tuple(
+        run for run in runs if len(run) > 1 and not any(set(run) < set(other) for other in runs)
+    )
+    assert len(found.not_different) > 2
+
+
+def test_a_video_is_one_block_however_many_frames_it_has() -> None:
+    values, names = one_picture_each([0.9, 0.5, 0.7, 0.9], [0.8, 0.6, 0.6, 0.5], [0.1, 0.2, 0.3, 0.6])
+    once = statistics.ranks(values, names)
+    frames = {name: np.concatenate([column, column[:1].repeat(50)]) for name, column in values.items()}
+    assert statistics.ranks(frames, [*names, *names[:1] * 50]) == once
+    # what is ranked is the mean of a video: a loses the first frame and wins the video
+    frames = {"a": np.array([0.4, 0.9]), "b": np.array([0.5, 0.5]), "c": np.array([0.1, 0.1])}
+    assert statistics.ranks(frames, ["video", "video"]).average == {"a": 1, "b": 2, "c": 3}
+
+
+def test_ranks_leave_out_pictures_that_a_method_lacks() -> None:
+    values, names = no_difference(1)
+    lacking = np.arange(len(names)) % 3 == 0
+    holed = values | {"c": np.where(lacking, math.nan, values["c"])}
+    kept = [name for name, lacks in zip(names, lacking, strict=True) if not lacks]
+    wanted = statistics.ranks({name: column[~lacking] for name, column in values.items()}, kept)
+    assert statistics.ranks(holed, names) == wanted
+
+
+@pytest.mark.parametrize(
+    ("rows", "average"),
+    [
+        ([[0.9, 0.8], [0.5, 0.9]], {"a": 1.5, "b": 1.5}),
+        ([[0.9], [0.5], [0.6]], {"a": 1, "c": 2, "b": 3}),
+        ([[0.9, 0.1]], {"a": 1}),
+    ],
+)
+def test_too_few_methods_or_groups_have_ranks_but_no_test(
+    rows: list[list[float]], average: dict[str, float]
+) -> None:
+    found = statistics.ranks(*one_picture_each(*rows))
+    assert found.average == average
+    assert list(found.average) == list(average)
+    assert (found.critical, found.not_different) == (None, ())
+    assert math.isnan(found.p)
+
+
+def test_ranks_of_nothing() -> None:
+    assert statistics.ranks({}, []).average == {}
+    none = statistics.ranks({name: np.full(2, math.nan) for name in METHODS}, ["x", "y"])
+    assert np.isnan(list(none.average.values())).all()
+    assert none.critical is None
+
+
+def test_methods_that_always_tie_are_alike() -> None:
+    found = statistics.ranks(*one_picture_each([0.9, 0.5], [0.9, 0.5], [0.9, 0.5]))
+    assert found.p == 1
+    assert found.not_different == (("a", "b", "c"),)
+
+
+def test_seeds_by_hand() -> None:
+    assert statistics.across_seeds([0.7, 0.8, 0.9]) == pytest.approx((0.8, 0.1, 0.7, 0.9, 3), abs=1e-12)
+    one = statistics.across_seeds([0.7, math.nan])
+    assert isclose(one[:3], (0.7, math.nan, 0.7))  # type: ignore[arg-type]
+    assert one.n == 1
+    assert statistics.across_seeds([]).n == 0
+    assert math.isnan(statistics.across_seeds([]).mean)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda values, names: statistics.interval(values, names),
+        lambda values, names: statistics.pooled_interval(values[:, None], lambda sums: sums[..., 0], names),
+        lambda values, names: statistics.differences({"a": values, "b": values}, names),
+        lambda values, names: statistics.ranks({"a": values, "b": values}, names),
+    ],
+)
+def test_every_picture_needs_its_group(call: Callable[[Float64Array, list[str]], object]) -> None:
+    with pytest.raises(ValueError, match="3 pictures but 2 groups"):
+        call(np.ones(3), ["a", "b"])
+
+
+def test_twenty_methods_on_1200_pictures_take_seconds() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"video{row % 120}" for row in range(1200)]
+    values = {f"m{number}": rng.normal(0.8 + 0.02 * number, 0.1, 1200) for number in range(20)}
+    started = time.process_time()
+    found = statistics.differences(values, names)
+    assert len(statistics.intervals(values, names)) == 20
+    assert len(statistics.ranks(values, names).average) == 20
+    assert time.process_time() - started < 10
+    assert len(found) == 190
+    # random flips are many enough for Holm's correction over all pairs
+    assert found[18].verdict == "b better"
