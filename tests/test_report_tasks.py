@@ -12,7 +12,7 @@ import pytest
 from report_fixtures import make_run
 
 from kolbench import runfolder
-from kolbench.report.statistics import Interval
+from kolbench.report.statistics import Difference, Interval
 from kolbench.tasks.compare import verdict
 from kolbench.tracking import dashboard
 
@@ -86,20 +86,22 @@ def test_what_cannot_be_reported_is_said(words, code, says, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("interval", "gate", "expected"),
+    ("interval", "p", "gate", "expected"),
     [
-        (Interval(0.02, 0.01, 0.03), 0.005, "better"),
-        (Interval(-0.02, -0.03, -0.01), 0.005, "worse"),
-        (Interval(0.001, -0.004, 0.005), 0.005, "same"),
+        ((0.02, 0.01, 0.03), 0.001, 0.005, "better"),
+        ((-0.02, -0.03, -0.01), 0.001, 0.005, "worse"),
+        ((0.001, -0.004, 0.005), 0.6, 0.005, "same"),
         # beyond chance, but too little to matter and not surely so
-        (Interval(0.004, 0.001, 0.007), 0.005, "cannot tell"),
-        (Interval(0.02, -0.01, 0.05), 0.005, "cannot tell"),
-        (Interval(0.0, 0.0, 0.0), 0.0, "same"),
-        (Interval(0.02, float("nan"), float("nan")), 0.005, "cannot tell"),
+        ((0.004, 0.001, 0.007), 0.01, 0.005, "cannot tell"),
+        ((0.02, -0.01, 0.05), 0.2, 0.005, "cannot tell"),
+        # four videos cannot give a p below 2 / 16
+        ((0.02, 0.01, 0.03), 0.125, 0.005, "cannot tell"),
+        ((0.0, 0.0, 0.0), 1.0, 0.0, "same"),
+        ((0.02, float("nan"), float("nan")), 1.0, 0.005, "cannot tell"),
     ],
 )
-def test_verdicts_by_hand(interval, gate, expected):
-    assert verdict(interval, gate) == expected
+def test_verdicts_by_hand(interval, p, gate, expected):
+    assert verdict(Difference("b", "a", Interval(*interval), p, p, ""), gate) == expected
 
 
 def test_compare_exits_by_its_verdict(runs, tmp_path):

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
 from kolbench.report import statistics
 from kolbench.report.runs import Run, find, test_sets
-from kolbench.report.statistics import Interval
+from kolbench.report.statistics import Difference
 
 SCORE = "miou"
 EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "cannot tell": 3}
@@ -37,9 +35,9 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     groups = len(set(found[0].groups))
     print(f"a: {a.label}, mIoU {_headline(a):.4f} at threshold {a.threshold:.2f}   {a.folder}")
     print(f"b: {b.label}, mIoU {_headline(b):.4f} at threshold {b.threshold:.2f}   {b.folder}")
+    value, low, high = difference.interval
     print(
-        f"b - a: {difference.value:+.4f} mIoU, "
-        f"95 % interval [{difference.low:+.4f}, {difference.high:+.4f}], "
+        f"b - a: {value:+.4f} mIoU, 95 % interval [{low:+.4f}, {high:+.4f}], p = {difference.p:.2g}, "
         f"paired over {len(found[0].pictures)} pictures of {groups} groups"
     )
     print(f"gate {gate:g}: {SENTENCES[said]}", flush=True)
@@ -54,25 +52,28 @@ SENTENCES = {
 }
 
 
-def difference_of(a: Run, b: Run, groups: tuple[str, ...]) -> Interval:
-    """b - a in mean mIoU, each at its own threshold, with a 95 % bootstrap interval over groups."""
-    values = [scores.image_scores(*run.test.histograms(), run.threshold)[SCORE] for run in (a, b)]
-    return statistics.interval(values[1] - values[0], groups)
+def difference_of(a: Run, b: Run, groups: tuple[str, ...]) -> Difference:
+    """b - a in mIoU per picture, each at its own threshold."""
+    values = {
+        name: scores.image_scores(*run.test.histograms(), run.threshold)[SCORE]
+        for name, run in (("b", b), ("a", a))
+    }
+    return statistics.differences(values, groups)[0]
 
 
-def verdict(difference: Interval, gate: float) -> str:
+def verdict(difference: Difference, gate: float) -> str:
     """`better`, `worse`, `same` or `cannot tell`.
 
-    Better (worse) needs an interval above (below) zero and a difference of at least the gate; the same,
-    an interval within the gate on both sides.
+    Better (worse) needs p below 5 %, an interval above (below) zero and a difference of at least the gate;
+    the same, an interval within the gate on both sides.
     """
-    if np.isnan(difference.low):
-        return "cannot tell"
-    if -gate <= difference.low and difference.high <= gate:
+    value, low, high = difference.interval
+    if -gate <= low and high <= gate:
         return "same"
-    if difference.low > 0 and difference.value >= gate:
+    sure = difference.p < statistics.SIGNIFICANCE and abs(value) >= gate
+    if sure and low > 0:
         return "better"
-    if difference.high < 0 and difference.value <= -gate:
+    if sure and high < 0:
         return "worse"
     return "cannot tell"
 
