@@ -75,7 +75,7 @@ def test_only_finished_runs_count(runs, tmp_path, status):
 def test_nothing_found_says_so(tmp_path):
     with pytest.raises(DataError, match="matches nothing"):
         find(str(tmp_path / "absent"))
-    with pytest.raises(DataError, match="0 run folders"):
+    with pytest.raises(DataError, match="holds no run folder"):
         find(str(tmp_path))
 
 
@@ -224,21 +224,69 @@ def test_stored_alphas_and_truths_give_the_stored_histograms(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[]", "is damaged"),
-        ('{"status": "finished"}', "no method, aid"),
+        ('{"status": "finished"}', "older kolbench: its run.json has no method, aid"),
         (
             '{"status": "finished", "method": "m", "aid": "friend", "threshold": 0.5, "seed": 0, "data": "d",'
             ' "started": "2026-11-21T10:00:00+0000"}',
-            "no known aid",
+            "its aid is friend",
         ),
+        ('{"status": "running"}', "(running)"),
     ],
 )
-def test_a_record_that_is_none_of_ours_is_named(text, says, tmp_path):
+def test_what_is_left_out_is_told_and_stops_nothing(text, says, tmp_path):
     make_run(tmp_path / "runs" / "good", "modnet")
     (tmp_path / "runs" / "bad").mkdir()
     (tmp_path / "runs" / "bad" / "run.json").write_text(text)
-    with pytest.raises(DataError, match=f"bad/run.json .*{says}"):
-        find(str(tmp_path / "runs"))
+    told = []
+    (run,) = find(str(tmp_path / "runs"), told.append)
+    assert run.folder.name == "good"
+    (line,) = told
+    assert line.startswith(f"left out: {tmp_path / 'runs' / 'bad'} (")
+    assert says in line
+
+
+def test_a_record_that_is_no_record_is_named(tmp_path):
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(DataError, match=r"run.json is damaged"):
+        find(str(tmp_path))
+
+
+def test_brackets_in_a_folders_name_are_letters(tmp_path):
+    make_run(tmp_path / "it's [my] run", "modnet")
+    (run,) = find(str(tmp_path / "it's [my] run"))
+    assert run.method == "modnet"
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("data.root=../street_kol", "street_kol"),
+        ("data.root='/my pics/set a'", "set-a"),
+        ("data.root=..", "folder"),
+        ("data=folder", "folder"),
+    ],
+)
+def test_a_test_set_has_a_name_that_is_fit_for_a_folder(word, name, tmp_path):
+    make_run(tmp_path / "run", "modnet", data="folder", overrides=[word])
+    (found,) = sets_of(find(str(tmp_path)))
+    assert found.name == name
+
+
+def test_labels_are_made_in_each_test_set_apart(tmp_path):
+    make_run(tmp_path / "a", "modnet", overrides=["data.root=one"])
+    make_run(tmp_path / "b", "modnet", overrides=["data.root=two"], scene_seed=1)
+    for found in sets_of(find(str(tmp_path))):
+        assert [run.label for run in found.runs] == ["modnet"]
+
+
+def test_seeds_stay_one_family_however_long_the_label(tmp_path):
+    weights = f"model.backbone_weights=/data/{'deep/' * 20}w.pth"
+    words = [weights, "trainer.accumulate_grad_batches=4", "budget.epochs=77"]
+    make_run(tmp_path / "other", "modnet")
+    for seed in (0, 1):
+        make_run(tmp_path / f"s{seed}", "modnet", seed=seed, overrides=words)
+    families = {run.family for run in find(str(tmp_path))}
+    assert len(families) == 2
 
 
 def test_histograms_that_cannot_be_read_are_named(tmp_path):

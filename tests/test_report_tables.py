@@ -508,14 +508,34 @@ def test_sentences_name_best_cheapest_and_choice_with_their_evidence(mixed):
     assert "Seeds alone move rsudisnet by" in said
 
 
-def test_of_methods_that_cannot_be_told_apart_the_cheaper_is_recommended(tmp_path):
-    make_run(tmp_path / "a", "unet", quality=0.899, files=False)
-    make_run(tmp_path / "b", "u2net", quality=0.9, files=False)
+def test_the_cheaper_of_two_is_recommended_where_it_is_surely_not_far_behind(tmp_path):
+    make_run(tmp_path / "a", "unet", quality=0.95, pictures=120, files=False)
+    make_run(tmp_path / "b", "u2net", quality=0.951, pictures=120, files=False)
     said = sentences(read(tmp_path))
+    assert said[0].startswith("Highest mIoU: u2net, ")
     tie = next(text for text in said if text.startswith("Cannot tell"))
-    assert "on these 12 pictures of 5 groups" in tie
-    assert re.search(r"mIoU points \[-\d+\.\d\d, \d+\.\d\d\] \(Holm p = ", tie)
-    assert any(text.startswith("Recommended: unet: ") for text in said)
+    assert "on these 120 pictures of 48 groups" in tie
+    high = re.search(r"mIoU points \[-\d+\.\d\d, (\d+\.\d\d)\] \(Holm p = ", tie)[1]
+    choice = next(text for text in said if text.startswith("Recommended: "))
+    assert choice.startswith(f"Recommended: unet: at most {high} mIoU points behind u2net")
+
+
+def test_five_groups_are_too_few_to_be_certain_and_that_is_said(tmp_path):
+    make_run(tmp_path / "a", "unet", quality=0.9, files=False)
+    make_run(tmp_path / "b", "u2net", quality=0.3, files=False)
+    said = sentences(read(tmp_path))
+    assert "Recommended: unet, for the highest mIoU; u2net cannot be told from it." in said
+    assert any(text.startswith("5 groups of pictures cannot make any difference") for text in said)
+
+
+def test_costs_that_do_not_compare_are_no_reason(tmp_path):
+    make_run(tmp_path / "a", "unet", quality=0.9, pictures=40, unsteady=True, files=False)
+    make_run(tmp_path / "b", "kmeans", quality=0.4, pictures=40, unsteady=True, files=False)
+    said = sentences(read(tmp_path))
+    assert any(text.startswith("What methods cost cannot be compared here") for text in said)
+    assert not any("Cheapest" in text or "parameters" in text for text in said)
+    (choice,) = (text for text in said if text.startswith("Recommended: "))
+    assert choice == ("Recommended: unet: it beats every other method on these 40 pictures of 16 groups.")
 
 
 def test_a_price_that_differs_by_noise_does_not_decide(tmp_path):
@@ -524,7 +544,7 @@ def test_a_price_that_differs_by_noise_does_not_decide(tmp_path):
     said = sentences(read(tmp_path))
     best = next(re.match(r"Highest mIoU: (\w+),", text)[1] for text in said if text.startswith("Highest"))
     assert any(text.startswith("All cost about the same") for text in said)
-    assert any(text.startswith(f"Recommended: {best}: it has the highest mIoU") for text in said)
+    assert any(text.startswith(f"Recommended: {best}, for the highest mIoU") for text in said)
 
 
 def test_what_does_not_beat_the_floors_is_not_recommended(tmp_path):
@@ -532,7 +552,7 @@ def test_what_does_not_beat_the_floors_is_not_recommended(tmp_path):
     make_run(tmp_path / "b", "unet", quality=0.3, files=False)
     said = sentences(read(tmp_path))
     assert any(re.match(r".*modnet.* do not beat .*meanmask \(0\.\d{4}\)", text) for text in said)
-    assert "Recommended: none, as no method that may be the best beats every floor." in said
+    assert any(re.match(r"Recommended: none, as .* does not beat every floor for certain", t) for t in said)
 
 
 def test_one_group_gives_no_interval_and_no_claim(tmp_path):

@@ -62,6 +62,24 @@ def test_a_report_has_a_page_tables_figures_and_galleries(runs, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
+    for method in ("modnet", "unet"):
+        make_run(tmp_path / "runs" / method, method)
+    kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    lost = next((tmp_path / "runs" / "unet" / "alphas").glob("*.png"))
+    lost.write_bytes(b"no picture")
+    done = kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path, code=1)
+    assert lost.name in done.stderr
+    assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    # and one that can be made leaves nothing of the earlier one
+    shutil.rmtree(tmp_path / "runs" / "unet")
+    (tmp_path / "out" / "figures" / "of_mine.txt").write_text("kept")
+    kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
+    assert not (tmp_path / "out" / "tables" / "differences.csv").exists()
+    assert (tmp_path / "out" / "figures" / "of_mine.txt").exists()
+
+
 def test_two_test_sets_are_two_reports(runs, tmp_path):
     make_run(tmp_path / "runs" / "other", "modnet", data="elsewhere", scene_seed=1)
     make_run(tmp_path / "runs" / "first", "modnet")
@@ -122,10 +140,14 @@ def test_compare_exits_by_its_verdict(runs, tmp_path):
 def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
     make_run(tmp_path / "other", "modnet", scene_seed=1)
     words = ("task=compare", f"a={runs}/modnet")
-    done = kolbench(*words, f"b={tmp_path}/other", cwd=tmp_path, code=1)
+    done = kolbench(*words, f"b={tmp_path}/other", cwd=tmp_path, code=2)
     assert "not scored on the same test pictures" in done.stderr
     done = kolbench(*words, f"b={runs}", cwd=tmp_path, code=2)
     assert f"b={runs} holds 5 finished runs" in done.stderr
+    done = kolbench(*words, f"b={runs}/grabcut-box", cwd=tmp_path, code=2)
+    assert "given more of the truth" in done.stderr
+    done = kolbench(*words, "b=nowhere", cwd=tmp_path, code=2)
+    assert "b: runs=nowhere matches nothing" in done.stderr
     assert "task=compare needs b=" in kolbench(*words, cwd=tmp_path, code=2).stderr
 
 
@@ -181,7 +203,7 @@ def test_a_dashboard_shows_what_runs_log(logged, tmp_path):
 
 def test_a_dashboard_without_a_server_is_saved_and_said(tmp_path):
     done = kolbench("task=dashboard", "project=team/kolbench", cwd=tmp_path)
-    assert "wandb is not reachable (WANDB_MODE=offline)" in done.stdout
+    assert "wandb is offline (WANDB_MODE=offline)" in done.stdout
     spec = json.loads((tmp_path / "dashboard" / "workspace.json").read_text())
     assert (spec["entity"], spec["project"]) == ("team", "kolbench")
     sections = spec["spec"]["section"]["panelBankConfig"]["sections"]

@@ -77,6 +77,7 @@ def pareto_time(numbers: Numbers) -> Figure | None:
         ("pareto_time", "Accuracy against time", "median seconds per picture"),
         "Seconds of the method on a test picture, median over the pictures, the thin line from the lower to "
         f"the upper quartile. {where or f'Device: {devices[0]}.'}",
+        front=not where,
     )
 
 
@@ -192,8 +193,9 @@ def _pareto(
     costs: Mapping[str, tuple[float, ...]],
     names: tuple[str, str, str],
     meaning: str,
+    front: bool = True,
 ) -> Figure | None:
-    """Costs: label -> (cost, low, high), of the runs whose cost is known."""
+    """Costs: label -> (cost, low, high), of the runs whose cost is known; front: whether they compare."""
     methods = [run for run in numbers.runs if not run.is_floor]
     runs = [run for run in methods if run.label in costs]
     if not runs:
@@ -207,7 +209,13 @@ def _pareto(
         panel.plot([cost], [score], **style.point(), markersize=8)
     panel.set(xlabel=names[2], ylabel="mIoU")
     plain_log(panel, "x")
-    _draw_front(panel, [run for run in runs if run.run.aid == "none"], costs)
+    line = ""
+    if front:
+        _draw_front(panel, [run for run in runs if run.run.aid == "none"], costs)
+        line = (
+            " The line is the Pareto front: no method that reads the picture only is cheaper and at least "
+            "as good, or better and no more costly."
+        )
     absent = [run.label for run in methods if run.label not in costs]
     without = f" Not known for {', '.join(absent)}." if absent else ""
     helped = any(run.run.aid != "none" for run in runs)
@@ -215,8 +223,7 @@ def _pareto(
     return drawing.finish_axes(
         panel,
         *names[:2],
-        f"{meaning}{without} The line is the Pareto front: no method that reads the picture only is cheaper "
-        f"and at least as good, or better and no more costly.{hollow} Floors are left out. {MIOU}",
+        f"{meaning}{without}{line}{hollow} Floors are left out. {MIOU}",
     )
 
 

@@ -13,7 +13,6 @@ from kolbench.report.runs import Run, TestSet
 from kolbench.report.statistics import Difference, Interval, differences, intervals
 from kolbench.types import Int64Array
 
-# methods that guess without a look at the picture
 # a spread between the quartiles above this share of the median is no speed to quote
 STEADY = 0.2
 # the whole data set, training pictures included: see data.protocol

@@ -2,8 +2,9 @@
 
 import glob
 import hashlib
+import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,12 +32,14 @@ _TELLING = ("model", "refiner", "budget", "data", "trainer", "threshold", "weigh
 class Run:
     """One finished run folder.
 
-    folder: where it lies. record: its `run.json`. label: unique in a report, such as `rsudisnet seed=1`.
+    folder: where it lies. record: its `run.json`. label: unique among its test set, such as
+    `rsudisnet seed=1`. family: the label less the seed; runs of one family differ in nothing else.
     """
 
     folder: Path
     record: Mapping[str, Any]
     label: str
+    family: str
 
     @property
     def method(self) -> str:
@@ -72,9 +75,12 @@ class Run:
         """
         path = self.folder / runfolder.HISTOGRAMS
         try:
-            return runfolder.read_histograms(path)
+            found = runfolder.read_histograms(path)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{path} cannot be read ({error}); remove the folder or run it again.") from error
+        if "test" not in found:
+            raise DataError(f"{path} has no test pictures; run it again.")
+        return found
 
     @property
     def test(self) -> Scored:
@@ -83,14 +89,16 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
-        """A row per epoch; None for methods that are not trained."""
-        path = self.folder / runfolder.HISTORY
-        return pd.read_csv(path) if path.is_file() else None
+        """A row per epoch; None for methods that are not trained.
 
-    @property
-    def family(self) -> str:
-        """The label without the seed: runs of one family differ in nothing else."""
-        return " ".join(word for word in self.label.split(" ") if not word.startswith("seed="))
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self.folder / runfolder.HISTORY
+        try:
+            return pd.read_csv(path) if path.is_file() else None
+        except ValueError as error:
+            raise DataError(f"{path} cannot be read ({error}); remove it or run it again.") from error
 
     def alpha_file(self, name: str) -> Path:
         """8-bit alpha of a test picture, at the picture's own size."""
@@ -126,40 +134,66 @@ class TestSet:
         return tuple(run for run in self.runs if run.aid == "none")
 
 
-def find(where: str | Sequence[str]) -> list[Run]:
+def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line: None) -> list[Run]:
     """The finished runs in a folder (at any depth), or in all folders that a pattern matches.
 
     Of runs that repeat each other in everything but the time, the newest counts. Labels name what differs.
 
     Args:
         where: a folder or a pattern such as `runs/sweeps/2026*`, or several.
+        tell: called with a line for each run that is left out, and why.
 
     Raises:
         DataError: nothing matches, no run there is finished, or a file in a run folder is damaged.
     """
     patterns = [where] if isinstance(where, str) else list(where)
-    roots = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - patterns may be absolute
+    roots = [root for pattern in patterns for root in _matches(pattern)]
     if not roots:
         raise DataError(f"runs={where} matches nothing; give a folder of run folders, or a pattern.")
     folders = dict.fromkeys(folder.resolve() for root in roots for folder in _run_folders(root))
+    if not folders:
+        raise DataError(f"runs={where} holds no run folder: no run.json lies in it or below it.")
     records = {folder: _record(folder) for folder in folders}
-    finished = {folder: record for folder, record in records.items() if record.get("status") == "finished"}
-    if not finished:
+    usable = {}
+    for folder, record in records.items():
+        reason = _unusable(record)
+        if reason:
+            tell(f"left out: {folder} ({reason})")
+        else:
+            usable[folder] = record
+    if not usable:
         raise DataError(f"runs={where} holds {len(records)} run folders, and none of them is finished.")
-    return _labelled(_newest(finished))
+    newest = _newest(usable)
+    for folder in usable.keys() - newest.keys():
+        tell(f"left out: {folder} (repeated by a newer run)")
+    return _labelled(newest)
+
+
+def _matches(pattern: str) -> list[Path]:
+    if Path(pattern).exists():
+        return [Path(pattern)]
+    return [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - patterns may be absolute
 
 
 def test_sets(runs: Sequence[Run]) -> list[TestSet]:
-    """The runs by what they were scored on, the largest set first."""
+    """The runs by what they were scored on, the largest set first; labels name what differs in each set."""
     by_pictures: dict[str, list[Run]] = {}
     for run in runs:
         by_pictures.setdefault(_pictures_digest(run), []).append(run)
     names = [_data_name(group[0].record) for group in by_pictures.values()]
     sets = [
-        _test_set(name if names.count(name) == 1 else f"{name}-{digest[:6]}", group)
+        _test_set(name if names.count(name) == 1 else f"{name}-{digest[:6]}", _labelled_anew(group))
         for name, (digest, group) in zip(names, by_pictures.items(), strict=True)
     ]
     return sorted(sets, key=lambda found: -len(found.runs))
+
+
+def _labelled_anew(runs: Sequence[Run]) -> list[Run]:
+    known = {run.folder: run for run in runs}
+    renamed = _labelled({folder: run.record for folder, run in known.items()})
+    for run in renamed:
+        run.__dict__["scored"] = known[run.folder].scored  # read already
+    return renamed
 
 
 def _test_set(name: str, runs: Sequence[Run]) -> TestSet:
@@ -170,11 +204,11 @@ def _test_set(name: str, runs: Sequence[Run]) -> TestSet:
 
 
 def _data_name(record: Mapping[str, Any]) -> str:
-    """The folder's name where the command named one, else the kind of data."""
-    roots = [
-        word.partition("=")[2] for word in record.get("overrides") or [] if word.startswith("data.root=")
-    ]
-    return Path(roots[-1]).name if roots and Path(roots[-1]).name else str(record["data"])
+    """The folder's name where the command named one, else the kind of data; fit to name a folder."""
+    words = [str(word) for word in record.get("overrides") or []]
+    roots = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("data.root=")]
+    named = re.sub(r"[^\w.-]+", "-", Path(roots[-1]).name if roots else "").strip(".-")
+    return named or re.sub(r"[^\w.-]+", "-", str(record["data"])).strip(".-") or "data"
 
 
 def _run_folders(root: Path) -> list[Path]:
@@ -189,16 +223,19 @@ def _run_folders(root: Path) -> list[Path]:
 def _record(folder: Path) -> dict[str, Any]:
     path = folder / runfolder.RUN
     try:
-        record = read_json(path)
+        return read_json(path)
     except (ValueError, AssertionError) as error:
         raise DataError(f"{path} is damaged ({error}); remove the folder.") from error
+
+
+def _unusable(record: Mapping[str, Any]) -> str:
+    """Why a run cannot be reported, or ""."""
+    if record.get("status") != "finished":
+        return str(record.get("status", "not begun"))
     absent = [key for key in _NEEDED if key not in record]
-    if record.get("status") == "finished" and (absent or record["aid"] not in _AIDS):
-        raise DataError(
-            f"{path} is not a finished run of this kolbench (no {', '.join(absent) or 'known aid'}); "
-            "remove the folder."
-        )
-    return record
+    if absent:
+        return f"of an older kolbench: its run.json has no {', '.join(absent)}; task=test scores it again"
+    return "" if record["aid"] in _AIDS else f"its aid is {record['aid']}, which nobody knows"
 
 
 def _pictures_digest(run: Run) -> str:
@@ -247,8 +284,11 @@ def _labelled(finished: Mapping[Path, Mapping[str, Any]]) -> list[Run]:
         others = [words[f] for f, r in finished.items() if r["method"] == record["method"]]
         shared = set.intersection(*others)
         own = sorted(words[folder] - shared, key=_telling_order)
-        parts = [str(record["method"]), *(_shortened(word.removeprefix("model.")) for word in own)]
-        runs.append(Run(folder, record, textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")))
+        seed = f"seed={record['seed']}"
+        parts = [str(record["method"])]
+        parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
+        family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
+        runs.append(Run(folder, record, f"{family} {seed}" if seed in own else family, family))
     return _numbered(runs)
 
 
@@ -271,14 +311,12 @@ def _telling_order(word: str) -> int:
 
 
 def _numbered(runs: Sequence[Run]) -> list[Run]:
-    """Labels that are still the same get a number."""
+    """Labels that are still the same get a number, and such runs are families of their own."""
     labels = [run.label for run in runs]
     seen: dict[str, int] = {}
     numbered = []
     for run in runs:
         seen[run.label] = seen.get(run.label, 0) + 1
-        twice = labels.count(run.label) > 1
-        numbered.append(
-            Run(run.folder, run.record, f"{run.label} ({seen[run.label]})" if twice else run.label)
-        )
+        number = f" ({seen[run.label]})" if labels.count(run.label) > 1 else ""
+        numbered.append(Run(run.folder, run.record, run.label + number, run.family + number))
     return numbered

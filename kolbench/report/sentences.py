@@ -8,12 +8,15 @@ from typing import Any
 
 from kolbench.report.numbers import STEADY, Numbers, RunNumbers, numbers_of
 from kolbench.report.runs import TestSet
-from kolbench.report.statistics import Difference, Interval
+from kolbench.report.statistics import SIGNIFICANCE, Difference, Interval
 
 # with more methods than this only the pairs with the best one are told; the table has them all
 FEW = 6
-# what the price of a method is, the first one that all methods have: its column, how it is said
-_PRICES = ("seconds", "GMACs", "parameters")
+# what the price of a method is: the first one that all methods have
+_PRICES = ("seconds", "GMACs")
+# mIoU points that a cheaper method may lie behind the best one and still be recommended
+_LITTLE = 1.0
+_NO_PRICE = "What methods cost cannot be compared here: speeds are unsteady or of several devices."
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def sentences(test_set: TestSet) -> list[str]:
     helped = [f"{run.label} ({_given(run)})" for run in numbers.runs if run.run.aid != "none"]
     if helped:
         said.append(f"Not compared, as the truth helps: {_listed(helped)}.")
-    return said
+    return said or ["Only floors were run: there is no method to speak of."]
 
 
 def _ranked(numbers: Numbers) -> list[str]:
@@ -141,7 +144,7 @@ def _pictures(test_set: TestSet) -> str:
     groups = len(set(test_set.groups))
     if groups == len(test_set.pictures):
         return f"these {groups} pictures, each a group of its own"
-    return f"these {len(test_set.pictures)} pictures of {groups} groups"
+    return f"these {len(test_set.pictures)} pictures of {_counted(groups, 'group')}"
 
 
 def _beaten(numbers: Numbers, family: str) -> dict[str, bool]:
@@ -180,43 +183,52 @@ def _floor_sentence(families: Sequence[str], beaten: Mapping[str, bool]) -> str:
 
 
 def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> list[str]:
-    """The cheapest method, and the cheapest of those that may be the best."""
-    unit, prices = _prices(numbers, ranked)
-    if len(ranked) < 2 or not prices:
+    """The cheapest method, and the cheapest of those that may be the best and are surely not far behind."""
+    if len(ranked) < 2:
         return []
-    price = {family: _priced(numbers, family, unit, prices[family]) for family in ranked}
-    said = [_cheapest(prices, price)]
+    unit, prices = _prices(numbers, ranked)
+    price = {family: _priced(numbers, family, unit, prices[family]) for family in prices}
+    said = [_cheapest(prices, price) if prices else _NO_PRICE]
     best, alike = ranked[0], _not_beaten_by(ranked[0], ranked, pairs)
-    sound = [family for family in (best, *alike) if all(_beaten(numbers, family).values())]
-    if not sound:
-        return [*said, "Recommended: none, as no method that may be the best beats every floor."]
-    choice = min(sound, key=lambda family: prices[family])
-    if best in sound and not _much_less(prices[choice], prices[best]):
-        choice = best
-    if choice != best:
-        behind = max(100 * found.interval.high for found in pairs[frozenset((best, choice))].found)
-        evidence = (
-            f"it cannot be told from {best}, which has the highest mIoU, though it may lie up to "
-            f"{behind:.2f} mIoU points behind, and takes {price[choice]} where {best} takes {price[best]}"
-        )
-    elif alike:
-        evidence = f"it has the highest mIoU, for {price[best]}; {_listed(alike)} cannot be told from it"
-    else:
-        evidence = f"it beats every other method on {_pictures(numbers.test_set)}, for {price[best]}"
-    return [*said, f"Recommended: {choice}: {evidence}."]
+    floors = _beaten(numbers, best)
+    if not floors or not all(floors.values()):
+        why = "does not beat every floor for certain" if floors else "stands beside no floor"
+        return [*said, f"Recommended: none, as {best}, which has the highest mIoU, {why}."]
+    if not alike:
+        cost = f", for {price[best]}" if prices else ""
+        return [
+            *said,
+            f"Recommended: {best}: it beats every other method on {_pictures(numbers.test_set)}{cost}.",
+        ]
+    behind = {family: _behind(pairs[frozenset((best, family))]) for family in alike}
+    close = [family for family in alike if behind[family] <= _LITTLE and _much_less(prices, family, best)]
+    if close:
+        choice = min(close, key=lambda family: prices[family])
+        return [
+            *said,
+            f"Recommended: {choice}: at most {behind[choice]:.2f} mIoU points behind {best}, which has the "
+            f"highest mIoU, and takes {price[choice]} where {best} takes {price[best]}.",
+        ]
+    return [*said, f"Recommended: {best}, for the highest mIoU; {_listed(alike)} cannot be told from it."]
+
+
+def _behind(pair: Pair) -> float:
+    """mIoU points that the second may lie behind the first at most; infinite where nobody knows."""
+    highest = max(100 * found.interval.high for found in pair.found)
+    return math.inf if math.isnan(highest) else highest
 
 
 def _cheapest(prices: dict[str, float], price: dict[str, str]) -> str:
     lowest = min(prices, key=lambda family: prices[family])
-    alike = [family for family in prices if not _much_less(prices[lowest], prices[family])]
+    alike = [family for family in prices if not _much_less(prices, lowest, family)]
     if len(alike) == len(prices):
         return f"All cost about the same: {price[lowest]}."
     return f"Cheapest: {_listed(alike)}, {price[lowest]}{' or little more' if len(alike) > 1 else ''}."
 
 
-def _much_less(price: float, other: float) -> bool:
-    """Whether it is lower by more than speeds scatter."""
-    return price < (1 - STEADY) * other
+def _much_less(prices: Mapping[str, float], family: str, other: str) -> bool:
+    """Whether its price is known and lower by more than speeds scatter."""
+    return bool(prices) and prices[family] < (1 - STEADY) * prices[other]
 
 
 def _prices(numbers: Numbers, ranked: Sequence[str]) -> tuple[str, dict[str, float]]:
@@ -227,7 +239,6 @@ def _prices(numbers: Numbers, ranked: Sequence[str]) -> tuple[str, dict[str, flo
     known: dict[str, dict[str, Any]] = {
         "seconds": {name: run.pace.median if one_device and steady else None for name, run in runs.items()},
         "GMACs": {name: _gmacs(run) for name, run in runs.items()},
-        "parameters": {name: run.run.record.get("parameters") for name, run in runs.items()},
     }
     for unit in _PRICES:
         if all(price is not None for price in known[unit].values()):
@@ -243,12 +254,12 @@ def _gmacs(run: RunNumbers) -> float | None:
 def _priced(numbers: Numbers, family: str, unit: str, price: float) -> str:
     if unit == "seconds":
         return f"{price:.4f} s per picture on {numbers.families[family][0].run.record.get('device')}"
-    return f"{price:.2f} GMACs per picture" if unit == "GMACs" else f"{price:,.0f} parameters"
+    return f"{price:.2f} GMACs per picture"
 
 
 def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     """What the claims above do not cover."""
-    said = []
+    said = _too_few(numbers)
     if numbers.recorded_floors:
         said.append(
             "Floors without a run of their own have no scores per picture: a method beats such a floor where "
@@ -258,8 +269,8 @@ def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     single = [name for name in trained if len(numbers.families[name]) == 1]
     if single:
         said.append(
-            f"One training each of {_listed(single)}: another seed may change the order, and no interval "
-            "here covers that."
+            f"One training {'each ' if len(single) > 1 else ''}of {_listed(single)}: another seed may change "
+            "the order, and no interval here covers that."
         )
     for name in (name for name in trained if name not in single):
         values = [100 * run.means["miou"] for run in numbers.families[name]]
@@ -268,6 +279,21 @@ def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     if len(budgets) > 1:
         said.append(f"Budgets differ ({_listed(sorted(budgets))}): training is compared with the methods.")
     return said
+
+
+def _too_few(numbers: Numbers) -> list[str]:
+    """n groups have 2 ** n sign flips, so Holm's first p over m pairs is at least m 2 / 2 ** n."""
+    pairs, groups = len(numbers.differences), len(set(numbers.test_set.groups))
+    if not pairs or pairs * 2.0 ** (1 - groups) < SIGNIFICANCE:
+        return []
+    return [
+        f"{_counted(groups, 'group')} of pictures cannot make any difference between "
+        f"{_counted(pairs, 'pair')} of methods certain: score more videos, or compare fewer methods."
+    ]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _given(run: RunNumbers) -> str:

@@ -26,7 +26,7 @@ OWN_THRESHOLD = (
 )
 INTERVAL = (
     "low, high: 95 % interval, bootstrap over groups (the video of a picture where it is known, else the "
-    "picture itself)."
+    "picture itself); with fewer than 6 groups Student's t interval of the jackknife."
 )
 
 
@@ -62,7 +62,7 @@ def _headline_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:
     return {
         "method": run.label,
         "threshold": run.run.threshold,
-        "threshold from": run.run.record["threshold_from"],
+        "threshold from": run.run.record.get("threshold_from"),
         "miou": run.means["miou"],
         "low": found.low,
         "high": found.high,

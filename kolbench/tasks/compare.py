@@ -9,6 +9,8 @@ from kolbench.report.runs import Run, find, test_sets
 from kolbench.report.statistics import Difference
 
 SCORE = "miou"
+# n groups have 2 ** n sign flips, so p is at least 2 / 2 ** n
+FEWEST_GROUPS = 6
 EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "cannot tell": 3}
 
 
@@ -20,12 +22,18 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         pictures do not tell.
 
     Raises:
-        KolbenchError: a run is missing or unfinished, or the two were not scored on the same pictures.
+        ConfigError: a run is missing or unfinished, or the two cannot be compared. Its exit code is 2, as 1
+            is a verdict.
     """
     a, b = (_only(settings, key) for key in ("a", "b"))
+    if a.aid != b.aid:
+        raise ConfigError(
+            f"a={a.folder} and b={b.folder} cannot be compared: one is given more of the truth than the "
+            f"other (aid {a.aid} and {b.aid})."
+        )
     found = test_sets([a, b])
     if len(found) > 1:
-        raise DataError(
+        raise ConfigError(
             f"a={a.folder} and b={b.folder} were not scored on the same test pictures, so they cannot be "
             f"compared: {_what(a)} against {_what(b)}."
         )
@@ -41,6 +49,8 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         f"paired over {len(found[0].pictures)} pictures of {groups} groups"
     )
     print(f"gate {gate:g}: {SENTENCES[said]}", flush=True)
+    if groups < FEWEST_GROUPS:
+        print(f"{groups} groups can make no difference certain: at least {FEWEST_GROUPS} videos are needed")
     return {"exit_code": EXIT_CODES[said]}
 
 
@@ -81,7 +91,10 @@ def verdict(difference: Difference, gate: float) -> str:
 def _only(settings: dict[str, Any], key: str) -> Run:
     if settings[key] is None:
         raise ConfigError(f"task=compare needs {key}=RUN_FOLDER.")
-    runs = find(settings[key])
+    try:
+        runs = find(settings[key])
+    except DataError as error:
+        raise ConfigError(f"{key}: {error}") from error
     if len(runs) > 1:
         raise ConfigError(f"{key}={settings[key]} holds {len(runs)} finished runs; name one of them.")
     return runs[0]
@@ -92,4 +105,4 @@ def _what(run: Run) -> str:
 
 
 def _headline(run: Run) -> float:
-    return float(run.record["scores"][SCORE])
+    return run.test.mean_scores(run.threshold)[SCORE]

@@ -21,14 +21,14 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: no project is named, or wandb-workspaces is not installed.
     """
-    if not settings["project"]:
+    entity, _, project = str(settings["project"] or "").rpartition("/")
+    if not project:
         raise ConfigError("task=dashboard needs project=PROJECT or project=ENTITY/PROJECT.")
-    entity, _, project = str(settings["project"]).rpartition("/")
     output = Path(settings["output"] or "dashboard")
     _save(output, entity or ENTITY, project)
     mode, reason = choose_mode("auto")
     if mode != "online":
-        print(f"wandb is not reachable ({reason}); the same command sends it once it is", flush=True)
+        print(f"not sent, as wandb is offline ({reason}); the same command sends it later", flush=True)
         return {}
     try:
         _send(entity or _default_entity(), project)

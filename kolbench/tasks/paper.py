@@ -1,5 +1,6 @@
 """`task=paper`: the same method under the paper's protocol and under the honest one, and the gap."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kolbench import runfolder
-from kolbench.errors import KolbenchError
+from kolbench.errors import ConfigError, KolbenchError
 from kolbench.files import write_json
 from kolbench.metrics import scores
 from kolbench.report import statistics
@@ -23,6 +24,11 @@ WORDS = {
     "paper": "random frames, best threshold on the test pictures",
     "honest": "split by video or by the set's own lists, threshold from validation",
 }
+
+
+_CAUTION = (
+    "The two test sets are different pictures: where the intervals overlap, the gap may be theirs alone."
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     Raises:
         KolbenchError: one of the runs failed.
     """
+    if settings["threshold"] is not None:
+        raise ConfigError("task=paper chooses its thresholds by the two protocols: leave threshold= out.")
     parent = Path(settings["paths"]["runs"]) / "paper"
     words = [word for word in own_words(settings["overrides"]) if not word.startswith("data.split=")]
     outcomes = [_outcome(protocol, settings["name"], words, parent) for protocol in PROTOCOLS]
@@ -93,12 +101,19 @@ def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
     Console(width=max(Console().width, 120)).print(table)
     print(
         f"gap: the paper's protocol reports {outcomes[0].headline.value:.4f}, the honest one "
-        f"{outcomes[1].headline.value:.4f}: {gap:+.4f} mIoU. The two test sets are different pictures."
+        f"{outcomes[1].headline.value:.4f}: {gap:+.4f} mIoU. {_CAUTION}"
     )
 
 
 def _cell(interval: Interval, threshold: float) -> str:
-    return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}] at {threshold:.2f}"
+    # brackets are markup to the table
+    span = "no interval" if math.isnan(interval.low) else f"{interval.low:.4f} to {interval.high:.4f}"
+    return f"{interval.value:.4f} ({span}) at {threshold:.2f}"
+
+
+def _plain(interval: Interval) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {key: None if math.isnan(value) else value for key, value in interval._asdict().items()}
 
 
 def _record(outcomes: list[Outcome], gap: float) -> dict[str, Any]:
@@ -111,8 +126,8 @@ def _record(outcomes: list[Outcome], gap: float) -> dict[str, Any]:
                 "command": shown(outcome.job),
                 "run": str(outcome.job.folder),
                 "pictures": outcome.job.record["pictures"],
-                "threshold_from_validation": {"at": outcome.threshold, **outcome.from_validation._asdict()},
-                "best_threshold_on_test": {"at": outcome.best_threshold, **outcome.best_on_test._asdict()},
+                "threshold_from_validation": {"at": outcome.threshold, **_plain(outcome.from_validation)},
+                "best_threshold_on_test": {"at": outcome.best_threshold, **_plain(outcome.best_on_test)},
             }
             for outcome in outcomes
         },

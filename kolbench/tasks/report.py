@@ -5,10 +5,12 @@ from typing import Any
 
 from kolbench import progress
 from kolbench.errors import ConfigError
+from kolbench.files import write_atomically
 from kolbench.report import figures, formats, gallery, page, tables
 from kolbench.report.runs import TestSet, find, test_sets
 
 PAGE = "report.html"
+WRITTEN = {"tables": (".csv", ".md", ".tex"), "figures": (".svg", ".png"), "galleries": (".png",)}
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     if settings["runs"] is None:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = Path(settings["output"] or "report")
-    sets = test_sets(find(settings["runs"]))
+    sets = test_sets(find(settings["runs"], print))
     for test_set in sets:
         folder = output if len(sets) == 1 else output / test_set.name
         said = write_report(test_set, folder)
@@ -34,26 +36,39 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_report(test_set: TestSet, folder: Path) -> list[str]:
-    """One set's `report.html`, `tables/`, `figures/` and `galleries/`.
+    """One set's `report.html`, `tables/`, `figures/` and `galleries/`, in place of an earlier report's.
+
+    Nothing is written before all is made.
 
     Returns:
         What the results allow to say.
     """
-    with progress.bar("writing the report", 4) as advance:
+    with progress.bar("making the report", 4) as advance:
         made_tables = tables.all_tables(test_set)
-        for table in made_tables:
-            formats.write(table, folder / "tables")
         advance(1)
         made_figures = figures.all_figures(test_set)
-        for figure in made_figures:
-            figures.write(figure, folder / "figures")
         advance(1)
         galleries = gallery.all_galleries(test_set)
-        thresholds = {run.label: run.threshold for run in test_set.runs}
-        for made in galleries:
-            gallery.write_sheet(made, thresholds, folder / "galleries")
         advance(1)
         said = tables.sentences(test_set)
-        page.write_page(folder / PAGE, test_set, made_tables, made_figures, galleries, said)
+        html = page.render(test_set, made_tables, made_figures, galleries, said)
         advance(1)
+    _clear(folder)
+    for table in made_tables:
+        formats.write(table, folder / "tables")
+    for figure in made_figures:
+        figures.write(figure, folder / "figures")
+    thresholds = {run.label: run.threshold for run in test_set.runs}
+    for made in galleries:
+        gallery.write_sheet(made, thresholds, folder / "galleries")
+    write_atomically(folder / PAGE, lambda partial: partial.write_text(html, encoding="utf-8"))
     return said
+
+
+def _clear(folder: Path) -> None:
+    """Removes an earlier report's files, and no others."""
+    (folder / PAGE).unlink(missing_ok=True)
+    for name, suffixes in WRITTEN.items():
+        for path in (folder / name).glob("*"):
+            if path.suffix in suffixes:
+                path.unlink()

@@ -9,9 +9,9 @@ TITLE = "kolbench: methods side by side"
 # a line for each run; a preset of wandb
 LINE_CHART = "wandb/line/v0"
 INTRODUCTION = (
-    "Every run was scored on the same test pictures at a threshold from its validation pictures, unless its "
-    "configuration says otherwise. Runs with aid box or oracle are given the truth and cannot be compared "
-    "with the others."
+    "Compare runs with the same value of `pictures` only: those were scored on the same test pictures. Each "
+    "is scored at a threshold from its validation pictures, unless its configuration says otherwise. Runs "
+    "with aid box or oracle are given the truth and cannot be compared with the others."
 )
 
 
