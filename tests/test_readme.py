@@ -52,7 +52,8 @@ def place(tmp_path_factory):
     (folder / "SUITE").mkdir()
     (folder / "SUITE" / "suite.yaml").write_text("runs:\n  oval: [experiment=ellipse]\n")
     for name, quality in (("BEFORE", 0.6), ("AFTER", 0.8)):
-        make_run(folder / "RUNS" / name, "modnet", quality=quality, overrides=[f"model.context={name}"])
+        words = [f"model.context={name}"]
+        make_run(folder / "RUNS" / name, "modnet", quality=quality, pictures=30, overrides=words)
         (folder / name).symlink_to(folder / "RUNS" / name)
     (folder / "VIDEOS").mkdir()
     with av.open(folder / "VIDEOS" / "clip.mp4", "w") as container:
