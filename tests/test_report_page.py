@@ -74,7 +74,7 @@ def parts(test_set):
 @pytest.fixture(scope="module")
 def report(test_set, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "deeper" / "report.html"
-    page.write_page(path, test_set, *parts)
+    page.write(path, page.render(test_set, *parts))
     return path
 
 
@@ -99,7 +99,7 @@ def attacked(test_set, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("attacked") / "report.html"
     # a real figure of the renamed runs: matplotlib has to escape their labels
     drawn = curves.threshold_curves(numbers_of(renamed))
-    page.write_page(path, renamed, [bad_table], [drawn], [bad_gallery], [ATTACK])
+    page.write(path, page.render(renamed, [bad_table], [drawn], [bad_gallery], [ATTACK]))
     return path
 
 
@@ -112,7 +112,7 @@ def embedded(path):
 
 
 def test_the_same_runs_give_the_same_page(report, test_set, parts, tmp_path):
-    page.write_page(tmp_path / "again.html", test_set, *parts)
+    page.write(tmp_path / "again.html", page.render(test_set, *parts))
     assert (tmp_path / "again.html").read_bytes() == report.read_bytes()
     assert [path.name for path in report.parent.iterdir()] == ["report.html"]
 

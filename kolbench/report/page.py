@@ -49,29 +49,8 @@ class Column(NamedTuple):
     numeric: bool
 
 
-def write_page(
-    path: Path,
-    test_set: TestSet,
-    tables: Sequence[Table],
-    figures: Sequence[Figure],
-    galleries: Sequence[Gallery],
-    sentences: Sequence[str],
-) -> None:
-    """Writes the page, atomically; the same runs give the same bytes.
-
-    Names, labels and texts are escaped; `Figure.svg` is trusted and put into the page as it is. The scripts
-    and the style sheet run by their hashes only, and pictures are `data:` URIs.
-
-    Args:
-        path: of the HTML file; its folder is made.
-        test_set: the runs whose scores follow the threshold slider.
-        tables, figures, galleries: in the order in which they are shown.
-        sentences: what the results allow to say, shown first.
-
-    Raises:
-        KeyError: a gallery shows a label that is no run of the test set.
-    """
-    html = render(test_set, tables, figures, galleries, sentences)
+def write(path: Path, html: str) -> None:
+    """Writes what `render` gave, atomically; the folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda partial: partial.write_text(html, encoding="utf-8"))
 
@@ -83,7 +62,19 @@ def render(
     galleries: Sequence[Gallery],
     sentences: Sequence[str],
 ) -> str:
-    """The page's text; see `write_page`."""
+    """The whole page as text; the same runs give the same text.
+
+    Names, labels and texts are escaped; `Figure.svg` is trusted and put into the page as it is. The scripts
+    and the style sheet run by their hashes only, and pictures are `data:` URIs.
+
+    Args:
+        test_set: the runs whose scores follow the threshold slider.
+        tables, figures, galleries: in the order in which they are shown.
+        sentences: what the results allow to say, shown first.
+
+    Raises:
+        KeyError: a gallery shows a label that is no run of the test set.
+    """
     runs = sorted(numbers_of(test_set).runs, key=lambda run: layout.HEADINGS.index(run.heading))
     data, shown = _gallery_data(runs, galleries)
     css, script = _template("report.css"), _template("report.js")

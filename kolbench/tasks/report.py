@@ -5,7 +5,6 @@ from typing import Any
 
 from kolbench import progress
 from kolbench.errors import ConfigError
-from kolbench.files import write_atomically
 from kolbench.report import figures, formats, gallery, page, tables
 from kolbench.report.runs import TestSet, find, test_sets
 
@@ -61,7 +60,7 @@ def write_report(test_set: TestSet, folder: Path) -> list[str]:
     thresholds = {run.label: run.threshold for run in test_set.runs}
     for made in galleries:
         gallery.write_sheet(made, thresholds, folder / "galleries")
-    write_atomically(folder / PAGE, lambda partial: partial.write_text(html, encoding="utf-8"))
+    page.write(folder / PAGE, html)
     return said
 
 
