@@ -1,0 +1,141 @@
+"""Reading ahead and writing behind: order, errors in their place, no thread left, short queues."""
+
+import threading
+import time
+
+import pytest
+
+from kolbench.video.stream import WAITING, read_ahead, write_behind
+
+
+def no_thread_is_left():
+    return {t.name for t in threading.enumerate()}.isdisjoint({"read ahead", "write behind"})
+
+
+def test_items_arrive_in_order_and_the_thread_ends():
+    with read_ahead(range(100)) as items:
+        assert list(items) == list(range(100))
+    assert no_thread_is_left()
+
+
+def test_reading_is_ahead_by_the_queue_and_no_more():
+    made = []
+
+    def items():
+        for number in range(50):
+            made.append(number)
+            yield number
+
+    with read_ahead(items()) as ahead:
+        assert next(ahead) == 0
+        deadline = time.monotonic() + 5
+        while len(made) < WAITING + 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        # one taken, WAITING in the queue, one in the maker's hand
+        assert made == list(range(WAITING + 2))
+
+
+def test_an_error_while_reading_arrives_after_the_items_before_it():
+    def items():
+        yield 1
+        yield 2
+        raise ValueError("third")
+
+    taken = []
+
+    def take():
+        with read_ahead(items()) as ahead:
+            taken.extend(ahead)
+
+    with pytest.raises(ValueError, match="third"):
+        take()
+    assert taken == [1, 2]
+    assert no_thread_is_left()
+
+
+def test_leaving_early_closes_what_was_read():
+    closed = []
+
+    def items():
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.append(threading.current_thread().name)
+
+    with read_ahead(items()) as ahead:
+        next(ahead)
+    assert closed == ["read ahead"]
+    assert no_thread_is_left()
+
+
+def test_all_is_written_in_order_before_the_block_is_left():
+    written = []
+
+    def slowly(item):
+        time.sleep(0.002)
+        written.append(item)
+
+    with write_behind(slowly) as put:
+        for number in range(30):
+            put(number)
+    assert written == list(range(30))
+    assert no_thread_is_left()
+
+
+@pytest.mark.parametrize("last", [3, 100])
+def test_an_error_while_writing_is_raised_and_nothing_is_written_after_it(last):
+    written = []
+
+    def work(item):
+        if item == 3:
+            raise OSError("disk full")
+        written.append(item)
+
+    def write():
+        with write_behind(work) as put:
+            for number in range(last + 1):
+                put(number)
+
+    with pytest.raises(OSError, match="disk full"):
+        write()
+    assert written == [0, 1, 2]
+    assert no_thread_is_left()
+
+
+def test_a_failing_block_drops_what_waits_and_keeps_its_error():
+    release = threading.Event()
+    written = []
+
+    def work(item):
+        release.wait(5)
+        written.append(item)
+
+    def interrupted():
+        with write_behind(work) as put:
+            for number in range(3):
+                put(number)
+            threading.Timer(0.1, release.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(written) <= 1
+    assert no_thread_is_left()
+
+
+def test_the_two_overlap():
+    started = time.monotonic()
+
+    def items():
+        for number in range(20):
+            time.sleep(0.02)
+            yield number
+
+    with read_ahead(items()) as ahead, write_behind(lambda _: time.sleep(0.02)) as put:
+        for item in ahead:
+            time.sleep(0.02)
+            put(item)
+    # one after the other they take 1.2 s
+    assert time.monotonic() - started < 0.9
