@@ -390,6 +390,17 @@ def overlap(segmenter: MaskRCNNSegmenter, batch: Batch) -> float:
     return float(((found & truth).sum((1, 2, 3)) / (found | truth).sum((1, 2, 3))).min())
 
 
+def test_no_more_persons_than_proposals() -> None:
+    image = scenes(64)["image"][:1]
+    counts = {}
+    for proposals in (1, 1000):
+        torch.manual_seed(0)
+        found = small(proposals=proposals).eval().predict(image).instances
+        assert found is not None
+        counts[proposals] = len(found[0].scores)
+    assert counts[1] == 1 < counts[1000]
+
+
 def test_learns_one_batch_by_heart() -> None:
     segmenter = small(network="fpn_resnet18", min_size=128, box_samples=24)
     for module in segmenter.modules():
@@ -573,6 +584,7 @@ def test_a_checkpoint_of_another_network_is_refused(finder: MaskRCNNSegmenter) -
         (lambda: small(min_size=100), r"100 is not a positive multiple of 32; the nearest is 96"),
         (lambda: small(scale_jitter=1.5), r"model\.scale_jitter=1\.5 lies outside \[0, 0\.9\]"),
         (lambda: small(box_samples=3), r"model\.box_samples=3"),
+        (lambda: small(proposals=0), r"model\.proposals=0"),
         (lambda: small(score_threshold=1.1), r"model\.score_threshold=1\.1 lies outside \[0, 1\]"),
         (lambda: small(score_weight=-1), r"model\.score_weight=-1"),
         (lambda: small(min_area_ratio=2), r"model\.min_area_ratio=2"),

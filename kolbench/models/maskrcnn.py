@@ -168,6 +168,8 @@ class MaskRCNNSegmenter(Segmenter):
         scale_jitter: share by which a training picture is randomly enlarged or shrunk, [0, 0.9].
         box_samples: regions of a picture that train the heads, a quarter of them positive at most; None =
             512 as in the paper, or 128 below a `min_size` of 512.
+        proposals: regions of a picture that reach the heads when predicting, torchvision's 1000; few save
+            much time where the head is large (no FPN) and pictures hold few persons.
         score_threshold, score_weight, noisy_or, top_k, min_area_ratio, main_person_only: see UnionRule.
 
     Raises:
@@ -185,6 +187,7 @@ class MaskRCNNSegmenter(Segmenter):
         components: str = "auto",
         scale_jitter: float = 0.0,
         box_samples: int | None = None,
+        proposals: int = 1000,
         score_threshold: float = 0.5,
         score_weight: float = 0.0,
         noisy_or: bool = False,
@@ -208,6 +211,8 @@ class MaskRCNNSegmenter(Segmenter):
                 f"model.box_samples={box_samples}: give at least {FEWEST_SAMPLES}, of which a quarter may be "
                 "persons; 512 is usual."
             )
+        if proposals < 1:
+            raise ConfigError(f"model.proposals={proposals}: give a number from 1 on; 1000 is usual.")
         self.input_spec = InputSpec(shorter, rule="short_side")
         self.name = network
         self.network: nn.Module = networks.build(
@@ -216,6 +221,7 @@ class MaskRCNNSegmenter(Segmenter):
             box_score_thresh=AP_SCORE,
             box_detections_per_img=DETECTIONS[classes],
             box_batch_size_per_image=box_samples,
+            rpn_post_nms_top_n_test=proposals,
         )
         self.network.transform = CanvasTransform(shorter, round(LONGER_SIDE * shorter), scale_jitter)
         if backbone_weights is not None:
