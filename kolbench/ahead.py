@@ -53,7 +53,7 @@ class Ahead:
             pool = joblib.Parallel(
                 n_jobs=self.processes, return_as="generator", pre_dispatch=LOOK_AHEAD, batch_size=1
             )
-            for alpha, notes, seconds in _outliving(pool(calls())):
+            for alpha, notes, seconds in outliving(pool(calls())):
                 yield {
                     **waiting.popleft(),
                     READY: torch.from_numpy(alpha)[None, None],
@@ -62,7 +62,12 @@ class Ahead:
                 }
 
 
-def _outliving(results: Iterable[Any]) -> Iterator[Any]:
+def outliving(results: Iterable[Any]) -> Iterator[Any]:
+    """What processes computed, in order.
+
+    Raises:
+        KolbenchError: one of them was ended from outside.
+    """
     try:
         yield from results
     except TerminatedWorkerError as error:

@@ -173,11 +173,24 @@ def require_same_size(
     )
 
 
-def write_png(path: str | Path, array: UInt8Array) -> None:
-    """Writes (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA uint8 as PNG, atomically."""
-    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise ValueError(f"{array.shape} {array.dtype} is not 8-bit grey, RGB or RGBA")
-    _write(Path(path), array, "PNG")
+def write_png(path: str | Path, array: UInt8Array | npt.NDArray[np.uint16]) -> None:
+    """Writes (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA uint8, or (H, W) uint16, as PNG, atomically."""
+    _write(Path(path), _require_png(array), "PNG")
+
+
+def png_bytes(array: UInt8Array | npt.NDArray[np.uint16]) -> bytes:
+    """The PNG file that `write_png` would write."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(_require_png(array))).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _require_png(array: Array) -> Array:
+    colours = array.ndim == 3 and array.shape[2] in (3, 4)
+    deep = array.dtype == np.uint16 and array.ndim == 2
+    if not deep and not (array.dtype == np.uint8 and (array.ndim == 2 or colours)):
+        raise ValueError(f"{array.shape} {array.dtype} is not 8-bit grey, RGB or RGBA, nor 16-bit grey")
+    return array
 
 
 def write_jpeg(path: str | Path, array: UInt8Array, quality: int = 90) -> None:
@@ -198,7 +211,7 @@ def thumbnail(array: UInt8Array, longest: int) -> UInt8Array:
     )
 
 
-def _write(path: Path, array: UInt8Array, form: str, **options: Any) -> None:
+def _write(path: Path, array: Array, form: str, **options: Any) -> None:
     image = Image.fromarray(np.ascontiguousarray(array))
     write_atomically(path, lambda partial: image.save(partial, format=form, **options))
 

@@ -22,11 +22,12 @@ LAYERS = [
     {"configs"},
     {"runfolder", "weights", "tracking", "module"},
     {"callbacks"},
-    {"ahead"},
+    {"ahead", "predictor", "inference"},
     {"cost"},
     {"report"},
     {"training", "evaluation"},
     {"store"},
+    {"export"},
     {"tasks"},
     {"api", "cli"},
 ]

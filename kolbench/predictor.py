@@ -1,0 +1,98 @@
+"""From pictures to alphas outside of training and scoring: method, refiner, threshold, many cores."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import cv2
+import joblib
+import numpy as np
+import torch
+
+from kolbench.ahead import outliving
+from kolbench.classic.result import PictureResult
+from kolbench.errors import KolbenchError
+from kolbench.segmenter import Segmenter
+from kolbench.types import Float32Array, UInt8Array
+
+T = TypeVar("T")
+
+
+class Predictor:
+    """image (H, W, 3) uint8 RGB -> alpha (H, W) float32 in [0, 1].
+
+    Args:
+        segmenter: in evaluation mode; it reads the image only.
+        refiner: (image (1, 3, H, W), alpha (1, 1, H, W)) -> alpha, see kolbench.refine; None = none.
+        threshold: alpha becomes 0 or 1 as in the scores, foreground where round(255 alpha) > 255 threshold;
+            None = alpha stays soft.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        refiner: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        self.segmenter = segmenter
+        self.refiner = refiner
+        self.threshold = threshold
+
+    def __call__(self, image: UInt8Array) -> Float32Array:
+        """The alpha of one picture, at its own size."""
+        return self._finished(image, self.segmenter.segment(image))
+
+    def each(
+        self, pictures: Iterable[tuple[T, UInt8Array]]
+    ) -> Iterator[tuple[T, UInt8Array, Float32Array | KolbenchError]]:
+        """The alphas of many, in order; methods without a network work in as many processes as torch threads.
+
+        A picture that the method refuses has its error in the alpha's place.
+
+        Args:
+            pictures: (whatever belongs to the picture, image), read a few ahead.
+        """
+        function = self.segmenter.picture_function()
+        processes = torch.get_num_threads()
+        if function is None or processes == 1:
+            for what, image in pictures:
+                yield what, image, _or_error(self, image)
+            return
+        waiting: deque[tuple[T, UInt8Array]] = deque()
+
+        def calls() -> Iterable[Any]:
+            for what, image in pictures:
+                waiting.append((what, image))
+                yield joblib.delayed(_alone)(function, image)
+
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            pool = joblib.Parallel(processes, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
+            for alpha in outliving(pool(calls())):
+                what, image = waiting.popleft()
+                failed = isinstance(alpha, KolbenchError)
+                yield what, image, alpha if failed else self._finished(image, alpha)
+
+    @torch.no_grad()
+    def _finished(self, image: UInt8Array, alpha: Float32Array) -> Float32Array:
+        if self.refiner is not None:
+            picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+            alpha = self.refiner(picture, torch.from_numpy(alpha)[None, None])[0, 0].numpy()
+        if self.threshold is not None:
+            alpha = (np.rint(255 * alpha) > 255 * self.threshold).astype(np.float32)
+        return alpha
+
+
+def _or_error(
+    segment: Callable[[UInt8Array], Float32Array], image: UInt8Array
+) -> Float32Array | KolbenchError:
+    try:
+        return segment(image)
+    except KolbenchError as error:
+        return error
+
+
+def _alone(
+    function: Callable[[UInt8Array], PictureResult], image: UInt8Array
+) -> Float32Array | KolbenchError:
+    cv2.setNumThreads(1)
+    return _or_error(lambda picture: function(picture).alpha, image)
