@@ -198,6 +198,8 @@ def _wrong_key(full_key: str) -> str:
     keys = known_keys()
     if full_key in keys:
         group, _, name = full_key.partition(".")
+        if not name:
+            return f"this task takes no {group}=; another task= does."
         return f"the chosen {group} has no key {name}; another choice of {group} has it."
     hint = nearest(full_key, keys)
     if hint is None or "." not in full_key:

@@ -23,7 +23,10 @@ class Root:
     threshold: fixed alpha threshold in [0, 1), or null to choose it on the validation pictures.
     device: auto, cpu, cuda or cuda:N. weights: a run folder or a checkpoint. input, output: of the
     tasks that read and write files. runs: run folders to read. resume: auto continues a killed
-    training, never starts it anew. suite, dry_run: of task=suite. frames, format: of task=prepare.
+    training, never starts it anew. suite, dry_run: of task=suite. frames: of task=prepare. format: of
+    the files that task=prepare, predict, place, filter and export write. smooth, save, clean, sound: of
+    task=predict, place and filter. ad, placement, look: of task=place. filter: of task=filter.
+    methods, host, port, limit_mb: of task=serve.
     """
 
     task: Any = MISSING
@@ -51,6 +54,18 @@ class Root:
     project: str | None = None
     frames: int = 20
     format: str = "png"
+    smooth: Any = None
+    save: Any = None
+    clean: str = "fast"
+    sound: bool = True
+    ad: str | None = None
+    placement: Any = None
+    look: Any = None
+    filter: Any = None
+    methods: Any = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    limit_mb: int = 20
 
 
 def conf_dir() -> Path:

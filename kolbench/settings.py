@@ -46,6 +46,8 @@ RULES = {
     "seed": whole(0, LARGEST_SEED),
     "threshold": SHARE.or_null(),
     "frames": whole(1),
+    "port": whole(0, 65535),
+    "limit_mb": whole(1, 1000),
     "gate": Rule("a number of at least 0", lambda value: _number(value) and value >= 0),
     "budget.size": whole(1),
     "budget.epochs": whole(1),

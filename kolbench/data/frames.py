@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from kolbench.data import listing
@@ -23,6 +24,8 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 MANIFEST = "manifest.csv"
+# AV_DISPOSITION_ATTACHED_PIC
+ATTACHED_PICTURE = 1 << 10
 HOW_TO_LABEL = (
     "Open the folder images in Labelme, draw the KOL (label kol) and what is held "
     "(label product), and save beside the frames; or put masks of the same names into masks/."
@@ -78,7 +81,7 @@ def read_timeline(path: Path) -> Timeline:
         raise DataError(f"{path} is empty (0 bytes); copy it again.")
     try:
         with av.open(str(path)) as container:
-            stream = _video_stream(container, path)
+            stream = video_stream(container, path)
             # only numbers are kept: the packets themselves are the whole file
             stamps = [
                 (
@@ -97,18 +100,25 @@ def read_timeline(path: Path) -> Timeline:
             return Timeline(pts, keyframes, pts[-1] + (last or _usual_step(pts)), stream.time_base)
     except av.error.FFmpegError as error:
         raise DataError(
-            f"{path} cannot be read as a video: {_plain(error)}. Copy or convert it again."
+            f"{path} cannot be read as a video: {plain(error)}. Copy or convert it again."
         ) from None
 
 
-def _plain(error: Any) -> str:
+def plain(error: Any) -> str:
+    """What FFmpeg says is wrong, without codes and file names."""
     return str(getattr(error, "strerror", None) or error)
 
 
-def _video_stream(container: Any, path: Path) -> Any:
-    if not container.streams.video:
-        raise DataError(f"{path} holds no video stream, only sound or data.")
-    return container.streams.video[0]
+def video_stream(container: Any, path: Path) -> Any:
+    """The first stream that moves; the cover picture of a song does not.
+
+    Raises:
+        DataError: there is none.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & ATTACHED_PICTURE:
+            return stream
+    raise DataError(f"{path} holds no video stream, only sound or data.")
 
 
 def _usual_step(pts: Sequence[int]) -> int:
@@ -147,7 +157,7 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
 
     try:
         with av.open(str(path)) as container:
-            stream = _video_stream(container, path)
+            stream = video_stream(container, path)
             stream.thread_type = "AUTO"
             frames, position = container.decode(stream), timeline.pts[0]
             for moment in moments:
@@ -164,9 +174,9 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
                         f"{path} breaks off before {moment.seconds:.2f} s; copy or convert it again."
                     )
                 position = moment.pts
-                yield moment, _upright(frame)
+                yield moment, upright(frame.to_ndarray(format="rgb24"), display_matrix(frame))
     except av.error.FFmpegError as error:
-        raise DataError(f"{path} cannot be decoded: {_plain(error)}. Copy or convert it again.") from None
+        raise DataError(f"{path} cannot be decoded: {plain(error)}. Copy or convert it again.") from None
 
 
 def _decode_from(container: Any, stream: Any, pts: int) -> Iterator[Any]:
@@ -183,10 +193,30 @@ def _frame_at(frames: Iterator[Any], pts: int) -> Any:
     return None
 
 
-def _upright(frame: Any) -> UInt8Array:
-    # rotation is counter-clockwise in degrees, as is rot90
-    turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-    return np.ascontiguousarray(turned, np.uint8)
+def display_matrix(frame: Any) -> tuple[int, int, int, int]:
+    """(a, b, c, d) by which a frame is shown: x' = a x + c y, y' = b x + d y (ISO 14496-12, 6.2.2)."""
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # side data of a kind that PyAV has no name for hides the matrix, but not its rotation
+        quarter = round(frame.rotation / 90) % 4
+        return ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))[quarter]
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def upright(image: UInt8Array, matrix: tuple[int, int, int, int]) -> UInt8Array:
+    """(H, W, 3) uint8 as it lies in the file -> as it is shown, turned by quarters and mirrored."""
+    a, b, c, d = matrix
+    lies = abs(b) + abs(c) > abs(a) + abs(d)
+    turned = np.asarray(cv2.transpose(image) if lies else image, np.uint8)
+    if (c if lies else a) < 0:
+        turned = np.asarray(cv2.flip(turned, 1), np.uint8)
+    if (b if lies else d) < 0:
+        turned = np.asarray(cv2.flip(turned, 0), np.uint8)
+    return np.ascontiguousarray(turned)
 
 
 def read_manifest(root: Path) -> list[ManifestRow]:

@@ -1,0 +1,40 @@
+"""`task=filter`: the background blurred, without colour, in one colour or replaced by a picture."""
+
+from pathlib import Path
+from typing import Any
+
+from kolbench.configs import instantiate
+from kolbench.errors import ConfigError
+from kolbench.tasks.outputs import Kind, Plain
+from kolbench.tasks.using import use
+from kolbench.types import Float32Array, UInt8Array
+from kolbench.video.ad import read_ad
+from kolbench.video.backdrops import Backdrop
+from kolbench.video.colours import estimate_foreground, require_cleaner
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Writes every input with `filter=` applied to what is behind the KOL.
+
+    Args:
+        settings: see using.use; `filter`, see backdrops.make_backdrop; `clean`.
+
+    Returns:
+        `pictures`, `frames` and `failed`, each a count.
+
+    Raises:
+        KolbenchError: an option is out of range, or see using.use.
+    """
+    options = dict(settings["filter"])
+    if options["name"] == "image":
+        if not options["image"]:
+            raise ConfigError("filter=image needs filter.image=FILE.")
+        options["image"] = read_ad(Path(str(options["image"])).expanduser())
+    backdrop: Backdrop = instantiate(options)
+    clean = settings["clean"]
+    require_cleaner(clean)
+
+    def make(image: UInt8Array, alpha: Float32Array) -> UInt8Array:
+        return backdrop(image, alpha, estimate_foreground(image, alpha, clean))
+
+    return use(settings, [Kind("filtered", lambda: Plain(make))], "filtering")

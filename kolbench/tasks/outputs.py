@@ -1,0 +1,149 @@
+"""Kinds of output of predict, place and filter, and the files that hold them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from kolbench import imaging
+from kolbench.errors import ConfigError, require_choice
+from kolbench.tasks import worklist
+from kolbench.tasks.worklist import Item
+from kolbench.types import Float32Array, UInt8Array
+from kolbench.video.forms import form_of
+from kolbench.video.frame import Frame
+
+FORMATS = ("auto", "png", "jpg", "h264", "vp9", "prores")
+# format -> suffix of a video; "" = a folder of PNGs
+VIDEO_SUFFIX = {"png": "", "h264": ".mp4", "vp9": ".webm", "prores": ".mov"}
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+
+
+class Rendering(Protocol):
+    """What becomes of one input, picture or clip, frame by frame in order of display."""
+
+    def __call__(self, frame: Frame, alpha: Float32Array, cut: bool) -> Any:
+        """A frame and its (H, W) float32 alpha in [0, 1] -> the picture to write, (H, W[, 3|4]).
+
+        Args:
+            cut: whether a new shot begins with this frame.
+        """
+
+    def finish(self, target: Path, seconds: float) -> list[str]:
+        """Writes what belongs beside `target`, once that is whole; returns lines to print.
+
+        Args:
+            target: the picture, video or folder of PNGs.
+            seconds: when the display of the last frame ends; 0 for a picture.
+        """
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of output.
+
+    name: also its folder where several kinds are written. transparent: whether it has an alpha channel.
+    deep: whether its pictures have 16 bits, which only PNGs hold. begin: a new Rendering for each input.
+    """
+
+    name: str
+    begin: Callable[[], Rendering]
+    transparent: bool = False
+    deep: bool = False
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A Rendering without a memory."""
+
+    make: Callable[[UInt8Array, Float32Array], Any]
+
+    def __call__(self, frame: Frame, alpha: Float32Array, cut: bool) -> Any:
+        """What `make` makes of the frame."""
+        return self.make(frame.image, alpha)
+
+    def finish(self, target: Path, seconds: float) -> list[str]:
+        """Nothing belongs beside it."""
+        return []
+
+
+def targets_of(
+    items: Sequence[Item], output: Path, kinds: Sequence[Kind], form: str
+) -> dict[str, dict[Item, Path]]:
+    """kind's name -> the output of each input.
+
+    Args:
+        form: `auto` or one of FORMATS, for all outputs.
+
+    Raises:
+        ConfigError: the format, the suffix of `output` and the kinds do not go together.
+    """
+    require_choice("format", form, FORMATS)
+    if worklist.names_file(output) and len(items) == 1:
+        if len(kinds) > 1:
+            names = ", ".join(kind.name for kind in kinds)
+            raise ConfigError(f"output={output} is one file, but save= wants {names}: give a folder.")
+        _require_fitting(items[0], output)
+        if items[0].is_video:
+            form_of(output, kinds[0].transparent, video_form(form))
+    found = {}
+    for kind in kinds:
+        folder = output / kind.name if len(kinds) > 1 else output
+        suffixes = {"picture": _picture_suffix(kind, form), "video": _video_suffix(kind, form)}
+        found[kind.name] = worklist.targets_of(items, folder, suffixes)
+    return found
+
+
+def _require_fitting(item: Item, output: Path) -> None:
+    if item.is_video != Item(output, output).is_video:
+        given, wanted = ("a video", "a picture") if item.is_video else ("a picture", "a video")
+        raise ConfigError(
+            f"input={item.source} is {given}, but output={output} would be {wanted}; give another suffix "
+            "or a folder."
+        )
+    if not item.is_video and output.suffix.lower() not in (".png", *JPEG_SUFFIXES):
+        raise ConfigError(f"output={output}: pictures are written as .png or .jpg.")
+
+
+def _picture_suffix(kind: Kind, form: str) -> str:
+    if form == "jpg" and (kind.transparent or kind.deep):
+        raise ConfigError(f"format=jpg cannot hold save={kind.name}; use format=png.")
+    return ".jpg" if form == "jpg" else ".png"
+
+
+def _video_suffix(kind: Kind, form: str) -> str:
+    if form in ("auto", "jpg"):
+        form = "png" if kind.deep else "vp9" if kind.transparent else "h264"
+    return VIDEO_SUFFIX[form]
+
+
+def video_form(form: str) -> str:
+    """The `format=` of a video: what is meant for pictures leaves the choice to the file's suffix."""
+    return "auto" if form == "jpg" else form
+
+
+def write_picture(path: Path, picture: Any) -> None:
+    """Writes one picture as its suffix says, atomically.
+
+    Raises:
+        ConfigError: JPEG cannot hold the picture.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() not in JPEG_SUFFIXES:
+        imaging.write_png(path, picture)
+    elif picture.dtype == "uint8" and picture.shape[2:] != (4,):
+        imaging.write_jpeg(path, picture, quality=95)
+    else:
+        raise ConfigError(f"{path}: JPEG has no transparency and no 16 bits; write .png.")
+
+
+def kinds_of(wanted: Any, known: Mapping[str, Kind]) -> list[Kind]:
+    """The kinds that `save=` names: one, or a list such as `[alpha,cutout]`.
+
+    Raises:
+        ConfigError: a name is unknown, or nothing is named.
+    """
+    names = wanted if isinstance(wanted, list) else [wanted]
+    if not names:
+        raise ConfigError(f"save= names nothing; it is one or a list of {', '.join(known)}.")
+    return [known[require_choice("save", str(name), known)] for name in dict.fromkeys(names)]

@@ -1,0 +1,101 @@
+"""`task=place`: an advertisement behind the KOL and what she holds, and how much of it can be seen."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kolbench.configs import instantiate
+from kolbench.data.frames import VIDEO_SUFFIXES
+from kolbench.errors import ConfigError
+from kolbench.tasks.outputs import Kind
+from kolbench.tasks.using import use
+from kolbench.types import Float32Array, UInt8Array
+from kolbench.video.ad import Ad, AdStill, AdVideo, Placement, read_ad
+from kolbench.video.colours import require_cleaner
+from kolbench.video.composite import AdBehind, Look
+from kolbench.video.frame import Frame
+from kolbench.video.reading import VideoReader
+from kolbench.video.visibility import VisibilityReport
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Writes every input with `ad=` behind the KOL, and beside it a report of what could be seen of the ad.
+
+    Args:
+        settings: see using.use; `ad`, a picture or a video; `placement`, see ad.Placement; `look`, see
+            composite.Look; `clean`.
+
+    Returns:
+        `pictures`, `frames` and `failed`, each a count.
+
+    Raises:
+        KolbenchError: the ad cannot be read, or see using.use.
+    """
+    if not settings["ad"]:
+        raise ConfigError("task=place needs ad=FILE, a picture or a video.")
+    open_ad = ad_opener(Path(str(settings["ad"])).expanduser())
+    require_cleaner(settings["clean"])
+    placement, look = instantiate(settings["placement"]), instantiate(settings["look"])
+    begin = partial(Placing, open_ad, placement, look, settings["clean"])
+    return use(settings, [Kind("placed", begin)], "placing the ad in")
+
+
+def ad_opener(path: Path) -> Callable[[], Ad]:
+    """Gives the ad from its beginning, for each input anew; a picture is read once.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        still = AdStill(read_ad(path))
+        return lambda: still
+    with VideoReader(path) as reader:
+        length = reader.seconds
+
+    def frames() -> Iterator[Frame]:
+        with VideoReader(path) as clip:
+            yield from clip
+
+    return lambda: AdVideo(frames, length)
+
+
+class Placing:
+    """One input with the ad behind the KOL.
+
+    Args:
+        open_ad: gives the ad. placement: where it stands. look: how it is blended in. clean: see colours.
+    """
+
+    def __init__(self, open_ad: Callable[[], Ad], placement: Placement, look: Look, clean: str) -> None:
+        self._ad = open_ad()
+        self._behind = AdBehind(self._ad, placement, look, clean)
+        self._report = VisibilityReport()
+
+    def __call__(self, frame: Frame, alpha: Float32Array, cut: bool) -> UInt8Array:
+        """The frame with the ad; the report takes note of what is seen."""
+        if cut:
+            self._behind.cut()
+        image, ad_alpha = self._behind(frame, alpha)
+        self._report.push(ad_alpha, alpha, frame.seconds, cut)
+        return image
+
+    def finish(self, target: Path, seconds: float) -> list[str]:
+        """Writes TARGET.visibility.csv, .json, .png and .svg."""
+        self._ad.close()
+        self._report.end(seconds)
+        files = self._report.write(target.with_name(f"{target.stem}.visibility"))
+        return [f"{visibility_line(self._report.summary())}; report in {files[0]}"]
+
+
+def visibility_line(summary: Mapping[str, Any]) -> str:
+    """A visibility summary in one sentence."""
+    if summary["mean_share"] is None:
+        return "no frame holds the ad"
+    seen = f"{summary['mean_share']:.0%} of the ad can be seen"
+    if not summary["total_seconds"]:
+        return seen
+    return (
+        f"{seen} on average; half of it or more for {summary['seconds_50']:.1f} of "
+        f"{summary['total_seconds']:.1f} s, {summary['longest_view']:.1f} s without a break"
+    )

@@ -1,0 +1,51 @@
+"""`task=predict`: alphas, cut-outs and overlays of pictures and videos, by any method of the suite."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from kolbench.tasks.outputs import Kind, Plain, kinds_of
+from kolbench.tasks.using import use
+from kolbench.types import Float32Array, UInt8Array
+from kolbench.video import outputs
+from kolbench.video.colours import estimate_foreground, require_cleaner
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Writes what `save=` names of every input.
+
+    Args:
+        settings: see using.use; `save`, one of the keys of `kinds` or a list of them; `clean`.
+
+    Returns:
+        `pictures`, `frames` and `failed`, each a count.
+
+    Raises:
+        KolbenchError: see using.use.
+    """
+    require_cleaner(settings["clean"])
+    return use(settings, kinds_of(settings["save"], kinds(settings["clean"])), "predicting")
+
+
+def kinds(clean: str) -> dict[str, Kind]:
+    """What can be saved, by name.
+
+    Args:
+        clean: how colours at soft edges are found, one of colours.CLEANS.
+    """
+    cut_out = _cleaned(outputs.cutout, clean)
+    on_black = _cleaned(outputs.on_black, clean)
+    found = (
+        Kind("alpha", lambda: Plain(lambda _, alpha: outputs.alpha8(alpha))),
+        Kind("alpha16", lambda: Plain(lambda _, alpha: outputs.alpha16(alpha)), deep=True),
+        Kind("cutout", partial(Plain, cut_out), transparent=True),
+        Kind("black", partial(Plain, on_black)),
+        Kind("overlay", partial(Plain, outputs.overlay)),
+    )
+    return {kind.name: kind for kind in found}
+
+
+def _cleaned(
+    make: Callable[[UInt8Array, Float32Array, Float32Array | None], UInt8Array], clean: str
+) -> Callable[[UInt8Array, Float32Array], UInt8Array]:
+    return lambda image, alpha: make(image, alpha, estimate_foreground(image, alpha, clean))

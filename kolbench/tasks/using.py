@@ -1,0 +1,280 @@
+"""What predict, place and filter share: a method over pictures and videos; reading and writing overlap."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kolbench import imaging, progress
+from kolbench.configs import build_segmenter, instantiate, without_backbone
+from kolbench.devices import choose_device, describe
+from kolbench.errors import ConfigError, KolbenchError
+from kolbench.predictor import Predictor
+from kolbench.segmenter import Segmenter
+from kolbench.tasks import worklist
+from kolbench.tasks.outputs import Kind, Rendering, targets_of, video_form, write_picture
+from kolbench.tasks.test import model_of
+from kolbench.tasks.worklist import PIPE, Item
+from kolbench.types import Float32Array, UInt8Array
+from kolbench.video.frame import Frame
+from kolbench.video.reading import VideoReader
+from kolbench.video.sequence import PngSequence
+from kolbench.video.smooth import Smoother, Stabiliser
+from kolbench.video.stream import read_ahead, write_behind
+from kolbench.video.writing import VideoWriter, open_writer
+from kolbench.weights import load_into
+
+
+@dataclass
+class Tally:
+    """What was done so far."""
+
+    pictures: int = 0
+    frames: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def result(self) -> dict[str, Any]:
+        """What the task returns."""
+        return {"pictures": self.pictures, "frames": self.frames, "failed": len(self.failures)}
+
+
+def use(settings: dict[str, Any], kinds: Sequence[Kind], doing: str) -> dict[str, Any]:
+    """Runs a method over all of `input=` and writes every kind of output.
+
+    An input that cannot be read is named and skipped; nothing partial is left of it.
+
+    Args:
+        settings: the resolved configuration: `input`, `output`, `weights`, `model`, `refiner`, `threshold`,
+            `device`, `smooth`, `format`, `sound`.
+        kinds: what is written of each input.
+        doing: for the progress bar.
+
+    Returns:
+        `pictures`, `frames` and `failed`, each a count.
+
+    Raises:
+        KolbenchError: the settings do not go together, there is no input, or no weights.
+    """
+    given, output = _required(settings, "input"), _required(settings, "output")
+    if PIPE in (given, output):
+        return _pipe(settings, kinds, given, output)
+    items = worklist.items_of(given, Path(output).expanduser())
+    targets = targets_of(items, Path(output).expanduser(), kinds, settings["format"])
+    smoother_of(settings)
+    predictor = open_predictor(settings)
+    print(f"{worklist.describe(items)} from {given}")
+    started, tally = time.monotonic(), Tally()
+    of_pictures = [item for item in items if not item.is_video]
+    if of_pictures:
+        _pictures(of_pictures, targets, predictor, kinds, doing, tally)
+    for item in items:
+        if item.is_video:
+            _clip(item, {kind: targets[kind.name][item] for kind in kinds}, predictor, settings, doing, tally)
+    for failure in tally.failures:
+        print(f"skipped: {failure}")
+    done = tally.pictures + tally.frames
+    seconds = time.monotonic() - started
+    print(f"{done:,} pictures and frames in {seconds:.1f} s, {done / seconds:.1f} a second, in {output}")
+    return tally.result()
+
+
+def _required(settings: Mapping[str, Any], key: str) -> str:
+    if not settings[key]:
+        raise ConfigError(f"task={settings['task']['name']} needs {key}=PATH.")
+    return str(settings[key])
+
+
+def smoother_of(settings: Mapping[str, Any]) -> Smoother:
+    """A new smoother as `smooth=` says.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    smoother: Smoother = instantiate({k: v for k, v in settings["smooth"].items() if k != "name"})
+    return smoother
+
+
+def open_predictor(settings: dict[str, Any]) -> Predictor:
+    """The method of a configuration with its weights, refiner and threshold, on its device.
+
+    Raises:
+        KolbenchError: there are no weights, they do not fit, or the method needs the truth.
+    """
+    task, weights = settings["task"]["name"], settings["weights"]
+    model = settings["model"] if weights is None else without_backbone(model_of(settings, weights))
+    segmenter: Segmenter = build_segmenter(model)
+    if segmenter.reads != ("image",):
+        raise ConfigError(f"{model['name']} needs more than the picture, which is all that task={task} has.")
+    if weights is not None:
+        load_into(segmenter, Path(weights))
+    elif segmenter.trainable:
+        raise ConfigError(
+            f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={model['name']}, or a "
+            "method that is not trained, such as experiment=grabcut."
+        )
+    device = choose_device(settings["device"])
+    print(f"{model['name']} on {describe(device)}")
+    refiner = instantiate({key: value for key, value in settings["refiner"].items() if key != "name"})
+    return Predictor(segmenter.to(device).eval(), refiner, settings["threshold"])
+
+
+def _pictures(
+    items: Sequence[Item],
+    targets: Mapping[str, Mapping[Item, Path]],
+    predictor: Predictor,
+    kinds: Sequence[Kind],
+    doing: str,
+    tally: Tally,
+) -> None:
+    def write(done: tuple[Item, UInt8Array, Float32Array]) -> None:
+        item, image, alpha = done
+        for kind in kinds:
+            target, rendering = targets[kind.name][item], kind.begin()
+            write_picture(target, rendering(Frame(image, 0, 0.0), alpha, False))
+            for line in rendering.finish(target, 0.0):
+                print(f"{item.source}: {line}")
+
+    with (
+        progress.bar(f"{doing} pictures", len(items)) as advance,
+        write_behind(write) as put,
+        read_ahead(_decoded(items)) as ahead,
+    ):
+        for item, image, alpha in predictor.each(_readable(ahead, tally)):
+            advance(1)
+            if isinstance(alpha, KolbenchError):
+                tally.failures.append(f"{item.source}: {alpha}")
+                continue
+            put((item, image, alpha))
+            tally.pictures += 1
+
+
+def _decoded(items: Iterable[Item]) -> Iterator[tuple[Item, UInt8Array | KolbenchError]]:
+    for item in items:
+        try:
+            yield item, imaging.read_rgb(item.source)
+        except KolbenchError as error:
+            yield item, error
+
+
+def _readable(
+    pictures: Iterable[tuple[Item, UInt8Array | KolbenchError]], tally: Tally
+) -> Iterator[tuple[Item, UInt8Array]]:
+    for item, image in pictures:
+        if isinstance(image, KolbenchError):
+            tally.failures.append(str(image))
+        else:
+            yield item, image
+
+
+def _clip(
+    item: Item,
+    targets: Mapping[Kind, Path],
+    predictor: Predictor,
+    settings: Mapping[str, Any],
+    doing: str,
+    tally: Tally,
+) -> None:
+    started = time.monotonic()
+    try:
+        frames, lines = _stream(item, targets, predictor, settings, doing)
+    except KolbenchError as error:
+        tally.failures.append(str(error))
+        return
+    tally.frames += frames
+    rate = frames / (time.monotonic() - started)
+    print(f"{item.source}: {frames:,} frames, {rate:.1f} a second")
+    for line in lines:
+        print(f"  {line}")
+
+
+def _stream(
+    item: Item,
+    targets: Mapping[Kind, Path],
+    predictor: Predictor,
+    settings: Mapping[str, Any],
+    doing: str,
+) -> tuple[int, list[str]]:
+    """Frames written and what there is to say of one video."""
+    stabiliser = Stabiliser(smoother_of(settings))
+    renderings: dict[Kind, Rendering] = {kind: kind.begin() for kind in targets}
+    held: deque[Frame] = deque()
+    frames = 0
+    with VideoReader(item.source) as reader:
+        with ExitStack() as stack:
+            writers: dict[Kind, VideoWriter | PngSequence] = {}
+            for kind, target in targets.items():
+                form = video_form(settings["format"])
+                writer = open_writer(target, reader, kind.transparent, form, settings["sound"])
+                stack.enter_context(writer)
+                writers[kind] = writer
+
+            def write(done: tuple[Frame, Float32Array, bool]) -> None:
+                frame, alpha, cut = done
+                for kind, writer in writers.items():
+                    writer.write(renderings[kind](frame, alpha, cut), frame.pts)
+
+            def finish(alphas: Iterable[Float32Array]) -> None:
+                for final in alphas:
+                    frame = held.popleft()
+                    put((frame, final, frame.seconds in stabiliser.cuts))
+
+            name = f"{doing} {item.source.name}"
+            advance = stack.enter_context(progress.bar(name, reader.frame_count))
+            put = stack.enter_context(write_behind(write))
+            ahead = stack.enter_context(read_ahead(reader))
+            for frame, image, alpha in predictor.each((frame, frame.image) for frame in ahead):
+                if isinstance(alpha, KolbenchError):
+                    raise type(alpha)(f"{item.source}, frame {frames}: {alpha}")
+                held.append(frame)
+                finish(stabiliser.push(image, alpha, frame.seconds))
+                frames += 1
+                advance(1)
+            finish(stabiliser.flush())
+        lines = [*reader.notes, *(note for writer in writers.values() for note in writer.notes)]
+        lines += _flicker(stabiliser, settings["smooth"]["name"])
+        for kind, rendering in renderings.items():
+            lines += rendering.finish(targets[kind], reader.seconds)
+    return frames, lines
+
+
+def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
+    """Flicker in words: mean change of alpha per pixel from frame to frame, and at the border."""
+    before, after = stabiliser.before.result(), stabiliser.after.result()
+    if before.flicker_mad is None or after.flicker_mad is None:
+        return []
+    if smooth == "none":
+        return [
+            f"flicker {before.flicker_mad:.4f} (mean change of alpha from frame to frame, motion included)"
+        ]
+    return [
+        f"flicker {before.flicker_mad:.4f} before and {after.flicker_mad:.4f} after smooth={smooth} "
+        f"(mean change of alpha), {before.flicker_iou:.4f} and {after.flicker_iou:.4f} (1 - IoU), "
+        f"{len(stabiliser.cuts)} cuts"
+    ]
+
+
+def _pipe(settings: dict[str, Any], kinds: Sequence[Kind], given: str, output: str) -> dict[str, Any]:
+    """One picture from stdin, or to stdout, or both; all that is said goes to stderr."""
+    if len(kinds) > 1:
+        raise ConfigError(f"A pipe holds one picture; save= names {len(kinds)} kinds.")
+    with redirect_stdout(sys.stderr):
+        if given == PIPE:
+            image = imaging.rgb_from_bytes(sys.stdin.buffer.read(), "the picture from stdin")
+        else:
+            image = imaging.read_rgb(Path(given).expanduser())
+        alpha = open_predictor(settings)(image)
+        picture = kinds[0].begin()(Frame(image, 0, 0.0), alpha, False)
+    if output == PIPE:
+        sys.stdout.buffer.write(imaging.png_bytes(picture))
+        sys.stdout.buffer.flush()
+    else:
+        target = Path(output).expanduser()
+        if worklist.names_file(target):
+            write_picture(target, picture)
+        else:
+            write_picture(target / "stdin.png", picture)
+    return {"pictures": 1, "frames": 0, "failed": 0}

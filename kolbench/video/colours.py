@@ -1,0 +1,174 @@
+"""The foreground's own colours at soft edges, where a pixel shows both the KOL and what is behind."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from kolbench.errors import ConfigError, require_choice
+from kolbench.types import Float32Array, UInt8Array
+
+CLEANS = ("fast", "pymatting", "none")
+Region = tuple[slice, slice]
+
+# what 8 bits cannot tell from 0 and from 1 needs no estimate
+_SOFT = (0.5 / 255, 254.5 / 255)
+# colours are also found this many pixels around the soft edge, so that scaling a cut-out finds no halo
+RING = 4
+# shorter side of the copy on which local mean colours are taken
+_MEANS_SIDE = 128
+# sides of the windows of the means there, and the weight in each of the mean before it, first that of all
+_WINDOWS = (33, 11, 3)
+_WIDER_SHARE = 0.02
+# power of alpha (or of 1 - alpha) by which a pixel counts: one of alpha 0.8 counts 3 %
+_SURENESS = 16
+_RIDGE = 0.2
+# pixels above which pymatting works on a smaller copy
+_PYMATTING_PIXELS = 400_000
+
+# frame (h, w, 3) uint8, alpha (h, w), numbers of the N wanted pixels, scale -> colours (N, 3) in [0, 255]
+Estimator = Callable[[UInt8Array, Float32Array, Any, int], Float32Array]
+
+
+def estimate_foreground(
+    frame: UInt8Array, alpha: Float32Array, clean: str = "fast", within: Region | None = None
+) -> Float32Array:
+    """Colours F of the composition frame = alpha F + (1 - alpha) B, where alpha is soft.
+
+    `fast` takes local means of the colours of pixels that are surely foreground, and surely background, and
+    splits what they leave unexplained between both: the idea of Forte (ICIP 2021), with sharper weights, on a
+    small copy, and with a ridge in its last equation. `pymatting` is the multi-level estimation of
+    Germer et al. (ICPR 2020). `none` takes the frame's colours as they are.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB. alpha: (H, W) float32 in [0, 1]. clean: one of CLEANS.
+        within: the rows and columns that are wanted, all by default.
+
+    Returns:
+        (H, W, 3) float32 levels in [0, 255], or of the part within: F where 8 bits tell alpha from 0 and 1,
+        and four pixels around; exactly the frame's colours where alpha is 1, and everywhere else.
+
+    Raises:
+        ConfigError: no such choice, or pymatting is not installed.
+    """
+    estimator = require_cleaner(clean)
+    part = within or (slice(0, alpha.shape[0]), slice(0, alpha.shape[1]))
+    colours = frame[part].astype(np.float32)
+    soft = np.asarray(cv2.inRange(alpha[part], _SOFT[0], _SOFT[1]), np.uint8)
+    if estimator is None or not soft.any():
+        return colours
+    near = cv2.dilate(soft, np.ones((2 * RING + 1, 2 * RING + 1), np.uint8)) > 0
+    wanted = near & (alpha[part] <= _SOFT[1])
+    scale = max(1, round(min(alpha.shape) / _MEANS_SIDE))
+    around = _around(soft, part, max(RING, scale * (_WINDOWS[0] // 2)))
+    inside = np.zeros(alpha.shape, bool)
+    inside[part] = wanted
+    found = estimator(frame[around], alpha[around], np.flatnonzero(inside[around]), scale)
+    colours.reshape(-1, 3)[np.flatnonzero(wanted)] = found
+    return colours
+
+
+def require_cleaner(clean: str) -> Estimator | None:
+    """Makes a way of cleaning ready, before the first frame; pymatting compiles itself at its first import.
+
+    Raises:
+        ConfigError: no such choice, or pymatting is not installed.
+    """
+    require_choice("clean", clean, CLEANS)
+    if clean == "none":
+        return None
+    return _from_means if clean == "fast" else partial(_from_pymatting, *_imported_pymatting())
+
+
+def _around(mask: UInt8Array, part: Region, margin: int) -> Region:
+    """Rows and columns of the frame that hold all of a mask of its part, and a margin."""
+    left, top, width, height = cv2.boundingRect(mask)
+    top, left = top + part[0].start, left + part[1].start
+    return (
+        slice(max(0, top - margin), top + height + margin),
+        slice(max(0, left - margin), left + width + margin),
+    )
+
+
+def _explained(
+    colours: Float32Array, alpha: Float32Array, foreground: Float32Array, background: Float32Array
+) -> Float32Array:
+    """(N, 3) foreground nearest to an estimate that, with the background, composes the colours seen.
+
+    The F that minimises |I - alpha F - (1 - alpha) B|^2 + ridge (|F - F0|^2 + |B - B0|^2); the ridge falls to
+    0 as alpha nears 1, where F is I.
+    """
+    opacity = np.repeat(alpha, 3).reshape(-1, 3)
+    rest = 1 - opacity
+    unexplained = colours - opacity * foreground - rest * background
+    share = opacity / (opacity * opacity + rest * rest + _RIDGE * rest)
+    return np.asarray(np.clip(foreground + share * unexplained, 0, 255), np.float32)
+
+
+def _from_means(frame: UInt8Array, alpha: Float32Array, inside: Any, scale: int) -> Float32Array:
+    """(N, 3) foreground at the pixels inside, from mean colours of what is surely fore- and background."""
+    size = alpha.shape[::-1]
+    step = max(1, scale // 3)
+    working = (-(-size[0] // step), -(-size[1] // step))
+    small = cv2.resize(frame, working, interpolation=cv2.INTER_AREA)
+    matte = cv2.resize(alpha, working, interpolation=cv2.INTER_AREA)
+    foreground, background = (
+        _taken(cv2.resize(_local_mean(small, a, scale // step), size), inside) for a in (matte, 1 - matte)
+    )
+    return _explained(_taken(frame, inside), alpha.ravel()[inside], foreground, background)
+
+
+def _taken(image: Any, inside: Any) -> Float32Array:
+    """(h, w, 3) and N numbers of pixels -> (N, 3) float32."""
+    return np.asarray(image.reshape(-1, 3).take(inside, axis=0), np.float32)
+
+
+def _local_mean(frame: Any, alpha: Any, scale: int) -> Float32Array:
+    """Mean colours (h / scale, w / scale, 3) around each pixel, of pixels of the highest alpha."""
+    height, width = alpha.shape
+    small = (-(-width // scale), -(-height // scale))
+    weight = cv2.pow(alpha / alpha.max(), _SURENESS)
+    weighted = cv2.resize(frame * cv2.merge([weight] * 3), small, interpolation=cv2.INTER_AREA)
+    weight = cv2.resize(weight, small, interpolation=cv2.INTER_AREA)
+    mean = weighted.mean(axis=(0, 1)) / max(float(weight.mean()), 1e-6)
+    for side in _WINDOWS:
+        # where a window holds little that is sure, the wider mean speaks
+        sums = cv2.blur(weighted, (side, side)) + np.float32(_WIDER_SHARE) * mean
+        mean = sums / (cv2.blur(weight, (side, side)) + _WIDER_SHARE)[..., None]
+    return np.asarray(mean, np.float32)
+
+
+def _from_pymatting(
+    numba: Any, estimate: Any, frame: UInt8Array, alpha: Float32Array, inside: Any, scale: int
+) -> Float32Array:
+    """(N, 3) foreground at the pixels inside; large pictures are estimated on a smaller copy."""
+    del scale
+    # its loops are short: waiting for each other takes threads longer than the work
+    numba.set_num_threads(1)
+    height, width = alpha.shape
+    shrink = (_PYMATTING_PIXELS / (height * width)) ** 0.5
+    if shrink >= 1:
+        return _taken(estimate(frame.astype(np.float32) / 255, alpha), inside) * 255
+    small = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    found = estimate(
+        cv2.resize(frame, small, interpolation=cv2.INTER_AREA).astype(np.float32) / 255,
+        cv2.resize(alpha, small, interpolation=cv2.INTER_AREA),
+        return_background=True,
+    )
+    foreground, background = (_taken(cv2.resize(f, (width, height)), inside) * 255 for f in found)
+    return _explained(_taken(frame, inside), alpha.ravel()[inside], foreground, background)
+
+
+def _imported_pymatting() -> tuple[Any, Any]:
+    """numba and pymatting's function."""
+    try:
+        import numba
+        from pymatting import estimate_foreground_ml
+    except ImportError:
+        raise ConfigError(
+            "clean=pymatting needs the package pymatting, which is not installed: pip install "
+            "'kolbench[place]', or use clean=fast, which needs nothing."
+        ) from None
+    return numba, estimate_foreground_ml

@@ -1,0 +1,189 @@
+"""Video in: frames in the order of display, upright RGB, with the timestamps of the file."""
+
+import heapq
+import weakref
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from kolbench.data.frames import display_matrix, plain, upright, video_stream
+from kolbench.errors import DataError
+from kolbench.video import survey
+from kolbench.video.frame import Frame
+from kolbench.video.pixels import HDR_TRANSFERS, Pixels
+from kolbench.video.survey import TRY_AGAIN, opened
+
+# of these codecs every packet gives one picture, so a packet without one is a loss
+ONE_PICTURE_A_PACKET = frozenset({"h264", "hevc", "vp9", "av1"})
+
+
+class VideoReader:
+    """A video file; each iteration decodes it from the start, in memory that is constant in its length.
+
+    One thread at a time may iterate. As a context manager it closes what iterations left open.
+
+    Attributes:
+        path: the file.
+        height, width: of the upright frames, in pixels.
+        time_base: seconds of one unit of pts.
+        frame_count: pictures in the file, counted without decoding (for progress bars).
+        start, last, end: pts of the first and the last frame, and when the last one's display ends.
+        origin: seconds to take from every timestamp so that the file's clock starts at 0 (MPEG-TS).
+        has_sound: whether there is a sound stream.
+        pixel_aspect: width by height of one pixel, upright; None where it is not said.
+        notes: sentences on what is shown otherwise than it is in the file.
+
+    Raises:
+        DataError: the file is missing, empty, no video, only sound, damaged or cut off, or its first
+            frame cannot be decoded.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.notes: list[str] = []
+        self._pixels = Pixels()
+        self._running: weakref.WeakSet[Generator[Frame, None, None]] = weakref.WeakSet()
+        self._survey = survey.take(self.path)
+        self.time_base = self._survey.time_base
+        self.frame_count = self._survey.frames
+        self.last, self.end = self._survey.last, self._survey.end
+        self.origin = self._survey.origin
+        with opened(self.path) as container:
+            self.has_sound = bool(container.streams.audio)
+            aspect = video_stream(container, self.path).sample_aspect_ratio or None
+            self.start, first = next(self._decoded(container))
+            self._size = (first.width, first.height)
+            self._matrix = display_matrix(first)
+            a, b, c, d = self._matrix
+            lies = abs(b) + abs(c) > abs(a) + abs(d)
+            self.width, self.height = self._size[::-1] if lies else self._size
+            self.pixel_aspect = 1 / aspect if aspect and lies else aspect
+            if first.color_trc in HDR_TRANSFERS:
+                self.notes.append(
+                    f"{self.path.name} is HDR ({HDR_TRANSFERS[first.color_trc]}); "
+                    "its colours are brought to standard range."
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for frames in list(self._running):
+            frames.close()
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the end of the last one's display."""
+        return self._seconds(self.end)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in the order of display.
+
+        Raises:
+            DataError: a frame is damaged, lost or of another size; names the second.
+        """
+        frames = self._frames()
+        self._running.add(frames)
+        return frames
+
+    def _frames(self) -> Generator[Frame, None, None]:
+        with opened(self.path) as container:
+            for pts, frame in self._decoded(container):
+                if (frame.width, frame.height) != self._size:
+                    raise DataError(
+                        f"{self.path} changes its size from {self._size[0]}x{self._size[1]} to "
+                        f"{frame.width}x{frame.height} at {self._seconds(pts):.2f} s; "
+                        "cut it there, or convert it to one size."
+                    )
+                image = upright(self._pixels.to_rgb(frame), self._matrix)
+                yield Frame(image, pts, self._seconds(pts))
+
+    def _seconds(self, pts: int) -> float:
+        return float((pts - self.start) * self.time_base)
+
+    def _decoded(self, container: Any) -> Iterator[tuple[int, Any]]:
+        """(pts, decoded frame) as they are shown; whatever is damaged or missing is an error."""
+        import av
+
+        stream = video_stream(container, self.path)
+        if stream.codec_context is None:
+            raise DataError(f"{self.path} is of a kind that cannot be decoded here. {TRY_AGAIN}")
+        stream.thread_type = "AUTO"
+        every = stream.codec_context.codec.canonical_name in ONE_PICTURE_A_PACKET
+        clock = _Clock(self.path, self._survey, every)
+        for packet in container.demux(stream):
+            clock.expect(packet)
+            try:
+                frames = packet.decode()
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError as error:
+                raise clock.broken(plain(error)) from None
+            for frame in frames:
+                yield clock.show(frame), frame
+        clock.finish()
+
+
+class _Clock:
+    """Gives every decoded frame its pts and finds packets of which no frame came.
+
+    Only the packets inside the decoder are remembered.
+    """
+
+    def __init__(self, path: Path, taken: survey.Survey, every: bool) -> None:
+        self.path = path
+        self.survey = taken
+        self.every = every
+        self.awaited: list[int] = []
+        self.shown: int | None = None
+
+    def expect(self, packet: Any) -> None:
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None and packet.size and not packet.is_discard:
+            heapq.heappush(self.awaited, stamp)
+
+    def show(self, frame: Any) -> int:
+        if frame.is_corrupt:
+            raise self.broken("a frame is corrupt")
+        pts = self._stamp(frame)
+        if self.shown is not None and pts <= self.shown:
+            if pts < self.shown:
+                raise DataError(
+                    f"{self.path} jumps back in time after {self._seconds(self.shown):.2f} s. {TRY_AGAIN}"
+                )
+            # two frames of one moment: the second follows as soon as the clock allows
+            pts += 1
+        before = self.shown
+        missing = False
+        while self.awaited and self.awaited[0] <= pts:
+            missing |= heapq.heappop(self.awaited) < pts
+        self.shown = pts
+        # what precedes the first frame cannot be decoded where a recording was cut: that is no damage
+        if missing and self.every and before is not None and not frame.interlaced_frame:
+            raise self.broken("a frame is missing")
+        return pts
+
+    def _stamp(self, frame: Any) -> int:
+        if self.survey.stamps_are_dts and self.awaited:
+            return self.awaited[0]
+        if frame.pts is not None:
+            return int(frame.pts)
+        if frame.dts is not None:
+            return int(frame.dts)
+        return self.survey.start if self.shown is None else self.shown + 1
+
+    def finish(self) -> None:
+        if self.shown is None:
+            raise DataError(f"{self.path} holds no frame that can be decoded. {TRY_AGAIN}")
+        if self.every and self.awaited:
+            raise self.broken("the last frames are missing")
+
+    def broken(self, reason: str) -> DataError:
+        place = 0.0 if self.shown is None else self._seconds(self.shown)
+        return DataError(f"{self.path} is damaged after {place:.2f} s: {reason}. {TRY_AGAIN}")
+
+    def _seconds(self, pts: int) -> float:
+        return float((pts - self.survey.start) * self.survey.time_base)

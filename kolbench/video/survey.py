@@ -1,0 +1,158 @@
+"""Opening a video of unknown origin, and what its packets tell before anything is decoded."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kolbench.data.frames import plain, video_stream
+from kolbench.errors import DataError
+
+# containers that hold their pictures themselves: playlists and image patterns would open other files
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,gif"
+# these say in a header how long they last, which tells when the rest is missing
+WITH_LENGTH = frozenset({"mov", "matroska"})
+MISSING_SECONDS = 0.5
+# AVFMT_TS_DISCONT: the clock of these containers starts anywhere
+CLOCK_STARTS_ANYWHERE = 0x0200
+TRY_AGAIN = "Copy it again, or convert it with another program."
+
+
+class Survey(NamedTuple):
+    """A video as its packets describe it, in memory that does not depend on its length.
+
+    frames: how many packets hold a picture that is shown. start, last: pts of the first and last of them;
+    end: pts at which the last one's display ends. time_base: seconds of one unit of pts. origin: seconds
+    at which the file's clock starts, 0 unless its kind of container starts anywhere (MPEG-TS).
+    stamps_are_dts: the packets carry times of decoding, which say nothing of reordered pictures (AVI).
+    """
+
+    frames: int
+    start: int
+    last: int
+    end: int
+    time_base: Fraction
+    origin: Fraction
+    stamps_are_dts: bool
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The PyAV container of a file on this machine, whatever its name looks like.
+
+    Raises:
+        DataError: there is no such file, it is empty, or no video container; what goes wrong inside the
+            block with FFmpeg is said as a DataError as well.
+    """
+    import av
+
+    if not path.is_file():
+        raise DataError(f"{path} is not a file; check the path.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes); copy it again.")
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        # an absolute path is never taken for a URL
+        with av.open(str(path.absolute()), container_options=options) as container:
+            yield container
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path} cannot be read as a video: {_reason(path, error)}") from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """What the file is instead, where that is plain to see, and what to do."""
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "it is a web page (HTML) with a video's name; download the video itself."
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer; run git lfs pull."
+    if getattr(error, "errno", None) == errno.EINVAL:
+        # what FFmpeg answers for a container that is not on the list
+        return f"it is none of the containers that are read here ({CONTAINERS}). {TRY_AGAIN}"
+    return f"{plain(error)}. {TRY_AGAIN}"
+
+
+def take(path: Path) -> Survey:
+    """Reads all packets of all streams once, without decoding.
+
+    Raises:
+        DataError: the file is empty, no video, holds no picture, is damaged or breaks off.
+    """
+    with opened(path) as container:
+        stream = video_stream(container, path)
+        tally, reach = _Tally(), 0.0
+        for packet in container.demux():
+            if packet.is_corrupt:
+                raise DataError(f"{path} is damaged or breaks off{_at(packet)}. {TRY_AGAIN}")
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if stamp is None or packet.time_base is None:
+                continue
+            reach = max(reach, float((stamp + (packet.duration or 0)) * packet.time_base))
+            if packet.stream_index == stream.index and packet.size and not packet.is_discard:
+                tally.add(stamp, packet.duration or 0)
+        if not tally.frames or not stream.time_base:
+            raise DataError(f"{path} holds no frame; record or copy it again.")
+        _require_whole(path, container, reach)
+        discontinuous = container.format.flags & CLOCK_STARTS_ANYWHERE and container.start_time is not None
+        return Survey(
+            tally.frames,
+            tally.start,
+            tally.last,
+            _end(tally, stream),
+            stream.time_base,
+            Fraction(container.start_time, 1_000_000) if discontinuous else Fraction(0),
+            container.format.name == "avi" and not tally.reordered,
+        )
+
+
+def _at(packet: Any) -> str:
+    stamp = packet.dts if packet.pts is None else packet.pts
+    return "" if stamp is None else f" at {float(stamp * packet.time_base):.2f} s"
+
+
+class _Tally:
+    """Counts pictures and remembers the outermost two."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.start = self.last = self.duration = 0
+        self.reordered = False
+
+    def add(self, stamp: int, duration: int) -> None:
+        self.reordered |= self.frames > 0 and stamp < self.last
+        if not self.frames or stamp > self.last:
+            self.last, self.duration = stamp, duration
+        self.start = min(self.start, stamp) if self.frames else stamp
+        self.frames += 1
+
+    def usual_step(self) -> int:
+        return max(1, round((self.last - self.start) / max(1, self.frames - 1)))
+
+
+def _end(tally: _Tally, stream: Any) -> int:
+    """When the last picture's display ends: Matroska says so in a tag, others in the packet, if at all."""
+    tagged = _seconds(stream.metadata.get("DURATION", ""))
+    if tagged is not None and (end := int(tagged / stream.time_base)) > tally.last:
+        return end
+    return tally.last + (tally.duration or tally.usual_step())
+
+
+def _seconds(clock: str) -> Fraction | None:
+    """`00:00:01.400000000` -> seconds."""
+    try:
+        hours, minutes, seconds = clock.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    except ValueError:
+        return None
+
+
+def _require_whole(path: Path, container: Any, reach: float) -> None:
+    kind = container.format.name.split(",")[0]
+    said = (container.duration or 0) / 1_000_000
+    if kind in WITH_LENGTH and reach < said - MISSING_SECONDS:
+        raise DataError(
+            f"{path} breaks off at {reach:.2f} s, but says of itself that it lasts {said:.2f} s. {TRY_AGAIN}"
+        )

@@ -1,0 +1,261 @@
+"""predict, place and filter over real pictures and real videos, as the command line runs them."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from kolbench import configs, imaging
+from kolbench.data import synthetic
+from kolbench.errors import ConfigError, DataError
+from kolbench.models.trivial import Ellipse
+from kolbench.tasks import filter as filtering
+from kolbench.tasks import place, predict, using
+from kolbench.tasks.outputs import write_picture
+from kolbench.video.reading import VideoReader
+from tests import clips
+
+SIZE = (48, 64)
+
+
+def settings_of(*words):
+    configs.register()
+    with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
+        settings = configs.plain(compose("config", overrides=[*words, "paths.run=unused"]))
+    return {**settings, "overrides": list(words)}
+
+
+def run(task, given, output, *words, method="ellipse"):
+    settings = settings_of(f"task={task}", f"experiment={method}", *words)
+    settings |= {"input": str(given), "output": str(output)}
+    return {"predict": predict, "place": place, "filter": filtering}[task].run(settings)
+
+
+def ellipse(size=SIZE):
+    return Ellipse().segment(np.zeros((*size, 3), np.uint8))
+
+
+def core():
+    """Far enough inside the ellipse that 4:2:0 colours of the outside do not reach it."""
+    return cv2.erode((ellipse() == 1).astype(np.uint8), np.ones((7, 7), np.uint8)) == 1
+
+
+def frames_of(path):
+    with VideoReader(path) as reader:
+        return list(reader)
+
+
+@pytest.fixture
+def shots(tmp_path):
+    """Two pictures in two folders, one of them a phone's, and one that is broken."""
+    folder = tmp_path / "shots"
+    (folder / "day 1").mkdir(parents=True)
+    Image.fromarray(clips.picture(0, SIZE)).save(folder / "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(clips.picture(1, SIZE)).save(folder / "day 1" / "phone.jpg", exif=exif, quality=95)
+    (folder / "broken.jpg").write_bytes(b"<html>404</html>")
+    return folder
+
+
+def test_a_folder_of_pictures_keeps_its_tree_and_names_what_is_broken(shots, tmp_path, capsys):
+    result = run("predict", shots, tmp_path / "out", "save=[alpha,alpha16,cutout]")
+    assert result == {"pictures": 2, "frames": 0, "failed": 1}
+    written = sorted(
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")
+    )
+    kinds = ("alpha", "alpha16", "cutout")
+    assert written == sorted(f"{kind}/{name}" for kind in kinds for name in ("a.png", "day 1/phone.png"))
+    assert "skipped: " in (said := capsys.readouterr().out)
+    assert "broken.jpg" in said
+    with Image.open(tmp_path / "out" / "alpha" / "a.png") as alpha:
+        assert alpha.mode == "L"
+        np.testing.assert_array_equal(np.array(alpha), np.rint(ellipse() * 255))
+    # the phone's picture is shown upright: 48 wide, 64 high
+    with Image.open(tmp_path / "out" / "alpha" / "day 1" / "phone.png") as alpha:
+        assert alpha.size == (48, 64)
+    levels, white = imaging.read_alpha(tmp_path / "out" / "alpha16" / "a.png")
+    assert (levels.dtype, white) == (np.uint16, 65535)
+    with Image.open(tmp_path / "out" / "cutout" / "a.png") as cut:
+        assert cut.mode == "RGBA"
+        opaque = np.array(cut)[..., 3] == 255
+        np.testing.assert_array_equal(np.array(cut)[opaque, :3], clips.picture(0, SIZE)[opaque])
+
+
+def test_a_video_keeps_times_sound_and_order(tmp_path):
+    clip = clips.make_clip(tmp_path / "clip.mp4", stamps_ms=clips.IRREGULAR_MS, size=SIZE, sound="aac")
+    result = run("predict", clip, tmp_path / "black.mp4", "save=black", "smooth=ofd")
+    assert result == {"pictures": 0, "frames": 6, "failed": 0}
+    before, after = frames_of(clip), frames_of(tmp_path / "black.mp4")
+    assert [f.seconds for f in after] == [f.seconds for f in before]
+    for old, new in zip(before, after, strict=True):
+        assert np.abs(new.image[core()].astype(int) - old.image[core()]).mean() < 6
+        assert new.image[ellipse() == 0].mean() < 6
+    assert sound_of(tmp_path / "black.mp4") == sound_of(clip) != []
+
+
+def sound_of(path):
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def test_a_folder_of_pictures_and_videos(tmp_path):
+    folder = tmp_path / "in"
+    clips.make_clip(folder / "v" / "clip.mov", frames=3, size=SIZE, sound="aac")
+    write_picture(folder / "v" / "clip.jpg", clips.picture(0, SIZE))
+    result = run("filter", folder, tmp_path / "out", "filter=colour", "filter.colour=red", "sound=false")
+    assert result == {"pictures": 1, "frames": 3, "failed": 0}
+    assert sorted(p.name for p in (tmp_path / "out" / "v").iterdir()) == ["clip.mp4", "clip.png"]
+    image = imaging.read_rgb(tmp_path / "out" / "v" / "clip.png")
+    assert (image[ellipse() == 0] == (255, 0, 0)).all()
+    with VideoReader(tmp_path / "out" / "v" / "clip.mp4") as reader:
+        assert not reader.has_sound
+
+
+def test_pngs_in_place_of_a_video(tmp_path):
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=4, size=SIZE)
+    run("predict", clip, tmp_path / "out", "format=png", "save=alpha16")
+    names = sorted(path.name for path in (tmp_path / "out" / "clip").iterdir())
+    assert names == ["000000.png", "000001.png", "000002.png", "000003.png", "timestamps.csv"]
+
+
+def test_a_broken_video_leaves_nothing_and_the_others_go_on(tmp_path, capsys):
+    folder = tmp_path / "in"
+    whole = clips.make_clip(folder / "b.mp4", frames=20, size=SIZE)
+    clips.make_clip(folder / "c.mkv", frames=20, size=SIZE)
+    (folder / "a.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    result = run("predict", folder, tmp_path / "out")
+    assert result == {"pictures": 0, "frames": 40, "failed": 1}
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["b.mp4", "c.mp4"]
+    assert "a.mp4" in capsys.readouterr().out
+
+
+def test_the_ad_stands_behind_and_the_report_says_how_much_is_seen(tmp_path):
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=5, fps=10, size=SIZE, sound="aac")
+    write_picture(tmp_path / "ad.png", np.full((10, 10, 3), (255, 0, 255), np.uint8))
+    words = (f"ad={tmp_path / 'ad.png'}", "placement.left=0", "placement.top=0", "placement.width=1")
+    run("place", clip, tmp_path / "out.mp4", *words, "placement.height=1", "placement.fit=stretch")
+    before, after = frames_of(clip), frames_of(tmp_path / "out.mp4")
+    outside = ellipse() == 0
+    for old, new in zip(before, after, strict=True):
+        assert np.abs(new.image[outside].mean(0) - (255, 0, 255)).max() < 8
+        assert np.abs(new.image[core()].astype(int) - old.image[core()]).mean() < 6
+    summary = json.loads((tmp_path / "out.visibility.json").read_text())["summary"]
+    assert summary["mean_share"] == pytest.approx(1 - ellipse().mean(), abs=1e-5)
+    assert summary["total_seconds"] == pytest.approx(0.5)
+    with (tmp_path / "out.visibility.csv").open() as table:
+        assert [row["seconds"] for row in csv.DictReader(table)] == [f"{n / 10:.6f}" for n in range(5)]
+
+
+def test_an_ad_that_moves_begins_anew_in_every_clip(tmp_path):
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    stills = [np.full((32, 32, 3), colour, np.uint8) for colour in colours]
+    ad = clips.make_clip(tmp_path / "ad.mp4", pictures=stills, fps=10)
+    for name in ("a", "b"):
+        clips.make_clip(tmp_path / "in" / f"{name}.mp4", frames=5, fps=10, size=SIZE)
+    words = (f"ad={ad}", "placement.left=0", "placement.top=0", "placement.width=1", "placement.height=1")
+    run("place", tmp_path / "in", tmp_path / "out", *words, "placement.fit=stretch")
+    for name in ("a", "b"):
+        shown = [
+            f.image[ellipse() == 0].mean(0).argmax() for f in frames_of(tmp_path / "out" / f"{name}.mp4")
+        ]
+        assert shown == [0, 1, 2, 0, 1]
+
+
+def test_a_classic_method_and_a_threshold(tmp_path):
+    image = synthetic.make_scene(0, 3, 96).image
+    write_picture(tmp_path / "scene.png", image)
+    run("predict", tmp_path / "scene.png", tmp_path / "m.png", "model.size=48", method="kmeans")
+    soft = configs.build_segmenter(configs.model_config("kmeans", size=48)).segment(image)
+    with Image.open(tmp_path / "m.png") as alpha:
+        np.testing.assert_array_equal(np.array(alpha), np.rint(soft * 255))
+
+
+def pipe(data, *words):
+    command = [sys.executable, "-m", "kolbench", "task=predict", "experiment=ellipse", *words]
+    return subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+
+
+def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(clips.picture(0, SIZE)).save(file, "PNG")
+    done = pipe(file.getvalue(), "input=-", "output=-")
+    assert done.returncode == 0, done.stderr
+    with Image.open(io.BytesIO(done.stdout)) as alpha:
+        np.testing.assert_array_equal(np.array(alpha), np.rint(ellipse() * 255))
+    broken = pipe(b"no picture", "input=-", f"output={tmp_path / 'x.png'}")
+    assert broken.returncode == 1
+    assert b"the picture from stdin" in broken.stderr
+    assert b"Traceback" not in broken.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "message"),
+    [
+        ("predict", ["save=alhpa"], r"save=alhpa is not a choice.*Did you mean save=alpha\?"),
+        ("predict", ["save=[]"], "save= names nothing"),
+        ("predict", ["format=gif"], "format=gif is not a choice"),
+        ("predict", ["save=cutout", "format=jpg"], "format=jpg cannot hold save=cutout"),
+        ("predict", ["clean=soap"], "clean=soap is not a choice"),
+        ("predict", ["smooth=hysteresis", "smooth.low=0.9"], "smooth.low"),
+        ("place", [], "task=place needs ad=FILE"),
+        ("place", ["ad=nowhere.png"], "nowhere.png does not exist"),
+        ("filter", ["filter=image"], r"filter=image needs filter\.image=FILE"),
+        ("filter", ["filter=colour", "filter.colour=grene"], "grene is no colour"),
+    ],
+)
+def test_wrong_words_are_named_before_anything_is_written(task, words, message, tmp_path):
+    clips.make_clip(tmp_path / "clip.mp4", frames=2, size=SIZE)
+    with pytest.raises((ConfigError, DataError), match=message):
+        run(task, tmp_path / "clip.mp4", tmp_path / "out", *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "words", "message"),
+    [
+        ("clip.mp4", "out.png", [], "is a video, but output=.*out.png would be a picture"),
+        ("a.png", "out.mp4", [], "is a picture, but output=.*out.mp4 would be a video"),
+        ("a.png", "out.webp", [], r"pictures are written as \.png or \.jpg"),
+        ("a.png", "out.png", ["save=[alpha,black]"], "is one file, but save= wants alpha, black"),
+        ("a.png", "a.png", [], "would overwrite the input"),
+        ("clip.mp4", "out.mp4", ["save=cutout"], "no alpha channel; write .webm"),
+        ("clip.mp4", "", [], "task=predict needs output=PATH"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_refused(name, output, words, message, tmp_path):
+    clips.make_clip(tmp_path / "clip.mp4", frames=2, size=SIZE)
+    write_picture(tmp_path / "a.png", clips.picture(0, SIZE))
+    with pytest.raises(ConfigError, match=message):
+        run("predict", tmp_path / name, tmp_path / output if output else "", *words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "clip.mp4"]
+
+
+def test_methods_that_cannot_be_used_say_so(tmp_path):
+    write_picture(tmp_path / "a.png", clips.picture(0, SIZE))
+    with pytest.raises(ConfigError, match="needs weights=RUN_FOLDER"):
+        run("predict", tmp_path / "a.png", tmp_path / "m.png", method="modnet")
+    with pytest.raises(ConfigError, match="grabcut needs more than the picture"):
+        run("predict", tmp_path / "a.png", tmp_path / "m.png", "model.variant=box", method="grabcut")
+
+
+def test_an_error_in_a_clip_names_clip_and_frame(tmp_path, capsys, monkeypatch):
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=3, size=SIZE)
+
+    class Refusing(Ellipse):
+        def segment(self, picture):
+            raise ConfigError("too dark")
+
+    monkeypatch.setattr(using, "open_predictor", lambda settings: using.Predictor(Refusing()))
+    assert run("predict", clip, tmp_path / "out.mp4")["failed"] == 1
+    assert f"{clip}, frame 0: too dark" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
