@@ -12,6 +12,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from kolbench.classic.result import PictureResult
 from kolbench.errors import KolbenchError
+from kolbench.models.arrays import as_arrays
 from kolbench.module import READY
 from kolbench.types import Float32Array
 
@@ -46,7 +47,7 @@ class Ahead:
         def calls() -> Iterable[Any]:
             for batch in self.loader:
                 waiting.append(batch)
-                arrays = [as_array(batch[key]) for key in self.reads]
+                arrays = [as_arrays(batch[key])[0] for key in self.reads]
                 yield joblib.delayed(_timed)(self.function, arrays, self.processes > 1)
 
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
@@ -76,13 +77,6 @@ def outliving(results: Iterable[Any]) -> Iterator[Any]:
             "The same command begins this evaluation again; with fewer cores it needs less memory "
             "(OMP_NUM_THREADS=1)."
         ) from error
-
-
-def as_array(entry: torch.Tensor) -> Any:
-    """A batch entry of one picture as arrays: (1, 3, H, W) in [0, 1] or (1, 1, H, W) -> uint8 (H, W[, 3])."""
-    if entry.shape[1] == 1:
-        return entry[0, 0].to(torch.uint8).numpy()
-    return (entry[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
 def _timed(

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from kolbench.ahead import as_array
+from kolbench.models.arrays import as_arrays
 from kolbench.segmenter import Segmenter
 
 
@@ -52,7 +52,7 @@ def of(segmenter: Segmenter, batch: Mapping[str, Any]) -> Cost:
 def _of_arrays(segmenter: Segmenter, inputs: Sequence[Tensor]) -> tuple[None, int]:
     function = segmenter.picture_function()
     assert function is not None
-    arrays = [as_array(entry) for entry in inputs]
+    arrays = [as_arrays(entry)[0] for entry in inputs]
     tracemalloc.start()
     try:
         function(*arrays)

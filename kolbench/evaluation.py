@@ -13,6 +13,8 @@ from kolbench.ahead import Ahead
 from kolbench.callbacks.detection import DetectionCallback
 from kolbench.callbacks.progress import progress_callback
 from kolbench.callbacks.scores import ScoreCallback
+from kolbench.devices import describe
+from kolbench.files import write_json
 from kolbench.module import SegmentationModule
 from kolbench.progress import in_terminal
 from kolbench.runfolder import DETECTION
@@ -21,6 +23,8 @@ from kolbench.segmenter import Segmenter
 from kolbench.training import quiet_lightning, stopping_plainly
 
 THUMB_PX = 256
+# what a reader of the seconds must know
+TIMING = "timing.json"
 
 Refiner = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -40,7 +44,7 @@ def evaluate(
         loaders: split name -> loader of pictures at their own size.
         device: where to predict.
         pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where persons are
-            told apart, the APs of the split `test`; None = none.
+            told apart, the APs of the split `test`, and for `timing.json`, the device; None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is judged; None = none.
 
@@ -49,6 +53,9 @@ def evaluate(
     """
     judge = ScoreCallback(*loaders)
     callbacks: list[Callback] = [judge]
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        write_json(pictures / TIMING, {"device": describe(timed_on(segmenter, device))})
     if pictures is not None and "test" in loaders:
         test = list(loaders).index("test")
         callbacks += [SavePictures(pictures, test), DetectionCallback(pictures / DETECTION, test)]
@@ -68,6 +75,11 @@ def evaluate(
         with stopping_plainly():
             trainer.test(module, [_fed(segmenter, loader) for loader in loaders.values()], verbose=False)
     return judge.scored
+
+
+def timed_on(segmenter: Segmenter, device: torch.device) -> torch.device:
+    """Where the method itself works: processes on the CPU, wherever networks do."""
+    return device if segmenter.picture_function() is None else torch.device("cpu")
 
 
 def _fed(segmenter: Segmenter, loader: Any) -> Any:

@@ -9,12 +9,24 @@ from pathlib import Path
 import av
 import numpy as np
 
+from kolbench.video.reading import VideoReader
+from kolbench.video.writing import PngSequence, VideoWriter, open_writer
+
 TIME_BASE = Fraction(1, 90_000)
 PIXEL_FORMATS = {"prores_ks": "yuv444p10le", "png": "rgb24", "mjpeg": "yuvj420p"}
 # how a phone marks a video held in another way: (a, b, c, d) of the display matrix by clockwise degrees
 MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 IRREGULAR_MS = (0, 33, 67, 400, 433, 1200)
 TONE_HZ = 440
+# names and forms of all kinds of output
+OUTPUTS = (
+    ("o.mp4", None),
+    ("o.mov", None),
+    ("o.mkv", None),
+    ("o.webm", None),
+    ("o.mov", "prores"),
+    ("o", None),
+)
 
 
 def square(number: int, size: tuple[int, int], seed: int = 0) -> tuple[int, int, int]:
@@ -207,3 +219,57 @@ def _index_first(path: Path) -> bytes:
     data = target.read_bytes()
     target.unlink()
     return data
+
+
+def copy(
+    source: Path, target: Path, form: str | None = None, sound: bool = True, alpha: np.ndarray | None = None
+) -> VideoWriter | PngSequence:
+    """Reads and writes a whole clip; `alpha` (H, W) uint8 makes its pictures transparent."""
+    with (
+        VideoReader(source) as reader,
+        open_writer(target, reader, alpha is not None, form, sound) as writer,
+    ):
+        for frame in reader:
+            image = frame.image if alpha is None else np.dstack([frame.image, alpha])
+            writer.write(image, frame.pts)
+    return writer
+
+
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder, hidden files too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def level_error(image: np.ndarray, expected: np.ndarray) -> float:
+    """Mean absolute difference of two pictures in levels."""
+    assert image.shape == expected.shape
+    return float(np.abs(image.astype(int) - expected.astype(int)).mean())
+
+
+# ITU-R BT.709 and BT.601: weights of red and blue in luma
+WEIGHTS = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114)}
+COLOURS = np.array(
+    [
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        (255, 255, 0),
+        (0, 255, 255),
+        (255, 0, 255),
+        (255, 255, 255),
+        (0, 0, 0),
+    ],
+    np.uint8,
+)
+
+
+def planes_of(colour: np.ndarray, matrix: str, bits: int, full: bool) -> list[int]:
+    """Y, Cb, Cr of an RGB colour, by the formulas of the two recommendations."""
+    red, blue = WEIGHTS[matrix]
+    r, g, b = colour / 255.0
+    y = red * r + (1 - red - blue) * g + blue * b
+    chroma = (b - y) / (2 * (1 - blue)), (r - y) / (2 * (1 - red))
+    top, one = 2**bits - 1, 2 ** (bits - 8)
+    if full:
+        return [round(y * top), *(min(top, round(c * top + 2 ** (bits - 1))) for c in chroma)]
+    return [round((16 + 219 * y) * one), *(round((128 + 224 * c) * one) for c in chroma)]

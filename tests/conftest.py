@@ -3,9 +3,35 @@ from pathlib import Path
 
 import pytest
 
+from kolbench.types import Batch
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+CANVAS = 128
 SHARED = Path(os.environ.get("KOLBENCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def training_batch() -> Batch:
+    """Two training pictures as the loaders give them; of the canvas's own size, so nothing is resized."""
+    from kolbench.data.datamodule import KolDataModule
+    from kolbench.data.synthetic_source import SyntheticSource
+
+    settings = {
+        "cache": "memory",
+        "workers": 0,
+        "split": "auto",
+        "split_seed": 0,
+        "region_px": 30,
+        "colours": False,
+        "allow_duplicates": False,
+        "protocol": "test",
+    }
+    source = SyntheticSource(seed=3, size=CANVAS, scenes={"train": 2, "val": 1, "test": 1})
+    data = KolDataModule(source, 0, 2, {}, settings, {"train": None, "val": None, "test": None})
+    data.place_on(lambda height, width: (CANVAS, CANVAS))
+    batch: Batch = next(iter(data.train_dataloader()))
+    return batch
 
 
 @pytest.fixture(scope="session")

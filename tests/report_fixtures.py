@@ -15,6 +15,11 @@ from kolbench import runfolder
 from kolbench.files import write_json
 from kolbench.imaging import write_jpeg, write_png
 from kolbench.metrics import histogram
+from kolbench.report import figures, gallery, runs, tables
+from kolbench.report.drawing import Figure
+from kolbench.report.gallery import Gallery
+from kolbench.report.layout import Table
+from kolbench.report.runs import TestSet
 from kolbench.scored import Scored
 
 HEIGHT, WIDTH = 48, 64
@@ -133,6 +138,29 @@ def make_run(
     (folder / runfolder.CONFIG).write_text(yaml.safe_dump(config), encoding="utf-8")
     write_json(folder / runfolder.RUN, record | dict(changes or {}))
     return folder
+
+
+def page_runs(folder: Path) -> TestSet:
+    """Five runs of one test set, written below the folder: good and bad, a floor, one that is helped."""
+    for method, quality, options in (
+        ("rsudisnet", 0.9, {"threshold": 0.333}),
+        ("modnet", 0.75, {}),
+        ("u2net", 0.4, {}),
+        ("ellipse", 0.1, {}),
+        ("grabcut", 0.8, {"aid": "box"}),
+    ):
+        make_run(folder / method, method, quality=quality, **options)
+    return runs.test_sets(runs.find(str(folder)))[0]
+
+
+def page_parts(test_set: TestSet, *more: Table) -> tuple[list[Table], list[Figure], list[Gallery], list[str]]:
+    """Tables (more of them at the end), figures, galleries and sentences of a page."""
+    return (
+        [*tables.all_tables(test_set), *more],
+        figures.all_figures(test_set),
+        gallery.all_galleries(test_set),
+        tables.sentences(test_set),
+    )
 
 
 def scene(split: str, index: int, scene_seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:

@@ -1,5 +1,6 @@
 """Pictures that processes compute ahead: same alphas, same order, and the truth only where it is declared."""
 
+import json
 import os
 import signal
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench.ahead import Ahead, as_array
+from kolbench.ahead import Ahead
 from kolbench.classic.result import PictureResult
 from kolbench.errors import DataError, KolbenchError
-from kolbench.evaluation import evaluate
+from kolbench.evaluation import evaluate, timed_on
+from kolbench.models.arrays import as_arrays
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 
@@ -105,6 +107,18 @@ def test_the_judge_sees_the_same_as_without_processes():
     assert alone["test"].notes == [""] * 5
 
 
+def test_processes_are_timed_on_the_cpu_and_the_seconds_say_so(tmp_path):
+    class Alone(Dark):
+        def picture_function(self):
+            return None
+
+    assert timed_on(Dark(), torch.device("cuda")) == torch.device("cpu")
+    assert timed_on(Alone(), torch.device("cuda")) == torch.device("cuda")
+    evaluate(Dark(), {"val": Loader(1)}, torch.device("cpu"), tmp_path / "new")
+    timing = json.loads((tmp_path / "new" / "timing.json").read_text())
+    assert timing == {"device": f"cpu ({torch.get_num_threads()} threads)"}
+
+
 def test_a_refiner_comes_between_method_and_judge():
     def inverted(image, alpha):
         return 1 - alpha
@@ -115,9 +129,10 @@ def test_a_refiner_comes_between_method_and_judge():
 
 
 def test_entries_become_arrays():
-    image = torch.rand(1, 3, 4, 6)
-    array = as_array(image)
-    assert array.shape == (4, 6, 3)
-    assert array.dtype == np.uint8
-    assert array[1, 2, 0] == round(float(image[0, 0, 1, 2]) * 255)
-    assert np.array_equal(as_array(torch.ones(1, 1, 2, 2)), np.ones((2, 2), np.uint8))
+    pictures = torch.rand(2, 3, 4, 6)
+    first, second = as_arrays(pictures)
+    assert (first.shape, first.dtype, first.flags["C_CONTIGUOUS"]) == ((4, 6, 3), np.uint8, True)
+    assert second[1, 2, 0] == round(float(pictures[1, 0, 1, 2]) * 255)
+    mask = torch.eye(3)[None, None]
+    (array,) = as_arrays(mask)
+    assert np.array_equal(array, np.eye(3, dtype=np.uint8))

@@ -5,8 +5,6 @@ import pytest
 import torch
 
 from kolbench import configs, imaging
-from kolbench.data.datamodule import KolDataModule
-from kolbench.data.synthetic_source import SyntheticSource
 from kolbench.models.trivial import MeanMask
 
 METHODS = sorted(path.stem for path in (configs.conf_dir() / "model").glob("*.yaml"))
@@ -182,29 +180,10 @@ def test_what_only_changes_predictions_stands_at_its_value_while_training(name):
     assert {key: settings[key] for key in fixed} == fixed
 
 
-@pytest.fixture(scope="module")
-def batch():
-    """Two training pictures as the loaders give them."""
-    source = SyntheticSource(seed=3, size=CANVAS, scenes={"train": 2, "val": 1, "test": 1})
-    settings = {
-        "cache": "memory",
-        "workers": 0,
-        "split": "auto",
-        "split_seed": 0,
-        "region_px": 30,
-        "colours": False,
-        "allow_duplicates": False,
-        "protocol": "test",
-    }
-    data = KolDataModule(source, 0, 2, {}, settings, {"train": None, "val": None, "test": None})
-    data.place_on(lambda height, width: (CANVAS, CANVAS))
-    return next(iter(data.train_dataloader()))
-
-
 @pytest.mark.parametrize("name", TRAINABLE)
-def test_gradients_reach_every_parameter(name, build, batch):
+def test_gradients_reach_every_parameter(name, build, training_batch):
     method = build(name).train()
-    terms = method.losses(batch)
+    terms = method.losses(training_batch)
     torch.stack(list(terms.values())).sum().backward()
     unreached = [
         key

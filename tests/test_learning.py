@@ -4,10 +4,7 @@ import pytest
 import torch
 
 from kolbench import configs
-from kolbench.data.datamodule import KolDataModule
-from kolbench.data.synthetic_source import SyntheticSource
 
-SIZE = 128
 STEPS = 200
 CHECK_EVERY = 10
 # Adam's rate where 2e-3 is not the one that learns a batch within the steps
@@ -20,27 +17,8 @@ TRAINABLE = sorted(
 )
 
 
-@pytest.fixture(scope="module")
-def batch():
-    """Two training pictures of the canvas's own size, so that nothing is lost in resizing."""
-    source = SyntheticSource(seed=3, size=SIZE, scenes={"train": 2, "val": 1, "test": 1})
-    settings = {
-        "cache": "memory",
-        "workers": 0,
-        "split": "auto",
-        "split_seed": 0,
-        "region_px": 30,
-        "colours": False,
-        "allow_duplicates": False,
-        "protocol": "test",
-    }
-    data = KolDataModule(source, 0, 2, {}, settings, {"train": None, "val": None, "test": None})
-    data.place_on(lambda height, width: (SIZE, SIZE))
-    return next(iter(data.train_dataloader()))
-
-
 @pytest.mark.parametrize("name", TRAINABLE)
-def test_overfits_one_batch(name, batch):
+def test_overfits_one_batch(name, training_batch):
     torch.manual_seed(0)
     method = configs.build_segmenter(configs.model_config(name, "smoke"))
     for module in method.modules():
@@ -53,10 +31,10 @@ def test_overfits_one_batch(name, batch):
     for step in range(1, STEPS + 1):
         method.train()
         optimizer.zero_grad()
-        torch.stack(list(method.losses(batch).values())).sum().backward()
+        torch.stack(list(method.losses(training_batch).values())).sum().backward()
         optimizer.step()
         if step % CHECK_EVERY == 0:
-            reached = max(reached, overlap(method, batch))
+            reached = max(reached, overlap(method, training_batch))
             if reached > 0.95:
                 return
     pytest.fail(f"IoU {reached:.3f} after {STEPS} steps")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import av
+import clips
 import numpy as np
 import onnx
 import pytest
@@ -25,7 +26,14 @@ WITHOUT_RUNS = {
     "task=report": ("report/report.html", 1),
     "task=compare": ("runs", 0),
     "task=dashboard": ("dashboard/*.json", 2),
+    "task=predict": ("OUT.*", 1),
+    "task=place": ("OUT.*", 5),
+    "task=filter": ("OUT.*", 1),
 }
+PLACEHOLDERS = (
+    *("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"),
+    *("RUN", "CLIP.mp4", "AD.png"),
+)
 COMMANDS = re.findall(r"`(python -m kolbench [^`]+)`", README)
 
 
@@ -55,6 +63,10 @@ def place(tmp_path_factory):
         words = [f"model.context={name}"]
         make_run(folder / "RUNS" / name, "modnet", quality=quality, pictures=30, overrides=words)
         (folder / name).symlink_to(folder / "RUNS" / name)
+    run = [sys.executable, "-m", "kolbench", "experiment=unet", "budget=smoke", "hydra.run.dir=RUN"]
+    subprocess.run(run, cwd=folder, check=True, capture_output=True, timeout=600)
+    clips.make_clip(folder / "CLIP.mp4", frames=5, sound="aac")
+    imaging.write_png(folder / "AD.png", clips.picture(3))
     (folder / "VIDEOS").mkdir()
     with av.open(folder / "VIDEOS" / "clip.mp4", "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
@@ -84,7 +96,7 @@ def test_the_readme_has_commands():
 @pytest.mark.parametrize("line", sorted(set(COMMANDS)))
 def test_command_of_the_readme(line, place, tmp_path):
     words = shlex.split(line)
-    for placeholder in ("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"):
+    for placeholder in PLACEHOLDERS:
         words = [re.sub(rf"={placeholder}$", f"={place / placeholder}", word) for word in words]
     task = next((word for word in words if word.startswith("task=")), "")
     extra = [] if "--cfg" in words or task in WITHOUT_RUNS else ["budget=smoke"]

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from kolbench import imaging, runfolder
 from kolbench.metrics import scores
-from kolbench.report import comparisons, curves, drawing, figures, statistics
+from kolbench.report import breakdowns, comparisons, curves, drawing, figures, statistics
 from kolbench.report import runs as folders
 from kolbench.report.numbers import Numbers
 
@@ -239,7 +239,7 @@ def test_pareto_figures_say_who_has_no_number(tmp_path):
 
 
 def test_devices_that_differ_are_named(tmp_path):
-    make_run(tmp_path / "a", "modnet", pictures=4, changes={"device": "cuda (H200)"})
+    make_run(tmp_path / "a", "modnet", pictures=4, changes={"timed_on": "cuda (H200)"})
     make_run(tmp_path / "b", "unet", pictures=4)
     caption = comparisons.pareto_time(numbers_of(tmp_path)).caption
     assert "Devices differ (cpu (2 threads); cuda (H200)): do not compare the seconds." in caption
@@ -351,11 +351,11 @@ def test_scenarios_by_hand_and_the_worst_tag_needs_three_pictures(tmp_path):
     (run,) = numbers.runs
     miou = run.images["miou"]
     # the fixture's tags: stage on pictures 4 and 5 only, dim on every fourth
-    table = comparisons.by_tag(numbers)
-    assert table.loc["stage", "modnet"] == pytest.approx(miou[[4, 5]].mean())
-    assert table.loc["dim", "modnet"] == pytest.approx(miou[[0, 4]].mean())
-    enough = {tag: table.loc[tag, "modnet"] for tag, rows in numbers.tags.items() if len(rows) >= 3}
-    assert comparisons.worst_tag(numbers, run) == min(enough, key=enough.get)
+    means = breakdowns.means_by_tag(miou, numbers.tags)
+    assert means["stage"] == pytest.approx(miou[[4, 5]].mean())
+    assert means["dim"] == pytest.approx(miou[[0, 4]].mean())
+    enough = {tag: means[tag] for tag, rows in numbers.tags.items() if len(rows) >= 3}
+    assert breakdowns.worst_tag(means, numbers.tags) == min(enough, key=enough.get)
     assert "stage" not in enough
     assert "stage (2)" in texts(comparisons.scenarios(numbers))
 

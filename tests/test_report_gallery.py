@@ -17,6 +17,7 @@ from kolbench.report import gallery
 from kolbench.report import runs as folders
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.scored import Scored
+from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 
 # pictures are 8 columns by 6 rows; the truth is the left half, the product its first column
 TRUTH = np.zeros((6, 8), bool)
@@ -317,8 +318,8 @@ def test_foreground_on_black_by_hand(shot):
 def test_faults_by_hand(shot):
     seen = gallery.faults(shot, "a", 0.5).astype(int)
     grey = 0.6 * 200 + 80
-    red = np.round(0.25 * grey + 0.75 * np.array(gallery.FALSE_POSITIVE))
-    blue = np.round(0.25 * grey + 0.75 * np.array(gallery.FALSE_NEGATIVE))
+    red = np.round(0.25 * grey + 0.75 * np.array(FALSE_FOREGROUND))
+    blue = np.round(0.25 * grey + 0.75 * np.array(MISSED_FOREGROUND))
     assert (seen[:, [2, 3, 6, 7]] == grey).all()
     assert (seen[:, [4, 5]] == red).all()
     assert (seen[:, [0, 1]] == blue).all()

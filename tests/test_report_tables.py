@@ -13,9 +13,10 @@ from report_fixtures import make_run
 from kolbench import runfolder
 from kolbench.metrics import scores
 from kolbench.report import formats, layout, published
+from kolbench.report.numbers import POOLED_F, f_of_sums
 from kolbench.report.runs import find
 from kolbench.report.runs import test_sets as sets_of
-from kolbench.report.statistics import differences, interval
+from kolbench.report.statistics import differences, interval, pooled_intervals
 from kolbench.report.tables import all_tables, sentences
 from kolbench.scored import Scored
 
@@ -100,6 +101,47 @@ def test_scores_of_four_pictures_worked_by_hand(by_hand):
     assert row["product_recall"] == pytest.approx((1 + 0.25) / 2, abs=1e-15)
     assert (row["threshold"], row["threshold from"]) == (0.5, "the command")
     assert (row["pictures"], row["both_empty"]) == (4, 1)
+
+
+def test_an_interval_of_a_pooled_score_worked_by_hand(by_hand):
+    """Two videos, of which the jackknife leaves out one at a time: a and b pool to f, c and d to 0."""
+    row = row_of(tables_of(by_hand)["scores"], "modnet")
+    for beta2, name in ((0.3, "f0.3_pooled"), (0.09, "f0.09_pooled")):
+        f = (1 + beta2) * 8 / ((1 + beta2) * 8 + beta2 * 2 + 4)
+        whole = (1 + beta2) * 8 / ((1 + beta2) * 8 + beta2 * 2 + 8)
+        assert row[name] == pytest.approx(whole, abs=1e-15)
+        # (n - 1) / sqrt(n) times their standard deviation is f / 2; 12.7062 from a table of t(1)
+        low, high = whole - 12.7062 * f / 2, whole + 12.7062 * f / 2
+        found = [float(number) for number in re.findall(r"-?\d\.\d{4}", row[f"{name} 95 %"])]
+        assert found == pytest.approx([low, high], abs=2e-4)
+
+
+def test_pooled_scores_of_the_intervals_are_the_kernels(mixed):
+    """At every threshold, and where there is nothing to find and nothing found."""
+    for run in read(mixed).runs:
+        fg, bg, product = run.test.histograms()
+        for threshold in scores.THRESHOLDS:
+            sums = np.stack(scores.confusion(fg, bg, threshold), axis=-1).sum(0).astype(float)
+            expected = scores.mean_scores(fg, bg, product, threshold)
+            for name, beta2 in POOLED_F.items():
+                assert f_of_sums(sums, beta2) == pytest.approx(expected[name], abs=1e-15)
+    assert f_of_sums(np.array([0.0, 0, 0, 9]), 0.3) == 1
+
+
+def test_intervals_of_pooled_scores_stand_in_brackets_and_are_defined_below(mixed, built):
+    test_set, table = read(mixed), built["scores"]
+    for run in test_set.runs:
+        row = row_of(table, run.label)
+        counts = np.stack(scores.confusion(*run.test.histograms()[:2], run.threshold), axis=-1)
+        for name, beta2 in POOLED_F.items():
+            found = pooled_intervals(
+                {"": counts}, lambda sums, beta2=beta2: f_of_sums(sums, beta2), test_set.groups
+            )[""]
+            assert row[name] == pytest.approx(found.value, abs=1e-12)
+            assert row[f"{name} 95 %"] == f"[{found.low:.4f}, {found.high:.4f}]"
+            assert found.low < row[name] < found.high
+    assert pd.isna(row_of(table, "meanmask")["f0.3_pooled 95 %"])
+    assert any(note.startswith("In brackets: 95 % interval of the pooled score") for note in table.notes)
 
 
 def test_the_oracle_threshold_worked_by_hand(by_hand):
@@ -275,6 +317,19 @@ def test_a_speed_is_quoted_only_where_it_is_steady(mixed, built):
             assert row["FPS"] == pytest.approx(1 / median)
             assert row["FPS low"] < row["FPS"] < row["FPS high"]
         assert row["device"] == "cpu (2 threads)"
+
+
+def test_a_speed_names_the_device_of_its_evaluation_not_the_runs(tmp_path):
+    """A run may use an evaluation again that was made elsewhere."""
+    gpu = {"timed_on": "cuda:0 (H200)"}
+    make_run(tmp_path / "a", "modnet", files=False, pictures=40, quality=0.9, changes=gpu)
+    make_run(tmp_path / "b", "unet", files=False, pictures=40, quality=0.4)
+    size = tables_of(tmp_path)["table1"]
+    assert row_of(size, "modnet")["device"] == "cuda:0 (H200)"
+    assert row_of(size, "unet")["device"] == "cpu (2 threads)"
+    said = sentences(read(tmp_path))
+    # seconds of two devices are no price
+    assert any(text.startswith("Cheapest: unet, 0.12 GMACs") for text in said)
 
 
 def test_published_methods_that_were_not_run_have_rows_of_their_own(built):
@@ -561,7 +616,9 @@ def test_one_group_gives_no_interval_and_no_claim(tmp_path):
     said = sentences(read(tmp_path))
     assert not any(" beats " in text and "floor" not in text for text in said)
     assert any("[no interval: one group only]" in text for text in said)
-    assert pd.isna(row_of(tables_of(tmp_path)["scores"], "modnet")["low"])
+    row = row_of(tables_of(tmp_path)["scores"], "modnet")
+    assert pd.isna(row["low"])
+    assert pd.isna(row["f0.3_pooled 95 %"])
 
 
 def test_only_helped_methods_make_no_claim(tmp_path):

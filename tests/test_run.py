@@ -59,7 +59,10 @@ def test_a_threshold_sweep_trains_once(sweep):
     assert [record["training"]["reused"] for record in records] == [False, True]
     assert {record["threshold_from"] for record in records} == {"the command"}
     assert done.stdout.count("no forward pass is needed") == 1
-    assert only((training / "evaluations").glob("*/histograms.parquet"))
+    evaluation = only((training / "evaluations").glob("*/histograms.parquet")).parent
+    # the seconds are those of one evaluation, so both runs name its device
+    device = json.loads((evaluation / "timing.json").read_text())["device"]
+    assert {record["timed_on"] for record in records} == {device} == {records[0]["device"]}
 
 
 def test_both_runs_agree_on_every_threshold(sweep):
@@ -197,14 +200,20 @@ def test_what_only_changes_predictions_trains_nothing(sweep):
     assert (run / "history.csv").read_bytes() == (run_folders(folder)[0] / "history.csv").read_bytes()
 
 
-def test_a_floor_that_a_kill_left_out_is_made_again(sweep):
+def test_a_floor_that_a_kill_left_out_is_made_again_and_seconds_keep_their_device(sweep):
     folder, _ = sweep
     lost = sorted((folder / "runs" / "trainings").glob("*/evaluations/*-floors/meanmask.parquet"))
     for path in lost:
         path.unlink()
+    for evaluation in (folder / "runs" / "trainings").glob("*/evaluations/*/timing.json"):
+        evaluation.write_text('{"device": "another machine"}')
     done = kolbench("experiment=u2netp", "budget=smoke", "threshold=0.3", cwd=folder)
     assert lost
     assert "meanmask" in done.stdout
+    assert "an earlier evaluation (on another machine)" in done.stdout
+    record = json.loads((max((folder / "runs" / "u2netp").iterdir()) / "run.json").read_text())
+    assert record["timed_on"] == "another machine"
+    assert record["device"].startswith("cpu")
 
 
 def rows_of(path):

@@ -160,12 +160,24 @@ def test_intervals_of_many_methods_are_those_of_each() -> None:
     assert statistics.intervals({}, names) == {}
 
 
+def share(sums: Float64Array) -> Float64Array:
+    """Part of the whole, the two in the last axis."""
+    return sums[..., 0] / sums[..., 1]
+
+
+def pooled(
+    part: Float64Array, whole: Float64Array, names: list[str], score: Callable[..., Float64Array] = share
+) -> Interval:
+    counts = np.stack([part, whole], axis=1)
+    return statistics.pooled_intervals({"only": counts}, score, names)["only"]
+
+
 @pytest.mark.parametrize("groups", [4, 20])
-def test_a_ratio_depends_on_sums_within_groups_only(groups: int) -> None:
+def test_a_pooled_score_depends_on_sums_within_groups_only(groups: int) -> None:
     values, names = clustered(groups, 2)
     whole = np.random.default_rng(0).integers(1, 500, len(values)).astype(float)
     part = values * whole
-    wanted = statistics.ratio_interval(part, whole, names)
+    wanted = pooled(part, whole, names)
     assert wanted.value == pytest.approx(part.sum() / whole.sum(), abs=1e-12)
     assert wanted.low < wanted.value < wanted.high
     order = np.random.default_rng(1).permutation(len(part))
@@ -173,47 +185,49 @@ def test_a_ratio_depends_on_sums_within_groups_only(groups: int) -> None:
         "other units": (7 * part, 7 * whole, names),
         "other order": (part[order], whole[order], [names[row] for row in order]),
         "halved pictures": (np.tile(part / 2, 2), np.tile(whole / 2, 2), names * 2),
-        "no whole": (np.append(part, 0), np.append(whole, 0), [*names, "nothing"]),
-        "NaN": (np.append(part, math.nan), np.append(whole, 5), [*names, names[0]]),
     }
     for change, changed in changes.items():
-        assert isclose(statistics.ratio_interval(*changed), wanted), change
-
-
-def test_a_mean_is_the_ratio_to_the_number_of_pictures() -> None:
-    values, names = clustered(9, 5)
-    ratio = statistics.ratio_interval(values, np.ones(len(values), np.int64), names)
-    assert isclose(ratio, statistics.interval(values, names))
+        assert isclose(pooled(*changed), wanted), change
+    turned = pooled(part, whole, names, lambda sums: 1 - share(sums))
+    assert isclose(turned, (1 - wanted.value, 1 - wanted.high, 1 - wanted.low))
 
 
 @pytest.mark.parametrize("groups", [3, 18])
-def test_pooled_scores_count_pixels_of_all_pictures_together(groups: int) -> None:
-    values, names = clustered(groups, 6)
-    counts = np.stack([np.round(1000 * values), np.full(len(values), 1000.0)], axis=1).astype(np.int64)
+def test_a_mean_is_a_pooled_score_with_pictures_as_the_whole(groups: int) -> None:
+    values, names = clustered(groups, 5)
+    assert isclose(pooled(values, np.ones_like(values), names), statistics.interval(values, names))
 
-    def found_share(sums: Float64Array) -> Float64Array:
-        return sums[..., 0] / sums[..., 1]
 
-    found = statistics.pooled_interval(counts, found_share, names, 3)
-    assert isclose(found, statistics.ratio_interval(counts[:, 0], counts[:, 1], names, 3))
-    assert isclose(
-        statistics.pooled_interval(counts, lambda sums: 2 * found_share(sums) - 1, names, 3),
-        tuple(2 * number - 1 for number in found),  # type: ignore[arg-type]
-    )
-    with_hole = np.vstack([counts.astype(float), [math.nan, 1000]])
-    assert isclose(statistics.pooled_interval(with_hole, found_share, [*names, "new"], 3), found)
+def test_pooled_intervals_of_many_methods_are_those_of_each() -> None:
+    values, names = clustered(12, 6)
+    counts = {
+        name: np.stack([np.round(1000 * values**power), np.full(len(values), 1000)], axis=1).astype(np.int64)
+        for name, power in (("a", 1), ("b", 2))
+    }
+    found = statistics.pooled_intervals(counts, share, names, 3)
+    assert list(found) == ["a", "b"]
+    for name, own in counts.items():
+        assert isclose(statistics.pooled_intervals({name: own}, share, names, 3)[name], found[name])
+    assert statistics.pooled_intervals({}, share, names) == {}
 
 
 def test_a_pooled_score_that_a_resample_lacks_has_no_interval() -> None:
-    counts = np.array([[1, 2]] + [[0, 0]] * 7)
+    part, whole = np.eye(8)[0], 2 * np.eye(8)[0]
 
     def score(sums: Float64Array) -> Float64Array:
         return np.where(sums[..., 1] > 0, sums[..., 0] / np.maximum(sums[..., 1], 1), math.nan)
 
-    found = statistics.pooled_interval(counts, score, [str(row) for row in range(8)])
+    found = pooled(part, whole, [str(row) for row in range(8)], score)
     assert isclose(found, (0.5, math.nan, math.nan))
-    nothing = statistics.pooled_interval(np.full((2, 2), math.nan), score, ["a", "b"])
-    assert np.isnan(nothing).all()
+
+
+@pytest.mark.parametrize(("pairs", "groups"), [(1, 6), (2, 7), (10, 9), (190, 13)])
+def test_with_one_group_less_nothing_can_be_significant(pairs: int, groups: int) -> None:
+    assert statistics.fewest_groups(pairs) == groups
+    assert pairs * 2 / 2**groups < statistics.SIGNIFICANCE <= pairs * 2 / 2 ** (groups - 1)
+    values = {"a": np.ones(groups), "b": np.zeros(groups)}
+    (found,) = statistics.differences(values, [str(row) for row in range(groups)])
+    assert found.p == pytest.approx(2 / 2**groups)
 
 
 def test_percentiles_stand_in_where_bca_is_undefined() -> None:
@@ -222,8 +236,8 @@ def test_percentiles_stand_in_where_bca_is_undefined() -> None:
         return np.count_nonzero(sums, axis=-1) / 8
 
     # 8 draws of 8: at most 2 kinds 0.04 %, 3 kinds 1.9 %, 7 kinds 99.8 %; Hesterberg's tail is 0.57 %
-    found = statistics.pooled_interval(np.eye(8), kinds, [str(row) for row in range(8)])
-    assert found == (1, 3 / 8, 7 / 8)
+    found = statistics.pooled_intervals({"a": np.eye(8)}, kinds, [str(row) for row in range(8)])
+    assert found == {"a": (1, 3 / 8, 7 / 8)}
 
 
 @pytest.mark.parametrize(
@@ -516,7 +530,7 @@ def test_seeds_by_hand() -> None:
     "call",
     [
         lambda values, names: statistics.interval(values, names),
-        lambda values, names: statistics.pooled_interval(values[:, None], lambda sums: sums[..., 0], names),
+        lambda values, names: pooled(values, values, names),
         lambda values, names: statistics.differences({"a": values, "b": values}, names),
         lambda values, names: statistics.ranks({"a": values, "b": values}, names),
     ],

@@ -15,7 +15,7 @@ from kolbench import configs
 from kolbench.configs import build_segmenter
 from kolbench.errors import DataError
 from kolbench.tasks.panels import HEADING, WIDTH
-from kolbench.tasks.suite import jobs_of, own_words
+from kolbench.tasks.suite import jobs_of, own_words, panels_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SUITES = sorted(path.parent for path in (ROOT / "experiments").glob("*/suite.yaml"))
@@ -32,6 +32,7 @@ def kolbench(*words, cwd, code=0):
 def test_every_run_of_a_suite_composes(folder, tmp_path):
     configs.register()
     jobs = jobs_of(folder, tmp_path)
+    assert {name for names in panels_of(folder).values() for name in names} <= {job.name for job in jobs}
     assert len({job.folder for job in jobs}) == len(jobs)
     for job in jobs:
         with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
@@ -122,3 +123,28 @@ def test_a_suite_that_cannot_be_understood_is_refused(text, message, tmp_path):
         (tmp_path / "suite.yaml").write_text(text)
     with pytest.raises(DataError, match=message):
         jobs_of(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("panels", "message"),
+    [
+        ("{shown: [modnet, rsudisnt]}", r"`panels\.shown` names rsudisnt, .* Did you mean rsudisnet\?"),
+        ("{shown: [xyz]}", r"names xyz, which is no run of the suite\. It has modnet, rsudisnet, 4\."),
+        ("{shown: modnet}", "not a mapping of file names to lists"),
+        ("[modnet]", "not a mapping of file names to lists"),
+    ],
+)
+def test_panels_that_cannot_be_drawn_are_refused(panels, message, tmp_path):
+    runs = "runs: {modnet: [a=b], rsudisnet: [a=c], 4: [a=d]}\n"
+    (tmp_path / "suite.yaml").write_text(f"{runs}panels: {panels}\n")
+    with pytest.raises(DataError, match=message):
+        panels_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("panels", "found"),
+    [("panels: null", {}), ("", {}), ("panels: {4: [4, modnet]}", {"4": ["4", "modnet"]})],
+)
+def test_panels_may_be_left_out(panels, found, tmp_path):
+    (tmp_path / "suite.yaml").write_text(f"runs: {{modnet: [a=b], 4: [a=c]}}\n{panels}\n")
+    assert panels_of(tmp_path) == found

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import av
+import clips
 import cv2
 import numpy as np
 import pytest
@@ -21,7 +22,6 @@ from kolbench.tasks import filter as filtering
 from kolbench.tasks import place, predict, using
 from kolbench.tasks.outputs import write_picture
 from kolbench.video.reading import VideoReader
-from tests import clips
 
 SIZE = (48, 64)
 

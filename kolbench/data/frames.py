@@ -15,6 +15,7 @@ from kolbench.data import listing
 from kolbench.errors import DataError
 from kolbench.files import write_atomically
 from kolbench.types import UInt8Array
+from kolbench.video.pixels import Pixels
 
 VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -160,6 +161,7 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
             stream = video_stream(container, path)
             stream.thread_type = "AUTO"
             frames, position = container.decode(stream), timeline.pts[0]
+            pixels = Pixels()
             for moment in moments:
                 start = bisect.bisect_right(timeline.keyframes, moment.pts) - 1
                 jumps = start >= 0 and timeline.keyframes[start] > position
@@ -174,7 +176,7 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
                         f"{path} breaks off before {moment.seconds:.2f} s; copy or convert it again."
                     )
                 position = moment.pts
-                yield moment, upright(frame.to_ndarray(format="rgb24"), display_matrix(frame))
+                yield moment, upright(pixels.to_rgb(frame), display_matrix(frame))
     except av.error.FFmpegError as error:
         raise DataError(f"{path} cannot be decoded: {plain(error)}. Copy or convert it again.") from None
 

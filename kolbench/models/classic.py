@@ -14,6 +14,7 @@ from kolbench.classic.meanshift import MeanShiftOptions
 from kolbench.classic.regions import Clusters, replaced_by_centroids
 from kolbench.classic.result import PictureResult
 from kolbench.classic.selection import Selection
+from kolbench.models.arrays import as_arrays
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction, UInt8Array
 
@@ -42,7 +43,7 @@ class PictureSegmenter(Segmenter):
         aux holds the notes of each picture, by name: (B, 1, 1, 1) float32, 1 where it happened.
         """
         device = inputs[0].device
-        pictures = zip(*(_arrays(entry) for entry in inputs), strict=True)
+        pictures = zip(*(as_arrays(entry) for entry in inputs), strict=True)
         results = [self.function(*picture) for picture in pictures]
         alpha = torch.stack([torch.from_numpy(result.alpha) for result in results])[:, None]
         aux = {
@@ -63,7 +64,7 @@ class ClusterSegmenter(PictureSegmenter):
 
     def shown(self, *inputs: Tensor) -> UInt8Array:
         """Each pixel in the mean colour of its cluster."""
-        return replaced_by_centroids(self.cluster(_arrays(inputs[0])[0]))
+        return replaced_by_centroids(self.cluster(as_arrays(inputs[0])[0]))
 
 
 class KMeansSegmenter(ClusterSegmenter):
@@ -113,11 +114,3 @@ class GrabCutSegmenter(PictureSegmenter):
 
     def __init__(self, variant: str, **knobs: Any) -> None:
         super().__init__(partial(grabcut.segment, options=GrabCutOptions(variant, **knobs)), variant)
-
-
-def _arrays(batch: Tensor) -> list[UInt8Array]:
-    """(B, 3, H, W) in [0, 1] -> B arrays (H, W, 3) of 0..255; (B, 1, H, W) in {0, 1} -> (H, W) of 0 and 1."""
-    if batch.shape[1] == 1:
-        return list((batch[:, 0] > 0.5).to(torch.uint8).cpu().numpy())
-    levels = (batch * 255).round().clamp(0, 255).to(torch.uint8)
-    return list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())

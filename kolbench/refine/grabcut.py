@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kolbench.classic import grabcut
 from kolbench.errors import ConfigError
+from kolbench.models.arrays import as_arrays
 from kolbench.types import Float32Array, UInt8Array
 
 
@@ -53,9 +55,8 @@ class GrabCutRefiner:
 
     def __call__(self, image: Tensor, alpha: Tensor) -> Tensor:
         """(B, 3, H, W), (B, 1, H, W) in [0, 1] -> refined (B, 1, H, W) in [0, 1]."""
-        pixels = (image.float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         alphas = alpha[:, 0].detach().float().cpu().numpy()
-        refined = [self.refine_picture(p, a) for p, a in zip(pixels, alphas, strict=True)]
+        refined = [self.refine_picture(p, a) for p, a in zip(as_arrays(image), alphas, strict=True)]
         return torch.from_numpy(np.stack(refined))[:, None].to(alpha.device)
 
     def refine_picture(self, image: UInt8Array, alpha: Float32Array) -> Float32Array:
@@ -98,12 +99,5 @@ def cut_labels(image: UInt8Array, labels: UInt8Array, iterations: int) -> Float3
     if not ((labels == cv2.GC_FGD).any() and (labels == cv2.GC_BGD).any()):
         return None
     digest = hashlib.sha256(image.tobytes() + labels.tobytes()).digest()
-    cut = labels.copy()
-    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(int.from_bytes(digest[:4], "big") >> 1)
-    try:
-        nowhere = (0, 0, 0, 0)  # mask mode has no rectangle
-        cv2.grabCut(image, cut, nowhere, background, foreground, iterations, cv2.GC_INIT_WITH_MASK)
-    except cv2.error:
-        return None
-    return np.isin(cut, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    found = grabcut.cut(image, labels, iterations, seed=int.from_bytes(digest[:4], "big") >> 1)
+    return None if found is None else grabcut.is_foreground(found).astype(np.float32)

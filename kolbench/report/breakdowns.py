@@ -33,9 +33,8 @@ def scenarios(numbers: Numbers) -> Table:
 
 
 def _scenario_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Any]:
-    miou = run.images["miou"]
-    means = {tag: float(miou[rows].mean()) for tag, rows in tags.items()}
-    worst = _worst(means, {tag: len(rows) for tag, rows in tags.items()})
+    means = means_by_tag(run.images["miou"], tags)
+    worst = worst_tag(means, tags)
     return {
         "method": run.label,
         "all": run.means["miou"],
@@ -79,10 +78,9 @@ def products(numbers: Numbers) -> Table:
 
 
 def _product_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Any]:
-    recall = run.images["product_recall"]
     held = {tag: rows[run.has_product[rows]] for tag, rows in tags.items()}
-    means = {tag: float(recall[rows].mean()) for tag, rows in held.items() if len(rows)}
-    worst = _worst(means, {tag: len(held[tag]) for tag in means})
+    means = means_by_tag(run.images["product_recall"], held)
+    worst = worst_tag(means, held)
     return {
         "worst group": worst,
         "its pictures": len(held[worst]) if worst else None,
@@ -90,8 +88,14 @@ def _product_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str,
     }
 
 
-def _worst(means: Mapping[str, float], pictures: Mapping[str, int]) -> str | None:
-    enough = [tag for tag in means if pictures[tag] >= FEWEST]
+def means_by_tag(values: scores.Float64Array, tags: Mapping[str, Int64Array]) -> dict[str, float]:
+    """Tag -> mean over its rows; tags without a row are left out."""
+    return {tag: float(values[rows].mean()) for tag, rows in tags.items() if len(rows)}
+
+
+def worst_tag(means: Mapping[str, float], tags: Mapping[str, Int64Array]) -> str | None:
+    """The tag of the lowest mean, of those with enough rows."""
+    enough = [tag for tag in means if len(tags[tag]) >= FEWEST]
     return min(enough, key=lambda tag: means[tag], default=None)
 
 

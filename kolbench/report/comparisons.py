@@ -1,5 +1,6 @@
 """Methods beside each other: spread over pictures, accuracy against cost, mean ranks, scenarios."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from kolbench.metrics import scores
 from kolbench.metrics.scores import Float64Array
 from kolbench.report import drawing, statistics
-from kolbench.report.breakdowns import FEWEST
+from kolbench.report.breakdowns import FEWEST, means_by_tag, worst_tag
 from kolbench.report.curves import plain_log
 from kolbench.report.drawing import Figure, Style
 from kolbench.report.numbers import Numbers, RunNumbers
@@ -69,7 +70,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 @drawing.rules()
 def pareto_time(numbers: Numbers) -> Figure | None:
     """mIoU against seconds per picture."""
-    devices = sorted({str(run.run.record.get("device")) for run in numbers.runs})
+    devices = sorted({str(run.run.timed_on) for run in numbers.runs})
     where = f"Devices differ ({'; '.join(devices)}): do not compare the seconds." if devices[1:] else ""
     return _pareto(
         numbers,
@@ -116,41 +117,24 @@ def ranks(numbers: Numbers) -> Figure | None:
     )
 
 
-def by_tag(numbers: Numbers) -> pd.DataFrame:
-    """Mean mIoU: a row per tag, a column per run, by label."""
-    rows = {
-        tag: {run.label: float(run.images["miou"][inside].mean()) for run in numbers.runs}
-        for tag, inside in numbers.tags.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def worst_tag(numbers: Numbers, run: RunNumbers) -> str | None:
-    """The tag of a run's lowest mean mIoU, as in the table of scenarios: of tags with enough pictures."""
-    miou = run.images["miou"]
-    means = {tag: miou[rows].mean() for tag, rows in numbers.tags.items() if len(rows) >= FEWEST}
-    return min(means, key=lambda tag: means[tag], default=None)
-
-
 @drawing.rules()
 def scenarios(numbers: Numbers) -> Figure | None:
     """Mean mIoU by scenario, hardest last, the worst of each method ringed; None where nothing is tagged."""
-    table = by_tag(numbers)
-    if table.empty:
+    if not numbers.tags:
         return None
     runs = [run for run in numbers.runs if not run.is_floor] or list(numbers.runs)
-    means = table[[run.label for run in runs]].mean(axis=1)
-    table = table.loc[means.sort_values(ascending=False, kind="stable").index]
-    (panel,) = drawing.canvas([0.25 * len(table) + 0.6], drawing.legend_of(numbers, runs), lines=False)
+    means = {run.label: means_by_tag(run.images["miou"], numbers.tags) for run in runs}
+    tags = sorted(numbers.tags, key=lambda tag: -math.fsum(means[run.label][tag] for run in runs))
+    (panel,) = drawing.canvas([0.25 * len(tags) + 0.6], drawing.legend_of(numbers, runs), lines=False)
     chosen = drawing.styles(numbers)
     for run in runs:
-        style, values = chosen[run.label], table[run.label]
-        panel.plot(values, range(len(table)), **style.point())
-        worst = worst_tag(numbers, run)
+        style, values = chosen[run.label], means[run.label]
+        panel.plot([values[tag] for tag in tags], range(len(tags)), **style.point())
+        worst = worst_tag(values, numbers.tags)
         if worst:
             ring: dict[str, Any] = {"marker": "o", "markersize": 11, "fillstyle": "none", "linestyle": ""}
-            panel.plot([values[worst]], [list(table.index).index(worst)], color=style.colour, **ring)
-    _name_rows(panel, [f"{tag} ({len(numbers.tags[tag])})" for tag in table.index])
+            panel.plot([values[worst]], [tags.index(worst)], color=style.colour, **ring)
+    _name_rows(panel, [f"{tag} ({len(numbers.tags[tag])})" for tag in tags])
     panel.set_xlabel("mIoU")
     return drawing.finish_axes(
         panel,

@@ -21,6 +21,7 @@ from kolbench.metrics import scores
 from kolbench.metrics.scores import Float64Array
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
 from kolbench.report.runs import TestSet
+from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.types import UInt8Array
 
 MOST_SHOTS = 6
@@ -29,8 +30,6 @@ QUANTILES = {"best": 1.0, "75 %": 0.75, "median": 0.5, "25 %": 0.25, "worst": 0.
 OWN_THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 # a smaller gain in mIoU or spread of IoU is not worth a picture
 LEAST_GAIN = 0.01
-FALSE_POSITIVE = (230, 50, 40)
-FALSE_NEGATIVE = (40, 100, 240)
 BoolArray = npt.NDArray[np.bool_]
 
 _KEY = (
@@ -281,7 +280,7 @@ def faults(shot: Shot, label: str, threshold: float) -> UInt8Array:
     """(h, w, 3): the picture in pale grey, false positives red, false negatives blue."""
     picture, found, truth = _decoded(shot, label, threshold)
     shown = picture.mean(-1, keepdims=True).repeat(3, axis=-1) * 0.6 + 80
-    for where, colour in ((found & ~truth, FALSE_POSITIVE), (truth & ~found, FALSE_NEGATIVE)):
+    for where, colour in ((found & ~truth, FALSE_FOREGROUND), (truth & ~found, MISSED_FOREGROUND)):
         shown[where] = 0.25 * shown[where] + 0.75 * np.array(colour)
     return np.asarray(shown.round(), np.uint8)
 

@@ -1,7 +1,7 @@
 """The numbers of a report, each reckoned once: scores per picture, means, curves, paces, differences."""
 
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +10,16 @@ import numpy.typing as npt
 from kolbench.metrics import scores
 from kolbench.report import layout
 from kolbench.report.runs import Run, TestSet
-from kolbench.report.statistics import Difference, Interval, differences, intervals
+from kolbench.report.statistics import Difference, Interval, differences, intervals, pooled_intervals
 from kolbench.types import Int64Array
 
 # a spread between the quartiles above this share of the median is no speed to quote
 STEADY = 0.2
 # the whole data set, training pictures included: see data.protocol
 WHOLE = "whole"
+
+# pooled scores of the tables -> beta squared
+POOLED_F = {"f0.3_pooled": 0.3, "f0.09_pooled": 0.09}
 
 Counts = tuple[Int64Array, Int64Array, Int64Array]
 
@@ -59,6 +62,11 @@ class RunNumbers:
     def means(self) -> dict[str, float]:
         """Mean scores at the run's own threshold."""
         return scores.mean_scores(*self.counts, self.run.threshold)
+
+    @cached_property
+    def confusion(self) -> Int64Array:
+        """(N, 4): TP, FP, FN and TN of each picture at the run's own threshold."""
+        return np.stack(scores.confusion(*self.counts[:2], self.run.threshold), axis=-1)
 
     @cached_property
     def curve(self) -> dict[str, scores.Float64Array]:
@@ -130,6 +138,15 @@ class Numbers:
         """Label -> mean mIoU at the run's own threshold, with its 95 % interval over groups."""
         return self.intervals({label: numbers.images["miou"] for label, numbers in self.of.items()})
 
+    @cached_property
+    def pooled(self) -> dict[str, dict[str, Interval]]:
+        """Score of `POOLED_F` -> label -> its value at the run's own threshold, with its interval."""
+        counts = {label: numbers.confusion for label, numbers in self.of.items()}
+        return {
+            score: pooled_intervals(counts, partial(f_of_sums, beta2=beta2), self.test_set.groups)
+            for score, beta2 in POOLED_F.items()
+        }
+
     def intervals(self, values: Mapping[str, scores.Float64Array]) -> dict[str, Interval]:
         """Means over pictures with their 95 % intervals over groups; pictures that are NaN are left out."""
         return intervals(values, self.test_set.groups)
@@ -174,6 +191,15 @@ class Numbers:
                     found[f"{name} of {numbers.label}" if known else name] = row
                     known.append(row)
         return found
+
+
+def f_of_sums(sums: scores.Float64Array, beta2: float) -> scores.Float64Array:
+    """F of summed TP, FP, FN, TN (..., 4) -> (...), as `metrics.scores` has it for whole sets of pictures."""
+    tp, fp, fn, _ = np.moveaxis(sums, -1, 0)
+    hits = (1 + beta2) * tp
+    whole = hits + beta2 * fn + fp
+    f: scores.Float64Array = np.divide(hits, whole, out=np.ones_like(whole), where=whole > 0)
+    return f
 
 
 @lru_cache(maxsize=1)

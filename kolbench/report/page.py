@@ -19,19 +19,20 @@ from PIL import Image
 
 from kolbench.files import write_atomically
 from kolbench.metrics import scores
-from kolbench.report import formats, gallery, layout
+from kolbench.report import formats, layout
 from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.report.layout import Table
 from kolbench.report.numbers import RunNumbers, numbers_of
 from kolbench.report.runs import TestSet
+from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 
 # the scores that follow the threshold slider, and its positions
 LIVE = ("miou", "iou", "acc", "f0.3_pooled")
 POSITIONS = tuple(percent / 100 for percent in range(101))
 # with fewer digits, a live number can differ in its 4th decimal from the same number in a table
 _DIGITS = 9
-COLOURS = {"fp": gallery.FALSE_POSITIVE, "fn": gallery.FALSE_NEGATIVE, "edge": (255, 0, 200)}
+COLOURS = {"fp": FALSE_FOREGROUND, "fn": MISSED_FOREGROUND, "edge": (255, 0, 200)}
 _LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w])", re.IGNORECASE)
 
 

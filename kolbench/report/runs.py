@@ -66,6 +66,11 @@ class Run:
         """Its seed."""
         return int(self.record["seed"])
 
+    @property
+    def timed_on(self) -> str | None:
+        """The device of its seconds per picture: of an earlier run where its evaluation was used again."""
+        return self.record.get("timed_on") or self.record.get("device")
+
     @cached_property
     def scored(self) -> dict[str, Scored]:
         """Split name -> 256-level counts of its pictures, from `histograms.parquet`.
@@ -199,8 +204,12 @@ def _labelled_anew(runs: Sequence[Run]) -> list[Run]:
 def _test_set(name: str, runs: Sequence[Run]) -> TestSet:
     test = runs[0].test
     ordered = sorted(runs, key=lambda run: (_AIDS.index(run.aid), run.label))
-    groups = tuple(group or picture for group, picture in zip(test.groups, test.names, strict=True))
-    return TestSet(name, tuple(ordered), tuple(test.names), groups)
+    return TestSet(name, tuple(ordered), tuple(test.names), groups_of(test))
+
+
+def groups_of(scored: Scored) -> tuple[str, ...]:
+    """What is drawn again for an interval: the video of each picture, its own name where that is unknown."""
+    return tuple(group or name for group, name in zip(scored.groups, scored.names, strict=True))
 
 
 def _data_name(record: Mapping[str, Any]) -> str:

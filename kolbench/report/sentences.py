@@ -8,7 +8,7 @@ from typing import Any
 
 from kolbench.report.numbers import STEADY, Numbers, RunNumbers, numbers_of
 from kolbench.report.runs import TestSet
-from kolbench.report.statistics import SIGNIFICANCE, Difference, Interval
+from kolbench.report.statistics import Difference, Interval, fewest_groups
 
 # with more methods than this only the pairs with the best one are told; the table has them all
 FEW = 6
@@ -234,7 +234,7 @@ def _much_less(prices: Mapping[str, float], family: str, other: str) -> bool:
 def _prices(numbers: Numbers, ranked: Sequence[str]) -> tuple[str, dict[str, float]]:
     """Seconds where all were timed on one device and steadily, else what does not depend on a device."""
     runs = {family: numbers.families[family][0] for family in ranked}
-    one_device = len({run.run.record.get("device") for run in runs.values()}) == 1
+    one_device = len({run.run.timed_on for run in runs.values()}) == 1
     steady = all(run.pace.steady for run in runs.values())
     known: dict[str, dict[str, Any]] = {
         "seconds": {name: run.pace.median if one_device and steady else None for name, run in runs.items()},
@@ -253,7 +253,7 @@ def _gmacs(run: RunNumbers) -> float | None:
 
 def _priced(numbers: Numbers, family: str, unit: str, price: float) -> str:
     if unit == "seconds":
-        return f"{price:.4f} s per picture on {numbers.families[family][0].run.record.get('device')}"
+        return f"{price:.4f} s per picture on {numbers.families[family][0].run.timed_on}"
     return f"{price:.2f} GMACs per picture"
 
 
@@ -282,9 +282,8 @@ def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
 
 
 def _too_few(numbers: Numbers) -> list[str]:
-    """n groups have 2 ** n sign flips, so Holm's first p over m pairs is at least m 2 / 2 ** n."""
     pairs, groups = len(numbers.differences), len(set(numbers.test_set.groups))
-    if not pairs or pairs * 2.0 ** (1 - groups) < SIGNIFICANCE:
+    if not pairs or groups >= fewest_groups(pairs):
         return []
     return [
         f"{_counted(groups, 'group')} of pictures cannot make any difference between "

@@ -21,8 +21,6 @@ SIGNIFICANCE = 0.05
 RESAMPLES = 4999
 # two-sided p is at least 2 / (FLIPS + 1): small enough for Holm's correction over the 190 pairs of 20 methods
 FLIPS = 49_999
-# the range of n symmetric values covers their centre with 1 - 2 ** (1 - n), and bootstraps stay within it
-FEWEST_TO_RESAMPLE = 6
 # sums in another order differ in their last bits only, and must count as ties
 _DECIMALS = 12
 _FLIPS_AT_ONCE = 1000
@@ -81,6 +79,16 @@ class Seeds(NamedTuple):
     n: int
 
 
+def fewest_groups(pairs: int = 1) -> int:
+    """How many groups can make one of so many differences significant, and allow to resample them.
+
+    The signs of n groups flip in 2 ** n ways, so no two-sided p is below 2 / 2 ** n, and Holm's first is
+    `pairs` times that. No bootstrap leaves the range of n values, and where these are symmetric their centre
+    lies outside of it as often.
+    """
+    return math.floor(math.log2(2 * pairs / SIGNIFICANCE)) + 1
+
+
 def interval(
     values: Float64Array, groups: Sequence[str], seed: int = 0, *, resamples: int = RESAMPLES
 ) -> Interval:
@@ -101,7 +109,7 @@ def interval(
         as no resampling of so few holds 95 %; it is wide and may leave [0, 1]. Zero wide where all groups
         agree; NaN, NaN where one group holds all pictures; all NaN without a picture.
     """
-    return ratio_interval(values, np.ones_like(values), groups, seed, resamples=resamples)
+    return intervals({"": values}, groups, seed, resamples=resamples)[""]
 
 
 def intervals(
@@ -110,54 +118,36 @@ def intervals(
     """`interval` of each method, from one set of resamples: the same numbers, sooner."""
     if not values:
         return {}
-    parts = _columns(values)
-    found = _ratio_intervals(parts, np.ones_like(parts), groups, seed, resamples)
-    return dict(zip(values, found, strict=True))
+    return dict(zip(values, _mean_intervals(_columns(values), groups, seed, resamples), strict=True))
 
 
-def ratio_interval(
-    part: npt.NDArray[np.floating] | Counts,
-    whole: npt.NDArray[np.floating] | Counts,
-    groups: Sequence[str],
-    seed: int = 0,
-    *,
-    resamples: int = RESAMPLES,
-) -> Interval:
-    """sum(part) / sum(whole) over all pictures, as in a pooled score, with its interval as in `interval`.
-
-    Args:
-        part, whole: (N,) counts, whole at least 0; pictures where either is NaN are left out, and so are
-            groups with nothing of the whole.
-        groups, seed, resamples: as in `interval`.
-    """
-    parts, wholes = (np.asarray(side, np.float64)[:, None] for side in (part, whole))
-    return _ratio_intervals(parts, wholes, groups, seed, resamples)[0]
-
-
-def pooled_interval(
-    counts: npt.NDArray[np.floating] | Counts,
+def pooled_intervals(
+    counts: Mapping[str, npt.NDArray[np.floating] | Counts],
     statistic: Statistic,
     groups: Sequence[str],
     seed: int = 0,
     *,
     resamples: int = RESAMPLES,
-) -> Interval:
-    """Any score of counts that are summed over pictures first, with its interval as in `interval`.
+) -> dict[str, Interval]:
+    """A score of counts that are summed over pictures first, of each method, with intervals as in `interval`.
 
     Args:
-        counts: (N, K) counts of each picture, such as TP, FP, FN, TN; rows with a NaN are left out.
+        counts: method -> (N, K) counts of each picture, such as TP, FP, FN, TN; K alike, none NaN.
         statistic: maps sums (..., K) float64 to scores (...). Where it is NaN for a resample, the interval
             cannot be had and is NaN, NaN.
         groups, seed, resamples: as in `interval`.
     """
-    rows = np.asarray(counts, np.float64)
-    kept = ~np.isnan(rows).any(-1)
-    if not kept.any():
-        return Interval(math.nan, math.nan, math.nan)
-    codes, size = _coded(groups, len(rows))
-    totals = _group_sums(rows[kept], codes[kept], size)
-    present = np.bincount(codes[kept], minlength=size) > 0
-    return _group_intervals(totals[present], lambda sums: statistic(sums)[..., None], seed, resamples)[0]
+    if not counts:
+        return {}
+    rows = np.stack([np.asarray(part, np.float64) for part in counts.values()], axis=1)
+    pictures, *shape = rows.shape
+    codes, size = _coded(groups, pictures)
+    totals = _group_sums(rows.reshape(pictures, -1), codes, size)
+
+    def scores(sums: Float64Array) -> Float64Array:
+        return statistic(sums.reshape(*sums.shape[:-1], *shape))
+
+    return dict(zip(counts, _group_intervals(totals, scores, seed, resamples), strict=True))
 
 
 def differences(
@@ -188,7 +178,7 @@ def differences(
     if not pairs:
         return []
     found = _columns({f"{a}\n{b}": np.round(values[a] - values[b], _DECIMALS) for a, b in pairs})
-    mean = _ratio_intervals(found, np.ones_like(found), groups, seed, resamples)
+    mean = _mean_intervals(found, groups, seed, resamples)
     p = _permutation_p(found, groups, seed, flips)
     p_holm = _holm(p)
     return [
@@ -243,21 +233,21 @@ def across_seeds(values: Sequence[float]) -> Seeds:
     return Seeds(float(kept.mean()), deviation, float(kept.min()), float(kept.max()), len(kept))
 
 
-def _ratio_intervals(
-    parts: Float64Array, wholes: Float64Array, groups: Sequence[str], seed: int, resamples: int
-) -> list[Interval]:
-    """sum(part) / sum(whole) of each column of (N, M) arrays.
+def _mean_intervals(values: Float64Array, groups: Sequence[str], seed: int, resamples: int) -> list[Interval]:
+    """Of each column of (N, M), without its NaN.
 
     Columns that miss the same groups share their resamples, so that no column depends on the others.
     """
-    codes, size = _coded(groups, len(parts))
-    missing = np.isnan(parts) | np.isnan(wholes)
-    sums = [_group_sums(np.where(missing, 0.0, side), codes, size) for side in (parts, wholes)]
+    codes, size = _coded(groups, len(values))
+    known = ~np.isnan(values)
+    sums = [
+        _group_sums(side, codes, size) for side in (np.where(known, values, 0.0), known.astype(np.float64))
+    ]
     found: dict[int, Interval] = {}
     for rows, columns in _alike(sums[1] != 0):
         totals = np.concatenate([side[np.ix_(rows, columns)] for side in sums], axis=1)
         found |= zip(columns.tolist(), _group_intervals(totals, _halves_ratio, seed, resamples), strict=True)
-    return [found[column] for column in range(parts.shape[1])]
+    return [found[column] for column in range(values.shape[1])]
 
 
 def _alike(present: npt.NDArray[np.bool_]) -> Iterator[tuple[Int64Array, Int64Array]]:
@@ -268,7 +258,7 @@ def _alike(present: npt.NDArray[np.bool_]) -> Iterator[tuple[Int64Array, Int64Ar
 
 
 def _halves_ratio(sums: Float64Array) -> Float64Array:
-    """(..., 2M) sums of parts, then of wholes -> (..., M) ratios."""
+    """(..., 2M) sums, then the numbers of pictures -> (..., M) means."""
     part, whole = np.split(sums, 2, axis=-1)
     ratio: Float64Array = np.divide(part, whole, out=np.full_like(part, math.nan), where=whole != 0)
     return ratio
@@ -284,7 +274,7 @@ def _group_intervals(totals: Float64Array, statistic: Statistic, seed: int, resa
     values = statistic(totals.sum(0))
     if len(totals) < 2:
         lows = highs = np.full_like(values, math.nan)
-    elif len(totals) < FEWEST_TO_RESAMPLE:
+    elif len(totals) < fewest_groups():
         lows, highs = _jackknife_ends(values, totals, statistic)
     else:
         lows, highs = _bootstrap_ends(values, totals, statistic, seed, resamples)

@@ -11,22 +11,26 @@ from kolbench.metrics import scores
 from kolbench.report import published
 from kolbench.report.breakdowns import products, scenarios
 from kolbench.report.layout import FLOORS, METHODS, NOT_RUN, Row, Table, definitions, table
-from kolbench.report.numbers import STEADY, Numbers, RunNumbers, numbers_of
+from kolbench.report.numbers import POOLED_F, STEADY, Numbers, RunNumbers, numbers_of
 from kolbench.report.runs import TestSet
 from kolbench.report.sentences import sentences
-from kolbench.report.statistics import across_seeds
+from kolbench.report.statistics import Interval, across_seeds, fewest_groups
 
 __all__ = ["Table", "all_tables", "sentences"]
 
 TABLE_2 = ("miou", "acc", "f0.3_pooled", "f0.09_pooled")
-HEADLINE = ("iou", "acc", "f0.3_pooled", "f1", "mae", "product_recall")
+HEADLINE = ("iou", "acc", *POOLED_F, "f1", "mae", "product_recall")
 OWN_THRESHOLD = (
     "Each run at its own threshold: the one of the highest mIoU on its validation pictures, or the one that "
     "the command fixed."
 )
 INTERVAL = (
     "low, high: 95 % interval, bootstrap over groups (the video of a picture where it is known, else the "
-    "picture itself); with fewer than 6 groups Student's t interval of the jackknife."
+    f"picture itself); with fewer than {fewest_groups()} groups Student's t interval of the jackknife."
+)
+POOLED_INTERVAL = (
+    "In brackets: 95 % interval of the pooled score before it, over groups as well: the pixels of the groups "
+    "that are drawn are counted together anew."
 )
 
 
@@ -47,6 +51,7 @@ def headline(numbers: Numbers) -> Table:
         *definitions(["miou"]),
         INTERVAL,
         *definitions(HEADLINE),
+        POOLED_INTERVAL,
         "both_empty: pictures without foreground in truth and prediction; both count as 1 by rule.",
         "oracle threshold: the one of the highest mIoU on the test pictures themselves, and 'oracle miou' "
         "there: the protocol of the papers. It has seen the test truth and is no headline.",
@@ -66,12 +71,26 @@ def _headline_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:
         "miou": run.means["miou"],
         "low": found.low,
         "high": found.high,
-        **{name: run.means.get(name) for name in HEADLINE},
+        **_score_cells(numbers, run),
         "pictures": round(run.means["images"]),
         "both_empty": round(run.means["both_empty"]),
         "oracle threshold": oracle,
         "oracle miou": oracle_miou,
     }
+
+
+def _score_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:
+    """The scores of `HEADLINE`, pooled ones with their intervals behind them."""
+    cells: dict[str, Any] = {}
+    for name in HEADLINE:
+        cells[name] = run.means.get(name)
+        if name in POOLED_F:
+            cells[f"{name} 95 %"] = _brackets(numbers.pooled[name][run.label])
+    return cells
+
+
+def _brackets(found: Interval) -> str | None:
+    return None if math.isnan(found.low) else f"[{found.low:.4f}, {found.high:.4f}]"
 
 
 def _floor_cells(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,10 +152,13 @@ def size_and_speed(numbers: Numbers) -> Table:
         "picture of the size 'counted at' (height x width, before the method resizes it). "
         "Empty for methods that are no networks.",
         "input: height x width of the training canvas.",
-        "FPS: 1 / median seconds per test picture at its own size, one picture at a time, reading the "
-        f"file not included; none is given where the speed is unsteady: quartiles more than {STEADY:.0%} of "
-        "the median apart. FPS low, FPS high: 1 / upper and 1 / lower quartile of the seconds. A speed says "
-        "something about its device only.",
+        "FPS: 1 / median seconds per test picture at its own size, reading the file not included. Networks "
+        "predict one picture at a time with all of the device; classic methods run in as many processes as "
+        "the device has threads, each on one picture with one thread, and the seconds are of one process. "
+        f"None is given where the speed is unsteady: quartiles more than {STEADY:.0%} of "
+        "the median apart. FPS low, FPS high: 1 / upper and 1 / lower quartile of the seconds. "
+        "device: on which the pictures were timed, perhaps by an earlier run whose evaluation was used "
+        "again. A speed says something about its device only.",
         "peak MiB: memory of one prediction at its peak, weights included, bytes / 1024^2.",
         f"(paper): {published.SIZE_SOURCE}.",
     ]
@@ -159,7 +181,7 @@ def _size_cells(run: RunNumbers) -> dict[str, Any]:
         "FPS low": _inverse(pace.high),
         "FPS high": _inverse(pace.low),
         "seconds per picture": pace.median,
-        "device": record.get("device"),
+        "device": run.run.timed_on,
         "peak MiB": _scaled(cost.get("memory"), 1024**2),
         **_published_size(run.run.method),
     }

@@ -9,8 +9,6 @@ from kolbench.report.runs import Run, find, test_sets
 from kolbench.report.statistics import Difference
 
 SCORE = "miou"
-# n groups have 2 ** n sign flips, so p is at least 2 / 2 ** n
-FEWEST_GROUPS = 6
 EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "cannot tell": 3}
 
 
@@ -49,8 +47,9 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         f"paired over {len(found[0].pictures)} pictures of {groups} groups"
     )
     print(f"gate {gate:g}: {SENTENCES[said]}", flush=True)
-    if groups < FEWEST_GROUPS:
-        print(f"{groups} groups can make no difference certain: at least {FEWEST_GROUPS} videos are needed")
+    fewest = statistics.fewest_groups()
+    if groups < fewest:
+        print(f"{groups} groups can make no difference certain: at least {fewest} videos are needed")
     return {"exit_code": EXIT_CODES[said]}
 
 

@@ -9,7 +9,8 @@ import torch
 from kolbench import fingerprint, runfolder
 from kolbench.configs import instantiate
 from kolbench.data.datamodule import KolDataModule
-from kolbench.evaluation import evaluate
+from kolbench.evaluation import TIMING, evaluate
+from kolbench.files import read_json
 from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.scored import Scored
 from kolbench.segmenter import Segmenter
@@ -68,7 +69,8 @@ def scores_of(
         runfolder.write_histograms(folder / runfolder.HISTOGRAMS, scored)
     else:
         print(
-            "every threshold follows from the histograms of an earlier evaluation; no forward pass is needed"
+            "every threshold follows from the histograms of an earlier evaluation "
+            f"(on {read_json(folder / TIMING)['device']}); no forward pass is needed"
         )
     if pictures is not None:
         runfolder.link_tree(folder, pictures)

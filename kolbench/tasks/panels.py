@@ -10,10 +10,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from kolbench import progress
-from kolbench.ahead import as_array
 from kolbench.configs import build_segmenter, load_yaml, without_backbone
 from kolbench.data.datamodule import KolDataModule
 from kolbench.imaging import write_png
+from kolbench.models.arrays import as_arrays
 from kolbench.runfolder import CONFIG
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import judging
@@ -52,7 +52,7 @@ def _panel(runs: Mapping[str, Path]) -> UInt8Array:
     settings = load_yaml(next(iter(runs.values())) / CONFIG)
     data = judging.open_data(settings, torch.device("cpu"))
     batches = [data.test_batch(number) for number in range(min(PICTURES, len(data.rows["test"])))]
-    columns = {ORIGINAL: [as_array(batch["image"]) for batch in batches]}
+    columns = {ORIGINAL: [as_arrays(batch["image"])[0] for batch in batches]}
     with progress.bar("drawing panels", len(runs)) as advance:
         for name, folder in runs.items():
             segmenter = _segmenter(folder, data)

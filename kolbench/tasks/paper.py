@@ -13,6 +13,7 @@ from kolbench.errors import ConfigError, KolbenchError
 from kolbench.files import write_json
 from kolbench.metrics import scores
 from kolbench.report import statistics
+from kolbench.report.runs import groups_of
 from kolbench.report.statistics import Interval
 from kolbench.scored import Scored
 from kolbench.tasks.suite import Job, execute, job_of, own_words, shown
@@ -84,8 +85,7 @@ def _outcome(protocol: str, name: str, words: list[str], parent: Path) -> Outcom
 
 def _miou(test: Scored, threshold: float) -> Interval:
     values = scores.image_scores(*test.histograms(), threshold)[SCORE]
-    groups = [group or name for group, name in zip(test.groups, test.names, strict=True)]
-    return statistics.interval(values, groups)
+    return statistics.interval(values, groups_of(test))
 
 
 def _print(name: str, outcomes: list[Outcome], gap: float) -> None:

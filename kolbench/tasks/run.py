@@ -19,6 +19,7 @@ from kolbench import configs, cost, runfolder
 from kolbench.callbacks.checkpoint import BEST
 from kolbench.data.datamodule import KolDataModule
 from kolbench.devices import choose_device, describe
+from kolbench.evaluation import TIMING
 from kolbench.files import read_json, write_atomically, write_json
 from kolbench.imaging import write_png
 from kolbench.scored import Scored
@@ -181,7 +182,8 @@ class Run:
             "floors": {name: rows[name] for name in floors},
             "pictures": {split: len(part.names) for split, part in scored.items()},
             "whole": scored["whole"].mean_scores(threshold) if "whole" in scored else None,
-            "detection": self._detection(),
+            "timed_on": self._beside(TIMING)["device"],
+            "detection": self._beside(runfolder.DETECTION) or None,
             "notes": dict(Counter(note for note in scored["test"].notes if note)),
             "fingerprint": data.fingerprint(),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
@@ -204,9 +206,10 @@ class Run:
         )
         return {"aid": segmenter.aid, "threshold": threshold, **headline}
 
-    def _detection(self) -> dict[str, Any] | None:
-        path = self.folder / runfolder.DETECTION
-        return read_json(path) if path.is_file() else None
+    def _beside(self, name: str) -> dict[str, Any]:
+        """What the evaluation left beside its pictures; empty where it left no such file."""
+        path = self.folder / name
+        return read_json(path) if path.is_file() else {}
 
     def _say_details(self, scored: Mapping[str, Scored]) -> None:
         for key, meaning in (("both_empty", "no foreground"), ("both_full", "no background")):

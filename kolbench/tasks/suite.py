@@ -16,7 +16,7 @@ import pandas as pd
 
 from kolbench import runfolder
 from kolbench.configs import load_yaml
-from kolbench.errors import ConfigError, DataError
+from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.files import read_json, write_atomically, write_json
 from kolbench.tasks.panels import write_panels
 from kolbench.tasks.run import print_table
@@ -65,6 +65,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         )
     folder = Path(settings["suite"])
     jobs = jobs_of(folder, Path(settings["paths"]["runs"]), own_words(settings["overrides"]))
+    panels = panels_of(folder)
     failed = []
     for number, job in enumerate(jobs, start=1):
         state = "finished already" if job.finished else "to run"
@@ -77,7 +78,6 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     if done:
         results = Path(settings["output"] or folder / "results")
         write_results(results, done)
-        panels = load_yaml(folder / SUITE).get("panels", {})
         write_panels(panels, {job.name: job.folder for job in done}, results)
         print_table({job.name: _row(job) for job in done}, f"{folder.name}, test pictures")
     for name in failed:
@@ -102,18 +102,42 @@ def jobs_of(folder: Path, runs: Path, words: Sequence[str] = ()) -> list[Job]:
     Raises:
         DataError: there is no such file, or it has another form.
     """
-    path = folder / SUITE
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; suite= names a folder of experiments/.")
-    suite = load_yaml(path)
-    if not isinstance(suite.get("runs"), dict) or not suite["runs"]:
-        raise DataError(f"{path} has no `runs`: a mapping of names to lists of overrides.")
+    path, suite = folder / SUITE, _read(folder)
     common = _words(path, "common", suite.get("common", []))
     jobs = []
     for name, own in suite["runs"].items():
         chosen = (*common, *_words(path, f"runs.{name}", own), *words)
         jobs.append(job_of(str(name), chosen, runs / "suites" / folder.name))
     return jobs
+
+
+def panels_of(folder: Path) -> dict[str, list[str]]:
+    """The suite's `panels`, file name -> names of runs; empty where it has none.
+
+    Raises:
+        DataError: they have another form, or name a run that the suite does not have.
+    """
+    path, suite = folder / SUITE, _read(folder)
+    panels, runs = suite.get("panels") or {}, [str(name) for name in suite["runs"]]
+    if not isinstance(panels, dict) or not all(isinstance(names, list) for names in panels.values()):
+        raise DataError(f"{path}: `panels` is not a mapping of file names to lists of runs.")
+    found = {str(panel): [str(name) for name in names] for panel, names in panels.items()}
+    for panel, name in ((panel, name) for panel, names in found.items() for name in names):
+        if name not in runs:
+            hint = nearest(name, runs)
+            meant = f" Did you mean {hint}?" if hint else f" It has {', '.join(runs)}."
+            raise DataError(f"{path}: `panels.{panel}` names {name}, which is no run of the suite.{meant}")
+    return found
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / SUITE
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; suite= names a folder of experiments/.")
+    suite = load_yaml(path)
+    if not isinstance(suite.get("runs"), dict) or not suite["runs"]:
+        raise DataError(f"{path} has no `runs`: a mapping of names to lists of overrides.")
+    return suite
 
 
 def job_of(name: str, words: Sequence[str], parent: Path) -> Job:
@@ -162,6 +186,7 @@ def write_results(folder: Path, jobs: Sequence[Job]) -> None:
             "data",
             "seed",
             "device",
+            "timed_on",
             "versions",
             "commit",
             "machine",

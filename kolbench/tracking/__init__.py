@@ -12,6 +12,7 @@ import numpy as np
 
 from kolbench.types import Float32Array, UInt8Array
 
+# in every picture that is judged, on a dashboard or in the report
 FALSE_FOREGROUND = (230, 40, 40)
 MISSED_FOREGROUND = (40, 90, 230)
 OUTLINE = (255, 220, 0)

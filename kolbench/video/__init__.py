@@ -1,1 +1,1 @@
-"""Pictures that move: reading, writing, smoothing, compositing, in memory that is constant in their length."""
+"""Pictures that move: read, written, smoothed and composited in memory that is constant in their length."""

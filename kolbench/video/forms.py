@@ -85,7 +85,7 @@ def form_of(path: str | Path, needs_alpha: bool, form: str | None = None) -> str
             raise ConfigError(f"output={path}: format=png writes a folder; leave {suffix} away.")
         return form
     chosen = FORMS[form]
-    if suffix not in chosen.suffixes or path.is_dir():
+    if suffix not in chosen.suffixes:
         raise ConfigError(
             f"output={path}: format={form} is written as {', '.join(chosen.suffixes)}; "
             f"give such a name, or leave format away."

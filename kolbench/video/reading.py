@@ -114,14 +114,19 @@ class VideoReader:
         stream.thread_type = "AUTO"
         every = stream.codec_context.codec.canonical_name in ONE_PICTURE_A_PACKET
         clock = _Clock(self.path, self._survey, every)
+        begun = False
         for packet in container.demux(stream):
+            begun |= packet.is_keyframe
             clock.expect(packet)
             try:
                 frames = packet.decode()
             except av.error.EOFError:
                 break
             except av.error.FFmpegError as error:
-                raise clock.broken(plain(error)) from None
+                if begun:
+                    raise clock.broken(plain(error)) from None
+                # a recording that starts between two key frames can be shown from the next one
+                continue
             for frame in frames:
                 yield clock.show(frame), frame
         clock.finish()
