@@ -15,25 +15,36 @@ def load(
     """A method that is ready to segment.
 
     Args:
-        source: the name of a method (`modnet`, `u2net`, `rsudisnet`, ...) or one of our run folders.
+        source: the name of a method (`modnet`, `u2net`, `rsudisnet`, ...), one of our run folders, or an
+            exported file, `.onnx` or TorchScript `.pt`, with its sidecar. TorchScript is a program: load
+            only what you trust.
         weights: an official checkpoint, a checkpoint of ours, or a run folder; may stay None where
-            `source` is a run folder.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        options: keys of the method's YAML to change, such as `size=320` or `context="easpp"`.
+            `source` is a run folder, must where it is an exported file.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; ONNX files run on the CPU.
+        options: keys of the method's YAML to change, such as `size=320` or `context="easpp"`; for an
+            exported file `size`, `rule`, `resample` or `postprocess`; for anybody's ONNX file those of
+            conf/model/onnx.yaml.
 
     Returns:
         The method in evaluation mode; `segment(picture)` gives an (H, W) float32 alpha in [0, 1].
 
     Raises:
-        ConfigError: no such method or option, or no weights for a method that must be trained.
-        WeightsError: the weights cannot be read or do not fit. No code of a checkpoint is executed.
+        ConfigError: no such method or option, no weights for a method that must be trained, or a file
+            without a sidecar.
+        WeightsError: the weights cannot be read or do not fit, or a file is not what its sidecar says. No
+            code of a checkpoint is executed.
     """
     from kolbench import weights as weight_files
     from kolbench.configs import build_segmenter, model_config, without_backbone
     from kolbench.devices import choose_device
+    from kolbench.export.opening import is_exported, open_exported
 
     if not isinstance(source, str | Path):
-        raise ConfigError(f"{source!r} is neither the name of a method nor a run folder.")
+        raise ConfigError(f"{source!r} is neither the name of a method nor a run folder nor a file.")
+    if is_exported(source):
+        if weights is not None:
+            raise ConfigError(f"{source} holds its weights; leave weights={weights} out.")
+        return open_exported(source, device, **options)
     if weight_files.is_run_folder(source):
         return load(weight_files.method_of(source), weights or source, device, **options)
     settings = weight_files.settings_of(weights) if weights is not None else None

@@ -24,8 +24,8 @@ class Root:
     device: auto, cpu, cuda or cuda:N. weights: a run folder or a checkpoint. input, output: of the
     tasks that read and write files. runs: run folders to read. resume: auto continues a killed
     training, never starts it anew. suite, dry_run: of task=suite. frames: of task=prepare. format: of
-    the files that task=prepare, predict, place, filter and export write. smooth, save, clean, sound: of
-    task=predict, place and filter. ad, placement, look: of task=place. filter: of task=filter.
+    the files that task=prepare, predict, place, filter and export write. smooth, save, clean, backend,
+    sound: of task=predict, place and filter. ad, placement, look: of task=place. filter: of task=filter.
     methods, host, port, limit_mb: of task=serve.
     """
 
@@ -57,6 +57,7 @@ class Root:
     smooth: Any = None
     save: Any = None
     clean: str = "fast"
+    backend: str = "auto"
     sound: bool = True
     ad: str | None = None
     placement: Any = None

@@ -26,6 +26,7 @@ class Predictor:
         refiner: (image (1, 3, H, W), alpha (1, 1, H, W)) -> alpha, see kolbench.refine; None = none.
         threshold: alpha becomes 0 or 1 as in the scores, foreground where round(255 alpha) > 255 threshold;
             None = alpha stays soft.
+        segment: how the method is run on one picture; None = segmenter.segment.
     """
 
     def __init__(
@@ -33,14 +34,16 @@ class Predictor:
         segmenter: Segmenter,
         refiner: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
         threshold: float | None = None,
+        segment: Callable[[UInt8Array], Float32Array] | None = None,
     ) -> None:
         self.segmenter = segmenter
+        self.segment = segment or segmenter.segment
         self.refiner = refiner
         self.threshold = threshold
 
     def __call__(self, image: UInt8Array) -> Float32Array:
         """The alpha of one picture, at its own size."""
-        return self._finished(image, self.segmenter.segment(image))
+        return self._finished(image, self.segment(image))
 
     def each(
         self, pictures: Iterable[tuple[T, UInt8Array]]

@@ -11,6 +11,7 @@ import clips
 import cv2
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
@@ -155,6 +156,28 @@ def test_the_ad_stands_behind_and_the_report_says_how_much_is_seen(tmp_path):
         assert [row["seconds"] for row in csv.DictReader(table)] == [f"{n / 10:.6f}" for n in range(5)]
 
 
+def test_pictures_share_one_table_of_what_is_seen(tmp_path, capsys):
+    for name in ("a", "b/a"):
+        write_picture(tmp_path / "in" / f"{name}.png", clips.picture(0, SIZE))
+    write_picture(tmp_path / "ad.png", np.full((10, 10, 3), 255, np.uint8))
+    words = (f"ad={tmp_path / 'ad.png'}", "placement.left=0", "placement.top=0", "placement.width=1")
+    words += ("placement.height=1", "placement.fit=stretch")
+    run("place", tmp_path / "in", tmp_path / "out", *words)
+    with (tmp_path / "out" / "visibility.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert [row["picture"] for row in rows] == ["a.png", "b/a.png"]
+    assert float(rows[1]["share"]) == pytest.approx(1 - ellipse().mean(), abs=1e-5)
+    assert [row["ad_area"] for row in rows] == ["1.000000", "1.000000"]
+    assert "65% of the ad can be seen, on average over 2 pictures" in capsys.readouterr().out
+    run("place", tmp_path / "in" / "a.png", tmp_path / "one.png", *words)
+    assert sorted(path.name for path in tmp_path.glob("one*")) == ["one.png", "one.visibility.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == [
+        "a.png",
+        "a.png",
+        "visibility.csv",
+    ]
+
+
 def test_an_ad_that_moves_begins_anew_in_every_clip(tmp_path):
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     stills = [np.full((32, 32, 3), colour, np.uint8) for colour in colours]
@@ -177,6 +200,24 @@ def test_a_classic_method_and_a_threshold(tmp_path):
     soft = configs.build_segmenter(configs.model_config("kmeans", size=48)).segment(image)
     with Image.open(tmp_path / "m.png") as alpha:
         np.testing.assert_array_equal(np.array(alpha), np.rint(soft * 255))
+
+
+def test_backends_give_the_same_alpha(tmp_path):
+    torch.manual_seed(0)
+    network = configs.build_segmenter(configs.model_config("u2netp")).network
+    torch.save(network.state_dict(), tmp_path / "u2netp.pth")
+    write_picture(tmp_path / "scene.png", synthetic.make_scene(0, 3, 96).image)
+    words = (f"weights={tmp_path / 'u2netp.pth'}", "model.size=64")
+    found = {}
+    for backend in ("eager", "onnx"):
+        target = tmp_path / f"{backend}.png"
+        words_of = (*words, f"backend={backend}")
+        run("predict", tmp_path / "scene.png", target, "save=alpha16", *words_of, method="u2netp")
+        found[backend] = imaging.read_alpha(target)[0].astype(int)
+    assert np.ptp(found["eager"]) > 100
+    assert np.abs(found["eager"] - found["onnx"]).max() <= 0.001 * 65535
+    with pytest.raises(ConfigError, match=r"backend=onxx is not a choice.*Did you mean backend=onnx\?"):
+        run("predict", tmp_path / "scene.png", tmp_path / "x.png", *words, "backend=onxx", method="u2netp")
 
 
 def pipe(data, *words):
@@ -255,7 +296,7 @@ def test_an_error_in_a_clip_names_clip_and_frame(tmp_path, capsys, monkeypatch):
         def segment(self, picture):
             raise ConfigError("too dark")
 
-    monkeypatch.setattr(using, "open_predictor", lambda settings: using.Predictor(Refusing()))
+    monkeypatch.setattr(using, "open_predictor", lambda *_: using.Predictor(Refusing()))
     assert run("predict", clip, tmp_path / "out.mp4")["failed"] == 1
     assert f"{clip}, frame 0: too dark" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

@@ -5,9 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from kolbench.configs import instantiate
 from kolbench.data.frames import VIDEO_SUFFIXES
 from kolbench.errors import ConfigError
+from kolbench.files import write_atomically
 from kolbench.tasks.outputs import Kind
 from kolbench.tasks.using import use
 from kolbench.types import Float32Array, UInt8Array
@@ -16,7 +19,9 @@ from kolbench.video.colours import require_cleaner
 from kolbench.video.composite import AdBehind, Look
 from kolbench.video.frame import Frame
 from kolbench.video.reading import VideoReader
-from kolbench.video.visibility import VisibilityReport
+from kolbench.video.visibility import Row, VisibilityReport
+
+PICTURE_COLUMNS = ("share", "ad_area", "visible_area")
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
@@ -37,8 +42,38 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     open_ad = ad_opener(Path(str(settings["ad"])).expanduser())
     require_cleaner(settings["clean"])
     placement, look = instantiate(settings["placement"]), instantiate(settings["look"])
-    begin = partial(Placing, open_ad, placement, look, settings["clean"])
-    return use(settings, [Kind("placed", begin)], "placing the ad in")
+    pictures: dict[Path, Row] = {}
+    begin = partial(Placing, open_ad, placement, look, settings["clean"], pictures)
+    result = use(settings, [Kind("placed", begin)], "placing the ad in")
+    if pictures:
+        print(write_pictures(pictures, Path(str(settings["output"])).expanduser()))
+    return result
+
+
+def write_pictures(pictures: Mapping[Path, Row], output: Path) -> str:
+    """Writes what of the ad can be seen in each picture, a row each; returns a line to print.
+
+    The table is `visibility.csv` in the folder `output`, or stands beside the one picture that `output` is.
+    """
+    lone = list(pictures) == [output]
+    folder, table = output.parent, Path(f"{output.stem}.visibility.csv")
+    if not lone:
+        folder, table = output, Path("visibility.csv")
+    rows = [
+        {
+            "picture": path.relative_to(folder).as_posix(),
+            **{key: getattr(row, key) for key in PICTURE_COLUMNS},
+        }
+        for path, row in pictures.items()
+    ]
+    write_atomically(folder / table, partial(pd.DataFrame(rows).to_csv, index=False, float_format="%.6f"))
+    shares = [row.share for row in pictures.values() if row.share is not None]
+    if not shares:
+        return f"no picture holds the ad; table in {folder / table}"
+    mean = sum(shares) / len(shares)
+    return (
+        f"{mean:.0%} of the ad can be seen, on average over {len(shares)} pictures; table in {folder / table}"
+    )
 
 
 def ad_opener(path: Path) -> Callable[[], Ad]:
@@ -65,10 +100,19 @@ class Placing:
 
     Args:
         open_ad: gives the ad. placement: where it stands. look: how it is blended in. clean: see colours.
+        pictures: takes the row of a picture, by its output; a clip has a report of its own.
     """
 
-    def __init__(self, open_ad: Callable[[], Ad], placement: Placement, look: Look, clean: str) -> None:
+    def __init__(
+        self,
+        open_ad: Callable[[], Ad],
+        placement: Placement,
+        look: Look,
+        clean: str,
+        pictures: dict[Path, Row],
+    ) -> None:
         self._ad = open_ad()
+        self._pictures = pictures
         self._behind = AdBehind(self._ad, placement, look, clean)
         self._report = VisibilityReport()
 
@@ -81,21 +125,22 @@ class Placing:
         return image
 
     def finish(self, target: Path, seconds: float) -> list[str]:
-        """Writes TARGET.visibility.csv, .json, .png and .svg."""
+        """Of a clip, writes TARGET.visibility.csv, .json, .png and .svg."""
         self._ad.close()
+        if not seconds:
+            self._pictures[target] = self._report.rows[0]
+            return []
         self._report.end(seconds)
         files = self._report.write(target.with_name(f"{target.stem}.visibility"))
         return [f"{visibility_line(self._report.summary())}; report in {files[0]}"]
 
 
 def visibility_line(summary: Mapping[str, Any]) -> str:
-    """A visibility summary in one sentence."""
+    """A clip's visibility in one sentence."""
     if summary["mean_share"] is None:
         return "no frame holds the ad"
-    seen = f"{summary['mean_share']:.0%} of the ad can be seen"
-    if not summary["total_seconds"]:
-        return seen
     return (
-        f"{seen} on average; half of it or more for {summary['seconds_50']:.1f} of "
-        f"{summary['total_seconds']:.1f} s, {summary['longest_view']:.1f} s without a break"
+        f"{summary['mean_share']:.0%} of the ad can be seen on average; half of it or more for "
+        f"{summary['seconds_50']:.1f} of {summary['total_seconds']:.1f} s, "
+        f"{summary['longest_view']:.1f} s without a break"
     )

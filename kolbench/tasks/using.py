@@ -4,20 +4,18 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kolbench import imaging, progress
-from kolbench.configs import build_segmenter, instantiate, without_backbone
-from kolbench.devices import choose_device, describe
+from kolbench.configs import instantiate
 from kolbench.errors import ConfigError, KolbenchError
 from kolbench.predictor import Predictor
-from kolbench.segmenter import Segmenter
 from kolbench.tasks import worklist
+from kolbench.tasks.opening import open_predictor
 from kolbench.tasks.outputs import Kind, Rendering, targets_of, video_form, write_picture
-from kolbench.tasks.test import model_of
 from kolbench.tasks.worklist import PIPE, Item
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.frame import Frame
@@ -26,7 +24,6 @@ from kolbench.video.sequence import PngSequence
 from kolbench.video.smooth import Smoother, Stabiliser
 from kolbench.video.stream import read_ahead, write_behind
 from kolbench.video.writing import VideoWriter, open_writer
-from kolbench.weights import load_into
 
 
 @dataclass
@@ -65,7 +62,7 @@ def use(settings: dict[str, Any], kinds: Sequence[Kind], doing: str) -> dict[str
     items = worklist.items_of(given, Path(output).expanduser())
     targets = targets_of(items, Path(output).expanduser(), kinds, settings["format"])
     smoother_of(settings)
-    predictor = open_predictor(settings)
+    predictor = open_predictor(settings, _expected(items))
     print(f"{worklist.describe(items)} from {given}")
     started, tally = time.monotonic(), Tally()
     of_pictures = [item for item in items if not item.is_video]
@@ -98,28 +95,14 @@ def smoother_of(settings: Mapping[str, Any]) -> Smoother:
     return smoother
 
 
-def open_predictor(settings: dict[str, Any]) -> Predictor:
-    """The method of a configuration with its weights, refiner and threshold, on its device.
-
-    Raises:
-        KolbenchError: there are no weights, they do not fit, or the method needs the truth.
-    """
-    task, weights = settings["task"]["name"], settings["weights"]
-    model = settings["model"] if weights is None else without_backbone(model_of(settings, weights))
-    segmenter: Segmenter = build_segmenter(model)
-    if segmenter.reads != ("image",):
-        raise ConfigError(f"{model['name']} needs more than the picture, which is all that task={task} has.")
-    if weights is not None:
-        load_into(segmenter, Path(weights))
-    elif segmenter.trainable:
-        raise ConfigError(
-            f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={model['name']}, or a "
-            "method that is not trained, such as experiment=grabcut."
-        )
-    device = choose_device(settings["device"])
-    print(f"{model['name']} on {describe(device)}")
-    refiner = instantiate({key: value for key, value in settings["refiner"].items() if key != "name"})
-    return Predictor(segmenter.to(device).eval(), refiner, settings["threshold"])
+def _expected(items: Sequence[Item]) -> int:
+    """How many predictions there are to make, at least: pictures, and the frames of the first video."""
+    videos = [item.source for item in items if item.is_video]
+    frames = 0
+    if videos:
+        with suppress(KolbenchError), VideoReader(videos[0]) as reader:
+            frames = reader.frame_count
+    return len(items) - len(videos) + frames
 
 
 def _pictures(

@@ -1,0 +1,170 @@
+"""The fastest way to run a method here that gives the same alphas: tried on a picture, not assumed."""
+
+import copy
+import importlib.util
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from kolbench.errors import ConfigError, require_choice
+from kolbench.export import formats
+from kolbench.export.graph import GraphSegmenter, Network, network_of
+from kolbench.export.writing import example_of
+from kolbench.inference.folding import folded
+from kolbench.models.outsider import OnnxSegmenter
+from kolbench.segmenter import Segmenter
+from kolbench.types import Float32Array, UInt8Array
+
+BACKENDS = ("auto", "eager", "compiled", "onnx")
+UNCHANGED = "unchanged"
+# as an exported file, see kolbench.export.parity
+BOUND = 1e-3
+# for fewer pictures finding the fastest takes longer than it saves
+FEWEST_PICTURES = 8
+# writing and opening an ONNX file takes 2 to 5 s and saves about a third of eager's time
+ONNX_PAYS_ABOVE_S = 20.0
+ROUNDS = 2
+
+
+class Prepared(NamedTuple):
+    """A method made fast.
+
+    segmenter: gives the same alphas within 1e-3; its predictions hold alpha alone. backend: `eager`,
+    `compiled` or `onnx`; `unchanged` where the method came back as it was given. notes: sentences on what
+    was asked for and did not work. seconds: of one picture, by what was tried.
+    """
+
+    segmenter: Segmenter
+    backend: str
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = MappingProxyType({})
+
+
+def prepare(
+    segmenter: Segmenter,
+    device: torch.device,
+    picture: UInt8Array,
+    backend: str = "auto",
+    pictures: int | None = None,
+) -> Prepared:
+    """Finds the fastest form of a method on a device.
+
+    `eager` folds batch norms and lays maps channels last; `onnx` (on the CPU) and `compiled`
+    (torch.compile: 50 to 100 s for these networks on a CPU, once per picture shape) are used where they are
+    faster too; `auto` never compiles, and tries ONNX Runtime where it is installed and enough is to be done.
+    Whatever does not work, or differs from the method by more than 1e-3, is left out.
+
+    Args:
+        segmenter: with its weights; it is not changed. Methods without a network of this kind come back as
+            they are: classic ones, ONNX files, Mask R-CNN.
+        device: where to predict.
+        picture: (H, W, 3) uint8, of the size and kind that will follow.
+        backend: one of BACKENDS.
+        pictures: how many will follow; None = not known, many.
+
+    Raises:
+        ConfigError: the backend is none of BACKENDS.
+    """
+    require_choice("backend", backend, BACKENDS)
+    try:
+        network = network_of(segmenter)
+    except ConfigError:
+        notes = () if backend in ("auto", "eager") else (f"backend={backend} is for networks only.",)
+        return Prepared(segmenter, UNCHANGED, notes)
+    plain = copy.deepcopy(segmenter).to(device).eval()
+    if backend == "auto" and pictures is not None and pictures < FEWEST_PICTURES:
+        return Prepared(plain, "eager")
+    race = Race(plain, picture)
+    race.enter("folded", lambda: _folded(network, device))
+    if _onnx_is_tried(backend, device, race.seconds["plain"], pictures):
+        race.enter("onnx", lambda: _onnx(network))
+    if backend == "onnx" and device.type != "cpu":
+        race.notes.append(f"backend=onnx runs on the CPU only; on {device} eager is used.")
+    if backend == "compiled":
+        race.enter("compiled", lambda: _compiled(network, device))
+    return race.result(backend)
+
+
+class Race:
+    """Forms of one method, run in turn on one picture, so that they share what else the machine does.
+
+    Args:
+        plain: the method itself, whose alpha is right.
+        picture: (H, W, 3) uint8.
+    """
+
+    def __init__(self, plain: Segmenter, picture: UInt8Array) -> None:
+        self._picture = picture
+        self._runners: dict[str, Segmenter] = {"plain": plain}
+        self._alpha = self._run("plain")
+        # the first run is slower: memory is had, kernels are chosen
+        self.seconds = {"plain": self._timed("plain")}
+        self.notes: list[str] = []
+
+    def enter(self, name: str, build: Callable[[], Segmenter]) -> None:
+        """Adds a form if it can be built and agrees; a note says why not."""
+        try:
+            self._runners[name] = build()
+            difference = float(np.abs(self._run(name) - self._alpha).max())
+            # NaN is no agreement
+            if not difference <= BOUND:
+                raise ConfigError(f"its alpha differs by {difference:.1e}.")
+            self.seconds[name] = self._timed(name)
+        except Exception as error:  # compilers and runtimes fail with errors of many types
+            self._runners.pop(name, None)
+            text = (str(error) or type(error).__name__).strip().splitlines()[0]
+            self.notes.append(f"{name} is not used: {text}")
+
+    def result(self, backend: str) -> Prepared:
+        """The fastest of what agrees; the backend that was asked for comes before others."""
+        for _ in range(ROUNDS - 1):
+            for name in self._runners:
+                self.seconds[name] = min(self.seconds[name], self._timed(name))
+        named = [name for name in self._runners if _backend_of(name) == backend]
+        best = min(named or self._runners, key=lambda name: self.seconds[name])
+        return Prepared(self._runners[best], _backend_of(best), tuple(self.notes), self.seconds)
+
+    def _run(self, name: str) -> Float32Array:
+        return self._runners[name].segment(self._picture)
+
+    def _timed(self, name: str) -> float:
+        started = time.perf_counter()
+        self._run(name)
+        return time.perf_counter() - started
+
+
+def _backend_of(name: str) -> str:
+    return name if name in BACKENDS else "eager"
+
+
+def _onnx_is_tried(backend: str, device: torch.device, seconds: float, pictures: int | None) -> bool:
+    if device.type != "cpu" or backend not in ("auto", "onnx"):
+        return False
+    if backend == "onnx":
+        return True
+    installed = all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime"))
+    return installed and (pictures is None or pictures * seconds > ONNX_PAYS_ABOVE_S)
+
+
+def _folded(network: Network, device: torch.device) -> Segmenter:
+    graph = folded(network.graph, example_of(network.spec)).to(memory_format=torch.channels_last)
+    return GraphSegmenter(graph, network.spec, network.postprocess, channels_last=True).to(device).eval()
+
+
+def _compiled(network: Network, device: torch.device) -> Segmenter:
+    graph = folded(network.graph, example_of(network.spec)).to(device)
+    return GraphSegmenter(torch.compile(graph), network.spec, network.postprocess).to(device).eval()
+
+
+def _onnx(network: Network) -> Segmenter:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        formats.write_onnx(network.graph, example_of(network.spec), path)
+        # ONNX Runtime has read all of it
+        return OnnxSegmenter(path, **network.feeding).eval()

@@ -1,0 +1,97 @@
+"""The methods that the page offers: loaded once, tried once, then asked one picture at a time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import kolbench
+from kolbench import weights as weight_files
+from kolbench.configs import conf_dir, load_yaml
+from kolbench.errors import ConfigError
+from kolbench.inference.bounded import segment_bounded
+from kolbench.segmenter import Segmenter
+from kolbench.types import Float32Array, UInt8Array
+
+# height and width of the picture on which a method is tried before the page opens
+_TRIAL = (64, 48)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method as the page shows it.
+
+    name: unique on the page. source: the file or run folder that its weights come from, without the folders
+    around it; "" where there are none. segmenter: in evaluation mode; it reads the image only.
+    """
+
+    name: str
+    source: str
+    segmenter: Segmenter
+
+    def alpha(self, image: UInt8Array) -> Float32Array:
+        """(H, W, 3) uint8 RGB -> (H, W) float32 in [0, 1]; large pictures are predicted smaller."""
+        return segment_bounded(self.segmenter, image)
+
+
+def listed(methods: Any) -> list[str]:
+    """`methods=` as a list of texts: one text, a list, or nothing.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    found = [] if methods is None else [methods] if isinstance(methods, str) else methods
+    if not isinstance(found, Sequence) or not all(isinstance(m, str) and m.strip() for m in found):
+        raise ConfigError(
+            f"methods={methods} must be a list of names, run folders or files, such as "
+            "'methods=[grabcut,modnet:modnet.pth,runs/modnet/RUN]'."
+        )
+    return [method.strip() for method in found]
+
+
+def load_methods(sources: Iterable[str], device: str) -> list[Method]:
+    """Loads every method and tries it on a small picture, so that what is missing is said now.
+
+    Args:
+        sources: each the name of a method, a run folder, a file, or `method:file` with the file's weights.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        KolbenchError: one cannot be loaded, needs more than a picture, or fails on the small picture.
+    """
+    methods: list[Method] = []
+    for source in sources:
+        method = _loaded(source, device)
+        taken = {other.name for other in methods}
+        numbered = (f"{method.name} ({number})" for number in range(2, len(taken) + 3))
+        name = method.name if method.name not in taken else next(n for n in numbered if n not in taken)
+        methods.append(replace(method, name=name))
+    return methods
+
+
+def _loaded(source: str, device: str) -> Method:
+    name, _, file = source.partition(":")
+    if Path(source).expanduser().exists():
+        path = Path(source).expanduser()
+        is_run = weight_files.is_run_folder(path)
+        name, file = weight_files.method_of(path) if is_run else path.stem, path.resolve().name
+        segmenter = kolbench.load(path, device=device)
+    elif file and _is_graph(name):
+        segmenter = kolbench.load(name, device=device, file=str(Path(file).expanduser()))
+    elif file:
+        segmenter = kolbench.load(name, Path(file).expanduser(), device)
+    else:
+        segmenter = kolbench.load(source, device=device)
+    if segmenter.reads != ("image",):
+        raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
+    method = Method(name, Path(file).name, segmenter)
+    method.alpha(np.full((*_TRIAL, 3), 128, np.uint8))
+    return method
+
+
+def _is_graph(name: str) -> bool:
+    """Whether a method's weights are its `file`, a network by itself, as of conf/model/onnx.yaml."""
+    config = conf_dir() / "model" / f"{name}.yaml"
+    return config.is_file() and "file" in load_yaml(config)

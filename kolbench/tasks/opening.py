@@ -1,0 +1,69 @@
+"""The method of a configuration, ready for pictures: weights, device, fastest form, refiner, threshold."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kolbench.configs import build_segmenter, instantiate, without_backbone
+from kolbench.devices import choose_device, describe
+from kolbench.errors import ConfigError, require_choice
+from kolbench.inference.backends import BACKENDS, Prepared, prepare
+from kolbench.inference.bounded import LONGEST, segment_bounded, shrunk
+from kolbench.predictor import Predictor
+from kolbench.segmenter import Segmenter
+from kolbench.tasks.test import model_of
+from kolbench.types import Float32Array, UInt8Array
+from kolbench.weights import load_into
+
+
+class Fast:
+    """Runs a method in the fastest form that is found on its first picture, in bounded memory.
+
+    Args:
+        backend: one of inference.backends.BACKENDS. pictures: how many are to come, at least.
+    """
+
+    def __init__(self, segmenter: Segmenter, device: torch.device, backend: str, pictures: int) -> None:
+        require_choice("backend", backend, BACKENDS)
+        self._segmenter = segmenter
+        self._find = partial(prepare, device=device, backend=backend, pictures=pictures)
+        self._found: Prepared | None = None
+
+    def __call__(self, image: UInt8Array) -> Float32Array:
+        """(H, W, 3) uint8 -> alpha (H, W) float32."""
+        if self._found is None:
+            self._found = self._find(self._segmenter, picture=shrunk(image, LONGEST))
+            for note in self._found.notes:
+                print(note)
+        return segment_bounded(self._found.segmenter, image)
+
+
+def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
+    """The method of a configuration with its weights, refiner and threshold, on its device.
+
+    Args:
+        pictures: how many are to come, at least; for many it pays to look for the fastest way.
+
+    Raises:
+        KolbenchError: there are no weights, they do not fit, or the method needs the truth.
+    """
+    task, weights = settings["task"]["name"], settings["weights"]
+    model = settings["model"] if weights is None else without_backbone(model_of(settings, weights))
+    segmenter: Segmenter = build_segmenter(model)
+    if segmenter.reads != ("image",):
+        raise ConfigError(f"{model['name']} needs more than the picture, which is all that task={task} has.")
+    if weights is not None:
+        load_into(segmenter, Path(weights))
+    elif segmenter.trainable:
+        raise ConfigError(
+            f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={model['name']}, or a "
+            "method that is not trained, such as experiment=grabcut."
+        )
+    device = choose_device(settings["device"])
+    print(f"{model['name']} on {describe(device)}")
+    refiner = instantiate({key: value for key, value in settings["refiner"].items() if key != "name"})
+    segmenter = segmenter.to(device).eval()
+    fast = Fast(segmenter, device, settings["backend"], pictures)
+    return Predictor(segmenter, refiner, settings["threshold"], fast)
