@@ -1,5 +1,6 @@
 """Weights on disk: run folders, our checkpoints, official checkpoints; nothing in them is ever executed."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -50,4 +51,8 @@ def load_into(segmenter: Segmenter, weights: Path) -> list[str]:
         path = weights / BEST
         if not path.is_file():
             raise WeightsError(f"{weights} holds no {BEST}; give a finished run folder or a checkpoint file.")
-    return segmenter.load_official(read_state_dict(path))
+    state = read_state_dict(path)
+    with warnings.catch_warnings():
+        # it names the heads that are returned
+        warnings.filterwarnings("ignore", message="The checkpoint lacks")
+        return segmenter.load_official(state)

@@ -19,8 +19,8 @@ from kolbench import configs, imaging
 from kolbench.data import synthetic
 from kolbench.errors import ConfigError, DataError
 from kolbench.models.trivial import Ellipse
+from kolbench.tasks import export, place, predict, using
 from kolbench.tasks import filter as filtering
-from kolbench.tasks import place, predict, using
 from kolbench.tasks.outputs import write_picture
 from kolbench.video.reading import VideoReader
 
@@ -218,6 +218,20 @@ def test_backends_give_the_same_alpha(tmp_path):
     assert np.abs(found["eager"] - found["onnx"]).max() <= 0.001 * 65535
     with pytest.raises(ConfigError, match=r"backend=onxx is not a choice.*Did you mean backend=onnx\?"):
         run("predict", tmp_path / "scene.png", tmp_path / "x.png", *words, "backend=onxx", method="u2netp")
+
+
+def test_an_exported_network_needs_no_configuration(tmp_path):
+    torch.manual_seed(0)
+    network = configs.build_segmenter(configs.model_config("u2netp")).network
+    torch.save(network.state_dict(), tmp_path / "u2netp.pth")
+    words = (f"weights={tmp_path / 'u2netp.pth'}", "model.size=64", "experiment=u2netp")
+    export.run(settings_of("task=export", *words, f"output={tmp_path / 'x.onnx'}"))
+    write_picture(tmp_path / "scene.png", synthetic.make_scene(0, 3, 96).image)
+    settings = settings_of("task=predict", f"weights={tmp_path / 'x.onnx'}", "save=alpha16")
+    predict.run(settings | {"input": str(tmp_path / "scene.png"), "output": str(tmp_path / "onnx.png")})
+    run("predict", tmp_path / "scene.png", tmp_path / "own.png", *words[:2], "save=alpha16", method="u2netp")
+    levels = [imaging.read_alpha(tmp_path / f"{name}.png")[0].astype(int) for name in ("onnx", "own")]
+    assert np.abs(levels[0] - levels[1]).max() <= 0.001 * 65535
 
 
 def pipe(data, *words):

@@ -9,6 +9,8 @@ import torch
 from kolbench.configs import build_segmenter, instantiate, without_backbone
 from kolbench.devices import choose_device, describe
 from kolbench.errors import ConfigError, require_choice
+from kolbench.export.opening import is_exported, open_exported
+from kolbench.export.sidecar import place_of
 from kolbench.inference.backends import BACKENDS, Prepared, prepare
 from kolbench.inference.bounded import LONGEST, segment_bounded, shrunk
 from kolbench.predictor import Predictor
@@ -49,21 +51,38 @@ def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
     Raises:
         KolbenchError: there are no weights, they do not fit, or the method needs the truth.
     """
-    task, weights = settings["task"]["name"], settings["weights"]
-    model = settings["model"] if weights is None else without_backbone(model_of(settings, weights))
-    segmenter: Segmenter = build_segmenter(model)
-    if segmenter.reads != ("image",):
-        raise ConfigError(f"{model['name']} needs more than the picture, which is all that task={task} has.")
-    if weights is not None:
-        load_into(segmenter, Path(weights))
-    elif segmenter.trainable:
-        raise ConfigError(
-            f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={model['name']}, or a "
-            "method that is not trained, such as experiment=grabcut."
-        )
-    device = choose_device(settings["device"])
-    print(f"{model['name']} on {describe(device)}")
+    weights, device = settings["weights"], choose_device(settings["device"])
+    if weights is not None and holds_network(Path(weights)):
+        segmenter = open_exported(weights, settings["device"])
+        name = Path(weights).name
+    else:
+        segmenter = _configured(settings)
+        name = settings["model"]["name"]
+    print(f"{name} on {describe(device)}")
     refiner = instantiate({key: value for key, value in settings["refiner"].items() if key != "name"})
     segmenter = segmenter.to(device).eval()
     fast = Fast(segmenter, device, settings["backend"], pictures)
     return Predictor(segmenter, refiner, settings["threshold"], fast)
+
+
+def holds_network(weights: Path) -> bool:
+    """Whether a file is a whole network of `task=export`, rather than weights for one."""
+    return is_exported(weights) and (weights.suffix.lower() == ".onnx" or place_of(weights).is_file())
+
+
+def _configured(settings: dict[str, Any]) -> Segmenter:
+    task, weights = settings["task"]["name"], settings["weights"]
+    if weights is not None:
+        settings["model"] = without_backbone(model_of(settings, weights))
+    name = settings["model"]["name"]
+    segmenter: Segmenter = build_segmenter(settings["model"])
+    if segmenter.reads != ("image",):
+        raise ConfigError(f"{name} needs more than the picture, which is all that task={task} has.")
+    if weights is not None:
+        load_into(segmenter, Path(weights))
+    elif segmenter.trainable:
+        raise ConfigError(
+            f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={name}, or a method that is "
+            "not trained, such as experiment=grabcut."
+        )
+    return segmenter

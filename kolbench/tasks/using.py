@@ -34,6 +34,12 @@ class Tally:
     frames: int = 0
     failures: list[str] = field(default_factory=list)
 
+    def described(self) -> str:
+        """What was done, in words."""
+        counts = ((self.pictures, "picture"), (self.frames, "frame"))
+        words = [f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts if count]
+        return " and ".join(words) or "nothing"
+
     def result(self) -> dict[str, Any]:
         """What the task returns."""
         return {"pictures": self.pictures, "frames": self.frames, "failed": len(self.failures)}
@@ -75,7 +81,7 @@ def use(settings: dict[str, Any], kinds: Sequence[Kind], doing: str) -> dict[str
         print(f"skipped: {failure}")
     done = tally.pictures + tally.frames
     seconds = time.monotonic() - started
-    print(f"{done:,} pictures and frames in {seconds:.1f} s, {done / seconds:.1f} a second, in {output}")
+    print(f"{tally.described()} in {seconds:.1f} s, {done / seconds:.1f} a second, in {output}")
     return tally.result()
 
 
