@@ -81,8 +81,7 @@ def test_a_loaded_file_gives_the_methods_alphas(tmp_path, name, form):
 
 def test_official_modnet_survives_the_export(shared, tmp_path):
     weights = shared / "weights" / "modnet_photographic_from_onnx_bnrecal.pth"
-    with pytest.warns(UserWarning, match="which only training needs"):
-        modnet = kolbench.load("modnet", weights=weights, device="cpu", size=256)
+    modnet = kolbench.load("modnet", weights=weights, device="cpu", size=256)
     path = tmp_path / "modnet.onnx"
     written = export(modnet, path, "onnx", ORIGIN)
     lows = [row["low"] for row in written.parity["pictures"]]

@@ -79,13 +79,12 @@ def test_folded_networks_are_the_same_function(name):
 
 
 def test_official_modnet_is_the_same_once_folded(shared):
-    with pytest.warns(UserWarning, match="which only training needs"):
-        modnet = kolbench.load(
-            "modnet",
-            weights=shared / "weights" / "modnet_photographic_from_onnx_bnrecal.pth",
-            device="cpu",
-            size=256,
-        )
+    modnet = kolbench.load(
+        "modnet",
+        weights=shared / "weights" / "modnet_photographic_from_onnx_bnrecal.pth",
+        device="cpu",
+        size=256,
+    )
     picture = shared / "data" / "street_kol" / "images" / "0003.jpg"
     network = network_of(modnet)
     quick = GraphSegmenter(folded(network.graph, torch.rand(1, 3, 128, 128)), network.spec)

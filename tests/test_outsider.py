@@ -536,8 +536,7 @@ def official(shared, name, file, **options):
 @pytest.mark.parametrize(("height", "width", "size"), [(544, 416, 416), (400, 300, 512)])
 def test_official_modnet_is_our_modnet_at_equal_sizes(shared, height, width, size):
     weights = shared / "weights" / "modnet_photographic_from_onnx_bnrecal.pth"
-    with pytest.warns(UserWarning, match="only training needs"):
-        ours = kolbench.load("modnet", weights=weights, device="cpu", size=size, resample="area")
+    ours = kolbench.load("modnet", weights=weights, device="cpu", size=size, resample="area")
     theirs = official(shared, "official_modnet", "modnet.onnx")
     assert theirs.canvas(height, width) == ours.input_spec.canvas(height, width)
     image = street(shared, height, width)
