@@ -1,5 +1,6 @@
 """Reading ahead and writing behind: order, errors in their place, no thread left, short queues."""
 
+import signal
 import threading
 import time
 
@@ -9,7 +10,13 @@ from kolbench.video.stream import WAITING, read_ahead, write_behind
 
 
 def no_thread_is_left():
-    return {t.name for t in threading.enumerate()}.isdisjoint({"read ahead", "write behind"})
+    # it has said its last word; the interpreter takes a moment to strike it off
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        if {t.name for t in threading.enumerate()}.isdisjoint({"read ahead", "write behind"}):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def test_items_arrive_in_order_and_the_thread_ends():
@@ -123,6 +130,26 @@ def test_a_failing_block_drops_what_waits_and_keeps_its_error():
         interrupted()
     assert len(written) <= 1
     assert no_thread_is_left()
+
+
+def test_the_writer_ends_before_its_block_even_if_the_last_wait_is_interrupted():
+    written = []
+
+    def slowly(item):
+        time.sleep(0.3)
+        written.append(item)
+
+    def drained():
+        with write_behind(slowly) as put:
+            put(0)
+            put(1)
+            # the signal comes while the block waits for the writer
+            threading.Timer(0.1, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        drained()
+    assert no_thread_is_left()
+    assert written == [0]
 
 
 def test_the_two_overlap():

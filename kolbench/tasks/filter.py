@@ -25,11 +25,12 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     Raises:
         KolbenchError: an option is out of range, or see using.use.
     """
-    options = dict(settings["filter"])
+    options, read = dict(settings["filter"]), []
     if options["name"] == "image":
         if not options["image"]:
             raise ConfigError("filter=image needs filter.image=FILE.")
-        options["image"] = read_ad(Path(str(options["image"])).expanduser())
+        read = [Path(str(options["image"])).expanduser()]
+        options["image"] = read_ad(read[0])
     backdrop: Backdrop = instantiate(options)
     clean = settings["clean"]
     require_cleaner(clean)
@@ -37,4 +38,4 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     def make(image: UInt8Array, alpha: Float32Array) -> UInt8Array:
         return backdrop(image, alpha, estimate_foreground(image, alpha, clean))
 
-    return use(settings, [Kind("filtered", lambda: Plain(make))], "filtering")
+    return use(settings, [Kind("filtered", lambda: Plain(make))], "filtering", read)

@@ -68,12 +68,13 @@ class Plain:
 
 
 def targets_of(
-    items: Sequence[Item], output: Path, kinds: Sequence[Kind], form: str
+    items: Sequence[Item], output: Path, kinds: Sequence[Kind], form: str, kept: Sequence[Path] = ()
 ) -> dict[str, dict[Item, Path]]:
     """kind's name -> the output of each input.
 
     Args:
         form: `auto` or one of FORMATS, for all outputs.
+        kept: other files that are read, and so are not written.
 
     Raises:
         ConfigError: the format, the suffix of `output` and the kinds do not go together.
@@ -90,7 +91,7 @@ def targets_of(
     for kind in kinds:
         folder = output / kind.name if len(kinds) > 1 else output
         suffixes = {"picture": _picture_suffix(kind, form), "video": _video_suffix(kind, form)}
-        found[kind.name] = worklist.targets_of(items, folder, suffixes)
+        found[kind.name] = worklist.targets_of(items, folder, suffixes, kept)
     return found
 
 

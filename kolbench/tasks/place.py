@@ -39,12 +39,13 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     """
     if not settings["ad"]:
         raise ConfigError("task=place needs ad=FILE, a picture or a video.")
-    open_ad = ad_opener(Path(str(settings["ad"])).expanduser())
+    ad = Path(str(settings["ad"])).expanduser()
+    open_ad = ad_opener(ad)
     require_cleaner(settings["clean"])
     placement, look = instantiate(settings["placement"]), instantiate(settings["look"])
     pictures: dict[Path, Row] = {}
     begin = partial(Placing, open_ad, placement, look, settings["clean"], pictures)
-    result = use(settings, [Kind("placed", begin)], "placing the ad in")
+    result = use(settings, [Kind("placed", begin)], "placing the ad in", [ad])
     if pictures:
         print(write_pictures(pictures, Path(str(settings["output"])).expanduser()))
     return result

@@ -45,7 +45,9 @@ class Tally:
         return {"pictures": self.pictures, "frames": self.frames, "failed": len(self.failures)}
 
 
-def use(settings: dict[str, Any], kinds: Sequence[Kind], doing: str) -> dict[str, Any]:
+def use(
+    settings: dict[str, Any], kinds: Sequence[Kind], doing: str, kept: Sequence[Path] = ()
+) -> dict[str, Any]:
     """Runs a method over all of `input=` and writes every kind of output.
 
     An input that cannot be read is named and skipped; nothing partial is left of it.
@@ -55,6 +57,7 @@ def use(settings: dict[str, Any], kinds: Sequence[Kind], doing: str) -> dict[str
             `device`, `smooth`, `format`, `sound`.
         kinds: what is written of each input.
         doing: for the progress bar.
+        kept: files that are read besides the inputs, and so may not be written.
 
     Returns:
         `pictures`, `frames` and `failed`, each a count.
@@ -66,7 +69,7 @@ def use(settings: dict[str, Any], kinds: Sequence[Kind], doing: str) -> dict[str
     if PIPE in (given, output):
         return _pipe(settings, kinds, given, output)
     items = worklist.items_of(given, Path(output).expanduser())
-    targets = targets_of(items, Path(output).expanduser(), kinds, settings["format"])
+    targets = targets_of(items, Path(output).expanduser(), kinds, settings["format"], kept)
     smoother_of(settings)
     predictor = open_predictor(settings, _expected(items))
     print(f"{worklist.describe(items)} from {given}")

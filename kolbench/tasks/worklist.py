@@ -46,11 +46,13 @@ def items_of(given: str, output: Path) -> list[Item]:
         base = path
     elif any(sign in given for sign in WILDCARDS):
         base = _fixed_part(path)
-        matched = base.glob(str(path.relative_to(base)))
+        matched = (file for file in base.glob(str(path.relative_to(base))) if not _hidden(file, base))
         found = [file for file in sorted(matched) if file.is_file() and file.suffix.lower() in SUFFIXES]
     else:
         raise DataError(_missing(path))
     items = [Item(file, file.relative_to(base)) for file in found if not _below(file, output)]
+    if found and not items:
+        raise ConfigError(f"output={output} holds the input itself; give another folder.")
     if not items:
         raise DataError(
             f"input={given} holds no picture and no video that could be read "
@@ -78,11 +80,17 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*parts) if parts else Path()
 
 
+def _hidden(file: Path, base: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(base).parts)
+
+
 def _below(file: Path, folder: Path) -> bool:
     return folder.is_dir() and file.resolve().is_relative_to(folder.resolve())
 
 
-def targets_of(items: Sequence[Item], output: Path, suffixes: Mapping[str, str]) -> dict[Item, Path]:
+def targets_of(
+    items: Sequence[Item], output: Path, suffixes: Mapping[str, str], kept: Sequence[Path] = ()
+) -> dict[Item, Path]:
     """The output of each input.
 
     A single file goes to `output` itself where that has a suffix; all else goes below the folder `output`,
@@ -92,9 +100,11 @@ def targets_of(items: Sequence[Item], output: Path, suffixes: Mapping[str, str])
 
     Args:
         suffixes: of the output of a `picture` and of a `video`, such as `.png`; "" = a folder.
+        kept: other files that are read, and so are not written either.
 
     Raises:
-        ConfigError: an output would be one of the inputs, or `output` is a file where a folder is needed.
+        ConfigError: an output would be one of the inputs, lies among them under a name that is taken, or
+            `output` is a file where a folder is needed.
     """
     if len(items) == 1 and names_file(output):
         targets = {items[0]: output}
@@ -102,11 +112,16 @@ def targets_of(items: Sequence[Item], output: Path, suffixes: Mapping[str, str])
         if output.is_file():
             raise ConfigError(f"output={output} is a file, but {len(items)} results need a folder.")
         targets = _told_apart(items, output, suffixes)
-    sources = {item.source.resolve() for item in items}
+    sources = {path.resolve() for path in (*(item.source for item in items), *kept)}
     for item, target in targets.items():
         if target.resolve() in sources:
             raise ConfigError(
-                f"output={output} would overwrite the input {item.source}; give another folder or name."
+                f"output={output} would overwrite the input {target}; give another folder or name."
+            )
+        if target != output and target.exists() and target.parent.samefile(item.source.parent):
+            raise ConfigError(
+                f"output={output} would overwrite {target}, which stands beside the input; "
+                "give another folder."
             )
     return targets
 

@@ -67,37 +67,36 @@ def write_behind(work: Callable[[T], object], waiting: int = WAITING) -> Iterato
     """
     line: queue.Queue[Any] = queue.Queue(waiting)
     stopped = threading.Event()
+    # an interrupted Thread.join() takes a running thread for ended, an event does not
+    ended = threading.Event()
     failures: list[BaseException] = []
 
     def run() -> None:
-        while True:
-            item = line.get()
-            if item is _END or stopped.is_set():
-                return
-            try:
+        try:
+            while (item := line.get()) is not _END and not stopped.is_set():
                 work(item)
-            except BaseException as error:
-                failures.append(error)
-                stopped.set()
-                return
+        except BaseException as error:
+            failures.append(error)
+            stopped.set()
+        finally:
+            ended.set()
 
     def put(item: T) -> None:
         if not _put(line, item, stopped):
             raise failures[0]
 
-    thread = threading.Thread(target=run, name="write behind", daemon=True)
-    thread.start()
+    threading.Thread(target=run, name="write behind", daemon=True).start()
     try:
         yield put
+        _put(line, _END, stopped)
+        ended.wait()
     except BaseException:
         stopped.set()
         # a thread that waits for an item is woken
         with suppress(queue.Full):
             line.put_nowait(_END)
-        thread.join()
+        ended.wait()
         raise
-    _put(line, _END, stopped)
-    thread.join()
     if failures:
         raise failures[0]
 
