@@ -22,6 +22,16 @@ from kolbench.settings import check
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 TERMINATED = 143
+AGAIN = "the same command may be given again; a training goes on where it stood."
+
+# values that are names of files or colours, and what of them Hydra understands without quotes
+PATHS = frozenset(
+    (
+        *("input", "output", "weights", "ad", "runs", "suite", "a", "b", "data.root", "model.file"),
+        *("model.masks_dir", "filter.image", "filter.colour"),
+    )
+)
+PLAIN_PATH = re.compile(r"[\w./:\-+@%*?|,]*", re.ASCII)
 
 _failures: list[tuple[str, KolbenchError]] = []
 _exit_codes: list[int] = []
@@ -35,7 +45,7 @@ def main() -> None:
     """
     configs.register()
     # Hydra knows no flags but its own
-    sys.argv = ["dry_run=true" if word == "--dry-run" else word for word in sys.argv]
+    sys.argv = ["dry_run=true" if word == "--dry-run" else quoted(word) for word in sys.argv]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="config")(run_job)
     _failures.clear()
@@ -48,10 +58,10 @@ def main() -> None:
     except OSError as error:
         _stop(_disk(error), EXIT_FAILED)
     except KeyboardInterrupt:
-        _stop("stopped by the keyboard; the same command goes on where it stood.", 130)
+        _stop(f"stopped by the keyboard; {AGAIN}", 130)
     except SystemExit as stop:
         if stop.code == TERMINATED:
-            _stop("stopped by SIGTERM; the same command goes on where it stood.", TERMINATED)
+            _stop(f"stopped by SIGTERM; {AGAIN}", TERMINATED)
         raise
     if _sweep_results:
         _print_sweep()
@@ -59,6 +69,19 @@ def main() -> None:
         _report_failures()
     if any(_exit_codes):
         sys.exit(max(_exit_codes))
+
+
+def quoted(word: str) -> str:
+    """A file's name as Hydra's grammar takes it: in quotes where it holds spaces, brackets, letters with
+    accents and the like. What is no path, or quoted already, stays as it is.
+    """
+    key, sign, value = word.partition("=")
+    if not sign or key not in PATHS or not value or value[0] in "'\"[{" or "${" in value:
+        return word
+    if PLAIN_PATH.fullmatch(value):
+        return word
+    mark = "'" if '"' in value else '"'
+    return f"{key}={mark}{value.replace(mark, chr(92) + mark)}{mark}"
 
 
 def _print_sweep() -> None:

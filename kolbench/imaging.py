@@ -241,7 +241,9 @@ def _decode(data: bytes, name: str) -> _Decoded:
             f"({2 * (Image.MAX_IMAGE_PIXELS or 0):,}). If you trust it, make it smaller first."
         ) from None
     except Exception as error:  # decoders raise whatever they stumble over
-        raise DataError(f"{name} cannot be read: {looks_like(data)}. ({error})") from None
+        # Pillow names the buffer, which says nothing to anybody
+        said = "" if "BytesIO" in str(error) else f" ({error})"
+        raise DataError(f"{name} cannot be read: {looks_like(data)}.{said}") from None
 
 
 def looks_like(data: bytes) -> str:

@@ -24,8 +24,6 @@ class Predictor:
     Args:
         segmenter: in evaluation mode; it reads the image only.
         refiner: (image (1, 3, H, W), alpha (1, 1, H, W)) -> alpha, see kolbench.refine; None = none.
-        threshold: alpha becomes 0 or 1 as in the scores, foreground where round(255 alpha) > 255 threshold;
-            None = alpha stays soft.
         segment: how the method is run on one picture; None = segmenter.segment.
     """
 
@@ -33,13 +31,11 @@ class Predictor:
         self,
         segmenter: Segmenter,
         refiner: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
-        threshold: float | None = None,
         segment: Callable[[UInt8Array], Float32Array] | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.segment = segment or segmenter.segment
         self.refiner = refiner
-        self.threshold = threshold
 
     def __call__(self, image: UInt8Array) -> Float32Array:
         """The alpha of one picture, at its own size."""
@@ -80,9 +76,14 @@ class Predictor:
         if self.refiner is not None:
             picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
             alpha = self.refiner(picture, torch.from_numpy(alpha)[None, None])[0, 0].numpy()
-        if self.threshold is not None:
-            alpha = (np.rint(255 * alpha) > 255 * self.threshold).astype(np.float32)
         return alpha
+
+
+def hardened(alpha: Float32Array, threshold: float | None) -> Float32Array:
+    """Alpha as 0 and 1, as in the scores: 1 where round(255 alpha) > 255 threshold; None = alpha as it is."""
+    if threshold is None:
+        return alpha
+    return (np.rint(255 * alpha) > 255 * threshold).astype(np.float32)
 
 
 def _or_error(

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from kolbench import configs
-from kolbench.cli import what_differs
+from kolbench.cli import quoted, what_differs
 
 
 def kolbench(*words, cwd):
@@ -158,3 +158,30 @@ def test_every_sweep_composes(sweep):
         config = compose("config", overrides=words, return_hydra_config=True)
     assert config.hydra.mode.name == "MULTIRUN"
     assert len(config.hydra.sweeper.params.threshold.split(",")) == 8
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "output=n\u00e4me \u4eba\U0001f600/x (1),b.png",
+        "input=~/a=b.jpg",
+        'input=it\'s "so".jpg',
+        "filter.colour=#00ff00",
+        "input=shots/*.jpg",
+        "output='quoted already'",
+        "input=C:\\new folder\\a.jpg",
+    ],
+)
+def test_names_of_files_need_no_quotes_of_hydras(word):
+    configs.register()
+    words = [quoted(word), "task=filter", "filter=colour"]
+    with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
+        config = compose("config", overrides=words)
+    key, _, value = word.partition("=")
+    found = config.filter.colour if key == "filter.colour" else config[key]
+    assert found == value.strip("'")
+
+
+def test_other_words_stay_as_they_are():
+    for word in ("smooth=ema", "input=${paths.runs}", "save=[alpha,cutout]", "-m", "input="):
+        assert quoted(word) == word

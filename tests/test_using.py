@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import av
 import clips
@@ -202,7 +203,7 @@ def test_a_classic_method_and_a_threshold(tmp_path):
         np.testing.assert_array_equal(np.array(alpha), np.rint(soft * 255))
 
 
-def test_backends_give_the_same_alpha(tmp_path):
+def test_backends_give_the_same_alpha(tmp_path, capsys):
     torch.manual_seed(0)
     network = configs.build_segmenter(configs.model_config("u2netp")).network
     torch.save(network.state_dict(), tmp_path / "u2netp.pth")
@@ -214,6 +215,7 @@ def test_backends_give_the_same_alpha(tmp_path):
         words_of = (*words, f"backend={backend}")
         run("predict", tmp_path / "scene.png", target, "save=alpha16", *words_of, method="u2netp")
         found[backend] = imaging.read_alpha(target)[0].astype(int)
+        assert "is not used" not in capsys.readouterr().out
     assert np.ptp(found["eager"]) > 100
     assert np.abs(found["eager"] - found["onnx"]).max() <= 0.001 * 65535
     with pytest.raises(ConfigError, match=r"backend=onxx is not a choice.*Did you mean backend=onnx\?"):
@@ -246,6 +248,9 @@ def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path):
     assert done.returncode == 0, done.stderr
     with Image.open(io.BytesIO(done.stdout)) as alpha:
         np.testing.assert_array_equal(np.array(alpha), np.rint(ellipse() * 255))
+    wrong = pipe(file.getvalue(), "input=-", f"output={tmp_path / 'x.mp4'}")
+    assert wrong.returncode == 2
+    assert b"stdin.png is a picture, but output=" in wrong.stderr
     broken = pipe(b"no picture", "input=-", f"output={tmp_path / 'x.png'}")
     assert broken.returncode == 1
     assert b"the picture from stdin" in broken.stderr
@@ -301,6 +306,84 @@ def test_methods_that_cannot_be_used_say_so(tmp_path):
         run("predict", tmp_path / "a.png", tmp_path / "m.png", method="modnet")
     with pytest.raises(ConfigError, match="grabcut needs more than the picture"):
         run("predict", tmp_path / "a.png", tmp_path / "m.png", "model.variant=box", method="grabcut")
+
+
+def test_a_threshold_holds_after_smoothing(tmp_path):
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=6, size=SIZE)
+    words = ("threshold=0.5", "smooth=ema", "format=png", "model.size=32", "model.clean=false")
+    run("predict", clip, tmp_path / "out", *words, method="kmeans")
+    levels = {
+        level
+        for path in (tmp_path / "out" / "clip").glob("*.png")
+        for level in np.unique(imaging.read_rgb(path)).tolist()
+    }
+    assert levels == {0, 255}
+
+
+def test_folders_of_pngs_may_have_any_name_and_reports_never_share_one(tmp_path):
+    for name in ("s.v1.mp4", "s.v2.mp4", "c.mp4", "c.mov"):
+        clips.make_clip(tmp_path / "in" / name, frames=2, size=SIZE)
+    write_picture(tmp_path / "ad.png", clips.picture(3))
+    run("place", tmp_path / "in", tmp_path / "out", "format=png", f"ad={tmp_path / 'ad.png'}")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == [
+        *("c.mov", "c.mp4", "s.v1", "s.v2"),
+    ]
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.json")) == [
+        *("c.mov.visibility.json", "c.mp4.visibility.json", "s.v1.visibility.json", "s.v2.visibility.json"),
+    ]
+
+
+def test_nothing_that_is_read_is_written(tmp_path):
+    write_picture(tmp_path / "a.jpg", clips.picture(0, SIZE))
+    write_picture(tmp_path / "a.png", clips.picture(1, SIZE))
+    with pytest.raises(ConfigError, match=r"would overwrite the input .*a\.png"):
+        run("place", tmp_path / "a.jpg", tmp_path / "a.png", f"ad={tmp_path / 'a.png'}")
+    with pytest.raises(ConfigError, match=r"would overwrite .*a\.png, which stands beside the input"):
+        run("predict", tmp_path / "a.jpg", tmp_path)
+    with pytest.raises(ConfigError, match="holds the input itself"):
+        run("predict", tmp_path, tmp_path)
+    with pytest.raises(ConfigError, match=r"names a file, but 2 results need a folder: leave \.mp4 away"):
+        run("predict", tmp_path, tmp_path / "out.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "a.png"]
+    np.testing.assert_array_equal(imaging.read_rgb(tmp_path / "a.png"), clips.picture(1, SIZE))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["save=cutout", "format=h264"], "save=cutout: H.264 has no alpha channel; write .webm"),
+        (["save=alpha16", "format=vp9"], "save=alpha16: a video holds 8 bits; use format=png"),
+    ],
+)
+def test_a_form_that_cannot_hold_the_kind_is_refused_once(words, message, tmp_path, capsys):
+    for name in ("a", "b"):
+        clips.make_clip(tmp_path / "in" / f"{name}.mp4", frames=2, size=SIZE)
+    with pytest.raises(ConfigError, match=message):
+        run("predict", tmp_path / "in", tmp_path / "out", *words)
+    assert "skipped" not in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_what_would_be_written(tmp_path, capsys):
+    write_picture(tmp_path / "in" / "a.jpg", clips.picture(0, SIZE))
+    run("predict", tmp_path / "in", tmp_path / "out", "dry_run=true")
+    assert f"{tmp_path / 'in' / 'a.jpg'} -> {tmp_path / 'out' / 'a.png'}" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_terminated_run_takes_its_half_written_file_away(tmp_path):
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=600, size=(360, 640))
+    words = ["task=predict", "experiment=grabcut", f"input={clip}", f"output={tmp_path / 'out.mp4'}"]
+    command = [sys.executable, "-m", "kolbench", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / ".out.mp4.part").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.terminate()
+        said = running.stderr.read()
+    assert running.returncode == 143
+    assert "stopped by SIGTERM" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
 
 
 def test_an_error_in_a_clip_names_clip_and_frame(tmp_path, capsys, monkeypatch):

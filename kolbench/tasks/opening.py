@@ -1,4 +1,4 @@
-"""The method of a configuration, ready for pictures: weights, device, fastest form, refiner, threshold."""
+"""The method of a configuration, ready for pictures: weights, device, fastest form, refiner."""
 
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ class Fast:
 
 
 def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
-    """The method of a configuration with its weights, refiner and threshold, on its device.
+    """The method of a configuration with its weights and refiner, on its device.
 
     Args:
         pictures: how many are to come, at least; for many it pays to look for the fastest way.
@@ -62,7 +62,7 @@ def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
     refiner = instantiate({key: value for key, value in settings["refiner"].items() if key != "name"})
     segmenter = segmenter.to(device).eval()
     fast = Fast(segmenter, device, settings["backend"], pictures)
-    return Predictor(segmenter, refiner, settings["threshold"], fast)
+    return Predictor(segmenter, refiner, fast)
 
 
 def holds_network(weights: Path) -> bool:

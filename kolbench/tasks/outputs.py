@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kolbench import imaging
-from kolbench.errors import ConfigError, require_choice
+from kolbench.errors import ConfigError, KolbenchError, require_choice
 from kolbench.tasks import worklist
 from kolbench.tasks.worklist import Item
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.forms import form_of
+from kolbench.video.forms import HOW_ALPHA_IS_KEPT, form_of
 from kolbench.video.frame import Frame
 
 FORMATS = ("auto", "png", "jpg", "h264", "vp9", "prores")
@@ -80,17 +80,28 @@ def targets_of(
         ConfigError: the format, the suffix of `output` and the kinds do not go together.
     """
     require_choice("format", form, FORMATS)
-    if worklist.names_file(output) and len(items) == 1:
+    if worklist.names_file(output):
+        if len(items) > 1:
+            raise ConfigError(
+                f"output={output} names a file, but {len(items)} results need a folder: leave "
+                f"{output.suffix} away."
+            )
         if len(kinds) > 1:
             names = ", ".join(kind.name for kind in kinds)
             raise ConfigError(f"output={output} is one file, but save= wants {names}: give a folder.")
         _require_fitting(items[0], output)
         if items[0].is_video:
-            form_of(output, kinds[0].transparent, video_form(form))
+            _require_eight_bits(kinds[0], form_of(output, kinds[0].transparent, video_form(form)))
+        else:
+            _require_picture(kinds[0], output)
     found = {}
     for kind in kinds:
         folder = output / kind.name if len(kinds) > 1 else output
-        suffixes = {"picture": _picture_suffix(kind, form), "video": _video_suffix(kind, form)}
+        of_videos = any(item.is_video for item in items) and not worklist.names_file(output)
+        suffixes = {
+            "picture": _picture_suffix(kind, form),
+            "video": _video_suffix(kind, form) if of_videos else "",
+        }
         found[kind.name] = worklist.targets_of(items, folder, suffixes, kept)
     return found
 
@@ -106,6 +117,16 @@ def _require_fitting(item: Item, output: Path) -> None:
         raise ConfigError(f"output={output}: pictures are written as .png or .jpg.")
 
 
+def _require_eight_bits(kind: Kind, form: str) -> None:
+    if kind.deep and form != "png":
+        raise ConfigError(f"save={kind.name}: a video holds 8 bits; use format=png and a folder for 16.")
+
+
+def _require_picture(kind: Kind, output: Path) -> None:
+    if output.suffix.lower() in JPEG_SUFFIXES:
+        _picture_suffix(kind, "jpg")
+
+
 def _picture_suffix(kind: Kind, form: str) -> str:
     if form == "jpg" and (kind.transparent or kind.deep):
         raise ConfigError(f"format=jpg cannot hold save={kind.name}; use format=png.")
@@ -115,7 +136,19 @@ def _picture_suffix(kind: Kind, form: str) -> str:
 def _video_suffix(kind: Kind, form: str) -> str:
     if form in ("auto", "jpg"):
         form = "png" if kind.deep else "vp9" if kind.transparent else "h264"
+    _require_eight_bits(kind, form)
+    if kind.transparent and form == "h264":
+        raise ConfigError(f"save={kind.name}: H.264 has no alpha channel; {HOW_ALPHA_IS_KEPT}.")
     return VIDEO_SUFFIX[form]
+
+
+def is_sequence(kind: Kind, form: str, output: Path) -> bool:
+    """Whether a video becomes a folder of PNGs, whatever the folder is called.
+
+    Args:
+        output: as it was typed.
+    """
+    return not worklist.names_file(output) and not _video_suffix(kind, form)
 
 
 def video_form(form: str) -> str:
@@ -127,15 +160,16 @@ def write_picture(path: Path, picture: Any) -> None:
     """Writes one picture as its suffix says, atomically.
 
     Raises:
-        ConfigError: JPEG cannot hold the picture.
+        KolbenchError: the disk refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() not in JPEG_SUFFIXES:
-        imaging.write_png(path, picture)
-    elif picture.dtype == "uint8" and picture.shape[2:] != (4,):
-        imaging.write_jpeg(path, picture, quality=95)
-    else:
-        raise ConfigError(f"{path}: JPEG has no transparency and no 16 bits; write .png.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() in JPEG_SUFFIXES:
+            imaging.write_jpeg(path, picture, quality=95)
+        else:
+            imaging.write_png(path, picture)
+    except OSError as error:
+        raise KolbenchError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def kinds_of(wanted: Any, known: Mapping[str, Kind]) -> list[Kind]:

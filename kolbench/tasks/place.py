@@ -132,7 +132,8 @@ class Placing:
             self._pictures[target] = self._report.rows[0]
             return []
         self._report.end(seconds)
-        files = self._report.write(target.with_name(f"{target.stem}.visibility"))
+        name = target.name if target.is_dir() else target.stem
+        files = self._report.write(target.with_name(f"{name}.visibility"))
         return [f"{visibility_line(self._report.summary())}; report in {files[0]}"]
 
 

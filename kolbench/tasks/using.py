@@ -1,10 +1,12 @@
 """What predict, place and filter share: a method over pictures and videos; reading and writing overlap."""
 
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,10 @@ from typing import Any
 from kolbench import imaging, progress
 from kolbench.configs import instantiate
 from kolbench.errors import ConfigError, KolbenchError
-from kolbench.predictor import Predictor
+from kolbench.predictor import Predictor, hardened
 from kolbench.tasks import worklist
 from kolbench.tasks.opening import open_predictor
-from kolbench.tasks.outputs import Kind, Rendering, targets_of, video_form, write_picture
+from kolbench.tasks.outputs import Kind, Rendering, is_sequence, targets_of, video_form, write_picture
 from kolbench.tasks.worklist import PIPE, Item
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.frame import Frame
@@ -24,6 +26,9 @@ from kolbench.video.sequence import PngSequence
 from kolbench.video.smooth import Smoother, Stabiliser
 from kolbench.video.stream import read_ahead, write_behind
 from kolbench.video.writing import VideoWriter, open_writer
+
+FROM_STDIN = "stdin.png"
+TERMINATED = 143
 
 
 @dataclass
@@ -71,21 +76,51 @@ def use(
     items = worklist.items_of(given, Path(output).expanduser())
     targets = targets_of(items, Path(output).expanduser(), kinds, settings["format"], kept)
     smoother_of(settings)
+    if settings["dry_run"]:
+        return _foretold(targets)
     predictor = open_predictor(settings, _expected(items))
     print(f"{worklist.describe(items)} from {given}")
     started, tally = time.monotonic(), Tally()
     of_pictures = [item for item in items if not item.is_video]
-    if of_pictures:
-        _pictures(of_pictures, targets, predictor, kinds, doing, tally)
-    for item in items:
-        if item.is_video:
-            _clip(item, {kind: targets[kind.name][item] for kind in kinds}, predictor, settings, doing, tally)
-    for failure in tally.failures:
-        print(f"skipped: {failure}")
+    try:
+        with ended_cleanly():
+            if of_pictures:
+                _pictures(of_pictures, targets, predictor, kinds, settings, doing, tally)
+            for item in items:
+                if item.is_video:
+                    own = {kind: targets[kind.name][item] for kind in kinds}
+                    _clip(item, own, predictor, settings, doing, tally)
+    finally:
+        for failure in tally.failures:
+            print(f"skipped: {failure}")
     done = tally.pictures + tally.frames
     seconds = time.monotonic() - started
     print(f"{tally.described()} in {seconds:.1f} s, {done / seconds:.1f} a second, in {output}")
     return tally.result()
+
+
+def _foretold(targets: Mapping[str, Mapping[Item, Path]]) -> dict[str, Any]:
+    for own in targets.values():
+        for item, target in own.items():
+            print(f"{item.source} -> {target}")
+    return Tally().result()
+
+
+@contextmanager
+def ended_cleanly() -> Iterator[None]:
+    """SIGTERM ends the block as an exception does, so that what is half written is taken away."""
+
+    def end(*_: object) -> None:
+        sys.exit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _required(settings: Mapping[str, Any], key: str) -> str:
@@ -119,6 +154,7 @@ def _pictures(
     targets: Mapping[str, Mapping[Item, Path]],
     predictor: Predictor,
     kinds: Sequence[Kind],
+    settings: Mapping[str, Any],
     doing: str,
     tally: Tally,
 ) -> None:
@@ -126,7 +162,8 @@ def _pictures(
         item, image, alpha = done
         for kind in kinds:
             target, rendering = targets[kind.name][item], kind.begin()
-            write_picture(target, rendering(Frame(image, 0, 0.0), alpha, False))
+            picture = rendering(Frame(image, 0, 0.0), hardened(alpha, settings["threshold"]), False)
+            write_picture(target, picture)
             for line in rendering.finish(target, 0.0):
                 print(f"{item.source}: {line}")
 
@@ -199,8 +236,7 @@ def _stream(
         with ExitStack() as stack:
             writers: dict[Kind, VideoWriter | PngSequence] = {}
             for kind, target in targets.items():
-                form = video_form(settings["format"])
-                writer = open_writer(target, reader, kind.transparent, form, settings["sound"])
+                writer = _writer(target, reader, kind, settings)
                 stack.enter_context(writer)
                 writers[kind] = writer
 
@@ -212,7 +248,7 @@ def _stream(
             def finish(alphas: Iterable[Float32Array]) -> None:
                 for final in alphas:
                     frame = held.popleft()
-                    put((frame, final, frame.seconds in stabiliser.cuts))
+                    put((frame, hardened(final, settings["threshold"]), frame.seconds in stabiliser.cuts))
 
             name = f"{doing} {item.source.name}"
             advance = stack.enter_context(progress.bar(name, reader.frame_count))
@@ -231,6 +267,15 @@ def _stream(
         for kind, rendering in renderings.items():
             lines += rendering.finish(targets[kind], reader.seconds)
     return frames, lines
+
+
+def _writer(
+    target: Path, reader: VideoReader, kind: Kind, settings: Mapping[str, Any]
+) -> VideoWriter | PngSequence:
+    form, sound = settings["format"], settings["sound"]
+    if is_sequence(kind, form, Path(str(settings["output"])).expanduser()):
+        return PngSequence(target, reader, sound=sound)
+    return open_writer(target, reader, kind.transparent, video_form(form), sound)
 
 
 def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
@@ -253,20 +298,31 @@ def _pipe(settings: dict[str, Any], kinds: Sequence[Kind], given: str, output: s
     """One picture from stdin, or to stdout, or both; all that is said goes to stderr."""
     if len(kinds) > 1:
         raise ConfigError(f"A pipe holds one picture; save= names {len(kinds)} kinds.")
+    item = Item(Path(FROM_STDIN), Path(FROM_STDIN)) if given == PIPE else _lone_picture(given)
+    rendering, target = kinds[0].begin(), None
+    if output != PIPE:
+        targets = targets_of([item], Path(output).expanduser(), kinds, settings["format"])
+        target = targets[kinds[0].name][item]
+    elif settings["format"] not in ("auto", "png"):
+        raise ConfigError(f"format={settings['format']}: a pipe gives a PNG; leave format away.")
     with redirect_stdout(sys.stderr):
         if given == PIPE:
             image = imaging.rgb_from_bytes(sys.stdin.buffer.read(), "the picture from stdin")
         else:
-            image = imaging.read_rgb(Path(given).expanduser())
-        alpha = open_predictor(settings)(image)
-        picture = kinds[0].begin()(Frame(image, 0, 0.0), alpha, False)
-    if output == PIPE:
+            image = imaging.read_rgb(item.source)
+        alpha = hardened(open_predictor(settings)(image), settings["threshold"])
+        picture = rendering(Frame(image, 0, 0.0), alpha, False)
+    if target is None:
         sys.stdout.buffer.write(imaging.png_bytes(picture))
         sys.stdout.buffer.flush()
     else:
-        target = Path(output).expanduser()
-        if worklist.names_file(target):
-            write_picture(target, picture)
-        else:
-            write_picture(target / "stdin.png", picture)
+        write_picture(target, picture)
+        rendering.finish(target, 0.0)
     return {"pictures": 1, "frames": 0, "failed": 0}
+
+
+def _lone_picture(given: str) -> Item:
+    items = worklist.items_of(given, Path(FROM_STDIN))
+    if len(items) > 1 or items[0].is_video:
+        raise ConfigError(f"output=- gives one picture, but input={given} is {worklist.describe(items)}.")
+    return items[0]
