@@ -50,27 +50,30 @@ class Ahead:
                 arrays = [as_arrays(batch[key])[0] for key in self.reads]
                 yield joblib.delayed(_timed)(self.function, arrays, self.processes > 1)
 
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            pool = joblib.Parallel(
-                n_jobs=self.processes, return_as="generator", pre_dispatch=LOOK_AHEAD, batch_size=1
-            )
-            for alpha, notes, seconds in outliving(pool(calls())):
-                yield {
-                    **waiting.popleft(),
-                    READY: torch.from_numpy(alpha)[None, None],
-                    "notes": [" ".join(sorted(notes))],
-                    "seconds": seconds,
-                }
+        for alpha, notes, seconds in in_processes(calls(), self.processes):
+            yield {
+                **waiting.popleft(),
+                READY: torch.from_numpy(alpha)[None, None],
+                "notes": [" ".join(sorted(notes))],
+                "seconds": seconds,
+            }
 
 
-def outliving(results: Iterable[Any]) -> Iterator[Any]:
-    """What processes computed, in order.
+def in_processes(calls: Iterable[Any], processes: int) -> Iterator[Any]:
+    """The results of joblib's delayed calls, in order; a few are called for ahead of the one that is taken.
+
+    Args:
+        processes: how many work at once, one thread each.
 
     Raises:
         KolbenchError: one of them was ended from outside.
     """
     try:
-        yield from results
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            pool = joblib.Parallel(
+                n_jobs=processes, return_as="generator", pre_dispatch=LOOK_AHEAD, batch_size=1
+            )
+            yield from pool(calls)
     except TerminatedWorkerError as error:
         raise KolbenchError(
             "A process that computed alphas was ended from outside, by a signal or for lack of memory. "

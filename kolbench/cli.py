@@ -16,12 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from kolbench import configs
-from kolbench.errors import ConfigError, KolbenchError, nearest
+from kolbench.errors import TERMINATED, ConfigError, KolbenchError, nearest
 from kolbench.settings import check
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-TERMINATED = 143
 AGAIN = "the same command may be given again; a training goes on where it stood."
 
 # values that are names of files or colours, and what of them Hydra understands without quotes

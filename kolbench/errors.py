@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+# exit code of a process that SIGTERM ended
+TERMINATED = 143
+
 
 class KolbenchError(Exception):
     """Something outside the program is wrong; its message is shown without a stack trace."""

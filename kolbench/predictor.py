@@ -1,4 +1,4 @@
-"""From pictures to alphas outside of training and scoring: method, refiner, threshold, many cores."""
+"""From pictures to alphas outside of training and scoring: method, refiner, many cores, threshold."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 import torch
 
-from kolbench.ahead import outliving
+from kolbench.ahead import in_processes
 from kolbench.classic.result import PictureResult
 from kolbench.errors import KolbenchError
 from kolbench.segmenter import Segmenter
@@ -64,12 +64,10 @@ class Predictor:
                 waiting.append((what, image))
                 yield joblib.delayed(_alone)(function, image)
 
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            pool = joblib.Parallel(processes, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
-            for alpha in outliving(pool(calls())):
-                what, image = waiting.popleft()
-                failed = isinstance(alpha, KolbenchError)
-                yield what, image, alpha if failed else self._finished(image, alpha)
+        for alpha in in_processes(calls(), processes):
+            what, image = waiting.popleft()
+            failed = isinstance(alpha, KolbenchError)
+            yield what, image, alpha if failed else self._finished(image, alpha)
 
     @torch.no_grad()
     def _finished(self, image: UInt8Array, alpha: Float32Array) -> Float32Array:

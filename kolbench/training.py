@@ -29,7 +29,7 @@ from kolbench.callbacks.progress import progress_callback
 from kolbench.callbacks.progress_pictures import ProgressPictures
 from kolbench.callbacks.scores import ScoreCallback
 from kolbench.data.datamodule import KolDataModule
-from kolbench.errors import TrainingError
+from kolbench.errors import TERMINATED, TrainingError
 from kolbench.files import read_json, write_json
 from kolbench.metrics import scores
 from kolbench.module import SegmentationModule
@@ -39,7 +39,6 @@ from kolbench.segmenter import Segmenter, Stage
 DONE = "done.json"
 HISTORY = "history.csv"
 PROGRESS = "progress"
-TERMINATED = 143
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,16 @@ def screen(driver, width, height):
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
+def too_wide(driver, except_in):
+    """The HTML of what is seen and reaches beyond the right edge, but for what these selectors hold."""
+    return driver.execute_script(
+        "return [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility()"
+        " && !e.closest(arguments[0]) && e.getBoundingClientRect().right > innerWidth + 0.5)"
+        ".map((e) => e.outerHTML.slice(0, 150))",
+        except_in,
+    )
+
+
 def media(driver, scheme, kind=""):
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": kind, "features": features})

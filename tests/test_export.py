@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from encoded import Encoded
 from torch import nn
 
 import kolbench
@@ -26,9 +27,7 @@ from kolbench.models.trivial import Ellipse
 from kolbench.models.u2net import U2NetSegmenter
 from kolbench.models.unet import UNetSegmenter
 from kolbench.models.unet_smp import SmpSegmenter
-from kolbench.segmenter import Segmenter
 from kolbench.tasks.export import run
-from kolbench.types import Prediction
 
 SLIM = {"channels": 16, "mid": 8, "gt_mid": 8, "tail": 320}
 METHODS = {
@@ -179,24 +178,9 @@ def test_a_network_that_fixes_its_size_is_written_for_that_size(tmp_path):
         kolbench.load(tmp_path / "x.onnx", size=128)
 
 
-class Branching(Segmenter):
+class WideOrNot(nn.Module):
     """Halves alpha on wide canvases, which a trace cannot know."""
 
-    def __init__(self, rule):
-        super().__init__()
-        self.input_spec = InputSpec(64, rule=rule, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        self.network = WideOrNot()
-
-    def predict(self, *inputs):
-        image = inputs[0]
-        alpha = self.network(self.input_spec.encode(image))
-        return Prediction(self.input_spec.decode(alpha, *image.shape[-2:]))
-
-    def inference_network(self):
-        return self.network
-
-
-class WideOrNot(nn.Module):
     def forward(self, image):
         grey = image.mean(dim=1, keepdim=True)
         return grey / 2 if image.shape[3] > 100 else grey
@@ -208,12 +192,12 @@ def test_a_file_that_differs_is_not_written(tmp_path, unet):
     with pytest.raises(
         KolbenchError, match=r"does not give the method's alphas: .* Nothing was written"
     ) as raised:
-        export(Branching("short_side"), path, "onnx", ORIGIN)
+        export(Encoded(WideOrNot(), "short_side"), path, "onnx", ORIGIN)
     assert not isinstance(raised.value, ConfigError)
     assert (path.read_bytes(), (tmp_path / "x.json").read_bytes()) == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["x.json", "x.onnx"]
     # where one size is all that is used, the file is made for it
-    assert export(Branching("squash"), path, "onnx", ORIGIN).input["sizes"] == [64, 64]
+    assert export(Encoded(WideOrNot(), "squash"), path, "onnx", ORIGIN).input["sizes"] == [64, 64]
 
 
 def test_changed_and_foreign_files_are_refused(tmp_path, unet):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from encoded import Encoded
 from torch import nn
 
 import kolbench
@@ -20,7 +21,6 @@ from kolbench.export.parity import picture_of
 from kolbench.inference.backends import prepare
 from kolbench.inference.bounded import guided_up, rows_of, segment_bounded, shrunk
 from kolbench.inference.folding import folded
-from kolbench.inputs import InputSpec
 from kolbench.models.modnet import MODNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.trivial import Ellipse
@@ -174,23 +174,6 @@ def test_little_work_is_not_prepared_for():
     assert many.backend == ("onnx" if fastest == "onnx" else "eager")
 
 
-class Small(Segmenter):
-    """A convolution and a batch norm; the rest is the test's."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.input_spec = InputSpec(64, rule="short_side", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        self.network = network
-
-    def predict(self, *inputs):
-        image = inputs[0]
-        alpha = self.network(self.input_spec.encode(image))
-        return Prediction(self.input_spec.decode(alpha, *image.shape[-2:]))
-
-    def inference_network(self):
-        return self.network
-
-
 class Pooled(nn.Module):
     """Has no ONNX form at free sizes."""
 
@@ -215,7 +198,7 @@ class Branching(nn.Module):
     ],
 )
 def test_what_does_not_work_is_said_and_left_out(network, reason, capfd):
-    segmenter, picture = Small(network).eval(), picture_of(3, 90, 100)
+    segmenter, picture = Encoded(network).eval(), picture_of(3, 90, 100)
     prepared = prepare(segmenter, CPU, picture, "onnx")
     assert prepared.backend == "eager"
     (note,) = prepared.notes
@@ -228,7 +211,7 @@ def test_what_does_not_work_is_said_and_left_out(network, reason, capfd):
 def test_a_network_may_be_compiled():
     torch.manual_seed(1)
     network = nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.BatchNorm2d(1), nn.Sigmoid())
-    segmenter, picture = trained(Small(network)), picture_of(5, 70, 91)
+    segmenter, picture = trained(Encoded(network)), picture_of(5, 70, 91)
     prepared = prepare(segmenter, CPU, picture, "compiled")
     assert prepared.notes == ()
     assert prepared.backend == "compiled"

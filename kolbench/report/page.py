@@ -1,25 +1,22 @@
 """The report as one HTML file that opens from a disk: everything inline, nothing fetched from anywhere."""
 
 import base64
-import hashlib
 import io
 import math
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from kolbench.files import write_atomically
 from kolbench.metrics import scores
-from kolbench.report import formats, layout
+from kolbench.report import formats, inlined, layout
 from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.report.layout import Table
@@ -30,6 +27,7 @@ from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 # the scores that follow the threshold slider, and its positions
 LIVE = ("miou", "iou", "acc", "f0.3_pooled")
 POSITIONS = tuple(percent / 100 for percent in range(101))
+_HERE = "kolbench.report"
 # with fewer digits, a live number can differ in its 4th decimal from the same number in a table
 _DIGITS = 9
 COLOURS = {"fp": FALSE_FOREGROUND, "fn": MISSED_FOREGROUND, "edge": (255, 0, 200)}
@@ -78,12 +76,9 @@ def render(
     """
     runs = sorted(numbers_of(test_set).runs, key=lambda run: layout.HEADINGS.index(run.heading))
     data, shown = _gallery_data(runs, galleries)
-    css, script = _template("report.css"), _template("report.js")
+    css, script = inlined.template(_HERE, "report.css"), inlined.script_of(_HERE, "report.js")
     # the only texts that are not escaped: our own files, and figures that our own code drew
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(_template("report.html.j2"))
-    return template.render(
+    return inlined.page(_HERE, "report.html.j2").render(
         css=Markup(css),  # noqa: S704
         script=Markup(script),  # noqa: S704
         policy=_policy(css, script),
@@ -119,10 +114,6 @@ def live_scores(run: RunNumbers) -> dict[str, Any]:
     }
 
 
-def _template(name: str) -> str:
-    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
-
-
 def _policy(css: str, script: str) -> str:
     """Content-Security-Policy: our own script and style sheet, pictures inside the page, nothing else.
 
@@ -131,19 +122,15 @@ def _policy(css: str, script: str) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src '{_digest(script)}'",
-            f"style-src '{_digest(css)}'",
-            f"style-src-elem '{_digest(css)}'",
+            f"script-src '{inlined.digest(script)}'",
+            f"style-src '{inlined.digest(css)}'",
+            f"style-src-elem '{inlined.digest(css)}'",
             "style-src-attr 'unsafe-inline'",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
-
-
-def _digest(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _dates(runs: Sequence[RunNumbers]) -> list[str]:

@@ -1,16 +1,15 @@
 """The page as one HTML text: everything inline, allowed to speak with its own server only."""
 
 import base64
-import hashlib
 from collections.abc import Sequence
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from kolbench.report import inlined
 from kolbench.serve.methods import Method
 from kolbench.serve.pictures import MOST_PIXELS, THUMBNAIL_SIDE, example_thumbnails
 
+_HERE = "kolbench.serve"
 # where the page's letters, colours and controls come from
 _HOUSE_STYLE = ("kolbench.report", "report.css")
 
@@ -27,12 +26,9 @@ def render(
         device: in words.
         stays_here: whether only this computer can reach the server.
     """
-    css = _template(*_HOUSE_STYLE) + _template(__package__, "page.css")
-    script = _template(__package__, "page.js")
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(_template(__package__, "page.html"))
-    html = template.render(
+    css = inlined.template(*_HOUSE_STYLE) + inlined.template(_HERE, "page.css")
+    script = inlined.script_of(_HERE, "page.js")
+    html = inlined.page(_HERE, "page.html").render(
         # our own files
         css=Markup(css),  # noqa: S704
         script=Markup(script),  # noqa: S704
@@ -49,17 +45,13 @@ def render(
     return html, _policy(css, script)
 
 
-def _template(package: str, name: str) -> str:
-    return resources.files(package).joinpath("templates", name).read_text(encoding="utf-8")
-
-
 def _policy(css: str, script: str) -> str:
     """Our own script and style sheet, requests to this server, nothing else."""
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src '{_digest(script)}'",
-            f"style-src '{_digest(css)}'",
+            f"script-src '{inlined.digest(script)}'",
+            f"style-src '{inlined.digest(css)}'",
             "connect-src 'self'",
             "img-src data:",
             "base-uri 'none'",
@@ -67,10 +59,6 @@ def _policy(css: str, script: str) -> str:
             "frame-ancestors 'none'",
         )
     )
-
-
-def _digest(text: str) -> str:
-    return f"sha256-{_base64(hashlib.sha256(text.encode()).digest())}"
 
 
 def _base64(data: bytes) -> str:

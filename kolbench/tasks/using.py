@@ -13,7 +13,7 @@ from typing import Any
 
 from kolbench import imaging, progress
 from kolbench.configs import instantiate
-from kolbench.errors import ConfigError, KolbenchError
+from kolbench.errors import TERMINATED, ConfigError, KolbenchError
 from kolbench.predictor import Predictor, hardened
 from kolbench.tasks import worklist
 from kolbench.tasks.opening import open_predictor
@@ -28,7 +28,6 @@ from kolbench.video.stream import read_ahead, write_behind
 from kolbench.video.writing import VideoWriter, open_writer
 
 FROM_STDIN = "stdin.png"
-TERMINATED = 143
 
 
 @dataclass

@@ -1,6 +1,6 @@
 "use strict";
 
-// Sorting of tables, masks at a threshold, the large view, and the colours of the page.
+// Sorting of tables, masks at a threshold, the large view; theme.js stands before it.
 (() => {
   const byId = (id) => document.getElementById(id);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -48,29 +48,6 @@
       // what is missing stays last in both directions
       return x === "" || y === "" ? (x === "") - (y === "") : sign * compare(x, y);
     });
-  }
-
-  // --- colours of the page ------------------------------------------------------------------------------
-
-  function makeTheme() {
-    const button = byId("theme");
-    const dark = window.matchMedia("(prefers-color-scheme: dark)");
-    // without a choice, the style sheet follows the system by itself
-    let chosen = null;
-    const now = () => chosen ?? (dark.matches ? "dark" : "light");
-    const show = () => {
-      if (chosen) document.documentElement.dataset.theme = chosen;
-      const other = now() === "dark" ? "light" : "dark";
-      button.textContent = other === "dark" ? "Dark" : "Light";
-      button.setAttribute("aria-label", `Use ${other} colours`);
-    };
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      chosen = now() === "dark" ? "light" : "dark";
-      show();
-    });
-    dark.addEventListener("change", show);
-    show();
   }
 
   // --- masks --------------------------------------------------------------------------------------------

@@ -423,29 +423,6 @@
 
   for (const button of all("[data-file]")) button.addEventListener("click", () => download(button.dataset.file));
 
-  // --- colours of the page ----------------------------------------------------------------------------------
-
-  function makeTheme() {
-    const button = byId("theme");
-    const dark = window.matchMedia("(prefers-color-scheme: dark)");
-    // without a choice, the style sheet follows the system by itself
-    let chosen = null;
-    const now = () => chosen ?? (dark.matches ? "dark" : "light");
-    const show = () => {
-      if (chosen) root.dataset.theme = chosen;
-      const other = now() === "dark" ? "light" : "dark";
-      button.textContent = other === "dark" ? "Dark" : "Light";
-      button.setAttribute("aria-label", `Use ${other} colours`);
-    };
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      chosen = now() === "dark" ? "light" : "dark";
-      show();
-    });
-    dark.addEventListener("change", show);
-    show();
-  }
-
   makeTheme();
   showControls();
 })();
