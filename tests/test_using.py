@@ -338,6 +338,8 @@ def test_nothing_that_is_read_is_written(tmp_path):
     write_picture(tmp_path / "a.png", clips.picture(1, SIZE))
     with pytest.raises(ConfigError, match=r"would overwrite the input .*a\.png"):
         run("place", tmp_path / "a.jpg", tmp_path / "a.png", f"ad={tmp_path / 'a.png'}")
+    with pytest.raises(ConfigError, match=r"would overwrite the input .*a\.png"):
+        run("place", "-", tmp_path / "a.png", f"ad={tmp_path / 'a.png'}")
     with pytest.raises(ConfigError, match=r"would overwrite .*a\.png, which stands beside the input"):
         run("predict", tmp_path / "a.jpg", tmp_path)
     with pytest.raises(ConfigError, match="holds the input itself"):

@@ -71,7 +71,7 @@ def use(
     """
     given, output = _required(settings, "input"), _required(settings, "output")
     if PIPE in (given, output):
-        return _pipe(settings, kinds, given, output)
+        return _pipe(settings, kinds, given, output, kept)
     items = worklist.items_of(given, Path(output).expanduser())
     targets = targets_of(items, Path(output).expanduser(), kinds, settings["format"], kept)
     smoother_of(settings)
@@ -293,14 +293,16 @@ def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
     ]
 
 
-def _pipe(settings: dict[str, Any], kinds: Sequence[Kind], given: str, output: str) -> dict[str, Any]:
+def _pipe(
+    settings: dict[str, Any], kinds: Sequence[Kind], given: str, output: str, kept: Sequence[Path]
+) -> dict[str, Any]:
     """One picture from stdin, or to stdout, or both; all that is said goes to stderr."""
     if len(kinds) > 1:
         raise ConfigError(f"A pipe holds one picture; save= names {len(kinds)} kinds.")
     item = Item(Path(FROM_STDIN), Path(FROM_STDIN)) if given == PIPE else _lone_picture(given)
     rendering, target = kinds[0].begin(), None
     if output != PIPE:
-        targets = targets_of([item], Path(output).expanduser(), kinds, settings["format"])
+        targets = targets_of([item], Path(output).expanduser(), kinds, settings["format"], kept)
         target = targets[kinds[0].name][item]
     elif settings["format"] not in ("auto", "png"):
         raise ConfigError(f"format={settings['format']}: a pipe gives a PNG; leave format away.")
