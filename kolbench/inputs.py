@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice
 
+RULES = ("squash", "short_side")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -35,7 +36,7 @@ class InputSpec:
     resample: str = "bilinear"
 
     def __post_init__(self) -> None:
-        require_choice("rule", self.rule, ("squash", "short_side"))
+        require_choice("rule", self.rule, RULES)
         require_choice("resample", self.resample, ("bilinear", "area"))
         if self.size < 1 or self.size % self.multiple:
             raise ConfigError(

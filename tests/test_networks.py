@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -439,6 +440,17 @@ def test_no_intermediate_supervision_without_its_weight() -> None:
     assert set(segmenter.losses(batch_for(segmenter))) == {"semantic", "detail_m", "alpha_8", "comp_8"}
 
 
+@torch.no_grad()
+def test_modnet_may_see_wide_pictures_squashed() -> None:
+    torch.manual_seed(0)
+    segmenter = MODNetSegmenter(64, input_rule="squash").eval()
+    image = torch.rand(1, 3, 90, 160)
+    assert segmenter.training_canvas(90, 160) == (64, 64)
+    small = F.interpolate(image, (64, 64), mode="bilinear", antialias=True)
+    alpha = F.interpolate(segmenter.network(2 * small - 1), (90, 160), mode="bilinear")
+    torch.testing.assert_close(segmenter.predict(image).alpha, alpha, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -449,6 +461,7 @@ def test_no_intermediate_supervision_without_its_weight() -> None:
         (lambda: MODNetSegmenter(64, context="aspp"), r"model\.context=aspp .* mean model\.context=easpp"),
         (lambda: MODNetSegmenter(64, loss="mine"), r"model\.loss=mine"),
         (lambda: MODNetSegmenter(64, resample="nearest"), r"model\.resample=nearest"),
+        (lambda: MODNetSegmenter(64, input_rule="crop"), r"model\.input_rule=crop .*squash, short_side"),
         (lambda: RSUDISNetSegmenter(128, variant="b"), r"model\.variant=b"),
         (lambda: RSUDISNetSegmenter(128, context="no"), r"model\.context=no"),
         (lambda: RSUDISNetSegmenter(128, alpha_head="relu"), r"model\.alpha_head=relu"),

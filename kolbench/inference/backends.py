@@ -1,4 +1,4 @@
-"""The fastest way to run a method here that gives the same alphas: tried on a picture, not assumed."""
+"""The fastest way to run a method here that gives the same alphas: tried on a picture."""
 
 import copy
 import importlib.util
@@ -27,8 +27,8 @@ UNCHANGED = "unchanged"
 BOUND = 1e-3
 # for fewer pictures finding the fastest takes longer than it saves
 FEWEST_PICTURES = 8
-# writing and opening an ONNX file takes 2 to 5 s and saves about a third of eager's time
-ONNX_PAYS_ABOVE_S = 20.0
+# below it a race costs more than it saves: a round of all forms, 2 to 5 s to write and open an ONNX file
+RACE_PAYS_ABOVE_S = 20.0
 ROUNDS = 2
 
 
@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
 
     segmenter: gives the same alphas within 1e-3; its predictions hold alpha alone. backend: `eager`,
     `compiled` or `onnx`; `unchanged` where the method came back as it was given. notes: sentences on what
-    was asked for and did not work. seconds: of one picture, by what was tried.
+    was asked for and did not work. seconds: of one picture, by what was timed.
     """
 
     segmenter: Segmenter
@@ -58,7 +58,8 @@ def prepare(
     `eager` folds batch norms and lays maps channels last; `onnx` (on the CPU) and `compiled`
     (torch.compile: 50 to 100 s for these networks on a CPU, once per picture shape) are used where they are
     faster too; `auto` never compiles, and tries ONNX Runtime where it is installed and enough is to be done.
-    Whatever does not work, or differs from the method by more than 1e-3, is left out.
+    Whatever does not work, or differs from the method by more than 1e-3, is left out. Where little is to be
+    done nothing is timed: the folded form is taken, which was the faster one for every network measured.
 
     Args:
         segmenter: with its weights; it is not changed. Methods without a network of this kind come back as
@@ -82,7 +83,9 @@ def prepare(
         return Prepared(plain, "eager")
     race = Race(plain, picture)
     race.enter("folded", lambda: _folded(network, device))
-    if _onnx_is_tried(backend, device, race.seconds["plain"], pictures):
+    if backend in ("auto", "eager") and _is_little(pictures, race.first_s):
+        return race.unraced("folded")
+    if _onnx_is_tried(backend, device, race.timed("plain"), pictures):
         race.enter("onnx", lambda: _onnx(network))
     if backend == "onnx" and device.type != "cpu":
         race.notes.append(f"backend=onnx runs on the CPU only; on {device} eager is used.")
@@ -102,9 +105,10 @@ class Race:
     def __init__(self, plain: Segmenter, picture: UInt8Array) -> None:
         self._picture = picture
         self._runners: dict[str, Segmenter] = {"plain": plain}
+        started = time.perf_counter()
         self._alpha = self._run("plain")
-        # the first run is slower: memory is had, kernels are chosen
-        self.seconds = {"plain": self._timed("plain")}
+        # of the first run, which is slower than those after it: memory is had, kernels are chosen
+        self.first_s = time.perf_counter() - started
         self.notes: list[str] = []
 
     def enter(self, name: str, build: Callable[[], Segmenter]) -> None:
@@ -115,25 +119,29 @@ class Race:
             # NaN is no agreement
             if not difference <= BOUND:
                 raise ConfigError(f"its alpha differs by {difference:.1e}.")
-            self.seconds[name] = self._timed(name)
         except Exception as error:  # compilers and runtimes fail with errors of many types
             self._runners.pop(name, None)
             text = (str(error) or type(error).__name__).strip().splitlines()[0]
             self.notes.append(f"{name} is not used: {text}")
 
+    def unraced(self, name: str) -> Prepared:
+        """The named form, or the method itself where that was left out; nothing is timed."""
+        taken = name if name in self._runners else "plain"
+        return Prepared(self._runners[taken], _backend_of(taken), tuple(self.notes))
+
     def result(self, backend: str) -> Prepared:
         """The fastest of what agrees; the backend that was asked for comes before others."""
-        for _ in range(ROUNDS - 1):
-            for name in self._runners:
-                self.seconds[name] = min(self.seconds[name], self._timed(name))
+        rounds = [{name: self.timed(name) for name in self._runners} for _ in range(ROUNDS)]
+        seconds = {name: min(times[name] for times in rounds) for name in self._runners}
         named = [name for name in self._runners if _backend_of(name) == backend]
-        best = min(named or self._runners, key=lambda name: self.seconds[name])
-        return Prepared(self._runners[best], _backend_of(best), tuple(self.notes), self.seconds)
+        best = min(named or self._runners, key=lambda name: seconds[name])
+        return Prepared(self._runners[best], _backend_of(best), tuple(self.notes), seconds)
 
     def _run(self, name: str) -> Float32Array:
         return self._runners[name].segment(self._picture)
 
-    def _timed(self, name: str) -> float:
+    def timed(self, name: str) -> float:
+        """Seconds of one run of a form."""
         started = time.perf_counter()
         self._run(name)
         return time.perf_counter() - started
@@ -143,22 +151,31 @@ def _backend_of(name: str) -> str:
     return name if name in BACKENDS else "eager"
 
 
+def _is_little(pictures: int | None, seconds: float) -> bool:
+    return pictures is not None and pictures * seconds <= RACE_PAYS_ABOVE_S
+
+
 def _onnx_is_tried(backend: str, device: torch.device, seconds: float, pictures: int | None) -> bool:
     if device.type != "cpu" or backend not in ("auto", "onnx"):
         return False
     if backend == "onnx":
         return True
     installed = all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime"))
-    return installed and (pictures is None or pictures * seconds > ONNX_PAYS_ABOVE_S)
+    return installed and not _is_little(pictures, seconds)
+
+
+def _glimpse(network: Network) -> torch.Tensor:
+    """(1, 3, h, w), grey: enough to see who follows whom, a fraction of the canvas's cost."""
+    return torch.full((1, 3, 4 * network.spec.multiple, 5 * network.spec.multiple), 0.5)
 
 
 def _folded(network: Network, device: torch.device) -> Segmenter:
-    graph = folded(network.graph, example_of(network.spec)).to(memory_format=torch.channels_last)
+    graph = folded(network.graph, _glimpse(network)).to(memory_format=torch.channels_last)
     return GraphSegmenter(graph, network.spec, network.postprocess, channels_last=True).to(device).eval()
 
 
 def _compiled(network: Network, device: torch.device) -> Segmenter:
-    graph = folded(network.graph, example_of(network.spec)).to(device)
+    graph = folded(network.graph, _glimpse(network)).to(device)
     return GraphSegmenter(torch.compile(graph), network.spec, network.postprocess).to(device).eval()
 
 

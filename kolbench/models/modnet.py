@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.inputs import InputSpec
+from kolbench.inputs import RULES, InputSpec
 from kolbench.losses import modnet as loss_terms
 from kolbench.models.blocks import ConvIBR, context_block, init_kaiming, resize_by
 from kolbench.models.checkpoints import fit_state
@@ -146,11 +146,12 @@ class MODNetSegmenter(Segmenter):
     """MODNet with its input rule and its three losses.
 
     Args:
-        size: shorter side of the canvas in pixels, 512 in the released code.
+        size: shorter side of the canvas in pixels (both with `squash`), 512 in the released code.
         context: `se` or `easpp`.
         backbone_weights: None, `imagenet` or a file, see `load_backbone`.
         loss: `official` (10/10/1, boundary gain 4) or `paper` (1/10/1, none).
         resample: `bilinear` or `area` (the released demos).
+        input_rule: `short_side` (released code) or `squash`: size x size, faster for wide pictures.
 
     Raises:
         ConfigError: an unknown choice, or a size that is no multiple of 32.
@@ -164,12 +165,14 @@ class MODNetSegmenter(Segmenter):
         backbone_weights: str | None = None,
         loss: str = "official",
         resample: str = "bilinear",
+        input_rule: str = "short_side",
     ) -> None:
         super().__init__()
         require_choice("model.context", context, CONTEXTS)
         self.weights = LOSSES[require_choice("model.loss", loss, LOSSES)]
         require_choice("model.resample", resample, ("bilinear", "area"))
-        self.input_spec = InputSpec(size, rule="short_side", resample=resample)
+        require_choice("model.input_rule", input_rule, RULES)
+        self.input_spec = InputSpec(size, rule=input_rule, resample=resample)
         self.network = MODNet(context)
         load_backbone(self.network.backbone, backbone_weights)
 

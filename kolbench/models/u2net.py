@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.inputs import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from kolbench.inputs import IMAGENET_MEAN, IMAGENET_STD, RULES, InputSpec
 from kolbench.losses import bce
 from kolbench.models.blocks import RSU, RSU4F, NestedU, halve, resize_to
 from kolbench.models.checkpoints import fit_state
@@ -99,7 +99,7 @@ class U2NetSegmenter(Segmenter):
         super().__init__()
         require_choice("model.variant", variant, ENCODER)
         self.postprocess = require_choice("model.postprocess", postprocess, ("none", "minmax"))
-        require_choice("model.input_rule", input_rule, ("squash", "short_side"))
+        require_choice("model.input_rule", input_rule, RULES)
         self.input_spec = InputSpec(
             size, rule=input_rule, mean=IMAGENET_MEAN, std=IMAGENET_STD, divide_by_max=True
         )

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import kolbench
 from kolbench import weights as weight_files
 from kolbench.configs import conf_dir, load_yaml
+from kolbench.devices import choose_device
 from kolbench.errors import ConfigError
+from kolbench.export.parity import picture_of
+from kolbench.inference.backends import prepare
 from kolbench.inference.bounded import segment_bounded
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
@@ -24,7 +25,8 @@ class Method:
     """A method as the page shows it.
 
     name: unique on the page. source: the file or run folder that its weights come from, without the folders
-    around it; "" where there are none. segmenter: in evaluation mode; it reads the image only.
+    around it; "" where there are none. segmenter: in evaluation mode, networks in their folded form; it
+    reads the image only.
     """
 
     name: str
@@ -86,8 +88,11 @@ def _loaded(source: str, device: str) -> Method:
         segmenter = kolbench.load(source, device=device)
     if segmenter.reads != ("image",):
         raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
-    method = Method(name, Path(file).name, segmenter)
-    method.alpha(np.full((*_TRIAL, 3), 128, np.uint8))
+    trial = picture_of(0, *_TRIAL)
+    # nothing is timed: the page opens at once
+    quick = prepare(segmenter, choose_device(device), trial, "eager", pictures=1)
+    method = Method(name, Path(file).name, quick.segmenter)
+    method.alpha(trial)
     return method
 
 
