@@ -35,6 +35,8 @@ PLAIN_PATH = re.compile(r"[\w./:\-+@%*?|,]*", re.ASCII)
 _failures: list[tuple[str, KolbenchError]] = []
 _exit_codes: list[int] = []
 _sweep_results: dict[tuple[str, ...], dict[str, Any]] = {}
+# what `output=` was, and of which job
+_sweep_outputs: dict[str, str] = {}
 
 
 def main() -> None:
@@ -50,6 +52,7 @@ def main() -> None:
     _failures.clear()
     _exit_codes.clear()
     _sweep_results.clear()
+    _sweep_outputs.clear()
     try:
         entry()
     except (HydraException, OmegaConfBaseException) as error:
@@ -126,6 +129,8 @@ def run_job(config: DictConfig) -> float | None:
     if swept:
         print(f"== {label}", flush=True)
     try:
+        if swept:
+            _claim_output(config, label)
         result = _run_task(config)
         if swept and "miou" in result:
             _sweep_results[tuple(hydra_config.overrides.task)] = result
@@ -140,6 +145,20 @@ def run_job(config: DictConfig) -> float | None:
         print(f"kolbench: {label}: {failure}", file=sys.stderr)
     _failures.append((label, failure))
     return None
+
+
+def _claim_output(config: DictConfig, label: str) -> None:
+    """No job of a sweep writes over what another one wrote."""
+    output = config.get("output")
+    if not output:
+        return
+    place = os.path.realpath(os.path.expanduser(str(output)))  # noqa: PTH111 - only compared
+    first = _sweep_outputs.setdefault(place, label)
+    if first != label:
+        raise ConfigError(
+            f"output={output} was written by {first} of this sweep; name outputs by what is swept, such as "
+            "'output=OUT/${threshold}'."
+        )
 
 
 def _disk(error: OSError) -> str:

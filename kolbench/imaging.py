@@ -14,7 +14,6 @@ from kolbench.errors import DataError, nearest
 from kolbench.files import write_atomically
 from kolbench.types import UInt8Array
 
-WHITE = (255, 255, 255)
 Array = npt.NDArray[Any]
 
 _OPAQUE = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
@@ -62,21 +61,34 @@ class _Decoded(NamedTuple):
     name: str
 
 
-def read_rgb(path: str | Path, background: tuple[int, int, int] = WHITE) -> UInt8Array:
+def read_rgb(path: str | Path) -> UInt8Array:
     """A picture file as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
 
-    Sixteen bits become eight by division by 257, rounded; transparency is flattened on `background`;
-    colour profiles are not applied.
+    Sixteen bits become eight by division by 257, rounded; transparency is flattened on white; colour
+    profiles are not applied.
 
     Raises:
         DataError: the file is missing, empty, damaged, too large or no picture; says what it looks like.
     """
-    return _rgb(_decode(_bytes(Path(path)), str(path)), background)
+    return _rgb(_decode(_bytes(Path(path)), str(path)))
 
 
 def rgb_from_bytes(data: bytes, name: str) -> UInt8Array:
     """An encoded picture as (H, W, 3) uint8 RGB; see `read_rgb`. `name` stands in the errors."""
-    return _rgb(_decode(data, name), WHITE)
+    return _rgb(_decode(data, name))
+
+
+def read_rgba(path: str | Path) -> UInt8Array:
+    """A picture file as (H, W, 3) RGB or, where some of it is transparent, (H, W, 4) RGBA uint8.
+
+    Alpha is straight, and what cannot be seen keeps the file's colours; the rest and errors as `read_rgb`.
+    """
+    return _rgba(_decode(_bytes(Path(path)), str(path)))
+
+
+def rgba_from_bytes(data: bytes, name: str) -> UInt8Array:
+    """An encoded picture as (H, W, 3 or 4) uint8; see `read_rgba`. `name` stands in the errors."""
+    return _rgba(_decode(data, name))
 
 
 def as_rgb(picture: str | Path | Image.Image | UInt8Array) -> UInt8Array:
@@ -88,7 +100,7 @@ def as_rgb(picture: str | Path | Image.Image | UInt8Array) -> UInt8Array:
     if isinstance(picture, str | Path):
         return read_rgb(picture)
     if isinstance(picture, Image.Image):
-        return _rgb(_Decoded(_loaded(picture), None, f"the {picture.mode} image"), WHITE)
+        return _rgb(_Decoded(_loaded(picture), None, f"the {picture.mode} image"))
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise DataError(
@@ -285,14 +297,23 @@ def _deep_colour(data: bytes) -> Array | None:
 
 def _upright(array: Array, image: Image.Image) -> Array:
     turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
-    return np.ascontiguousarray(turn(array)) if turn else array
+    return np.ascontiguousarray(turn(array) if turn else array)
 
 
 def _has_alpha(image: Image.Image) -> bool:
     return image.mode in _ALPHA or (image.mode in _OPAQUE and "transparency" in image.info)
 
 
-def _rgb(decoded: _Decoded, background: tuple[int, int, int]) -> UInt8Array:
+def _rgb(decoded: _Decoded) -> UInt8Array:
+    rgba = _rgba(decoded)
+    if rgba.shape[2] == 3:
+        return rgba
+    alpha = rgba[..., 3:].astype(np.uint32)
+    on_white = rgba[..., :3] * alpha + 255 * (255 - alpha)
+    return ((on_white + 127) // 255).astype(np.uint8)
+
+
+def _rgba(decoded: _Decoded) -> UInt8Array:
     image = decoded.image
     if decoded.deep is not None:
         pixels = _eight_bits(decoded.deep)
@@ -303,15 +324,8 @@ def _rgb(decoded: _Decoded, background: tuple[int, int, int]) -> UInt8Array:
         pixels = np.array(image.convert("RGBA" if _has_alpha(image) else "RGB"))
     else:
         raise DataError(f"{decoded.name} has the pixel mode {image.mode}; save it as RGB.")
-    if pixels.shape[2] == 4:
-        pixels = _flatten(pixels, background)
-    return _upright(pixels, image)
-
-
-def _flatten(rgba: UInt8Array, background: tuple[int, int, int]) -> UInt8Array:
-    alpha = rgba[..., 3:].astype(np.uint32)
-    mixed = rgba[..., :3] * alpha + np.array(background, np.uint32) * (255 - alpha)
-    return ((mixed + 127) // 255).astype(np.uint8)
+    is_opaque = pixels[..., 3:].min(initial=255) == 255
+    return _upright(pixels[..., :3] if is_opaque else pixels, image)
 
 
 def _eight_bits(levels: Array) -> UInt8Array:

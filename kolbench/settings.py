@@ -38,9 +38,7 @@ def _number(value: Any) -> bool:
 
 POSITIVE = Rule("a positive number", lambda value: _number(value) and value > 0)
 SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
-SHARE = Rule(
-    "a number in [0, 1); leave it out to choose it on validation", lambda v: _number(v) and 0 <= v < 1
-)
+SHARE = Rule("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
 
 RULES = {
     "seed": whole(0, LARGEST_SEED),

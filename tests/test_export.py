@@ -1,7 +1,6 @@
 """Exported files give the network's alphas and say how they are fed; what is not what it says is refused."""
 
 import hashlib
-import json
 
 import numpy as np
 import onnxruntime
@@ -127,7 +126,7 @@ def test_the_graph_normalises_as_the_input_spec_does():
 def test_the_sidecar_tells_how_to_feed_the_file(tmp_path):
     path = tmp_path / "x.onnx"
     export(trained("u2netp"), path, "onnx", ORIGIN)
-    values = read_json(tmp_path / "x.json")
+    values = read_json(tmp_path / "x.onnx.json")
     assert values["file"] == "x.onnx"
     assert values["method"] == "unet"
     assert values["settings"] == {"name": "unet", "size": 48}
@@ -188,21 +187,21 @@ class WideOrNot(nn.Module):
 
 def test_a_file_that_differs_is_not_written(tmp_path, unet):
     _, path, _ = unet
-    before = path.read_bytes(), (tmp_path / "x.json").read_bytes()
+    before = path.read_bytes(), (tmp_path / "x.onnx.json").read_bytes()
     with pytest.raises(
         KolbenchError, match=r"does not give the method's alphas: .* Nothing was written"
     ) as raised:
         export(Encoded(WideOrNot(), "short_side"), path, "onnx", ORIGIN)
     assert not isinstance(raised.value, ConfigError)
-    assert (path.read_bytes(), (tmp_path / "x.json").read_bytes()) == before
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["x.json", "x.onnx"]
+    assert (path.read_bytes(), (tmp_path / "x.onnx.json").read_bytes()) == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["x.onnx", "x.onnx.json"]
     # where one size is all that is used, the file is made for it
     assert export(Encoded(WideOrNot(), "squash"), path, "onnx", ORIGIN).input["sizes"] == [64, 64]
 
 
 def test_changed_and_foreign_files_are_refused(tmp_path, unet):
     _, path, _ = unet
-    content, beside = path.read_bytes(), tmp_path / "x.json"
+    content, beside = path.read_bytes(), tmp_path / "x.onnx.json"
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(WeightsError, match=r"its sha256 differs"):
         kolbench.load(path)
@@ -212,9 +211,9 @@ def test_changed_and_foreign_files_are_refused(tmp_path, unet):
         write_json(beside, {**told, **change})
         with pytest.raises(WeightsError, match=message):
             kolbench.load(path)
-    for text in ("{}", "[1", json.dumps({**told, "file": "y.onnx"})):
+    for text in ("{}", "[1"):
         beside.write_text(text)
-        with pytest.raises(ConfigError, match=r"has no sidecar .*x\.json .*conf/model/onnx\.yaml"):
+        with pytest.raises(ConfigError, match=r"has no sidecar .*x\.onnx\.json .*conf/model/onnx\.yaml"):
             kolbench.load(path)
     beside.unlink()
     loaded = kolbench.load(path, size=48, rule="squash", multiple=16)
@@ -232,10 +231,10 @@ def test_damaged_torchscript_is_refused(tmp_path):
     path = tmp_path / "x.pt"
     written = export(trained("unet"), path, "torchscript", ORIGIN)
     path.write_bytes(b"not a program")
-    values = read_json(tmp_path / "x.json")
+    values = read_json(tmp_path / "x.pt.json")
     with pytest.raises(WeightsError, match="its sha256 differs"):
         kolbench.load(path)
-    write_json(tmp_path / "x.json", {**values, "sha256": digest(path)})
+    write_json(tmp_path / "x.pt.json", {**values, "sha256": digest(path)})
     with pytest.raises(WeightsError, match="damaged or is no TorchScript"):
         kolbench.load(path)
     assert written.opset is None
@@ -254,16 +253,24 @@ def test_only_earlier_exports_are_replaced(tmp_path, unet):
     with pytest.raises(ConfigError, match=r"best\.pt is there and was not written by task=export"):
         export(segmenter, checkpoint, "torchscript", ORIGIN)
     assert checkpoint.read_bytes() == kept
-    (tmp_path / "run.json").write_text('{"status": "finished"}')
-    with pytest.raises(ConfigError, match=r"would write .*run\.json, which is there and is no sidecar"):
+    (tmp_path / "run.onnx.json").write_text('{"status": "finished"}')
+    with pytest.raises(ConfigError, match=r"would write .*run\.onnx\.json, which is there and is no sidecar"):
         export(segmenter, tmp_path / "run.onnx", "onnx", ORIGIN)
-    assert (tmp_path / "run.json").read_text() == '{"status": "finished"}'
-    with pytest.raises(ConfigError, match=r"would write .*x\.json, which is the sidecar of x\.onnx"):
-        export(segmenter, tmp_path / "x.pt", "torchscript", ORIGIN)
+    assert (tmp_path / "run.onnx.json").read_text() == '{"status": "finished"}'
     with pytest.raises(ConfigError, match=r"format=onxx .*Did you mean format=onnx"):
         export(segmenter, path, "onxx", ORIGIN)
     with pytest.raises(ConfigError, match=r"does not end in \.pt"):
         export(segmenter, path, "torchscript", ORIGIN)
+
+
+def test_both_formats_of_one_name_stand_side_by_side_and_may_be_renamed(tmp_path, unet):
+    segmenter, picture = unet[0], picture_of(5, 70, 90)
+    for name, form in (("x.onnx", "onnx"), ("x.pt", "torchscript")):
+        export(segmenter, tmp_path / name, form, ORIGIN)
+        for suffix in ("", ".json"):
+            (tmp_path / f"{name}{suffix}").rename(tmp_path / f"my {name}{suffix}")
+        found = kolbench.load(tmp_path / f"my {name}", device="cpu").segment(picture)
+        assert np.abs(found - segmenter.segment(picture)).max() < 1e-4
 
 
 def test_methods_without_such_a_network_say_why(unet):
@@ -301,7 +308,7 @@ def test_the_task_takes_a_run_folder_with_its_threshold(tmp_path, capsys):
     assert f"largest difference {result['max_difference']:.1e}, mean {result['mean_difference']:.1e}" in said
     assert "threshold 0.62 from validation" in said
     assert "model.size=48 model.rule=squash model.multiple=16" in said
-    assert sorted(path.name for path in output.parent.iterdir()) == ["x.json", "x.onnx"]
+    assert sorted(path.name for path in output.parent.iterdir()) == ["x.onnx", "x.onnx.json"]
     sidecar = read(output)
     assert sidecar is not None
     assert (sidecar.method, sidecar.threshold, sidecar.settings["filters"]) == ("unet", 0.62, 4)

@@ -43,6 +43,23 @@ def test_pictures_come_upright(tmp_path, orientation, suffix):
     assert np.abs(read[..., 0].astype(int) - UPRIGHT).max() <= (0 if suffix != "webp" else 12)
 
 
+def read_rgba(path: Path) -> np.ndarray:
+    """As both readers give it, in memory of its own."""
+    array = imaging.read_rgba(path)
+    assert np.array_equal(imaging.rgba_from_bytes(path.read_bytes(), "the upload"), array)
+    assert array.dtype == np.uint8
+    assert array.flags.writeable
+    assert array.flags.c_contiguous
+    return array
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_transparency_comes_upright_with_the_colours(tmp_path, orientation):
+    upright = np.stack([UPRIGHT, 255 - UPRIGHT, UPRIGHT // 2, UPRIGHT[::-1]], axis=2)
+    save_turned(tmp_path / "a.png", Image.fromarray(upright), orientation)
+    assert np.array_equal(read_rgba(tmp_path / "a.png"), upright)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_masks_come_upright_like_jpeg_pictures(tmp_path, orientation):
     mask = np.zeros((16, 24), np.uint8)
@@ -53,17 +70,25 @@ def test_masks_come_upright_like_jpeg_pictures(tmp_path, orientation):
     assert np.array_equal(imaging.read_rgb(tmp_path / "i.jpg")[..., 0] > 127, mask > 0)
 
 
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_sixteen_bit_colour_comes_upright(tmp_path, orientation):
-    deep = np.stack([UPRIGHT.astype(np.uint16) * 257] * 3, axis=2)
-    turned = {3: np.rot90(deep, 2), 6: np.rot90(deep, 1), 8: np.rot90(deep, -1)}[orientation]
-    encoded = cv2.imencode(".png", turned)[1].tobytes()
+def save_deep(path: Path, colours: np.ndarray, orientation: int = 1) -> None:
+    """A 16-bit PNG of (H, W, 3 or 4) colours, red first, with an orientation tag."""
+    blue_first = np.ascontiguousarray(colours[..., [2, 1, 0, 3][: colours.shape[2]]])
+    encoded = cv2.imencode(".png", blue_first)[1].tobytes()
     exif = Image.Exif()
     exif[0x0112] = orientation
     body = exif.tobytes().removeprefix(b"Exif\x00\x00")
     chunk = struct.pack(">I", len(body)) + b"eXIf" + body + struct.pack(">I", zlib.crc32(b"eXIf" + body))
-    (tmp_path / "a.png").write_bytes(encoded[:33] + chunk + encoded[33:])
-    assert np.array_equal(imaging.read_rgb(tmp_path / "a.png")[..., 0], UPRIGHT)
+    path.write_bytes(encoded[:33] + chunk + encoded[33:])
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_sixteen_bit_colour_comes_upright(tmp_path, orientation):
+    upright = np.stack([UPRIGHT, 255 - UPRIGHT, UPRIGHT // 2, UPRIGHT[::-1]], axis=2)
+    stored = np.rot90(upright.astype(np.uint16) * 257, {3: 2, 6: 1, 8: -1}[orientation])
+    save_deep(tmp_path / "rgb.png", stored[..., :3], orientation)
+    save_deep(tmp_path / "rgba.png", stored, orientation)
+    assert np.array_equal(imaging.read_rgb(tmp_path / "rgb.png"), upright[..., :3])
+    assert np.array_equal(read_rgba(tmp_path / "rgba.png"), upright)
 
 
 # 1000 / 257 = 3.89, 51400 / 257 = 200
@@ -80,10 +105,16 @@ def test_sixteen_bit_colour_keeps_channel_order_and_scale(tmp_path):
     assert imaging.read_rgb(tmp_path / "a.png").tolist() == [[[200, 4, 0], [4, 200, 255]]]
 
 
-def test_sixteen_bit_alpha_is_flattened_on_white(tmp_path):
-    bgra = np.array([[[0, 0, 51400, 65535], [0, 0, 51400, 0]]], np.uint16)
-    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", bgra)[1].tobytes())
-    assert imaging.read_rgb(tmp_path / "a.png").tolist() == [[[200, 0, 0], [255, 255, 255]]]
+def test_sixteen_bit_alpha(tmp_path):
+    path = tmp_path / "a.png"
+    save_deep(path, np.array([[[51400, 0, 0, 65535], [51400, 1000, 65535, 0]]], np.uint16))
+    assert imaging.read_rgb(path).tolist() == [[[200, 0, 0], [255, 255, 255]]]
+    assert read_rgba(path).tolist() == [[[200, 0, 0, 255], [200, 4, 255, 0]]]
+    # 30000 / 257 = 116.7
+    save_deep(path, np.array([[[51400, 1000, 0, 30000]]], np.uint16))
+    assert read_rgba(path).tolist() == [[[200, 4, 0, 117]]]
+    save_deep(path, np.array([[[51400, 1000, 0, 65535]]], np.uint16))
+    assert read_rgba(path).tolist() == [[[200, 4, 0]]]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +148,8 @@ def test_cmyk(tmp_path):
     # cyan, full black ink, no ink
     cmyk = np.array([[[255, 0, 0, 0], [0, 0, 0, 255], [0, 0, 0, 0]]], np.uint8)
     Image.frombytes("CMYK", (3, 1), cmyk.tobytes()).save(tmp_path / "a.tif")
-    assert imaging.read_rgb(tmp_path / "a.tif").tolist() == [[[0, 255, 255], [0, 0, 0], [255, 255, 255]]]
+    for read in (imaging.read_rgb, read_rgba):
+        assert read(tmp_path / "a.tif").tolist() == [[[0, 255, 255], [0, 0, 0], [255, 255, 255]]]
 
 
 def test_palette_and_its_transparency(tmp_path):
@@ -128,15 +160,50 @@ def test_palette_and_its_transparency(tmp_path):
     image.save(tmp_path / "b.png", transparency=1)
     assert imaging.read_rgb(tmp_path / "a.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
     assert imaging.read_rgb(tmp_path / "b.png").tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    assert read_rgba(tmp_path / "a.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    assert read_rgba(tmp_path / "b.png").tolist() == [[[10, 20, 30, 255], [40, 50, 60, 0]]]
+    # a tRNS chunk with an alpha per colour
+    image.save(tmp_path / "c.png", transparency=bytes([51, 7]))
+    assert read_rgba(tmp_path / "c.png").tolist() == [[[10, 20, 30, 51], [40, 50, 60, 7]]]
 
 
-def test_alpha_is_flattened_on_the_stated_colour(tmp_path):
-    # 100 at alpha 51 = 0.2 on white: 20 + 204 = 224; on black: 20
+@pytest.mark.parametrize(
+    ("mode", "levels", "transparent", "expected"),
+    [
+        ("L", [5, 9], 9, [[5, 5, 5, 255], [9, 9, 9, 0]]),
+        ("RGB", [1, 2, 3, 4, 5, 6], (1, 2, 3), [[1, 2, 3, 0], [4, 5, 6, 255]]),
+        ("L", [5, 9], 7, [[5, 5, 5], [9, 9, 9]]),
+    ],
+)
+def test_one_level_or_colour_may_be_transparent(tmp_path, mode, levels, transparent, expected):
+    image = Image.frombytes(mode, (2, 1), bytes(levels))
+    image.save(tmp_path / "a.png", transparency=transparent)
+    assert read_rgba(tmp_path / "a.png").tolist() == [expected]
+
+
+@pytest.mark.parametrize("form", ["png", "tif", "webp"])
+def test_rgba_is_read_as_it_was_saved_unless_nothing_is_transparent(tmp_path, form):
+    rgba = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
+    rgba[0, 0, 3] = 0
+    options = {"lossless": True, "exact": True} if form == "webp" else {}
+    path = tmp_path / f"a.{form}"
+    Image.fromarray(rgba).save(path, **options)
+    assert np.array_equal(read_rgba(path), rgba)
+    flat = np.rint((rgba[..., :3] * (rgba[..., 3:] / 255)) + (255 - rgba[..., 3:].astype(float)))
+    assert np.array_equal(imaging.read_rgb(path), flat)
+    rgba[..., 3] = 255
+    Image.fromarray(rgba).save(path, **options)
+    assert np.array_equal(read_rgba(path), rgba[..., :3])
+
+
+def test_alpha_is_kept_or_flattened_on_white(tmp_path):
+    # 100 at alpha 51 = 0.2: 20 + 204 = 224
     Image.frombytes("LA", (2, 1), bytes([100, 51, 100, 255])).save(tmp_path / "la.png")
     Image.frombytes("RGBA", (1, 1), bytes([100, 0, 255, 51])).save(tmp_path / "rgba.png")
     assert imaging.read_rgb(tmp_path / "la.png")[0, :, 0].tolist() == [224, 100]
     assert imaging.read_rgb(tmp_path / "rgba.png").tolist() == [[[224, 204, 255]]]
-    assert imaging.read_rgb(tmp_path / "rgba.png", (0, 0, 0)).tolist() == [[[20, 0, 51]]]
+    assert read_rgba(tmp_path / "la.png").tolist() == [[[100, 100, 100, 51], [100, 100, 100, 255]]]
+    assert read_rgba(tmp_path / "rgba.png").tolist() == [[[100, 0, 255, 51]]]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
@@ -185,10 +252,12 @@ def encoded(form: str) -> bytes:
 def test_files_that_are_no_pictures_are_named_with_what_they_are(tmp_path, content, words):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    for read in (imaging.read_rgb, imaging.read_mask):
+    for read in (imaging.read_rgb, imaging.read_rgba, imaging.read_mask):
         with pytest.raises(DataError, match=words) as error:
             read(path)
         assert str(path) in str(error.value)
+    with pytest.raises(DataError, match=f"The upload cannot be read: .*{words}"):
+        imaging.rgba_from_bytes(content, "The upload")
 
 
 def test_folders_and_missing_files(tmp_path):
@@ -204,8 +273,9 @@ def test_folders_and_missing_files(tmp_path):
 def test_the_limit_against_bombs_stays_on(tmp_path, monkeypatch):
     imaging.write_png(tmp_path / "a.png", np.zeros((30, 30), np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
-    with pytest.raises(DataError, match=r"a\.png has more pixels .*\(800\)"):
-        imaging.read_rgb(tmp_path / "a.png")
+    for read in (imaging.read_rgb, imaging.read_rgba):
+        with pytest.raises(DataError, match=r"a\.png has more pixels .*\(800\)"):
+            read(tmp_path / "a.png")
 
 
 def test_as_rgb_takes_files_pil_images_and_arrays(tmp_path):

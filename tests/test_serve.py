@@ -10,6 +10,7 @@ import tempfile
 import threading
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -189,6 +190,18 @@ def test_a_turned_ad_keeps_colours_and_transparency_together(port):
     ad = uploaded(port, encoded(np.rot90(logo, -1), exif=exif), "/ads")
     assert (ad["width"], ad["height"]) == (30, 20)
     assert (send(port, "GET", f"/pictures/{ad['token']}").picture() == logo).all()
+
+
+def test_transparency_of_sixteen_bits_and_none_at_all(port):
+    """51400 / 257 = 200, 1000 / 257 = 3.9, 30000 / 257 = 116.7; OpenCV takes blue first."""
+    deep = np.array([[[65535, 1000, 51400, 30000], [0, 0, 51400, 65535]]], np.uint16)
+    for last, shown in (
+        (30000, [[200, 4, 255, 117], [200, 0, 0, 255]]),
+        (65535, [[200, 4, 255], [200, 0, 0]]),
+    ):
+        deep[0, 0, 3] = last
+        ad = uploaded(port, cv2.imencode(".png", deep)[1].tobytes(), "/ads")
+        assert send(port, "GET", f"/pictures/{ad['token']}").picture().tolist() == [shown]
 
 
 def test_examples_need_no_upload(port):

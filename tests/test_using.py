@@ -179,6 +179,20 @@ def test_pictures_share_one_table_of_what_is_seen(tmp_path, capsys):
     ]
 
 
+def test_a_picture_that_the_ad_does_not_meet_is_named_and_the_others_go_on(tmp_path, capsys):
+    write_picture(tmp_path / "ad.png", clips.picture(7, (8, 8)))
+    for name, size in (("large", (48, 96)), ("small", (48, 64))):
+        write_picture(tmp_path / "in" / f"{name}.png", clips.picture(0, size))
+    corners = "placement.corners=[[70,10],[90,10],[90,40],[70,40]]"
+    words = (f"ad={tmp_path / 'ad.png'}", "placement.units=pixel", corners)
+    result = run("place", tmp_path / "in", tmp_path / "out", *words)
+    assert result == {"pictures": 1, "frames": 0, "failed": 1}
+    said = capsys.readouterr().out
+    assert "small.png: placement.corners=" in said
+    assert "lie outside the frame of 64x48 px" in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["large.png", "visibility.csv"]
+
+
 def test_an_ad_that_moves_begins_anew_in_every_clip(tmp_path):
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     stills = [np.full((32, 32, 3), colour, np.uint8) for colour in colours]
@@ -264,7 +278,7 @@ def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path):
         ("predict", ["save=alhpa"], r"save=alhpa is not a choice.*Did you mean save=alpha\?"),
         ("predict", ["save=[]"], "save= names nothing"),
         ("predict", ["format=gif"], "format=gif is not a choice"),
-        ("predict", ["save=cutout", "format=jpg"], "format=jpg cannot hold save=cutout"),
+        ("predict", ["format=jpg"], "format=jpg is for pictures, but input= holds videos only"),
         ("predict", ["clean=soap"], "clean=soap is not a choice"),
         ("predict", ["smooth=hysteresis", "smooth.low=0.9"], "smooth.low"),
         ("place", [], "task=place needs ad=FILE"),
@@ -288,6 +302,10 @@ def test_wrong_words_are_named_before_anything_is_written(task, words, message, 
         ("a.png", "out.webp", [], r"pictures are written as \.png or \.jpg"),
         ("a.png", "out.png", ["save=[alpha,black]"], "is one file, but save= wants alpha, black"),
         ("a.png", "a.png", [], "would overwrite the input"),
+        ("a.png", "out", ["save=cutout", "format=jpg"], "format=jpg cannot hold save=cutout"),
+        ("a.png", "out.png", ["format=jpg"], "format=jpg contradict each other"),
+        ("a.png", "out.txt", [], r"nothing is written as \.txt; pictures are \.png or \.jpg"),
+        ("a.png", "out", ["format=h264"], "format=h264 is for videos, but input= holds pictures only"),
         ("clip.mp4", "out.mp4", ["save=cutout"], "no alpha channel; write .webm"),
         ("clip.mp4", "", [], "task=predict needs output=PATH"),
     ],
@@ -364,6 +382,23 @@ def test_a_form_that_cannot_hold_the_kind_is_refused_once(words, message, tmp_pa
         run("predict", tmp_path / "in", tmp_path / "out", *words)
     assert "skipped" not in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+
+
+def test_no_job_of_a_sweep_writes_over_another_ones_output(tmp_path):
+    write_picture(tmp_path / "a.png", clips.picture(0, SIZE))
+    command = [sys.executable, "-m", "kolbench", "-m", "task=predict", "experiment=ellipse", "input=a.png"]
+    words = ("threshold=0.3,0.6", "hydra.sweep.dir=sweep")
+    clash = subprocess.run(
+        [*command, *words, "output=o.png"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert clash.returncode == 1
+    assert "output=o.png was written by job 0 (" in clash.stderr
+    assert "1 of the sweep's jobs failed" in clash.stderr
+    first = imaging.read_rgb(tmp_path / "o.png")[..., 0]
+    np.testing.assert_array_equal(first > 0, np.rint(255 * ellipse()) > 255 * 0.3)
+    apart = subprocess.run([*command, *words, "output=o/${threshold}.png"], cwd=tmp_path, check=False)
+    assert apart.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["0.3.png", "0.6.png"]
 
 
 def test_a_dry_run_says_what_would_be_written(tmp_path, capsys):

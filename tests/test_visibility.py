@@ -14,7 +14,7 @@ from PIL import Image
 
 from kolbench.errors import ConfigError
 from kolbench.video import visibility
-from kolbench.video.visibility import COLUMNS, Row, VisibilityReport, visible_share
+from kolbench.video.visibility import COLUMNS, Row, VisibilityReport
 
 MOMENTS = (0.0, 0.033, 0.067, 0.4, 0.433, 1.2)  # seconds of frames as phones record them
 WIDTH = 8
@@ -44,6 +44,13 @@ def shown(shares, moments=MOMENTS, end=None, **options):
     if end is not None:
         report.end(end)
     return report
+
+
+def visible_share(ad_alpha, alpha):
+    """Of a single frame."""
+    report = VisibilityReport()
+    report.push(ad_alpha, alpha, 0.0)
+    return report.rows[0].share
 
 
 def test_visible_share_by_hand():

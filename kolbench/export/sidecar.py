@@ -19,7 +19,7 @@ class Sidecar:
     """All that is known about an exported file, as plain values.
 
     Attributes:
-        file: its name. sha256: of its content. format: `onnx` or `torchscript`.
+        file: its name when it was written. sha256: of its content. format: `onnx` or `torchscript`.
         method: its name in conf/model. settings: the `model` group that it was trained with.
         input: what the graph takes: `name`, `layout`, `channels`, `range`; `size`, `rule`, `multiple` and
             `resample` of the canvas (see InputSpec); `sizes`: `free`, or [height, width] in pixels; `batch`:
@@ -57,8 +57,8 @@ class Sidecar:
 
 
 def place_of(model: Path) -> Path:
-    """Where the sidecar of an exported file lies."""
-    return model.with_suffix(".json")
+    """Where the sidecar of an exported file lies: x.onnx has x.onnx.json."""
+    return model.with_name(f"{model.name}.json")
 
 
 def write(sidecar: Sidecar, model: Path) -> None:
@@ -70,7 +70,7 @@ def read(model: Path) -> Sidecar | None:
     """The sidecar of a file, or None where no JSON of ours lies beside it.
 
     Raises:
-        WeightsError: it is damaged, of a later version, or of another file.
+        WeightsError: it is damaged or of a later version.
     """
     path = place_of(model)
     values = _ours(path)
@@ -80,10 +80,9 @@ def read(model: Path) -> Sidecar | None:
         raise WeightsError(f"{path} was written by a later kolbench; update, or export the file again.")
     del values["kind"]
     try:
-        sidecar = Sidecar(**values)
+        return Sidecar(**values)
     except TypeError as error:
         raise WeightsError(f"{path} is damaged ({error}); export the file again.") from error
-    return sidecar if sidecar.file == model.name else None
 
 
 def verify(sidecar: Sidecar, model: Path) -> None:
@@ -106,17 +105,13 @@ def refuse_overwriting(model: Path) -> None:
         ConfigError: the file, or the JSON beside it, is something else.
     """
     beside = place_of(model)
-    known = _ours(beside)
-    if beside.exists() and known is None:
+    if _ours(beside) is not None:
+        return
+    if beside.exists():
         raise ConfigError(
             f"output={model} would write {beside}, which is there and is no sidecar of an export."
         )
-    described = known["file"] if known else None
-    if known and described != model.name:
-        raise ConfigError(
-            f"output={model} would write {beside}, which is the sidecar of {described}; choose another name."
-        )
-    if model.exists() and known is None:
+    if model.exists():
         raise ConfigError(f"output={model} is there and was not written by task=export; choose another name.")
 
 

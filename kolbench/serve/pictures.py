@@ -44,14 +44,8 @@ def decode_ad(data: bytes, name: str) -> UInt8Array:
     Raises:
         DataError: see `decode`.
     """
-    colours = decode(data, name)
-    with Image.open(io.BytesIO(data)) as image:
-        if not image.has_transparency_data:
-            return colours
-        rgba = image.convert("RGBA")
-    # each turned upright by the orientation that both have kept
-    alpha = imaging.as_rgb(rgba.getchannel("A"))[..., :1]
-    return np.concatenate([imaging.as_rgb(rgba.convert("RGB")), alpha], axis=2)
+    _inspect(data, name)
+    return imaging.rgba_from_bytes(data, name)
 
 
 def _inspect(data: bytes, name: str) -> None:

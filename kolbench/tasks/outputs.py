@@ -1,5 +1,6 @@
 """Kinds of output of predict, place and filter, and the files that hold them."""
 
+import mimetypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from kolbench.errors import ConfigError, KolbenchError, require_choice
 from kolbench.tasks import worklist
 from kolbench.tasks.worklist import Item
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.forms import HOW_ALPHA_IS_KEPT, form_of
+from kolbench.video.forms import CONTAINERS, FORMS, HOW_ALPHA_IS_KEPT, form_of
 from kolbench.video.frame import Frame
 
 FORMATS = ("auto", "png", "jpg", "h264", "vp9", "prores")
@@ -80,6 +81,7 @@ def targets_of(
         ConfigError: the format, the suffix of `output` and the kinds do not go together.
     """
     require_choice("format", form, FORMATS)
+    _require_use(items, form)
     if worklist.names_file(output):
         if len(items) > 1:
             raise ConfigError(
@@ -93,7 +95,9 @@ def targets_of(
         if items[0].is_video:
             _require_eight_bits(kinds[0], form_of(output, kinds[0].transparent, video_form(form)))
         else:
-            _require_picture(kinds[0], output)
+            _require_picture(kinds[0], output, form)
+    else:
+        _require_folder(output)
     found = {}
     for kind in kinds:
         folder = output / kind.name if len(kinds) > 1 else output
@@ -122,9 +126,28 @@ def _require_eight_bits(kind: Kind, form: str) -> None:
         raise ConfigError(f"save={kind.name}: a video holds 8 bits; use format=png and a folder for 16.")
 
 
-def _require_picture(kind: Kind, output: Path) -> None:
-    if output.suffix.lower() in JPEG_SUFFIXES:
-        _picture_suffix(kind, "jpg")
+def _require_picture(kind: Kind, output: Path, form: str) -> None:
+    own = "jpg" if output.suffix.lower() in JPEG_SUFFIXES else "png"
+    if form not in ("auto", own):
+        raise ConfigError(f"output={output} and format={form} contradict each other; leave one of them away.")
+    _picture_suffix(kind, own)
+
+
+def _require_use(items: Sequence[Item], form: str) -> None:
+    videos = sum(item.is_video for item in items)
+    if form == "jpg" and videos == len(items):
+        raise ConfigError("format=jpg is for pictures, but input= holds videos only.")
+    if form in FORMS and not videos:
+        raise ConfigError(f"format={form} is for videos, but input= holds pictures only.")
+
+
+def _require_folder(output: Path) -> None:
+    """A name such as out.txt is a slip, unless a folder has it."""
+    if not output.exists() and mimetypes.guess_type(output.name)[0]:
+        raise ConfigError(
+            f"output={output}: nothing is written as {output.suffix}; pictures are .png or .jpg, videos "
+            f"{', '.join(CONTAINERS)}. Where a folder is meant, make it first."
+        )
 
 
 def _picture_suffix(kind: Kind, form: str) -> str:

@@ -159,12 +159,19 @@ def _pictures(
 ) -> None:
     def write(done: tuple[Item, UInt8Array, Float32Array]) -> None:
         item, image, alpha = done
-        for kind in kinds:
-            target, rendering = targets[kind.name][item], kind.begin()
-            picture = rendering(Frame(image, 0, 0.0), hardened(alpha, settings["threshold"]), False)
+        frame, final = Frame(image, 0, 0.0), hardened(alpha, settings["threshold"])
+        renderings = {kind: kind.begin() for kind in kinds}
+        try:
+            made = {kind: rendering(frame, final, False) for kind, rendering in renderings.items()}
+        except KolbenchError as error:
+            tally.failures.append(f"{item.source}: {error}")
+            return
+        for kind, picture in made.items():
+            target = targets[kind.name][item]
             write_picture(target, picture)
-            for line in rendering.finish(target, 0.0):
+            for line in renderings[kind].finish(target, 0.0):
                 print(f"{item.source}: {line}")
+        tally.pictures += 1
 
     with (
         progress.bar(f"{doing} pictures", len(items)) as advance,
@@ -177,7 +184,6 @@ def _pictures(
                 tally.failures.append(f"{item.source}: {alpha}")
                 continue
             put((item, image, alpha))
-            tally.pictures += 1
 
 
 def _decoded(items: Iterable[Item]) -> Iterator[tuple[Item, UInt8Array | KolbenchError]]:

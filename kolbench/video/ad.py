@@ -127,6 +127,8 @@ def _check_corners(corners: Any, units: str) -> None:
             f"placement.corners={corners} lie far outside the frame, whose sides are 1 long; set "
             "placement.units=pixel if they are in pixels."
         )
+    if units == "fraction" and ((points.max(axis=0) <= 0) | (points.min(axis=0) >= 1)).any():
+        raise ConfigError(f"placement.corners={corners} lie outside the frame, which goes from 0 to 1.")
     turns = _turns(points)
     if (turns < 0).all():
         raise ConfigError(
@@ -390,14 +392,6 @@ def read_ad(path: str | Path) -> UInt8Array:
     """A picture file as (h, w, 3) RGB or, where some of it is transparent, (h, w, 4) RGBA uint8, upright.
 
     Raises:
-        DataError: as imaging.read_rgb.
+        DataError: as imaging.read_rgba.
     """
-    # transparency is what differs between the picture on black and on white
-    black = imaging.read_rgb(path, (0, 0, 0)).astype(np.float32)
-    white = imaging.read_rgb(path, (255, 255, 255)).astype(np.float32)
-    alpha = 255 - (white - black).mean(axis=2, keepdims=True)
-    if alpha.min() == 255:
-        return np.asarray(black, np.uint8)
-    colours = np.where(alpha > 0, black * (255 / np.maximum(alpha, 1)), 0)
-    levels = np.rint(np.clip(np.concatenate([colours, alpha], axis=2), 0, 255))
-    return np.asarray(levels, np.uint8)
+    return imaging.read_rgba(path)

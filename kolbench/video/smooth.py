@@ -1,20 +1,16 @@
 """Alphas that flicker less: smoothing over time, with a new beginning at every cut."""
 
-import inspect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from kolbench.classic.options import require_between
-from kolbench.errors import ConfigError, nearest, require_choice
+from kolbench.errors import ConfigError
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.cuts import CutDetector
-from kolbench.video.flicker import FOREGROUND, FlickerMeter, foreground_of
+from kolbench.video.flicker import FOREGROUND, FlickerMeter, Mask, foreground_of
 
 # the 8-bit levels on either side of one half, so that a side is kept in a saved picture too
 JUST_BACKGROUND = np.float32(127 / 255)
@@ -58,7 +54,7 @@ def towards(before: Float32Array, alpha: Float32Array, weight: float) -> Float32
     return np.clip(mixed, 0, 1, out=mixed)
 
 
-def on_side(alpha: Float32Array, foreground: npt.NDArray[np.bool_]) -> Float32Array:
+def on_side(alpha: Float32Array, foreground: Mask) -> Float32Array:
     """Alpha with every pixel on the side that `foreground` (H, W) bool names.
 
     Pixels of the foreground that are below 0.5 become 128/255, pixels of the background from 0.5 on become
@@ -70,7 +66,6 @@ def on_side(alpha: Float32Array, foreground: npt.NDArray[np.bool_]) -> Float32Ar
     return result
 
 
-@dataclass(frozen=True, eq=False)
 class Unsmoothed:
     """Every alpha as it came, at once."""
 
@@ -83,80 +78,77 @@ class Unsmoothed:
         return []
 
 
-@dataclass(frozen=True, eq=False)
 class OneFrameDelay:
     """Removes what differs for one frame only, one frame late; see `without_outliers`.
 
     The neighbours are the alphas as they were pushed; the first and the last one stay unchanged.
 
-    Attributes:
+    Args:
         tolerance: C, from 0 to 1: up to that far two alphas count as equal.
 
     Raises:
         ConfigError: the tolerance is no number from 0 to 1.
     """
 
-    tolerance: float = 0.1
-    _raw: list[Float32Array] = field(default_factory=list, init=False, repr=False)  # the last two, at most
-
-    def __post_init__(self) -> None:
-        require_between("smooth.tolerance", self.tolerance, 0, 1)
+    def __init__(self, tolerance: float = 0.1) -> None:
+        require_between("smooth.tolerance", tolerance, 0, 1)
+        self.tolerance = tolerance
+        self._before: Float32Array | None = None
+        self._held: Float32Array | None = None
 
     def push(self, alpha: Float32Array, seconds: float) -> list[Float32Array]:
         """The first alpha comes out at once, every other one with the next push or flush."""
-        self._raw.append(alpha)
-        if len(self._raw) == 1:
+        before, held = self._before, self._held
+        if before is None:
+            self._before = alpha
             return [alpha]
-        if len(self._raw) == 2:
+        if held is None:
+            self._held = alpha
             return []
-        before, middle, _ = self._raw
-        del self._raw[0]
-        return [without_outliers(before, middle, alpha, self.tolerance)]
+        self._before, self._held = held, alpha
+        return [without_outliers(before, held, alpha, self.tolerance)]
 
     def flush(self) -> list[Float32Array]:
         """The last alpha, unchanged, unless it was the first one."""
-        held = self._raw[1:]
-        self._raw.clear()
-        return held
+        held = self._held
+        self._before = self._held = None
+        return [] if held is None else [held]
 
 
-@dataclass(frozen=True, eq=False)
 class MovingAverage:
     """Exponential moving average over time, at once: out = w x alpha + (1 - w) x previous out.
 
     w = 1 - exp(-t / time_constant), where t is the time since the previous frame, so that the frame rate
     does not matter. It lags: after a sudden change, 37 % of the difference is left after time_constant.
 
-    Attributes:
+    Args:
         time_constant: seconds, from 0.001 to 10.
 
     Raises:
         ConfigError: the time constant is out of range.
     """
 
-    time_constant: float = 0.04
-    _last: list[tuple[Float32Array, float]] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        require_between("smooth.time_constant", self.time_constant, 0.001, _LONGEST_TIME)
+    def __init__(self, time_constant: float = 0.04) -> None:
+        require_between("smooth.time_constant", time_constant, 0.001, _LONGEST_TIME)
+        self.time_constant = time_constant
+        self._last: tuple[Float32Array, float] | None = None
 
     def push(self, alpha: Float32Array, seconds: float) -> list[Float32Array]:
         """The average up to this frame; a frame that takes no time changes nothing."""
         mixed = alpha
-        if self._last:
-            before, then = self._last.pop()
+        if self._last is not None:
+            before, then = self._last
             weight = -math.expm1(-max(0.0, seconds - then) / self.time_constant)
             mixed = towards(before, alpha, weight)
-        self._last.append((mixed, seconds))
+        self._last = mixed, seconds
         return [mixed]
 
     def flush(self) -> list[Float32Array]:
         """Nothing is held; the next alpha is a first one."""
-        self._last.clear()
+        self._last = None
         return []
 
 
-@dataclass(frozen=True, eq=False)
 class Hysteresis:
     """Pixels change sides only where alpha is sure, at once.
 
@@ -164,68 +156,31 @@ class Hysteresis:
     the side it had, and in the first frame it is on the side of 0.5 where alpha is (foreground from 0.5 on).
     Alpha itself only changes where it is on the other side of 0.5 than the pixel; see `on_side`.
 
-    Attributes:
+    Args:
         low: from 0 to 0.5 (exclusive). high: from 0.5 to 1.
 
     Raises:
         ConfigError: a threshold is out of range.
     """
 
-    low: float = 0.4
-    high: float = 0.6
-    _side: list[npt.NDArray[np.bool_]] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        require_between("smooth.low", self.low, 0, FOREGROUND)
-        require_between("smooth.high", self.high, FOREGROUND, 1)
-        if self.low == FOREGROUND:
-            raise ConfigError(f"smooth.low={self.low} must lie below {FOREGROUND}.")
+    def __init__(self, low: float = 0.4, high: float = 0.6) -> None:
+        require_between("smooth.low", low, 0, FOREGROUND)
+        require_between("smooth.high", high, FOREGROUND, 1)
+        if low == FOREGROUND:
+            raise ConfigError(f"smooth.low={low} must lie below {FOREGROUND}.")
+        self.low, self.high = low, high
+        self._side: Mask | None = None
 
     def push(self, alpha: Float32Array, seconds: float) -> list[Float32Array]:
         """The alpha with every pixel on the side it keeps."""
-        before = self._side.pop() if self._side else foreground_of(alpha)
-        foreground = (alpha >= self.high) | (before & (alpha > self.low))
-        self._side.append(foreground)
-        return [on_side(alpha, foreground)]
+        before = foreground_of(alpha) if self._side is None else self._side
+        self._side = (alpha >= self.high) | (before & (alpha > self.low))
+        return [on_side(alpha, self._side)]
 
     def flush(self) -> list[Float32Array]:
         """Nothing is held; the next alpha is a first one."""
-        self._side.clear()
+        self._side = None
         return []
-
-
-SMOOTHERS: dict[str, Callable[..., Smoother]] = {
-    "none": Unsmoothed,
-    "ofd": OneFrameDelay,
-    "ema": MovingAverage,
-    "hysteresis": Hysteresis,
-}
-
-
-def make(name: str, **options: Any) -> Smoother:
-    """The smoother that `smooth=name` means.
-
-    Args:
-        name: `none`, `ofd` (OneFrameDelay), `ema` (MovingAverage) or `hysteresis` (Hysteresis).
-        options: its attributes.
-
-    Raises:
-        ConfigError: the name or an option is unknown, with the nearest one, or a value is out of range.
-    """
-    kind = SMOOTHERS[require_choice("smooth", name, SMOOTHERS)]
-    known = list(inspect.signature(kind).parameters)
-    for option in options:
-        if option not in known:
-            raise ConfigError(_unknown(name, option, known))
-    return kind(**options)
-
-
-def _unknown(name: str, option: str, known: list[str]) -> str:
-    if not known:
-        return f"smooth={name} has no options, so {option} means nothing there; leave it out."
-    hint = nearest(option, known)
-    meant = f" Did you mean {hint}?" if hint else ""
-    return f"smooth={name} has no option {option}; it has {', '.join(known)}.{meant}"
 
 
 class Stabiliser:

@@ -70,24 +70,8 @@ def _definitions(view: float) -> dict[str, str]:
     }
 
 
-def visible_share(ad_alpha: Float32Array, alpha: Float32Array) -> float | None:
-    """sum(ad_alpha x (1 - alpha)) / sum(ad_alpha).
-
-    Args:
-        ad_alpha: (H, W) float32 in [0, 1], the ad's opacity where it was put. alpha: of the KOL, the same.
-
-    Returns:
-        A share in [0, 1]; None where no ad is in the frame.
-    """
-    return _share(_sum(ad_alpha), _sum(ad_alpha * (1 - alpha)))
-
-
 def _sum(values: Float32Array) -> float:
     return float(values.sum(dtype=np.float64))
-
-
-def _share(whole: float, part: float) -> float | None:
-    return part / whole if whole > 0 else None
 
 
 def _key(level: float) -> str:
@@ -140,9 +124,8 @@ class VisibilityReport:
         seen = _Seen(visible, ad_alpha > 0, edge)
         change = None if cut or self._before is None else _border_change(self._before, seen)
         whole, part = _sum(ad_alpha), _sum(visible)
-        self._measured.append(
-            _Measured(seconds, _share(whole, part), whole / alpha.size, part / alpha.size, change, cut)
-        )
+        share = part / whole if whole > 0 else None
+        self._measured.append(_Measured(seconds, share, whole / alpha.size, part / alpha.size, change, cut))
         self._before = seen
 
     def end(self, seconds: float) -> None:
