@@ -49,6 +49,25 @@ class Tally:
         return {"pictures": self.pictures, "frames": self.frames, "failed": len(self.failures)}
 
 
+@dataclass(frozen=True)
+class Work:
+    """One command: what is done with every input, and what was done so far.
+
+    settings, kinds, doing: see `use`. targets: name of a kind -> the output of each input. predictor: ready.
+    """
+
+    settings: Mapping[str, Any]
+    kinds: Sequence[Kind]
+    targets: Mapping[str, Mapping[Item, Path]]
+    predictor: Predictor
+    doing: str
+    tally: Tally = field(default_factory=Tally)
+
+    def final(self, alpha: Float32Array) -> Float32Array:
+        """The alpha as it is written: soft, or cut at `threshold=`."""
+        return hardened(alpha, self.settings["threshold"])
+
+
 def use(
     settings: dict[str, Any], kinds: Sequence[Kind], doing: str, kept: Sequence[Path] = ()
 ) -> dict[str, Any]:
@@ -77,18 +96,17 @@ def use(
     smoother_of(settings)
     if settings["dry_run"]:
         return _foretold(targets)
-    predictor = open_predictor(settings, _expected(items))
+    work = Work(settings, kinds, targets, open_predictor(settings, _expected(items)), doing)
     print(f"{worklist.describe(items)} from {given}")
-    started, tally = time.monotonic(), Tally()
+    started, tally = time.monotonic(), work.tally
     of_pictures = [item for item in items if not item.is_video]
     try:
         with ended_cleanly():
             if of_pictures:
-                _pictures(of_pictures, targets, predictor, kinds, settings, doing, tally)
+                _pictures(work, of_pictures)
             for item in items:
                 if item.is_video:
-                    own = {kind: targets[kind.name][item] for kind in kinds}
-                    _clip(item, own, predictor, settings, doing, tally)
+                    _clip(work, item)
     finally:
         for failure in tally.failures:
             print(f"skipped: {failure}")
@@ -148,37 +166,31 @@ def _expected(items: Sequence[Item]) -> int:
     return len(items) - len(videos) + frames
 
 
-def _pictures(
-    items: Sequence[Item],
-    targets: Mapping[str, Mapping[Item, Path]],
-    predictor: Predictor,
-    kinds: Sequence[Kind],
-    settings: Mapping[str, Any],
-    doing: str,
-    tally: Tally,
-) -> None:
+def _pictures(work: Work, items: Sequence[Item]) -> None:
+    tally = work.tally
+
     def write(done: tuple[Item, UInt8Array, Float32Array]) -> None:
         item, image, alpha = done
-        frame, final = Frame(image, 0, 0.0), hardened(alpha, settings["threshold"])
-        renderings = {kind: kind.begin() for kind in kinds}
+        frame, final = Frame(image, 0, 0.0), work.final(alpha)
+        renderings = {kind: kind.begin() for kind in work.kinds}
         try:
             made = {kind: rendering(frame, final, False) for kind, rendering in renderings.items()}
         except KolbenchError as error:
             tally.failures.append(f"{item.source}: {error}")
             return
         for kind, picture in made.items():
-            target = targets[kind.name][item]
+            target = work.targets[kind.name][item]
             write_picture(target, picture)
             for line in renderings[kind].finish(target, 0.0):
                 print(f"{item.source}: {line}")
         tally.pictures += 1
 
     with (
-        progress.bar(f"{doing} pictures", len(items)) as advance,
+        progress.bar(f"{work.doing} pictures", len(items)) as advance,
         write_behind(write) as put,
         read_ahead(_decoded(items)) as ahead,
     ):
-        for item, image, alpha in predictor.each(_readable(ahead, tally)):
+        for item, image, alpha in work.predictor.each(_readable(ahead, tally)):
             advance(1)
             if isinstance(alpha, KolbenchError):
                 tally.failures.append(f"{item.source}: {alpha}")
@@ -204,36 +216,24 @@ def _readable(
             yield item, image
 
 
-def _clip(
-    item: Item,
-    targets: Mapping[Kind, Path],
-    predictor: Predictor,
-    settings: Mapping[str, Any],
-    doing: str,
-    tally: Tally,
-) -> None:
+def _clip(work: Work, item: Item) -> None:
     started = time.monotonic()
     try:
-        frames, lines = _stream(item, targets, predictor, settings, doing)
+        frames, lines = _stream(work, item)
     except KolbenchError as error:
-        tally.failures.append(str(error))
+        work.tally.failures.append(str(error))
         return
-    tally.frames += frames
+    work.tally.frames += frames
     rate = frames / (time.monotonic() - started)
     print(f"{item.source}: {frames:,} frames, {rate:.1f} a second")
     for line in lines:
         print(f"  {line}")
 
 
-def _stream(
-    item: Item,
-    targets: Mapping[Kind, Path],
-    predictor: Predictor,
-    settings: Mapping[str, Any],
-    doing: str,
-) -> tuple[int, list[str]]:
+def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
     """Frames written and what there is to say of one video."""
-    stabiliser = Stabiliser(smoother_of(settings))
+    targets = {kind: work.targets[kind.name][item] for kind in work.kinds}
+    stabiliser = Stabiliser(smoother_of(work.settings))
     renderings: dict[Kind, Rendering] = {kind: kind.begin() for kind in targets}
     held: deque[Frame] = deque()
     frames = 0
@@ -241,7 +241,7 @@ def _stream(
         with ExitStack() as stack:
             writers: dict[Kind, VideoWriter | PngSequence] = {}
             for kind, target in targets.items():
-                writer = _writer(target, reader, kind, settings)
+                writer = _writer(target, reader, kind, work.settings)
                 stack.enter_context(writer)
                 writers[kind] = writer
 
@@ -253,13 +253,13 @@ def _stream(
             def finish(alphas: Iterable[Float32Array]) -> None:
                 for final in alphas:
                     frame = held.popleft()
-                    put((frame, hardened(final, settings["threshold"]), frame.seconds in stabiliser.cuts))
+                    put((frame, work.final(final), frame.seconds in stabiliser.cuts))
 
-            name = f"{doing} {item.source.name}"
+            name = f"{work.doing} {item.source.name}"
             advance = stack.enter_context(progress.bar(name, reader.frame_count))
             put = stack.enter_context(write_behind(write))
             ahead = stack.enter_context(read_ahead(reader))
-            for frame, image, alpha in predictor.each((frame, frame.image) for frame in ahead):
+            for frame, image, alpha in work.predictor.each((frame, frame.image) for frame in ahead):
                 if isinstance(alpha, KolbenchError):
                     raise type(alpha)(f"{item.source}, frame {frames}: {alpha}")
                 held.append(frame)
@@ -268,7 +268,7 @@ def _stream(
                 advance(1)
             finish(stabiliser.flush())
         lines = [*reader.notes, *(note for writer in writers.values() for note in writer.notes)]
-        lines += _flicker(stabiliser, settings["smooth"]["name"])
+        lines += _flicker(stabiliser, work.settings["smooth"]["name"])
         for kind, rendering in renderings.items():
             lines += rendering.finish(targets[kind], reader.seconds)
     return frames, lines
