@@ -1,7 +1,9 @@
 """Where configuration lives and how it becomes objects: with cli.py the only home of hydra and omegaconf."""
 
+import inspect
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,13 +113,26 @@ def instantiate(config: dict[str, Any], **overrides: Any) -> Any:
         ConfigError: a key does not fit the constructor, or `_target_` does not exist.
         KolbenchError: whatever the constructor itself raised.
     """
+    target = str(config.get("_target_"))
+    known = inspect.signature(method(target)).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        _require_options(target, {**config, **overrides}, known)
     try:
         return hydra_instantiate(config, _convert_="all", **overrides)
     except InstantiationException as error:
         if isinstance(error.__cause__, KolbenchError):
             raise error.__cause__ from None
         cause = error.__cause__ or error
-        raise ConfigError(f"{config.get('_target_')} cannot be built: {cause}") from error
+        raise ConfigError(f"{target} cannot be built: {cause}") from error
+
+
+def _require_options(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+    options = list(known)
+    for key in given:
+        if key not in options and not key.startswith("_"):
+            hint = nearest(key, options)
+            meant = f" Did you mean {hint}?" if hint else ""
+            raise ConfigError(f"{owner} has no option {key}.{meant}")
 
 
 def method(path: str) -> Any:
@@ -166,13 +181,8 @@ def model_config(name: str, budget: str = "paper", **options: Any) -> dict[str, 
             "budget": OmegaConf.load(folder / "budget" / f"{budget}.yaml"),
         }
     )
-    known = [str(key) for key in config.model]
-    for key, value in options.items():
-        if key not in known:
-            hint = nearest(key, known)
-            meant = f" Did you mean {hint}?" if hint else ""
-            raise ConfigError(f"{name} has no option {key}.{meant}")
-        config.model[key] = value
+    _require_options(name, options, [str(key) for key in config.model])
+    config.model.update(options)
     resolved: dict[str, Any] = plain(config)["model"]
     return resolved
 

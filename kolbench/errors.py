@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 # exit code of a process that SIGTERM ended
 TERMINATED = 143
@@ -45,3 +46,26 @@ def require_choice(key: str, value: str, choices: Iterable[str]) -> str:
     hint = nearest(str(value), options)
     meant = f" Did you mean {key}={hint}?" if hint else ""
     raise ConfigError(f"{key}={value} is not a choice; it is one of {', '.join(options)}.{meant}")
+
+
+def require_between(key: str, value: Any, low: float, high: float) -> float:
+    """`value` if it is a number in [low, high].
+
+    Raises:
+        ConfigError: names `key` and the range.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and low <= value <= high:
+        return float(value)
+    raise ConfigError(f"{key}={value} is not a number from {low:g} to {high:g}.")
+
+
+def require_whole(key: str, value: Any, low: int, high: int) -> int:
+    """`value` if it is a whole number in [low, high].
+
+    Raises:
+        ConfigError: names `key` and the range.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+        return value
+    raise ConfigError(f"{key}={value} is not a whole number from {low} to {high}.")

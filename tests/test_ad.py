@@ -3,10 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from kolbench.errors import ConfigError, DataError
-from kolbench.video.ad import AdStill, AdVideo, Placement, place, read_ad
+from kolbench.video.ad import AdStill, AdVideo, Placement, place
 from kolbench.video.frame import Frame
 
 QUAD = ((30.0, 20.0), (170.0, 45.0), (150.0, 140.0), (45.0, 110.0))
@@ -157,21 +156,11 @@ class TestAlpha:
         assert placed.coverage == pytest.approx(128 / 255)
         assert (placed.layer == (40, 80, 120)).all()
 
-    def test_files_with_and_without_transparency(self, tmp_path):
-        rgba = np.zeros((4, 6, 4), np.uint8)
-        rgba[:, 1:] = (200, 100, 50, 128)
-        rgba[:, 3:] = (10, 20, 30, 255)
-        Image.fromarray(rgba).save(tmp_path / "logo.png")
-        Image.fromarray(rgba[..., :3]).save(tmp_path / "plain.png")
-        found = read_ad(tmp_path / "logo.png")
-        assert np.array_equal(found, rgba)
-        assert np.array_equal(read_ad(tmp_path / "plain.png"), rgba[..., :3])
-
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"left": 1.2}, r"placement\.left=1\.2 must be a number in \[0, 1\]"),
+        ({"left": 1.2}, r"placement\.left=1\.2 is not a number from 0 to 1"),
         ({"left": 0.8}, r"placement\.width=0\.4 .*placement\.left=0\.8.*at most 0\.2"),
         ({"height": 0}, r"placement\.height=0 must be above 0"),
         ({"top": "high"}, r"placement\.top=high"),

@@ -13,8 +13,8 @@ PACKAGE = Path(kolbench.__file__).parent
 
 # each layer may import itself and what stands before it
 LAYERS = [
-    {"errors", "types", "files", "progress", "devices", "fingerprint", "settings"},
-    {"inputs", "targets", "imaging"},
+    {"errors", "types", "files", "progress", "devices", "fingerprint", "settings", "decoding"},
+    {"inputs", "targets", "imaging", "mattes"},
     {"losses", "metrics", "classic"},
     {"scored", "segmenter"},
     {"models", "refine"},

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench import configs, imaging
+from kolbench import configs, imaging, mattes
 from kolbench.classic import features, grabcut, kmeans, meanshift, oracle, regions
 from kolbench.classic.grabcut import GrabCutOptions
 from kolbench.classic.kmeans import KMeansOptions
@@ -395,7 +395,7 @@ def test_on_photographs_grabcut_is_far_above_the_ellipse(shared):
     ellipse, scores = build("ellipse"), {"grabcut": [], "ellipse": []}
     for name in (root / "val.txt").read_text().split()[:4]:
         image = imaging.read_rgb(root / "images" / f"{name}.jpg")
-        mask = imaging.read_mask(root / "masks" / f"{name}.png") > 0
+        mask = mattes.read_mask(root / "masks" / f"{name}.png") > 0
         found = {
             "grabcut": FUNCTIONS["grabcut"](image).alpha > 0.5,
             "ellipse": ellipse.predict(as_batch(image)).alpha[0, 0].numpy() > 0.5,

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from kolbench import configs
 from kolbench.cli import quoted, what_differs
+from kolbench.errors import ConfigError
 
 
 def kolbench(*words, cwd):
@@ -148,6 +149,33 @@ def test_every_target_exists(group):
             entries = {key: entry for key, entry in (loaded or {}).items() if key != "defaults"}
             for entry in entries.values():
                 assert callable(configs.method(entry._target_))
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (
+            {"_target_": "kolbench.video.smooth.OneFrameDelay", "tolerence": 0.1},
+            r"OneFrameDelay has no option tolerence\. Did you mean tolerance\?$",
+        ),
+        (
+            {"_target_": "kolbench.video.smooth.Unsmoothed", "tolerance": 0.1},
+            r"Unsmoothed has no option tolerance\.$",
+        ),
+        (
+            {"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 1},
+            r"no option lrr\. Did you mean lr\?$",
+        ),
+        ({"_target_": "kolbench.video.smooth.Calm"}, r"kolbench\.video\.smooth\.Calm does not exist"),
+    ],
+)
+def test_an_option_that_a_class_lacks_is_named(config, told):
+    with pytest.raises(ConfigError, match=told):
+        configs.instantiate(config)
+
+
+def test_a_class_may_take_any_option():
+    assert configs.instantiate({"_target_": "argparse.Namespace", "anything": 1}).anything == 1
 
 
 @pytest.mark.parametrize("sweep", config_names("sweep"))

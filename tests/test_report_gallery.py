@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from report_fixtures import make_run
 
-from kolbench import imaging, runfolder
+from kolbench import imaging, mattes, runfolder
 from kolbench.errors import DataError
 from kolbench.metrics import histogram
 from kolbench.report import gallery
@@ -249,8 +249,8 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
     write_run(tmp_path / "a", "a", [GOOD, HALF, NONE], held=(0, 1, 2))
     write_run(tmp_path / "b", "b", [NONE, HALF, GOOD], held=(0, 1, 2))
     read = []
-    original = imaging.read_alpha
-    monkeypatch.setattr(imaging, "read_alpha", lambda path: read.append(path) or original(path))
+    original = mattes.read_alpha
+    monkeypatch.setattr(mattes, "read_alpha", lambda path: read.append(path) or original(path))
     found = galleries_of(tmp_path)
     assert sum(len(made.shots) for made in found.values()) > 6
     # truth and two alphas of three pictures

@@ -369,7 +369,7 @@ def test_no_other_page_may_post(port, headers, status):
         ("alpha", {"method": -1}, 400, "method=-1"),
         ("alpha", {"method": True}, 400, "method=True"),
         ("alpha", {}, 400, "method=None"),
-        ("alpha", {"method": 0, "threshold": 1.5}, 400, "threshold=1.5 must be a number in [0, 1]"),
+        ("alpha", {"method": 0, "threshold": 1.5}, 400, "threshold=1.5 is not a number from 0 to 1"),
         ("alpha", {"method": 0, "threshold": "x"}, 400, "threshold=x"),
         ("alpha", [0], 400, "must be JSON"),
         ("alpha", b"{", 400, "must be JSON"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kolbench import configs, imaging
+from kolbench import configs, mattes
 from kolbench.errors import ConfigError
 from kolbench.video.cuts import THRESHOLD, CutDetector, difference, glance
 from kolbench.video.flicker import FlickerMeter, border_radius, near_edge
@@ -201,6 +201,7 @@ def test_each_choice_of_the_command_line_is_one_of_them_with_its_own_defaults():
     [
         ("ofd", {"tolerance": 2}, r"smooth\.tolerance=2 is not a number from 0 to 1"),
         ("ofd", {"tolerance": math.nan}, r"smooth\.tolerance=nan is not a number"),
+        ("ofd", {"tolerance": True}, r"smooth\.tolerance=True is not a number"),
         ("ema", {"time_constant": 0}, r"smooth\.time_constant=.*from 0\.001 to 10"),
         ("ema", {"time_constant": "long"}, r"smooth\.time_constant=.*from 0\.001 to 10"),
         ("hysteresis", {"low": 0.6}, r"smooth\.low=0\.6 .*from 0 to 0\.5"),
@@ -484,7 +485,7 @@ def foreground_iou(alphas, truth):
 
 def test_smoothers_remove_flicker_of_real_masks(shared):
     folder = shared / "data" / "davis_person" / "hike" / "masks"
-    truth = [imaging.read_mask(path)[::2, ::2] for path in sorted(folder.iterdir())[:40]]
+    truth = [mattes.read_mask(path)[::2, ::2] for path in sorted(folder.iterdir())[:40]]
     alphas = list(flickering(truth, 0))
     meters = {name: FlickerMeter() for name in SMOOTHERS}
     scores = {}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench import imaging
+from kolbench import imaging, mattes
 from kolbench.data import duplicates, labelme, listing, splits
 from kolbench.data.labelme import LabelmeSource, fill_polygon
 from kolbench.data.sources import FolderSource, KolSource, check_all
@@ -180,7 +180,7 @@ def test_fingerprint_sees_contents_and_names_but_no_times_or_places(tmp_path):
     os.utime(root / "masks" / "a.png", (0, 0))
     assert FolderSource(root).fingerprint() == before
     seen = {before}
-    mask = imaging.read_mask(root / "masks" / "a.png") * 255
+    mask = mattes.read_mask(root / "masks" / "a.png") * 255
     mask[0, 0] = 255
     for change in (
         lambda: put(root / "masks" / "a.png", mask),

@@ -16,7 +16,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from kolbench import configs, imaging
+from kolbench import configs, imaging, mattes
 from kolbench.data import synthetic
 from kolbench.errors import ConfigError, DataError
 from kolbench.models.trivial import Ellipse
@@ -84,12 +84,21 @@ def test_a_folder_of_pictures_keeps_its_tree_and_names_what_is_broken(shots, tmp
     # the phone's picture is shown upright: 48 wide, 64 high
     with Image.open(tmp_path / "out" / "alpha" / "day 1" / "phone.png") as alpha:
         assert alpha.size == (48, 64)
-    levels, white = imaging.read_alpha(tmp_path / "out" / "alpha16" / "a.png")
+    levels, white = mattes.read_alpha(tmp_path / "out" / "alpha16" / "a.png")
     assert (levels.dtype, white) == (np.uint16, 65535)
     with Image.open(tmp_path / "out" / "cutout" / "a.png") as cut:
         assert cut.mode == "RGBA"
         opaque = np.array(cut)[..., 3] == 255
         np.testing.assert_array_equal(np.array(cut)[opaque, :3], clips.picture(0, SIZE)[opaque])
+
+
+def test_of_an_animation_the_first_frame_is_used_and_that_is_said(tmp_path, capsys):
+    frames = [Image.fromarray(clips.picture(number, SIZE)) for number in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    run("predict", tmp_path / "a.gif", tmp_path / "out", "save=black")
+    assert "a.gif: 3 frames, the first is used; a video keeps them all\n" in capsys.readouterr().out
+    found = imaging.read_rgb(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(found[core()], imaging.read_rgb(tmp_path / "a.gif")[core()])
 
 
 def test_a_video_keeps_times_sound_and_order(tmp_path):
@@ -228,7 +237,7 @@ def test_backends_give_the_same_alpha(tmp_path, capsys):
         target = tmp_path / f"{backend}.png"
         words_of = (*words, f"backend={backend}")
         run("predict", tmp_path / "scene.png", target, "save=alpha16", *words_of, method="u2netp")
-        found[backend] = imaging.read_alpha(target)[0].astype(int)
+        found[backend] = mattes.read_alpha(target)[0].astype(int)
         assert "is not used" not in capsys.readouterr().out
     assert np.ptp(found["eager"]) > 100
     assert np.abs(found["eager"] - found["onnx"]).max() <= 0.001 * 65535
@@ -246,7 +255,7 @@ def test_an_exported_network_needs_no_configuration(tmp_path):
     settings = settings_of("task=predict", f"weights={tmp_path / 'x.onnx'}", "save=alpha16")
     predict.run(settings | {"input": str(tmp_path / "scene.png"), "output": str(tmp_path / "onnx.png")})
     run("predict", tmp_path / "scene.png", tmp_path / "own.png", *words[:2], "save=alpha16", method="u2netp")
-    levels = [imaging.read_alpha(tmp_path / f"{name}.png")[0].astype(int) for name in ("onnx", "own")]
+    levels = [mattes.read_alpha(tmp_path / f"{name}.png")[0].astype(int) for name in ("onnx", "own")]
     assert np.abs(levels[0] - levels[1]).max() <= 0.001 * 65535
 
 

@@ -8,12 +8,11 @@ import cv2
 import numpy as np
 
 from kolbench.classic import features, oracle
-from kolbench.classic.options import require_between, require_whole
 from kolbench.classic.oracle import Box
 from kolbench.classic.regions import Bools, near_edge
 from kolbench.classic.result import PictureResult
 from kolbench.classic.selection import VARIANTS
-from kolbench.errors import ConfigError, require_choice
+from kolbench.errors import ConfigError, require_between, require_choice, require_whole
 from kolbench.types import UInt8Array
 
 BACKGROUND, FOREGROUND = cv2.GC_BGD, cv2.GC_FGD

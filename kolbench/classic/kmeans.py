@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 
 from kolbench.classic import features
-from kolbench.classic.options import require_between, require_whole
 from kolbench.classic.regions import Clusters, clusters_of
 from kolbench.classic.result import PictureResult
 from kolbench.classic.selection import Selection, select
-from kolbench.errors import require_choice
+from kolbench.errors import require_between, require_choice, require_whole
 from kolbench.types import Float32Array, UInt8Array
 
 # a centre that moves by less than one unit of Lab is at rest

@@ -10,11 +10,10 @@ from sklearn.cluster import MeanShift, estimate_bandwidth, get_bin_seeds
 from kolbench.classic import features, kmeans
 from kolbench.classic.features import Int32Array
 from kolbench.classic.kmeans import KMeansOptions
-from kolbench.classic.options import require_between, require_whole
 from kolbench.classic.regions import Clusters, clusters_of
 from kolbench.classic.result import PictureResult
 from kolbench.classic.selection import Selection, select
-from kolbench.errors import require_choice
+from kolbench.errors import require_between, require_choice, require_whole
 from kolbench.types import Float32Array, UInt8Array
 
 METHODS = ("sklearn", "pyramid")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from kolbench import imaging
+from kolbench import imaging, mattes
 from kolbench.data import listing
 from kolbench.data.sources import MaskFiles, unmatched
 from kolbench.errors import ConfigError, DataError, nearest
@@ -96,7 +96,7 @@ class DavisSource:
         name = self.names[index]
         image = imaging.read_rgb(self._images[name])
         reading = self._mask_files.inspect(name)
-        imaging.require_same_size(self._images[name], image, self._masks[name], reading.mask)
+        mattes.require_same_size(self._images[name], image, self._masks[name], reading.mask)
         wanted = self._objects.get(self._clips[index])
         if not self._ids_known:
             if wanted is not None:
@@ -137,7 +137,7 @@ class DavisSource:
         first = dict(zip(reversed(self._clips), reversed(self.names), strict=True))
         for name in first.values():
             try:
-                if _tells_apart(imaging.inspect_mask(self._masks[name]).kind):
+                if _tells_apart(mattes.inspect_mask(self._masks[name]).kind):
                     return True
             except DataError:
                 continue  # reading all frames names it

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kolbench import imaging
+from kolbench import imaging, mattes
 from kolbench.data import listing
 from kolbench.errors import ConfigError, DataError, nearest, require_choice
 from kolbench.types import Picture, UInt8Array
@@ -247,7 +247,7 @@ def _bitmap(shape: Mapping[str, Any], points: Points, where: str) -> UInt8Array:
         data = base64.b64decode(str(shape.get("mask") or ""), validate=True)
     except binascii.Error:
         raise DataError(f"{where}: its mask is no base64; draw it again.") from None
-    bitmap = imaging.mask_from_bytes(data, f"the mask of {where}")
+    bitmap = mattes.mask_from_bytes(data, f"the mask of {where}")
     # the second corner is the last pixel that belongs to the box
     width, height = (int(v) + 1 for v in np.rint(np.ptp(points, axis=0)))
     if abs(bitmap.shape[0] - height) > 1 or abs(bitmap.shape[1] - width) > 1:

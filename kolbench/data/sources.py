@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from kolbench import imaging
+from kolbench import imaging, mattes
 from kolbench.data import listing
 from kolbench.data.frames import HOW_TO_LABEL, MANIFEST, read_manifest
 from kolbench.data.labelme import LabelmeSource
@@ -137,11 +137,11 @@ class FolderSource:
         name = self.names[index]
         image = imaging.read_rgb(self._images[name])
         mask = self._mask_files.read(name)
-        imaging.require_same_size(self._images[name], image, self._masks[name], mask)
+        mattes.require_same_size(self._images[name], image, self._masks[name], mask)
         if name not in self._products:
             return Picture(image, mask)
-        product = imaging.read_mask(self._products[name])
-        imaging.require_same_size(self._images[name], image, self._products[name], product)
+        product = mattes.read_mask(self._products[name])
+        mattes.require_same_size(self._images[name], image, self._products[name], product)
         return Picture(image, np.maximum(mask, product), product)
 
     def fingerprint(self) -> str:
@@ -171,11 +171,11 @@ class MaskFiles:
 
     def __init__(self, paths: Mapping[str, Path]) -> None:
         self._paths = paths
-        self._readings: dict[str, imaging.MaskReading] = {}
+        self._readings: dict[str, mattes.MaskReading] = {}
 
-    def inspect(self, name: str) -> imaging.MaskReading:
-        """See imaging.inspect_mask."""
-        reading = imaging.inspect_mask(self._paths[name])
+    def inspect(self, name: str) -> mattes.MaskReading:
+        """See mattes.inspect_mask."""
+        reading = mattes.inspect_mask(self._paths[name])
         self._readings[name] = reading._replace(mask=np.empty((0, 0), np.uint8))
         return reading
 

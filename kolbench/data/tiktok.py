@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kolbench import imaging
+from kolbench import imaging, mattes
 from kolbench.data import duplicates, listing
 from kolbench.data.sources import MaskFiles, SplitPlan, unmatched
 from kolbench.errors import DataError
@@ -91,7 +91,7 @@ class TiktokSource:
         name = self.names[index]
         image = imaging.read_rgb(self._images[name])
         mask = self._mask_files.read(name)
-        imaging.require_same_size(self._images[name], image, self._masks[name], mask)
+        mattes.require_same_size(self._images[name], image, self._masks[name], mask)
         return Picture(image, mask)
 
     def fingerprint(self) -> str:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kolbench import imaging
+from kolbench import mattes
 from kolbench.errors import ConfigError, DataError, require_choice
 from kolbench.inputs import InputSpec, resize
 from kolbench.models.onnx import OnnxGraph
@@ -30,7 +30,7 @@ class MasksSegmenter(Segmenter):
     """Predicted mattes from a folder: the picture NAME has DIR/NAME.png, or any other picture format.
 
     A matte is the file's alpha channel where it has one that is not 255 everywhere, else its grey levels;
-    see `imaging.read_alpha`.
+    see `mattes.read_alpha`.
 
     Args:
         masks_dir: the folder; names of pictures in sub-folders hold slashes.
@@ -117,7 +117,7 @@ class MasksSegmenter(Segmenter):
         return resize(matte, size).clamp(0, 1)
 
     def _read(self, path: Path) -> Float32Array:
-        levels, full = imaging.read_alpha(path)
+        levels, full = mattes.read_alpha(path)
         top = int(levels.max())
         if self.white is None and 0 < top <= full / 255 and full > 1 and not self._warned_dark:
             self._warned_dark = True

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from kolbench import imaging
+from kolbench import imaging, mattes
 from kolbench.errors import DataError
 from kolbench.metrics import scores
 from kolbench.metrics.scores import Float64Array
@@ -257,7 +257,7 @@ def below(folder: Path, path: Path) -> Path:
 
 def _shrunk(path: Path, height: int, width: int) -> bytes:
     """An 8-bit grey PNG file, averaged down to (height, width), as PNG."""
-    levels, white = imaging.read_alpha(path)
+    levels, white = mattes.read_alpha(path)
     if white != 255 or abs(levels.shape[0] * width - levels.shape[1] * height) > max(levels.shape):
         raise DataError(
             f"{path} is {levels.shape[1]}x{levels.shape[0]} px and no 8-bit grey of its thumbnail's shape "

@@ -16,13 +16,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from kolbench import imaging
-from kolbench.errors import ConfigError, KolbenchError, require_choice
+from kolbench.errors import ConfigError, KolbenchError, require_between, require_choice
 from kolbench.serve import pictures
 from kolbench.serve.guard import problem
 from kolbench.serve.memory import Memory, new_token
 from kolbench.serve.methods import Method
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.ad import AdStill, Placement, require_number
+from kolbench.video.ad import AdStill, Placement
 from kolbench.video.colours import estimate_foreground
 from kolbench.video.composite import AdBehind, Look
 from kolbench.video.frame import Frame
@@ -221,7 +221,7 @@ def _alpha(levels: UInt8Array, threshold: Any) -> Float32Array:
     """(H, W) float32 in [0, 1]; in {0, 1} with a threshold, as the scores cut."""
     if threshold is None:
         return levels.astype(np.float32) / np.float32(255)
-    cut = require_number("threshold", threshold, 0, 1)
+    cut = require_between("threshold", threshold, 0, 1)
     return np.asarray(levels > 255 * cut, np.float32)
 
 

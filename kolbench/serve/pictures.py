@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kolbench import imaging
+from kolbench import decoding, imaging
 from kolbench.data.synthetic import make_scene
 from kolbench.errors import DataError
 from kolbench.types import UInt8Array
@@ -55,7 +55,7 @@ def _inspect(data: bytes, name: str) -> None:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(_too_large(name)) from None
     except Exception:  # decoders raise whatever they stumble over
-        raise DataError(f"{name} cannot be read: {imaging.looks_like(data)}.") from None
+        raise DataError(f"{name} cannot be read: {decoding.looks_like(data)}.") from None
     if form not in FORMATS:
         raise DataError(f"{name} is of the format {form}, which is not taken here; save it as JPEG or PNG.")
     if width * height > MOST_PIXELS:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from kolbench import imaging
 from kolbench.configs import instantiate
 from kolbench.errors import ConfigError
 from kolbench.tasks.outputs import Kind, Plain
 from kolbench.tasks.using import use
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.ad import read_ad
 from kolbench.video.backdrops import Backdrop
 from kolbench.video.colours import estimate_foreground, require_cleaner
 
@@ -30,7 +30,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         if not options["image"]:
             raise ConfigError("filter=image needs filter.image=FILE.")
         read = [Path(str(options["image"])).expanduser()]
-        options["image"] = read_ad(read[0])
+        options["image"] = imaging.read_rgba(read[0])
     backdrop: Backdrop = instantiate(options)
     clean = settings["clean"]
     require_cleaner(clean)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from kolbench import imaging
 from kolbench.configs import instantiate
 from kolbench.data.frames import VIDEO_SUFFIXES
 from kolbench.errors import ConfigError
@@ -14,7 +15,7 @@ from kolbench.files import write_atomically
 from kolbench.tasks.outputs import Kind
 from kolbench.tasks.using import use
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.ad import Ad, AdStill, AdVideo, Placement, read_ad
+from kolbench.video.ad import Ad, AdStill, AdVideo, Placement
 from kolbench.video.colours import require_cleaner
 from kolbench.video.composite import AdBehind, Look
 from kolbench.video.frame import Frame
@@ -84,7 +85,7 @@ def ad_opener(path: Path) -> Callable[[], Ad]:
         DataError: it is missing or cannot be read.
     """
     if path.suffix.lower() not in VIDEO_SUFFIXES:
-        still = AdStill(read_ad(path))
+        still = AdStill(imaging.read_rgba(path))
         return lambda: still
     with VideoReader(path) as reader:
         length = reader.seconds

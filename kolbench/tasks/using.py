@@ -37,6 +37,7 @@ class Tally:
     pictures: int = 0
     frames: int = 0
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def described(self) -> str:
         """What was done, in words."""
@@ -108,8 +109,8 @@ def use(
                 if item.is_video:
                     _clip(work, item)
     finally:
-        for failure in tally.failures:
-            print(f"skipped: {failure}")
+        for line in (*tally.notes, *(f"skipped: {failure}" for failure in tally.failures)):
+            print(line)
     done = tally.pictures + tally.frames
     seconds = time.monotonic() - started
     print(f"{tally.described()} in {seconds:.1f} s, {done / seconds:.1f} a second, in {output}")
@@ -188,7 +189,7 @@ def _pictures(work: Work, items: Sequence[Item]) -> None:
     with (
         progress.bar(f"{work.doing} pictures", len(items)) as advance,
         write_behind(write) as put,
-        read_ahead(_decoded(items)) as ahead,
+        read_ahead(_decoded(items, tally)) as ahead,
     ):
         for item, image, alpha in work.predictor.each(_readable(ahead, tally)):
             advance(1)
@@ -198,12 +199,16 @@ def _pictures(work: Work, items: Sequence[Item]) -> None:
             put((item, image, alpha))
 
 
-def _decoded(items: Iterable[Item]) -> Iterator[tuple[Item, UInt8Array | KolbenchError]]:
+def _decoded(items: Iterable[Item], tally: Tally) -> Iterator[tuple[Item, UInt8Array | KolbenchError]]:
     for item in items:
         try:
-            yield item, imaging.read_rgb(item.source)
+            image, frames = imaging.read_rgb(item.source), imaging.frames_in(item.source)
         except KolbenchError as error:
             yield item, error
+            continue
+        if frames > 1:
+            tally.notes.append(f"{item.source}: {frames} frames, the first is used; a video keeps them all")
+        yield item, image
 
 
 def _readable(

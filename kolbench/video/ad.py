@@ -3,15 +3,13 @@
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from kolbench import imaging
-from kolbench.errors import ConfigError, DataError, require_choice
+from kolbench.errors import ConfigError, DataError, require_between, require_choice
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.frame import Frame
 
@@ -38,18 +36,6 @@ class Placed(NamedTuple):
 
     layer: UInt8Array
     coverage: Float32Array
-
-
-def require_number(key: str, value: Any, low: float, high: float) -> float:
-    """`value` if it is a number in [low, high].
-
-    Raises:
-        ConfigError: names `key` and the range.
-    """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and low <= value <= high:
-        return float(value)
-    raise ConfigError(f"{key}={value} must be a number in [{low:g}, {high:g}].")
 
 
 @dataclass(frozen=True)
@@ -85,8 +71,8 @@ class Placement:
             _check_corners(self.corners, self.units)
             return
         for first, extent in (("left", "width"), ("top", "height")):
-            start = require_number(f"placement.{first}", getattr(self, first), 0, 1)
-            share = require_number(f"placement.{extent}", getattr(self, extent), 0, 1)
+            start = require_between(f"placement.{first}", getattr(self, first), 0, 1)
+            share = require_between(f"placement.{extent}", getattr(self, extent), 0, 1)
             if not 0 < share <= 1 - start + 1e-9:
                 raise ConfigError(
                     f"placement.{extent}={share:g} must be above 0 and, with placement.{first}={start:g}, "
@@ -386,12 +372,3 @@ class AdVideo:
         if first is None:
             raise DataError("The ad's video has no frame; is it damaged, or sound only?")
         return first, first, next(self._stream, None)
-
-
-def read_ad(path: str | Path) -> UInt8Array:
-    """A picture file as (h, w, 3) RGB or, where some of it is transparent, (h, w, 4) RGBA uint8, upright.
-
-    Raises:
-        DataError: as imaging.read_rgba.
-    """
-    return imaging.read_rgba(path)

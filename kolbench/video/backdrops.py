@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from PIL import ImageColor
 
-from kolbench.errors import ConfigError, nearest, require_choice
+from kolbench.errors import ConfigError, nearest, require_between, require_choice
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.ad import Placed, Placement, place, require_number
+from kolbench.video.ad import Placed, Placement, place
 from kolbench.video.composite import behind, blurred, rounded, strips, thrice
 
 FILTERS = ("blur", "grey", "colour", "image")
@@ -43,7 +43,7 @@ def make_backdrop(
     if name == "colour":
         return Behind(np.array([[parse_colour(colour)]], np.uint8))
     if name == "blur":
-        return Blur(require_number("filter.radius", radius, 1e-4, 0.5))
+        return Blur(require_between("filter.radius", radius, 1e-4, 0.5))
     if image is None:
         raise ConfigError("filter=image needs a picture: filter.image=FILE.")
     return Behind(image)

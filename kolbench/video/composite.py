@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from kolbench.errors import require_between
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.ad import Ad, Placed, Placement, place, require_number
+from kolbench.video.ad import Ad, Placed, Placement, place
 from kolbench.video.colours import Region, estimate_foreground, require_cleaner
 from kolbench.video.frame import Frame
 from kolbench.video.light import LightMatch
@@ -98,10 +99,10 @@ class Look:
     light_seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        require_number("look.opacity", self.opacity, 0, 1)
-        require_number("look.blur", self.blur, 0, 0.2)
-        require_number("look.light", self.light, 0, 1)
-        require_number("look.light_seconds", self.light_seconds, 1e-3, 1e6)
+        require_between("look.opacity", self.opacity, 0, 1)
+        require_between("look.blur", self.blur, 0, 0.2)
+        require_between("look.light", self.light, 0, 1)
+        require_between("look.light_seconds", self.light_seconds, 1e-3, 1e6)
 
 
 class Composited(NamedTuple):

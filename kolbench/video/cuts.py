@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from kolbench.classic.options import require_between
+from kolbench.errors import require_between
 from kolbench.types import Float32Array, UInt8Array
 
 # Measured on the 600 frames of 8 real clips (davis_person): frames that follow each other differ by at most

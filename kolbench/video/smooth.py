@@ -6,8 +6,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from kolbench.classic.options import require_between
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, require_between
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.cuts import CutDetector
 from kolbench.video.flicker import FOREGROUND, FlickerMeter, Mask, foreground_of

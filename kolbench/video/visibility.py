@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from kolbench.classic.options import require_between
+from kolbench.errors import require_between
 from kolbench.files import write_atomically, write_json
 from kolbench.types import Float32Array
 from kolbench.video.flicker import border_radius, foreground_of, near_edge
