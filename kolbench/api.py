@@ -31,8 +31,8 @@ def load(
     Raises:
         ConfigError: no such method or option, no weights for a method that must be trained, or a file
             without a sidecar.
-        WeightsError: the weights cannot be read or do not fit, or a file is not what its sidecar says. No
-            code of a checkpoint is executed.
+        WeightsError: the weights cannot be read, are a whole network or do not fit, or a file is not what its
+            sidecar says. No code of a checkpoint is executed.
     """
     from kolbench import weights as weight_files
     from kolbench.configs import build_segmenter, model_config, without_backbone

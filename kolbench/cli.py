@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from kolbench import configs
+from kolbench import claims, configs
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError, nearest
 from kolbench.settings import check
 
@@ -31,12 +31,17 @@ PATHS = frozenset(
     )
 )
 PLAIN_PATH = re.compile(r"[\w./:\-+@%*?|,]*", re.ASCII)
+INTERPOLATION = re.compile(r"\$\{[\w.:]*\}")
+# a folder 2026_11_21 is no number to a person
+NUMBER = r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[-+]?\d[\d_]*)?"
+NO_TEXT = re.compile(rf"{NUMBER}|true|false|nan|[-+]?inf", re.IGNORECASE)
+
+# tasks that can say what they would do
+FORETELLING = ("suite", "predict", "place", "filter", "export")
 
 _failures: list[tuple[str, KolbenchError]] = []
 _exit_codes: list[int] = []
 _sweep_results: dict[tuple[str, ...], dict[str, Any]] = {}
-# what `output=` was, and of which job
-_sweep_outputs: dict[str, str] = {}
 
 
 def main() -> None:
@@ -52,10 +57,11 @@ def main() -> None:
     _failures.clear()
     _exit_codes.clear()
     _sweep_results.clear()
-    _sweep_outputs.clear()
+    claims.SWEEP.clear()
     try:
         entry()
-    except (HydraException, OmegaConfBaseException) as error:
+    # a group that is given null is a ValueError of Hydra's; those of jobs do not come up to here
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         _stop(explain(error), EXIT_USAGE)
     except OSError as error:
         _stop(_disk(error), EXIT_FAILED)
@@ -75,13 +81,14 @@ def main() -> None:
 
 def quoted(word: str) -> str:
     """A file's name as Hydra's grammar takes it: in quotes where it holds spaces, brackets, letters with
-    accents and the like. What is no path, or quoted already, stays as it is.
+    accents and the like, or would be a number. What is no path, or quoted already, stays as it is.
     """
     key, sign, value = word.partition("=")
-    if not sign or key not in PATHS or not value or value[0] in "'\"[{" or "${" in value:
+    if not sign or key not in PATHS or not value or value[0] in "'\"[{":
         return word
-    if PLAIN_PATH.fullmatch(value):
-        return word
+    if PLAIN_PATH.fullmatch(INTERPOLATION.sub("", value)):
+        parts = (f'"{part}"' if NO_TEXT.fullmatch(part) else part for part in value.split(","))
+        return f"{key}={','.join(parts)}"
     mark = "'" if '"' in value else '"'
     return f"{key}={mark}{value.replace(mark, chr(92) + mark)}{mark}"
 
@@ -126,11 +133,10 @@ def run_job(config: DictConfig) -> float | None:
     label = (
         f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})" if swept else ""
     )
+    claims.SWEEP.job = label
     if swept:
         print(f"== {label}", flush=True)
     try:
-        if swept:
-            _claim_output(config, label)
         result = _run_task(config)
         if swept and "miou" in result:
             _sweep_results[tuple(hydra_config.overrides.task)] = result
@@ -145,20 +151,6 @@ def run_job(config: DictConfig) -> float | None:
         print(f"kolbench: {label}: {failure}", file=sys.stderr)
     _failures.append((label, failure))
     return None
-
-
-def _claim_output(config: DictConfig, label: str) -> None:
-    """No job of a sweep writes over what another one wrote."""
-    output = config.get("output")
-    if not output:
-        return
-    place = os.path.realpath(os.path.expanduser(str(output)))  # noqa: PTH111 - only compared
-    first = _sweep_outputs.setdefault(place, label)
-    if first != label:
-        raise ConfigError(
-            f"output={output} was written by {first} of this sweep; name outputs by what is swept, such as "
-            "'output=OUT/${threshold}'."
-        )
 
 
 def _disk(error: OSError) -> str:
@@ -181,6 +173,10 @@ def _run_task(config: DictConfig) -> dict[str, Any]:
         raise ConfigError(_wrong_key(unknown[0]))
     settings = configs.plain(config)
     check(settings)
+    if settings["dry_run"] and settings["task"]["name"] not in FORETELLING:
+        raise ConfigError(
+            f"task={settings['task']['name']} has no --dry-run; {', '.join(FORETELLING)} have one."
+        )
     choices: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
     settings["choices"] = {
         group: choice for group, choice in choices.items() if choice and not group.startswith("hydra/")
@@ -213,6 +209,8 @@ def explain(error: BaseException) -> str:
     if unknown is not None and ("is not in struct" in str(unknown) or "not in 'Root'" in str(unknown)):
         return _wrong_key(str(unknown.full_key))
     text = str(error).strip()
+    if "Config group override must be a string" in text:
+        return "a group cannot be null; its own choice for nothing is often called none, as in smooth=none."
     group = re.search(r"Could not override '([^']+)'", text)
     if group:
         return _wrong_key(group.group(1).split("@")[0])
@@ -241,7 +239,8 @@ def _wrong_key(full_key: str) -> str:
         group, _, name = full_key.partition(".")
         if not name:
             return f"this task takes no {group}=; another task= does."
-        return f"the chosen {group} has no key {name}; another choice of {group} has it."
+        chosen = "experiment" if group == "model" else group
+        return f"the chosen {group} has no key {name}; another choice of {group} has it ({chosen}=NAME)."
     hint = nearest(full_key, keys)
     if hint is None or "." not in full_key:
         by_leaf = {key.rpartition(".")[2]: key for key in sorted(keys, key=len, reverse=True)}
@@ -259,17 +258,19 @@ def known_keys() -> list[str]:
     for group in groups:
         for choice in (folder / group).glob("*.yaml"):
             loaded = OmegaConf.load(choice)
-            if isinstance(loaded, DictConfig) and group not in ("experiment", "sweep", "task"):
-                keys |= set(_flatten(loaded, group))
+            if not isinstance(loaded, DictConfig) or group in ("experiment", "sweep"):
+                continue
+            # what a task sets stands at the root
+            prefix, own = ("", "task") if group == "task" else (f"{group}.", None)
+            keys |= {f"{prefix}{key}" for key in _flatten(loaded) if key.partition(".")[0] != own}
     return sorted(keys)
 
 
-def _flatten(node: DictConfig, prefix: str) -> Iterable[str]:
+def _flatten(node: DictConfig) -> Iterable[str]:
     for key in map(str, node):
         if key in ("defaults", "_target_", "_partial_"):
             continue
-        name = f"{prefix}.{key}"
-        yield name
+        yield key
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_missing() and not child._is_interpolation():
-            yield from _flatten(child, name)
+            yield from (f"{key}.{name}" for name in _flatten(child))

@@ -25,10 +25,10 @@ class Root:
     threshold: fixed alpha threshold in [0, 1), or null to choose it on the validation pictures.
     device: auto, cpu, cuda or cuda:N. weights: a run folder or a checkpoint. input, output: of the
     tasks that read and write files. runs: run folders to read. resume: auto continues a killed
-    training, never starts it anew. suite, dry_run: of task=suite. frames: of task=prepare. format: of
-    the files that task=prepare, predict, place, filter and export write. smooth, save, clean, backend,
-    sound: of task=predict, place and filter. ad, placement, look: of task=place. filter: of task=filter.
-    methods, host, port, limit_mb: of task=serve.
+    training, never starts it anew. suite: of task=suite. dry_run: only say what would be done. frames: of
+    task=prepare. format: of the files that task=prepare, predict, place, filter and export write. smooth,
+    save, clean, backend, sound: of task=predict, place and filter. ad, placement, look: of task=place.
+    filter: of task=filter. methods, host, port, limit_mb: of task=serve.
     """
 
     task: Any = MISSING

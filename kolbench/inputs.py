@@ -9,6 +9,8 @@ from torch import Tensor
 from kolbench.errors import ConfigError, require_choice
 
 RULES = ("squash", "short_side")
+# a line of pixels at a network's full height would be a canvas of many gigabytes
+LONGEST_SIDES = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -20,7 +22,8 @@ class InputSpec:
     Attributes:
         size: side length in pixels, a multiple of `multiple`.
         rule: `squash` gives size x size, aspect ignored; `short_side` makes the shorter side `size`
-            and keeps the aspect (modnet.md section 5, without its exception for pictures between).
+            and keeps the aspect (modnet.md section 5, without its exception for pictures between) up to
+            1:8; the longer side of a thinner picture is squashed to 8 `size`.
         multiple: both sides are rounded down to a multiple of it (`short_side` only).
         mean, std: per channel (x - mean) / std.
         divide_by_max: divide each image by its own maximum first (U2Net, u2net.md section 5).
@@ -48,14 +51,11 @@ class InputSpec:
         """(height, width) at which a picture of the given size goes through the network."""
         if self.rule == "squash":
             return self.size, self.size
-        scale = self.size / min(height, width)
+        scale, longest = self.size / min(height, width), LONGEST_SIDES * self.size
         return (
-            self._rounded(int(height * scale + 1e-6)),
-            self._rounded(int(width * scale + 1e-6)),
+            rounded_down(min(int(height * scale + 1e-6), longest), self.multiple),
+            rounded_down(min(int(width * scale + 1e-6), longest), self.multiple),
         )
-
-    def _rounded(self, side: int) -> int:
-        return max(self.multiple, side - side % self.multiple)
 
     def normalise(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> the same shape, as the network expects its values."""
@@ -74,6 +74,11 @@ class InputSpec:
     def decode(self, alpha: Tensor, height: int, width: int) -> Tensor:
         """(B, 1, h, w) network output -> (B, 1, height, width) float32, clamped to [0, 1]."""
         return resize(alpha.float(), (height, width), self.resample).clamp(0, 1)
+
+
+def rounded_down(side: int, multiple: int) -> int:
+    """The largest multiple that is not above `side`, at least `multiple` itself."""
+    return max(multiple, side - side % multiple)
 
 
 def resize(image: Tensor, size: tuple[int, int], resample: str = "bilinear") -> Tensor:

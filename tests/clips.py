@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from kolbench.video.reading import VideoReader
-from kolbench.video.writing import PngSequence, VideoWriter, open_writer
+from kolbench.video.writing import PngSequence, VideoWriter, form_of, open_writer
 
 TIME_BASE = Fraction(1, 90_000)
 PIXEL_FORMATS = {"prores_ks": "yuv444p10le", "png": "rgb24", "mjpeg": "yuvj420p"}
@@ -51,6 +51,28 @@ def picture(number: int, size: tuple[int, int] = (96, 128), seed: int = 0) -> np
     image[top : top + side, left : left + side] = (220, 30, 40)
     image[: max(1, height // 16), : width // 2] = 235
     return image
+
+
+def cutout(number: int, size: tuple[int, int] = (96, 128), seed: int = 0) -> np.ndarray:
+    """(H, W, 4) uint8: `picture` cut out by a disc, whose edge is soft and which goes to the right."""
+    height, width = size
+    rows, columns = np.mgrid[:height, :width]
+    radius = height / 3
+    centre = width / 3 + (4 * number + 5 * seed) % (width // 3)
+    distance = np.hypot(rows - height / 2, columns - centre)
+    alpha = np.clip((radius - distance) / 4 + 0.5, 0, 1)
+    return np.dstack([picture(number, size, seed), np.rint(255 * alpha).astype(np.uint8)])
+
+
+def write_cutouts(path: Path, pictures: Sequence[np.ndarray], fps: int = 25, form: str | None = None) -> Path:
+    """A clip of (H, W, 4) uint8 pictures in one of our own forms."""
+    form = form_of(path, True, form)
+    step = round(1 / (fps * TIME_BASE))
+    end = step * len(pictures)
+    with VideoWriter(path, None, *pictures[0].shape[:2], form, time_base=TIME_BASE, end=end) as writer:
+        for number, image in enumerate(pictures):
+            writer.write(image, step * number)
+    return path
 
 
 def make_clip(

@@ -259,6 +259,22 @@ class TestAdVideo:
         with pytest.raises(DataError, match="no frame"):
             AdVideo(Clip([]))
 
+    def test_transparency_of_a_clip_is_kept(self):
+        pictures = [np.full((2, 2, 4), (9, 9, 9, level), np.uint8) for level in (0, 128, 255)]
+        ad = AdVideo(lambda: (Frame(p, n, n / 10) for n, p in enumerate(pictures)), length=0.3)
+        assert [ad.at(n / 10) is pictures[n % 3] for n in range(7)] == [True] * 7
+
+
+@pytest.mark.parametrize("fit", ["contain", "cover", "stretch"])
+@pytest.mark.parametrize("corners", [None, ((0.1, 0.1), (0.5, 0.2), (0.5, 0.7), (0.1, 0.8))])
+def test_an_alpha_channel_that_hides_nothing_changes_no_pixel(fit, corners):
+    ad = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    opaque = np.dstack([ad, np.full((90, 70), 255, np.uint8)])
+    placement = Placement(corners=corners, fit=fit)
+    expected, found = (place(picture, (60, 80), placement) for picture in (ad, opaque))
+    np.testing.assert_array_equal(found.layer, expected.layer)
+    np.testing.assert_array_equal(found.coverage, expected.coverage)
+
 
 def test_a_still_is_always_the_same():
     picture = plain(2, 2)

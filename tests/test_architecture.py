@@ -13,7 +13,7 @@ PACKAGE = Path(kolbench.__file__).parent
 
 # each layer may import itself and what stands before it
 LAYERS = [
-    {"errors", "types", "files", "progress", "devices", "fingerprint", "settings", "decoding"},
+    {"errors", "types", "files", "progress", "devices", "fingerprint", "settings", "decoding", "claims"},
     {"inputs", "targets", "imaging", "mattes"},
     {"losses", "metrics", "classic"},
     {"scored", "segmenter"},

@@ -30,6 +30,13 @@ def kolbench(*words, cwd):
         (["+treshold=0.3"], "Did you mean threshold?"),
         (["bugdet=smoke"], "Did you mean budget?"),
         (["threshold=abc"], "could not be converted to Float"),
+        (["refiner=null"], "a group cannot be null; its own choice for nothing is often called none"),
+        (["--dry-run"], "task=fit has no --dry-run; suite, predict, place, filter, export have one"),
+        (["task=place", "placement.widht=0.3"], "Did you mean placement.width?"),
+        (
+            ["model.input_rule=squash"],
+            "has no key input_rule; another choice of model has it (experiment=NAME)",
+        ),
         (["threshold=1.5"], "threshold=1.5 is not a number in [0, 1)"),
         (["data=folder"], "add data.root=... to the command"),
         (["device=cuda:77"], "device=cuda:77"),
@@ -198,6 +205,16 @@ def test_every_sweep_composes(sweep):
         "input=shots/*.jpg",
         "output='quoted already'",
         "input=C:\\new folder\\a.jpg",
+        *(
+            "output=2026_11_21",
+            "output=1_000",
+            "output=1.50",
+            "output=1e3",
+            "input=.5",
+            "output=true",
+            "ad=NaN",
+        ),
+        *("output=-", "input=null_and_void", "output=01", "output=1:2"),
     ],
 )
 def test_names_of_files_need_no_quotes_of_hydras(word):
@@ -211,5 +228,10 @@ def test_names_of_files_need_no_quotes_of_hydras(word):
 
 
 def test_other_words_stay_as_they_are():
-    for word in ("smooth=ema", "input=${paths.runs}", "save=[alpha,cutout]", "-m", "input="):
+    for word in ("smooth=ema", "input=${paths.runs}", "save=[alpha,cutout]", "-m", "input=", "weights=null"):
         assert quoted(word) == word
+
+
+def test_sweeps_and_references_stay_what_they_are():
+    assert quoted("input=a,2026_11_21") == 'input=a,"2026_11_21"'
+    assert quoted("output=my out/${threshold}.png") == 'output="my out/${threshold}.png"'

@@ -303,6 +303,7 @@ def test_the_task_takes_a_run_folder_with_its_threshold(tmp_path, capsys):
     write_json(folder / "run.json", {"threshold": 0.62, "threshold_from": "validation"})
     output = tmp_path / "new" / "x.onnx"
     settings = {"weights": str(folder), "output": str(output), "format": "onnx", "overrides": []}
+    settings["dry_run"] = False
     result = run({**settings, "model": model_config("rsudisnet")})
     said = capsys.readouterr().out
     assert f"largest difference {result['max_difference']:.1e}, mean {result['mean_difference']:.1e}" in said
@@ -324,7 +325,7 @@ def test_the_task_takes_a_run_folder_with_its_threshold(tmp_path, capsys):
 
 def test_a_command_without_what_it_needs_is_answered(tmp_path):
     settings = {"output": str(tmp_path / "x.onnx"), "format": "onnx", "weights": None, "overrides": []}
-    settings["model"] = model_config("unet", filters=2, size=32)
+    settings |= {"model": model_config("unet", filters=2, size=32), "dry_run": False}
     for change, message in (
         ({}, "needs weights=RUN_FOLDER, or weights=FILE with experiment=unet"),
         ({"output": None}, "needs output=FILE"),

@@ -1,5 +1,6 @@
 """Anybody's mattes and anybody's networks: read exactly, run exactly, refused with a reason."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 import kolbench
 from kolbench import configs, imaging
 from kolbench.errors import ConfigError, DataError, WeightsError
+from kolbench.inputs import InputSpec
 from kolbench.models.outsider import MasksSegmenter, OnnxSegmenter
 
 LEVELS = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
@@ -385,11 +387,32 @@ def test_a_coarser_output_is_brought_to_the_pictures_size(tmp_path):
         ({"rule": "native", "multiple": 32}, (427, 640), (416, 640)),
         ({"rule": "native", "multiple": 32}, (20, 70), (32, 64)),
         ({"rule": "native"}, (33, 47), (33, 47)),
+        # thinner than 1:8
+        ({"rule": "short_side", "size": 512}, (1, 192), (512, 4096)),
+        ({"rule": "modnet", "size": 512, "multiple": 32}, (192, 1), (4096, 512)),
+        ({"rule": "modnet", "size": 512, "multiple": 32}, (1, 600), (32, 576)),
+        ({"rule": "modnet", "size": 512, "multiple": 32}, (600, 60000), (512, 4096)),
+        ({"rule": "native", "multiple": 32}, (1, 600), (32, 576)),
     ],
 )
 def test_canvas_rules(tmp_path, options, size, canvas):
     method = OnnxSegmenter(net(tmp_path / "x.onnx"), **options)
     assert method.canvas(*size) == canvas
+
+
+def test_canvases_are_those_of_our_own_networks(tmp_path):
+    path = net(tmp_path / "x.onnx")
+    pairs = [
+        (
+            OnnxSegmenter(path, size=size, rule="short_side", multiple=multiple),
+            InputSpec(size, "short_side", multiple),
+        )
+        for size, multiple in ((320, 1), (96, 32))
+    ]
+    sides = (1, 2, 31, 97, 250, 1001, 7999)
+    for theirs, ours in pairs:
+        for height, width in itertools.product(sides, sides):
+            assert theirs.canvas(height, width) == ours.canvas(height, width)
 
 
 def test_sizes_that_the_file_fixes(tmp_path):
@@ -399,6 +422,8 @@ def test_sizes_that_the_file_fixes(tmp_path):
     free = net(tmp_path / "free.onnx")
     assert OnnxSegmenter(square).canvas(50, 60) == (32, 32)
     assert OnnxSegmenter(square, size=32).canvas(50, 60) == (32, 32)
+    # its side is the file's, so the multiple says nothing
+    assert OnnxSegmenter(square, size=32, multiple=5).canvas(50, 60) == (32, 32)
     assert OnnxSegmenter(wide).canvas(50, 60) == (24, 40)
     assert OnnxSegmenter(half, size=24).canvas(50, 60) == (24, 24)
     for path, options, message in (

@@ -1,13 +1,18 @@
 """From pictures to alphas: order, processes, refiner, threshold, pictures that a method refuses."""
 
+import subprocess
+import sys
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from kolbench.classic.result import PictureResult
 from kolbench.configs import build_segmenter, model_config
 from kolbench.data import synthetic
-from kolbench.errors import ConfigError
-from kolbench.predictor import Predictor, hardened
+from kolbench.errors import ConfigError, DataError
+from kolbench.predictor import Predictor, hardened, is_of_memory
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 
@@ -75,3 +80,121 @@ def test_a_picture_that_is_refused_stops_none_of_the_others():
     assert str(found[1]) == "nothing to see"
     assert found[0].all()
     assert found[2].all()
+
+
+ABSURD = {
+    "torch": lambda: torch.empty(2**60),
+    "numpy": lambda: np.empty(2**57),
+    "opencv": lambda: cv2.resize(np.zeros((2, 2, 3), np.uint8), (2**30, 2**30)),
+    "python": lambda: bytearray(2**60),
+}
+TOO_LITTLE = "not enough memory for a picture of 3x2 px; model.size= makes the network's input smaller"
+
+
+def asked_for(what):
+    """A segmenter's work on a picture; dark ones ask for more memory than there is."""
+
+    def segment(image):
+        if not image.any():
+            ABSURD[what]()
+        return image.mean(axis=2, dtype=np.float32) / 255
+
+    return segment
+
+
+@pytest.mark.parametrize("what", ABSURD)
+def test_a_picture_that_memory_does_not_suffice_for_stops_none_of_the_others(what):
+    light, dark = np.full((2, 3, 3), 255, np.uint8), np.zeros((2, 3, 3), np.uint8)
+    predictor = Predictor(Brightness(), segment=asked_for(what))
+    found = [alpha for _, _, alpha in predictor.each([("a", light), ("b", dark), ("c", light)])]
+    assert isinstance(found[1], DataError)
+    assert str(found[1]) == TOO_LITTLE
+    # frames of the failure would keep its arrays while the next picture is segmented
+    assert (found[1].__traceback__, found[1].__context__) == (None, None)
+    assert found[0].all()
+    assert found[2].all()
+    with pytest.raises(DataError, match="not enough memory"):
+        predictor(dark)
+
+
+def crowded(image):
+    return PictureResult(asked_for("numpy")(image))
+
+
+class Crowded(Segmenter):
+    """Works in processes."""
+
+    def picture_function(self):
+        return crowded
+
+
+def test_memory_may_run_out_in_a_process_and_in_a_refiner(two_threads):
+    light, dark = np.full((2, 3, 3), 255, np.uint8), np.zeros((2, 3, 3), np.uint8)
+    grey = np.full((2, 3, 3), 51, np.uint8)
+
+    def refiner(picture, alpha):
+        return torch.empty(2**60) if picture.max() < 0.5 else alpha
+
+    found = list(Predictor(Crowded(), refiner).each(enumerate([light, dark, grey, light])))
+    assert [str(alpha) for _, _, alpha in found[1:3]] == [TOO_LITTLE, TOO_LITTLE]
+    assert all((alpha == 1).all() for _, _, alpha in (found[0], found[3]))
+
+
+def without_end():
+    return without_end()
+
+
+FAULTS = {
+    "shapes": lambda: torch.zeros(2, 3) @ torch.zeros(2, 3),
+    "types": lambda: cv2.resize(np.zeros((0, 2), np.uint8), (2, 2)),
+    "recursion": without_end,
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_faults_of_the_program_stay_faults(what):
+    predictor = Predictor(Brightness(), segment=lambda _: FAULTS[what]())
+    with pytest.raises((RuntimeError, cv2.error)) as raised:
+        list(predictor.each([("a", np.zeros((2, 3, 3), np.uint8))]))
+    assert not is_of_memory(raised.value)
+
+
+def test_memory_of_a_gpu_is_memory():
+    assert is_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."))
+    assert is_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)."))
+    assert is_of_memory(RuntimeError("std::bad_alloc"))
+
+
+LIMITED = """
+import resource
+import numpy as np, torch
+from kolbench.models.unet import UNetSegmenter
+from kolbench.predictor import Predictor
+torch.set_num_threads(1)
+segmenter = UNetSegmenter(64, filters=4).eval()
+small = np.zeros((64, 64, 3), np.uint8)
+# one pixel in memory, 189 MB as soon as it is copied, 756 as float32
+big = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (9000, 7000, 3))
+segmenter.segment(small)
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+for megabytes in (64, 512):
+    resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20, resource.RLIM_INFINITY))
+    try:
+        segmenter.segment(big)
+    except Exception as error:
+        print(isinstance(error, MemoryError))
+    for name, _, alpha in Predictor(segmenter).each([("a", small), ("b", big), ("c", small)]):
+        print(name, alpha if isinstance(alpha, Exception) else alpha.shape)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and RLIMIT_AS binds on Linux only")
+def test_a_folder_goes_on_where_memory_is_limited():
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    refused = f"b {TOO_LITTLE}".replace("3x2", "7000x9000")
+    # the copy of the picture fails in numpy, its float form in torch
+    expected = [["a (64, 64)", refused, "c (64, 64)"]] * 2
+    lines = done.stdout.splitlines()
+    assert [lines[0], lines[4]] == ["True", "False"]
+    assert [lines[1:4], lines[5:]] == expected

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from kolbench import configs, imaging, mattes
 from kolbench.data import synthetic
@@ -202,6 +202,15 @@ def test_a_picture_that_the_ad_does_not_meet_is_named_and_the_others_go_on(tmp_p
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["large.png", "visibility.csv"]
 
 
+def test_no_report_replaces_a_result(tmp_path):
+    write_picture(tmp_path / "ad.png", clips.picture(7, (8, 8)))
+    write_picture(tmp_path / "in" / "c.visibility.png", clips.picture(0, SIZE))
+    clips.make_clip(tmp_path / "in" / "c.mp4", frames=2, size=SIZE)
+    with pytest.raises(ConfigError, match=r"c\.visibility\.png would hold both a result and the report"):
+        run("place", tmp_path / "in", tmp_path / "out", f"ad={tmp_path / 'ad.png'}")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_ad_that_moves_begins_anew_in_every_clip(tmp_path):
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     stills = [np.full((32, 32, 3), colour, np.uint8) for colour in colours]
@@ -215,6 +224,58 @@ def test_an_ad_that_moves_begins_anew_in_every_clip(tmp_path):
             f.image[ellipse() == 0].mean(0).argmax() for f in frames_of(tmp_path / "out" / f"{name}.mp4")
         ]
         assert shown == [0, 1, 2, 0, 1]
+
+
+FILLING = ("placement.left=0", "placement.top=0", "placement.width=1", "placement.height=1")
+
+
+@pytest.mark.parametrize(("name", "form"), [("ad.webm", None), ("ad.mov", "prores"), ("ad.gif", None)])
+def test_of_a_transparent_ad_that_moves_only_the_figure_is_placed_and_counted(tmp_path, name, form):
+    cutouts = [clips.cutout(number, (96, 128)) for number in range(5)]
+    if form is None and name.endswith("gif"):
+        first, *rest = [Image.fromarray(picture) for picture in cutouts]
+        first.save(tmp_path / name, save_all=True, append_images=rest, duration=100, disposal=2)
+        with Image.open(tmp_path / name) as image:
+            cutouts = [np.array(frame.convert("RGBA")) for frame in ImageSequence.Iterator(image)]
+    else:
+        clips.write_cutouts(tmp_path / name, cutouts, fps=10, form=form)
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=7, fps=10, size=(96, 128), seed=3)
+    words = (f"ad={tmp_path / name}", *FILLING, "placement.fit=stretch", "format=png", "clean=none")
+    run("place", clip, tmp_path / "out", *words)
+    kol = ellipse((96, 128))
+    with (tmp_path / "out" / "clip.visibility.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    for number, (frame, row) in enumerate(zip(frames_of(clip), rows, strict=True)):
+        ad = cutouts[number % 5].astype(float)
+        alpha = ad[..., 3] / 255
+        found = imaging.read_rgb(tmp_path / "out" / "clip" / f"{number:06d}.png").astype(int)
+        outside = cv2.dilate((alpha > 0).astype(np.uint8), np.ones((9, 9))) == 0
+        # VP9 leaves an alpha of 1 or 2 of 255 in a few pixels of what is empty
+        assert np.abs(found - frame.image)[outside].max() <= 2
+        assert (found == frame.image)[outside].mean() > 0.998
+        figure = alpha[..., None] * (1 - kol[..., None])
+        expected = figure * ad[..., :3] + (1 - figure) * frame.image
+        assert np.abs(found - expected).mean() < 1.5
+        assert float(row["ad_area"]) == pytest.approx(alpha.mean(), abs=1e-3)
+        assert float(row["share"]) == pytest.approx((alpha * (1 - kol)).sum() / alpha.sum(), abs=2e-3)
+    assert len({row["ad_area"] for row in rows[:5]} | {row["share"] for row in rows[:5]}) > 5
+
+
+def test_of_an_ad_whose_animation_cannot_be_read_the_first_frame_is_used_and_that_is_said(tmp_path, capsys):
+    first, *rest = [Image.fromarray(clips.cutout(number, SIZE)) for number in range(3)]
+    first.save(tmp_path / "ad.webp", save_all=True, append_images=rest, duration=100, lossless=True)
+    write_picture(tmp_path / "ad.png", np.array(first))
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=3, fps=10, size=SIZE)
+    for name in ("ad.webp", "ad.png"):
+        run("place", clip, tmp_path / name[3:], f"ad={tmp_path / name}", "format=png")
+    said = capsys.readouterr().err
+    assert "ad.webp: 3 frames, the first is used; a GIF, an APNG or a video moves\n" in said
+    assert "ad.png:" not in said
+    for number in range(3):
+        moving, still = (
+            imaging.read_rgb(tmp_path / name / "clip" / f"{number:06d}.png") for name in ("webp", "png")
+        )
+        np.testing.assert_array_equal(moving, still)
 
 
 def test_a_classic_method_and_a_threshold(tmp_path):
@@ -257,6 +318,13 @@ def test_an_exported_network_needs_no_configuration(tmp_path):
     run("predict", tmp_path / "scene.png", tmp_path / "own.png", *words[:2], "save=alpha16", method="u2netp")
     levels = [mattes.read_alpha(tmp_path / f"{name}.png")[0].astype(int) for name in ("onnx", "own")]
     assert np.abs(levels[0] - levels[1]).max() <= 0.001 * 65535
+    for word in ("model.size=96", "experiment=u2net"):
+        with pytest.raises(ConfigError, match=rf"a whole network .* leave {word.partition('=')[0]}= away"):
+            predict.run(
+                settings_of("task=predict", f"weights={tmp_path / 'x.onnx'}", word)
+                | {"input": str(tmp_path / "scene.png"), "output": str(tmp_path / "no.png")}
+            )
+    assert not (tmp_path / "no.png").exists()
 
 
 def pipe(data, *words):
@@ -278,6 +346,9 @@ def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path):
     assert broken.returncode == 1
     assert b"the picture from stdin" in broken.stderr
     assert b"Traceback" not in broken.stderr
+    dry = pipe(b"", "input=-", f"output={tmp_path / 'x.png'}", "--dry-run")
+    assert dry.returncode == 0
+    assert f"stdin -> {tmp_path / 'x.png'}".encode() in dry.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -314,6 +385,7 @@ def test_wrong_words_are_named_before_anything_is_written(task, words, message, 
         ("a.png", "out", ["save=cutout", "format=jpg"], "format=jpg cannot hold save=cutout"),
         ("a.png", "out.png", ["format=jpg"], "format=jpg contradict each other"),
         ("a.png", "out.txt", [], r"nothing is written as \.txt; pictures are \.png or \.jpg"),
+        ("a.png", "out", ["smooth=ofd", "smooth.tolerance=7"], r"smooth\.tolerance=7 is not a number"),
         ("a.png", "out", ["format=h264"], "format=h264 is for videos, but input= holds pictures only"),
         ("clip.mp4", "out.mp4", ["save=cutout"], "no alpha channel; write .webm"),
         ("clip.mp4", "", [], "task=predict needs output=PATH"),
@@ -393,21 +465,30 @@ def test_a_form_that_cannot_hold_the_kind_is_refused_once(words, message, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_no_job_of_a_sweep_writes_over_another_ones_output(tmp_path):
-    write_picture(tmp_path / "a.png", clips.picture(0, SIZE))
-    command = [sys.executable, "-m", "kolbench", "-m", "task=predict", "experiment=ellipse", "input=a.png"]
-    words = ("threshold=0.3,0.6", "hydra.sweep.dir=sweep")
-    clash = subprocess.run(
-        [*command, *words, "output=o.png"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def sweep(folder, *words):
+    command = [sys.executable, "-m", "kolbench", "-m", "experiment=ellipse", "hydra.sweep.dir=sweep", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_no_job_of_a_sweep_writes_over_another_ones_files(tmp_path):
+    for name in "ab":
+        write_picture(tmp_path / f"{name}.png", clips.picture(0, SIZE))
+    words = ("task=predict", "threshold=0.3,0.6", "input=a.png")
+    clash = sweep(tmp_path, *words, "output=o.png")
     assert clash.returncode == 1
-    assert "output=o.png was written by job 0 (" in clash.stderr
+    assert "o.png was written by job 0 (" in clash.stderr
     assert "1 of the sweep's jobs failed" in clash.stderr
     first = imaging.read_rgb(tmp_path / "o.png")[..., 0]
     np.testing.assert_array_equal(first > 0, np.rint(255 * ellipse()) > 255 * 0.3)
-    apart = subprocess.run([*command, *words, "output=o/${threshold}.png"], cwd=tmp_path, check=False)
-    assert apart.returncode == 0
-    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["0.3.png", "0.6.png"]
+    assert sweep(tmp_path, *words, "output=ö 1/${threshold}.png").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "ö 1").iterdir()) == ["0.3.png", "0.6.png"]
+    # other names in one folder
+    assert sweep(tmp_path, "task=predict", "input=a.png,b.png", "output=2026_11_21").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "2026_11_21").iterdir()) == ["a.png", "b.png"]
+    # a table that both would write
+    table = sweep(tmp_path, "task=place", "ad=a.png", "input=a.png,b.png", "output=p")
+    assert table.returncode == 1
+    assert "visibility.csv was written by job 0 (" in table.stderr
 
 
 def test_a_dry_run_says_what_would_be_written(tmp_path, capsys):

@@ -201,7 +201,7 @@ def test_view_is_checked(view):
 
 def test_files_hold_rows_summary_and_what_each_number_means(tmp_path):
     report = shown((1, 0.75, 0.25, None, 0.5, 0), end=1.5)
-    written = report.write(tmp_path)
+    written = report.write(tmp_path / "visibility")
     assert [path.name for path in written] == [f"visibility.{s}" for s in ("csv", "json", "png", "svg")]
     assert sorted(tmp_path.iterdir()) == sorted(written)
     with written[0].open(newline="", encoding="utf-8") as handle:

@@ -14,6 +14,7 @@ from kolbench.export.graph import GraphSegmenter
 from kolbench.inputs import InputSpec
 from kolbench.models.outsider import OnnxSegmenter
 from kolbench.segmenter import Segmenter
+from kolbench.weights import is_torchscript, lone_torchscript, sidecar_of
 
 CANVAS = ("size", "rule", "multiple")
 CHANGEABLE = (*CANVAS, "resample", "postprocess")
@@ -66,8 +67,10 @@ def open_fed(path: Path, form: str, feeding: dict[str, Any], device: torch.devic
 
 
 def _of_others(path: Path, options: dict[str, Any]) -> Segmenter:
-    beside = sidecars.place_of(path)
+    beside = sidecar_of(path)
     if path.suffix.lower() != SUFFIXES["onnx"]:
+        if is_torchscript(path):
+            raise ConfigError(f"{lone_torchscript(path)}.")
         raise ConfigError(
             f"{path} has no sidecar {beside}. A checkpoint is given as weights: "
             f'kolbench.load("modnet", weights="{path}").'

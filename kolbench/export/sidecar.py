@@ -9,6 +9,7 @@ from typing import Any
 
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.files import write_json
+from kolbench.weights import sidecar_of
 
 VERSION = 1
 KIND = "kolbench export"
@@ -56,14 +57,9 @@ class Sidecar:
         return bool(self.input["sizes"] != "free")
 
 
-def place_of(model: Path) -> Path:
-    """Where the sidecar of an exported file lies: x.onnx has x.onnx.json."""
-    return model.with_name(f"{model.name}.json")
-
-
 def write(sidecar: Sidecar, model: Path) -> None:
     """Writes it beside the file, atomically."""
-    write_json(place_of(model), {"kind": KIND, "version": VERSION, **dataclasses.asdict(sidecar)})
+    write_json(sidecar_of(model), {"kind": KIND, "version": VERSION, **dataclasses.asdict(sidecar)})
 
 
 def read(model: Path) -> Sidecar | None:
@@ -72,7 +68,7 @@ def read(model: Path) -> Sidecar | None:
     Raises:
         WeightsError: it is damaged or of a later version.
     """
-    path = place_of(model)
+    path = sidecar_of(model)
     values = _ours(path)
     if values is None:
         return None
@@ -93,8 +89,8 @@ def verify(sidecar: Sidecar, model: Path) -> None:
     """
     if sha256(model) != sidecar.sha256:
         raise WeightsError(
-            f"{model} is not the file that {place_of(model)} describes (its sha256 differs): one of them was "
-            "changed or only partly copied. Copy both again, or export again."
+            f"{model} is not the file that {sidecar_of(model)} describes (its sha256 differs): one of them "
+            "was changed or only partly copied. Copy both again, or export again."
         )
 
 
@@ -104,7 +100,7 @@ def refuse_overwriting(model: Path) -> None:
     Raises:
         ConfigError: the file, or the JSON beside it, is something else.
     """
-    beside = place_of(model)
+    beside = sidecar_of(model)
     if _ours(beside) is not None:
         return
     if beside.exists():

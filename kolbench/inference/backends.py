@@ -25,7 +25,7 @@ BACKENDS = ("auto", "eager", "compiled", "onnx")
 UNCHANGED = "unchanged"
 # as an exported file, see kolbench.export.parity
 BOUND = 1e-3
-# for fewer pictures finding the fastest takes longer than it saves
+# with `auto`, fewer are predicted by the plain network: folding and trying it takes longer than it saves
 FEWEST_PICTURES = 8
 # below it a race costs more than it saves: a round of all forms, 2 to 5 s to write and open an ONNX file
 RACE_PAYS_ABOVE_S = 20.0
@@ -35,9 +35,9 @@ ROUNDS = 2
 class Prepared(NamedTuple):
     """A method made fast.
 
-    segmenter: gives the same alphas within 1e-3; its predictions hold alpha alone. backend: `eager`,
-    `compiled` or `onnx`; `unchanged` where the method came back as it was given. notes: sentences on what
-    was asked for and did not work. seconds: of one picture, by what was timed.
+    segmenter: gives the same alphas within 1e-3; its predictions hold alpha alone. backend: `eager` (folded
+    or plain), `compiled` or `onnx`; `unchanged` where the method came back as it was given. notes: sentences
+    on what was asked for and did not work. seconds: of one picture, by what was timed.
     """
 
     segmenter: Segmenter
@@ -55,11 +55,17 @@ def prepare(
 ) -> Prepared:
     """Finds the fastest form of a method on a device.
 
-    `eager` folds batch norms and lays maps channels last; `onnx` (on the CPU) and `compiled`
-    (torch.compile: 50 to 100 s for these networks on a CPU, once per picture shape) are used where they are
-    faster too; `auto` never compiles, and tries ONNX Runtime where it is installed and enough is to be done.
-    Whatever does not work, or differs from the method by more than 1e-3, is left out. Where little is to be
-    done nothing is timed: the folded form is taken, which was the faster one for every network measured.
+    `eager` is the faster of the plain network and the folded form, which has its batch norms folded and its
+    maps channels last. `onnx` (on the CPU) and `compiled` (torch.compile: 50 to 100 s for these networks on a
+    CPU, once per picture shape) are used where they work. `auto` takes the fastest of the plain network, the
+    folded form and, on a CPU where it is installed and enough is to be done, ONNX Runtime; it never compiles.
+    Whatever does not work, or differs from the method by more than 1e-3, is left out.
+
+    Where little is to be done nothing is timed:
+
+    * `auto` with fewer than FEWEST_PICTURES pictures returns the plain network, not folded, as `eager`;
+    * `auto` and `eager`, where all pictures take RACE_PAYS_ABOVE_S at most by the first run of the plain
+      network, return the folded form, which was the faster one for every network measured.
 
     Args:
         segmenter: with its weights; it is not changed. Methods without a network of this kind come back as

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kolbench import mattes
 from kolbench.errors import ConfigError, DataError, require_choice
-from kolbench.inputs import InputSpec, resize
+from kolbench.inputs import InputSpec, resize, rounded_down
 from kolbench.models.onnx import OnnxGraph
 from kolbench.models.u2net import stretch
 from kolbench.segmenter import Segmenter
@@ -167,9 +167,9 @@ class OnnxSegmenter(Segmenter):
     Args:
         file: the ONNX file.
         size: side in pixels, see `rule`; None = the file's own where it is fixed.
-        rule: `squash`: size x size, or the file's own; `short_side`: the shorter side becomes `size`;
-            `modnet`: the same, but a picture with one side below and one above keeps its size (modnet.md,
-            section 5); `native`: always its own size.
+        rule: `squash`: size x size, or the file's own; `short_side`: the shorter side becomes `size`,
+            the longer one at most 8 `size`; `modnet`: the same, but a picture with one side below and one
+            above keeps its size (modnet.md, section 5); `native`: always its own size.
         multiple: both sides are rounded down to a multiple of it, except with `squash`.
         mean, std: per channel in the network's own order, on values in `range`: (x - mean) / std.
         divide_by_max: first divide each picture by its own maximum (U2Net).
@@ -226,6 +226,9 @@ class OnnxSegmenter(Segmenter):
         self.graph = OnnxGraph(self.file, input, output, layout)
         self.size = size
         self._squashed = squashed_size(rule, size, multiple, self.graph.fixed, self.file)
+        self._scaled: InputSpec | None = None
+        if size is not None and self._squashed is None:
+            self._scaled = InputSpec(size, "short_side", multiple)
         self._values = value_spec(mean, std, range, divide_by_max, resample)
         self._warned_range = False
 
@@ -233,11 +236,9 @@ class OnnxSegmenter(Segmenter):
         """(height, width) at which a picture of the given size goes through the network."""
         if self._squashed is not None:
             return self._squashed
-        scale = 1.0
-        if self.size is not None and not self._keeps_size(height, width):
-            scale = self.size / min(height, width)
-        rounded = [int(side * scale + 1e-6) // self.multiple * self.multiple for side in (height, width)]
-        return max(self.multiple, rounded[0]), max(self.multiple, rounded[1])
+        if self._scaled is None or self._keeps_size(height, width):
+            return rounded_down(height, self.multiple), rounded_down(width, self.multiple)
+        return self._scaled.canvas(height, width)
 
     def _keeps_size(self, height: int, width: int) -> bool:
         if self.rule == "modnet" and self.size is not None:

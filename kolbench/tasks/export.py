@@ -3,17 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+from kolbench import claims
 from kolbench.configs import build_segmenter, without_backbone
 from kolbench.errors import ConfigError
 from kolbench.export.graph import network_of
 from kolbench.export.parity import in_words
-from kolbench.export.sidecar import Sidecar, place_of, sha256
+from kolbench.export.sidecar import Sidecar, sha256
 from kolbench.export.writing import Origin, check_target, export
 from kolbench.files import read_json
 from kolbench.runfolder import RUN
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.test import model_of
-from kolbench.weights import BEST, load_into
+from kolbench.weights import BEST, load_into, sidecar_of
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
@@ -42,8 +43,12 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"task=export needs weights=RUN_FOLDER, or weights=FILE with experiment={model['name']}."
         )
+    if settings["dry_run"]:
+        print(f"{weights} -> {output}, {sidecar_of(output)}")
+        return {}
     for head in load_into(segmenter, Path(weights)):
         print(f"{weights} lacks the training-only head {head}; it is not needed here")
+    claims.SWEEP.take([output, sidecar_of(output)])
     output.parent.mkdir(parents=True, exist_ok=True)
     origin = Origin(model["name"], model, _identity(Path(weights)), threshold_of(Path(weights)))
     written = export(segmenter.eval(), output, form, origin)
@@ -77,7 +82,7 @@ def _described(written: Sidecar, output: Path) -> list[str]:
     lines = [
         f"{output}: {written.method}, {written.format}, {output.stat().st_size / 1e6:.1f} MB, takes RGB in "
         f"[0, 1] of {takes} (sides multiples of {multiple}); made for {rule} {size}",
-        f"{place_of(output)}: how pictures are given to it, threshold {threshold}",
+        f"{sidecar_of(output)}: how pictures are given to it, threshold {threshold}",
         f"compared with the method: {in_words(written.parity)}",
         f'use it: kolbench.load("{output}").segment("photo.jpg")',
     ]

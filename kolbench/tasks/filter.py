@@ -1,5 +1,6 @@
 """`task=filter`: the background blurred, without colour, in one colour or replaced by a picture."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from kolbench import imaging
 from kolbench.configs import instantiate
 from kolbench.errors import ConfigError
 from kolbench.tasks.outputs import Kind, Plain
-from kolbench.tasks.using import use
+from kolbench.tasks.using import note_of_frames, use
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.backdrops import Backdrop
 from kolbench.video.colours import estimate_foreground, require_cleaner
@@ -31,6 +32,8 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError("filter=image needs filter.image=FILE.")
         read = [Path(str(options["image"])).expanduser()]
         options["image"] = imaging.read_rgba(read[0])
+        for line in note_of_frames(read[0]):
+            print(line, file=sys.stderr)
     backdrop: Backdrop = instantiate(options)
     clean = settings["clean"]
     require_cleaner(clean)

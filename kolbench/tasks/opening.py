@@ -10,14 +10,13 @@ from kolbench.configs import build_segmenter, instantiate, without_backbone
 from kolbench.devices import choose_device, describe
 from kolbench.errors import ConfigError, require_choice
 from kolbench.export.opening import is_exported, open_exported
-from kolbench.export.sidecar import place_of
 from kolbench.inference.backends import BACKENDS, Prepared, prepare
 from kolbench.inference.bounded import LONGEST, segment_bounded, shrunk
 from kolbench.predictor import Predictor
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.test import model_of
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.weights import load_into
+from kolbench.weights import load_into, sidecar_of
 
 
 class Fast:
@@ -53,6 +52,7 @@ def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
     """
     weights, device = settings["weights"], choose_device(settings["device"])
     if weights is not None and holds_network(Path(weights)):
+        _refuse_options(settings)
         segmenter = open_exported(weights, settings["device"])
         name = Path(weights).name
     else:
@@ -65,9 +65,19 @@ def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
     return Predictor(segmenter, refiner, fast)
 
 
+def _refuse_options(settings: dict[str, Any]) -> None:
+    typed = (word.lstrip("+").partition("=")[0] for word in settings["overrides"])
+    wrong = next((key for key in typed if key.partition(".")[0] in ("experiment", "model")), None)
+    if wrong:
+        raise ConfigError(
+            f"weights={settings['weights']} is a whole network that knows its input; leave {wrong}= away. "
+            "For another size export it again with model.size=, or use kolbench.load(FILE, size=...)."
+        )
+
+
 def holds_network(weights: Path) -> bool:
     """Whether a file is a whole network of `task=export`, rather than weights for one."""
-    return is_exported(weights) and (weights.suffix.lower() == ".onnx" or place_of(weights).is_file())
+    return is_exported(weights) and (weights.suffix.lower() == ".onnx" or sidecar_of(weights).is_file())
 
 
 def _configured(settings: dict[str, Any]) -> Segmenter:

@@ -1,6 +1,5 @@
 """Kinds of output of predict, place and filter, and the files that hold them."""
 
-import mimetypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,10 @@ FORMATS = ("auto", "png", "jpg", "h264", "vp9", "prores")
 # format -> suffix of a video; "" = a folder of PNGs
 VIDEO_SUFFIX = {"png": "", "h264": ".mp4", "vp9": ".webm", "prores": ".mov"}
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+# of files that people expect, and nothing here writes
+NOT_WRITTEN = frozenset(
+    (".txt", ".md", ".csv", ".json", ".xml", ".html", ".pdf", ".zip", ".npy", ".svg", ".psd", ".wav", ".mp3")
+)
 
 
 class Rendering(Protocol):
@@ -45,12 +48,15 @@ class Kind:
 
     name: also its folder where several kinds are written. transparent: whether it has an alpha channel.
     deep: whether its pictures have 16 bits, which only PNGs hold. begin: a new Rendering for each input.
+    beside: an output, and whether it is a `picture`, a `video` or a `folder` of PNGs -> the files that
+    Rendering.finish and the task write besides.
     """
 
     name: str
     begin: Callable[[], Rendering]
     transparent: bool = False
     deep: bool = False
+    beside: Callable[[Path, str], Sequence[Path]] = lambda target, shape: ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,27 @@ def targets_of(
             "video": _video_suffix(kind, form) if of_videos else "",
         }
         found[kind.name] = worklist.targets_of(items, folder, suffixes, kept)
+    clash = {target for own in found.values() for target in own.values()} & set(
+        reports_of(found, kinds, form, output)
+    )
+    if clash:
+        raise ConfigError(
+            f"{min(clash)} would hold both a result and the report that belongs to another one; move "
+            "earlier reports out of input=."
+        )
     return found
+
+
+def reports_of(
+    targets: Mapping[str, Mapping[Item, Path]], kinds: Sequence[Kind], form: str, output: Path
+) -> list[Path]:
+    """The files that are written besides the `targets`."""
+    reports: list[Path] = []
+    for kind in kinds:
+        video = "folder" if is_sequence(kind, form, output) else "video"
+        for item, target in targets[kind.name].items():
+            reports += kind.beside(target, video if item.is_video else "picture")
+    return reports
 
 
 def _require_fitting(item: Item, output: Path) -> None:
@@ -143,7 +169,7 @@ def _require_use(items: Sequence[Item], form: str) -> None:
 
 def _require_folder(output: Path) -> None:
     """A name such as out.txt is a slip, unless a folder has it."""
-    if not output.exists() and mimetypes.guess_type(output.name)[0]:
+    if not output.exists() and output.suffix.lower() in NOT_WRITTEN:
         raise ConfigError(
             f"output={output}: nothing is written as {output.suffix}; pictures are .png or .jpg, videos "
             f"{', '.join(CONTAINERS)}. Where a folder is meant, make it first."

@@ -1,5 +1,6 @@
 """`task=place`: an advertisement behind the KOL and what she holds, and how much of it can be seen."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,8 @@ from kolbench.video.colours import require_cleaner
 from kolbench.video.composite import AdBehind, Look
 from kolbench.video.frame import Frame
 from kolbench.video.reading import VideoReader
-from kolbench.video.visibility import Row, VisibilityReport
+from kolbench.video.survey import reads_animation
+from kolbench.video.visibility import REPORT_SUFFIXES, Row, VisibilityReport
 
 PICTURE_COLUMNS = ("share", "ad_area", "visible_area")
 
@@ -43,58 +45,83 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     ad = Path(str(settings["ad"])).expanduser()
     open_ad = ad_opener(ad)
     require_cleaner(settings["clean"])
+    for group in ("placement", "look"):
+        if not isinstance(settings[group], dict):
+            raise ConfigError(f"{group}={settings[group]}: it has keys; see conf/task/place.yaml.")
     placement, look = instantiate(settings["placement"]), instantiate(settings["look"])
     pictures: dict[Path, Row] = {}
     begin = partial(Placing, open_ad, placement, look, settings["clean"], pictures)
-    result = use(settings, [Kind("placed", begin)], "placing the ad in", [ad])
+    output = Path(str(settings["output"])).expanduser()
+    kind = Kind("placed", begin, beside=partial(files_beside, output))
+    result = use(settings, [kind], "placing the ad in", [ad])
     if pictures:
-        print(write_pictures(pictures, Path(str(settings["output"])).expanduser()))
+        print(write_pictures(pictures, output))
     return result
 
 
-def write_pictures(pictures: Mapping[Path, Row], output: Path) -> str:
-    """Writes what of the ad can be seen in each picture, a row each; returns a line to print.
+def files_beside(output: Path, target: Path, shape: str) -> list[Path]:
+    """The reports that belong to one `target` of `output`; see outputs.Kind."""
+    if shape == "picture":
+        return [table_of(output, target == output)]
+    name = target.name if shape == "folder" else target.stem
+    return [target.with_name(f"{name}.visibility{suffix}") for suffix in REPORT_SUFFIXES]
 
-    The table is `visibility.csv` in the folder `output`, or stands beside the one picture that `output` is.
-    """
-    lone = list(pictures) == [output]
-    folder, table = output.parent, Path(f"{output.stem}.visibility.csv")
-    if not lone:
-        folder, table = output, Path("visibility.csv")
+
+def table_of(output: Path, lone: bool) -> Path:
+    """Where the table of pictures stands: in the folder `output`, or beside the one picture that it is."""
+    return output.with_name(f"{output.stem}.visibility.csv") if lone else output / "visibility.csv"
+
+
+def write_pictures(pictures: Mapping[Path, Row], output: Path) -> str:
+    """Writes what of the ad can be seen in each picture, a row each; returns a line to print."""
+    table = table_of(output, list(pictures) == [output])
     rows = [
         {
-            "picture": path.relative_to(folder).as_posix(),
+            "picture": path.relative_to(table.parent).as_posix(),
             **{key: getattr(row, key) for key in PICTURE_COLUMNS},
         }
         for path, row in pictures.items()
     ]
-    write_atomically(folder / table, partial(pd.DataFrame(rows).to_csv, index=False, float_format="%.6f"))
+    write_atomically(table, partial(pd.DataFrame(rows).to_csv, index=False, float_format="%.6f"))
     shares = [row.share for row in pictures.values() if row.share is not None]
     if not shares:
-        return f"no picture holds the ad; table in {folder / table}"
+        return f"no picture holds the ad; table in {table}"
     mean = sum(shares) / len(shares)
-    return (
-        f"{mean:.0%} of the ad can be seen, on average over {len(shares)} pictures; table in {folder / table}"
-    )
+    return f"{mean:.0%} of the ad can be seen, on average over {len(shares)} pictures; table in {table}"
 
 
 def ad_opener(path: Path) -> Callable[[], Ad]:
     """Gives the ad from its beginning, for each input anew; a picture is read once.
 
+    Transparency is kept. Videos, GIF and APNG animations move; of any other animation the first frame is
+    used, and that is printed.
+
     Raises:
         DataError: it is missing or cannot be read.
     """
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
+    if not _moves(path):
         still = AdStill(imaging.read_rgba(path))
         return lambda: still
-    with VideoReader(path) as reader:
+    with VideoReader(path, alpha=True) as reader:
         length = reader.seconds
 
     def frames() -> Iterator[Frame]:
-        with VideoReader(path) as clip:
+        with VideoReader(path, alpha=True) as clip:
             yield from clip
 
     return lambda: AdVideo(frames, length)
+
+
+def _moves(path: Path) -> bool:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return True
+    frames = imaging.frames_in(path)
+    if frames == 1 or reads_animation(path):
+        return frames > 1
+    # stdout may be the picture itself
+    said = f"ad={path}: {frames} frames, the first is used; a GIF, an APNG or a video moves"
+    print(said, file=sys.stderr)
+    return False
 
 
 class Placing:

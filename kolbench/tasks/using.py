@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kolbench import imaging, progress
+from kolbench import claims, imaging, progress
 from kolbench.configs import instantiate
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError
 from kolbench.predictor import Predictor, hardened
 from kolbench.tasks import worklist
 from kolbench.tasks.opening import open_predictor
-from kolbench.tasks.outputs import Kind, Rendering, is_sequence, targets_of, video_form, write_picture
+from kolbench.tasks.outputs import (
+    Kind,
+    Rendering,
+    is_sequence,
+    reports_of,
+    targets_of,
+    video_form,
+    write_picture,
+)
 from kolbench.tasks.worklist import PIPE, Item
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.frame import Frame
@@ -90,13 +98,16 @@ def use(
         KolbenchError: the settings do not go together, there is no input, or no weights.
     """
     given, output = _required(settings, "input"), _required(settings, "output")
+    smoother_of(settings)
     if PIPE in (given, output):
         return _pipe(settings, kinds, given, output, kept)
-    items = worklist.items_of(given, Path(output).expanduser())
-    targets = targets_of(items, Path(output).expanduser(), kinds, settings["format"], kept)
-    smoother_of(settings)
+    place, form = Path(output).expanduser(), settings["format"]
+    items = worklist.items_of(given, place)
+    targets = targets_of(items, place, kinds, form, kept)
     if settings["dry_run"]:
         return _foretold(targets)
+    written = [target for own in targets.values() for target in own.values()]
+    claims.SWEEP.take([*written, *reports_of(targets, kinds, form, place)])
     work = Work(settings, kinds, targets, open_predictor(settings, _expected(items)), doing)
     print(f"{worklist.describe(items)} from {given}")
     started, tally = time.monotonic(), work.tally
@@ -202,13 +213,21 @@ def _pictures(work: Work, items: Sequence[Item]) -> None:
 def _decoded(items: Iterable[Item], tally: Tally) -> Iterator[tuple[Item, UInt8Array | KolbenchError]]:
     for item in items:
         try:
-            image, frames = imaging.read_rgb(item.source), imaging.frames_in(item.source)
+            image = imaging.read_rgb(item.source)
         except KolbenchError as error:
             yield item, error
             continue
-        if frames > 1:
-            tally.notes.append(f"{item.source}: {frames} frames, the first is used; a video keeps them all")
+        tally.notes += note_of_frames(item.source)
         yield item, image
+
+
+def note_of_frames(path: Path) -> list[str]:
+    """A sentence where a picture that can be read is an animation, of which one frame is used."""
+    # frames after the first one may be damaged
+    with suppress(KolbenchError):
+        if (frames := imaging.frames_in(path)) > 1:
+            return [f"{path}: {frames} frames, the first is used; a video keeps them all"]
+    return []
 
 
 def _readable(
@@ -310,6 +329,8 @@ def _pipe(
     """One picture from stdin, or to stdout, or both; all that is said goes to stderr."""
     if len(kinds) > 1:
         raise ConfigError(f"A pipe holds one picture; save= names {len(kinds)} kinds.")
+    if output == PIPE and claims.SWEEP.job:
+        raise ConfigError("output=- holds one picture, but a sweep makes one of each job.")
     item = Item(Path(FROM_STDIN), Path(FROM_STDIN)) if given == PIPE else _lone_picture(given)
     rendering, target = kinds[0].begin(), None
     if output != PIPE:
@@ -317,11 +338,18 @@ def _pipe(
         target = targets[kinds[0].name][item]
     elif settings["format"] not in ("auto", "png"):
         raise ConfigError(f"format={settings['format']}: a pipe gives a PNG; leave format away.")
+    if settings["dry_run"]:
+        print(f"{'stdin' if given == PIPE else item.source} -> {target or 'stdout'}", file=sys.stderr)
+        return Tally().result()
+    if target is not None:
+        claims.SWEEP.take([target, *kinds[0].beside(target, "picture")])
     with redirect_stdout(sys.stderr):
         if given == PIPE:
             image = imaging.rgb_from_bytes(sys.stdin.buffer.read(), "the picture from stdin")
         else:
             image = imaging.read_rgb(item.source)
+            for line in note_of_frames(item.source):
+                print(line)
         alpha = hardened(open_predictor(settings)(image), settings["threshold"])
         picture = rendering(Frame(image, 0, 0.0), alpha, False)
     if target is None:

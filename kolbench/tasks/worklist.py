@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kolbench.data.frames import VIDEO_SUFFIXES
-from kolbench.data.listing import PICTURE_SUFFIXES, require_folder, shorten, visible_files
+from kolbench.data.listing import PICTURE_SUFFIXES, require_folder, visible_files
 from kolbench.errors import ConfigError, DataError, nearest
 
 PIPE = "-"
@@ -74,7 +74,8 @@ def _fixed_part(pattern: Path) -> Path:
     """The folder of a pattern up to its first wildcard."""
     parts: list[str] = []
     for part in pattern.parts[:-1]:
-        if any(sign in part for sign in WILDCARDS):
+        # a folder may be called a[1]
+        if any(sign in part for sign in WILDCARDS) and not Path(*parts, part).is_dir():
             break
         parts.append(part)
     return Path(*parts) if parts else Path()
@@ -171,8 +172,3 @@ def describe(items: Sequence[Item]) -> str:
     videos = sum(item.is_video for item in items)
     counts = ((len(items) - videos, "picture"), (videos, "video"))
     return " and ".join(f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts if count)
-
-
-def failed(failures: Sequence[str]) -> str:
-    """One line per input that failed, the first ones only where there are many."""
-    return shorten([f"skipped: {failure}" for failure in failures])

@@ -224,9 +224,14 @@ def _homography(source: Matrix, target: Matrix) -> Matrix:
 
 
 def _premultiplied(ad: UInt8Array) -> Any:
-    """RGB as it is; RGBA as float32, colours multiplied by alpha, so that hidden colours do not mix in."""
+    """RGB as it is; RGBA as float32, colours multiplied by alpha, so that hidden colours do not mix in.
+
+    RGBA that is opaque everywhere comes as RGB, so that an alpha channel alone changes no pixel.
+    """
     if ad.shape[2] == 3:
         return ad
+    if ad[..., 3].min() == 255:
+        return np.ascontiguousarray(ad[..., :3])
     colours = ad.astype(np.float32)
     colours[..., :3] *= colours[..., 3:] / 255
     return colours
@@ -326,7 +331,7 @@ class AdVideo:
         self._before, self._shown, self._next = self._opened()
 
     def at(self, seconds: float) -> UInt8Array:
-        """(h, w, 3) uint8, the frame on display.
+        """(h, w, 3 or 4) uint8, the frame on display, with alpha where the clip's frames have it.
 
         Raises:
             DataError: the clip has no frame.

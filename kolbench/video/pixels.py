@@ -1,4 +1,4 @@
-"""Between decoded or encoded pixel formats and 8-bit RGB, with the right matrix, range and transfer."""
+"""Between decoded or encoded pixel formats and 8-bit RGB(A), with the right matrix, range and transfer."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +44,19 @@ class Pixels:
         above standard definition (wider than 1279 or taller than 576), else BT.601. PQ and HLG are
         brought to sRGB by swscale.
         """
+        return self._to(frame, "rgb24")
+
+    def to_rgba(self, frame: "VideoFrame") -> UInt8Array:
+        """As `to_rgb`, and with straight alpha, (H, W, 4), where the pixel format has an alpha channel."""
+        return self._to(frame, "rgba" if _has_alpha(frame) else "rgb24")
+
+    def _to(self, frame: "VideoFrame", pixel_format: str) -> UInt8Array:
         hdr: dict[str, Any] = {}
         if frame.color_trc in HDR_TRANSFERS:
             hdr = {"dst_color_trc": SRGB_TRANSFER, "dst_color_primaries": BT709}
         converted = self._convert.reformat(
             frame,
-            format="rgb24",
+            format=pixel_format,
             src_colorspace=_assumed_matrix(frame),
             dst_color_range=FULL,
             interpolation=self._exactly,
@@ -80,6 +87,10 @@ def _assumed_matrix(frame: "VideoFrame") -> int | None:
     if frame.colorspace in KNOWN_MATRICES or frame.colorspace == RGB_MATRIX or frame.format.is_rgb:
         return None
     return SWS_BT709 if frame.width >= 1280 or frame.height > 576 else SWS_BT601
+
+
+def _has_alpha(frame: "VideoFrame") -> bool:
+    return any(component.is_alpha for component in frame.format.components)
 
 
 def pad_to_even(image: UInt8Array) -> UInt8Array:

@@ -1,8 +1,8 @@
-"""Video in: frames in the order of display, upright RGB, with the timestamps of the file."""
+"""Video in: frames in the order of display, upright RGB or RGBA, with the timestamps of the file."""
 
 import heapq
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,12 +16,21 @@ from kolbench.video.survey import TRY_AGAIN, opened
 
 # of these codecs every packet gives one picture, so a packet without one is a loss
 ONE_PICTURE_A_PACKET = frozenset({"h264", "hevc", "vp9", "av1"})
+# alpha of these lies beside the pictures, where only libvpx looks for it
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+Decode = Callable[[Any], list[Any]]  # a packet -> the frames that come out
 
 
 class VideoReader:
     """A video file; each iteration decodes it from the start, in memory that is constant in its length.
 
     One thread at a time may iterate. As a context manager it closes what iterations left open.
+
+    Args:
+        path: the file.
+        alpha: whether transparency is read: the pictures of a stream that has an alpha channel are then
+            (H, W, 4) uint8 RGBA, straight alpha; all others are (H, W, 3).
 
     Attributes:
         path: the file.
@@ -39,10 +48,12 @@ class VideoReader:
             frame cannot be decoded.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, alpha: bool = False) -> None:
         self.path = Path(path)
+        self._alpha = alpha
         self.notes: list[str] = []
-        self._pixels = Pixels()
+        pixels = Pixels()
+        self._to_image = pixels.to_rgba if alpha else pixels.to_rgb
         self._running: weakref.WeakSet[Generator[Frame, None, None]] = weakref.WeakSet()
         self._survey = survey.take(self.path)
         self.time_base = self._survey.time_base
@@ -52,7 +63,8 @@ class VideoReader:
         with opened(self.path) as container:
             self.has_sound = bool(container.streams.audio)
             aspect = video_stream(container, self.path).sample_aspect_ratio or None
-            self.start, first = next(self._decoded(container))
+            self.start, first = next(self._decoded(container, _own_decoder))
+            self._colours = _colours_of(first)
             self._size = (first.width, first.height)
             self._matrix = display_matrix(first)
             a, b, c, d = self._matrix
@@ -91,20 +103,40 @@ class VideoReader:
 
     def _frames(self) -> Generator[Frame, None, None]:
         with opened(self.path) as container:
-            for pts, frame in self._decoded(container):
+            decoder = self._alpha_decoder if self._alpha else _own_decoder
+            for pts, frame in self._decoded(container, decoder):
                 if (frame.width, frame.height) != self._size:
                     raise DataError(
                         f"{self.path} changes its size from {self._size[0]}x{self._size[1]} to "
                         f"{frame.width}x{frame.height} at {self._seconds(pts):.2f} s; "
                         "cut it there, or convert it to one size."
                     )
-                image = upright(self._pixels.to_rgb(frame), self._matrix)
+                image = upright(self._to_image(frame), self._matrix)
                 yield Frame(image, pts, self._seconds(pts))
 
     def _seconds(self, pts: int) -> float:
         return float((pts - self.start) * self.time_base)
 
-    def _decoded(self, container: Any) -> Iterator[tuple[int, Any]]:
+    def _alpha_decoder(self, stream: Any) -> Decode:
+        """Decodes alpha too, wherever it lies."""
+        import av
+
+        name = ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+        said = {key.lower(): value for key, value in stream.metadata.items()}
+        if name is None or said.get("alpha_mode") != "1":
+            return _own_decoder(stream)
+        decoder: Any = av.CodecContext.create(name, "r")
+
+        def decode(packet: Any) -> list[Any]:
+            frames: list[Any] = decoder.decode(packet)
+            for frame in frames:
+                # libvpx sees the packets, but not what the container says of them
+                frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc = self._colours
+            return frames
+
+        return decode
+
+    def _decoded(self, container: Any, decoder: Callable[[Any], Decode]) -> Iterator[tuple[int, Any]]:
         """(pts, decoded frame) as they are shown; whatever is damaged or missing is an error."""
         import av
 
@@ -114,12 +146,13 @@ class VideoReader:
         stream.thread_type = "AUTO"
         every = stream.codec_context.codec.canonical_name in ONE_PICTURE_A_PACKET
         clock = _Clock(self.path, self._survey, every)
+        decode = decoder(stream)
         begun = False
         for packet in container.demux(stream):
             begun |= packet.is_keyframe
             clock.expect(packet)
             try:
-                frames = packet.decode()
+                frames = decode(packet)
             except av.error.EOFError:
                 break
             except av.error.FFmpegError as error:
@@ -130,6 +163,17 @@ class VideoReader:
             for frame in frames:
                 yield clock.show(frame), frame
         clock.finish()
+
+
+def _own_decoder(stream: Any) -> Decode:
+    """FFmpeg's first choice for the stream."""
+    decode: Decode = stream.codec_context.decode
+    return decode
+
+
+def _colours_of(frame: Any) -> tuple[int, int, int, int]:
+    """Matrix, range, primaries and transfer, by their numbers in ITU-T H.273."""
+    return frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc
 
 
 class _Clock:

@@ -18,7 +18,7 @@ from kolbench.types import Float32Array
 from kolbench.video.flicker import border_radius, foreground_of, near_edge
 
 LEVELS = (0.25, 0.5, 0.75)
-STEM = "visibility"  # of the files where a folder is named
+REPORT_SUFFIXES = (".csv", ".json", ".png", ".svg")
 FORMAT = 1
 _COLOUR, _INK, _GREY = "#3264dc", "#0b0c0d", "#808080"
 _MOST_STEPS = 1000  # of the plot: more frames than that are averaged over equal times
@@ -167,16 +167,14 @@ class VisibilityReport:
         """Writes `.csv` (a row per frame), `.json` (the summary and what every number means), `.png`, `.svg`.
 
         Args:
-            target: a folder that exists, in which the files are called `visibility`; or the files' path
-                without the suffix.
+            target: the files' path without the suffix.
 
         Returns:
             The four paths; each file is replaced as a whole.
         """
-        target = Path(target)
-        stem = target / STEM if target.is_dir() else target
+        stem = Path(target)
         stem.parent.mkdir(parents=True, exist_ok=True)
-        table, numbers, png, svg = (stem.with_name(stem.name + s) for s in (".csv", ".json", ".png", ".svg"))
+        table, numbers, png, svg = (stem.with_name(stem.name + suffix) for suffix in REPORT_SUFFIXES)
         rows, summary = self.rows, self.summary()
         write_atomically(table, lambda path: path.write_text(_csv(rows), encoding="utf-8"))
         write_json(
