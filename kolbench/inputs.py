@@ -43,8 +43,8 @@ class InputSpec:
         require_choice("resample", self.resample, ("bilinear", "area"))
         if self.size < 1 or self.size % self.multiple:
             raise ConfigError(
-                f"budget.size={self.size} is not a positive multiple of {self.multiple}; "
-                f"the nearest is {max(1, round(self.size / self.multiple)) * self.multiple}."
+                f"model.size={self.size} (budget.size, unless typed) is not a positive multiple of "
+                f"{self.multiple}; the nearest is {max(1, round(self.size / self.multiple)) * self.multiple}."
             )
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:

@@ -457,7 +457,7 @@ def test_modnet_may_see_wide_pictures_squashed() -> None:
         (lambda: U2NetSegmenter(64, variant="small"), r"model\.variant=small .* full, p"),
         (lambda: U2NetSegmenter(64, "p", postprocess="max"), r"model\.postprocess=max .*minmax"),
         (lambda: U2NetSegmenter(64, "p", input_rule="crop"), r"model\.input_rule=crop"),
-        (lambda: U2NetSegmenter(100, "p"), r"budget\.size=100 .* nearest is 96"),
+        (lambda: U2NetSegmenter(100, "p"), r"model\.size=100 .* nearest is 96"),
         (lambda: MODNetSegmenter(64, context="aspp"), r"model\.context=aspp .* mean model\.context=easpp"),
         (lambda: MODNetSegmenter(64, loss="mine"), r"model\.loss=mine"),
         (lambda: MODNetSegmenter(64, resample="nearest"), r"model\.resample=nearest"),

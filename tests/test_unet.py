@@ -252,9 +252,9 @@ def test_dropout_is_random_in_training_only():
 
 def test_sizes():
     assert UNetSegmenter(16 * 7).input_spec.size == 112
-    with pytest.raises(ConfigError, match=r"budget\.size=100 is not a positive multiple of 16"):
+    with pytest.raises(ConfigError, match=r"model\.size=100 .* is not a positive multiple of 16"):
         UNetSegmenter(100)
-    with pytest.raises(ConfigError, match=r"budget\.size=48 is not a positive multiple of 32"):
+    with pytest.raises(ConfigError, match=r"model\.size=48 .* is not a positive multiple of 32"):
         SmpSegmenter(48)
 
 
