@@ -39,6 +39,13 @@ def test_two_jobs_with_the_same_training_share_it(tmp_path):
     records = [json.loads(p.read_text()) for p in (tmp_path / "runs" / "u2netp").glob("*/run.json")]
     assert sorted(record["threshold"] for record in records) == [0.3, 0.6]
     assert {record["status"] for record in records} == {"finished"}
+    (best,) = (tmp_path / "runs" / "trainings").glob("*/best.ckpt")
+    best.write_bytes(best.read_bytes()[:5000])
+    code, _, err = finished(start(*SMALL, cwd=tmp_path))
+    assert code == 1
+    assert "best.ckpt is damaged" in err
+    assert "Or train it anew with resume=never." in err
+    assert "Traceback" not in err
 
 
 def test_a_full_disk_is_said_and_the_same_command_goes_on(tmp_path):

@@ -13,7 +13,7 @@ from kolbench import fingerprint, store
 from kolbench.callbacks.checkpoint import BEST
 from kolbench.configs import build_segmenter, instantiate, without_backbone
 from kolbench.data.datamodule import KolDataModule
-from kolbench.errors import ConfigError, require_choice
+from kolbench.errors import ConfigError, WeightsError, require_choice
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import judging
 from kolbench.tasks.run import Run
@@ -95,7 +95,10 @@ def _trained(found: store.Training, data: KolDataModule, settings: dict[str, Any
     """The method with the weights of its best epoch; the run folder holds them and the history."""
     summary = _training(found, data, settings, current)
     segmenter: Segmenter = build_segmenter(without_backbone(settings["model"]))
-    load_into(segmenter, found.folder / BEST)
+    try:
+        load_into(segmenter, found.folder / BEST)
+    except WeightsError as error:
+        raise WeightsError(f"{error} Or train it anew with resume=never.") from error
     current.keep_training(found.folder, summary)
     return segmenter
 
