@@ -4,7 +4,7 @@ import copy
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -27,8 +27,8 @@ UNCHANGED = "unchanged"
 BOUND = 1e-3
 # with `auto`, fewer are predicted by the plain network: folding and trying it takes longer than it saves
 FEWEST_PICTURES = 8
-# below it a race costs more than it saves: a round of all forms, 2 to 5 s to write and open an ONNX file
-RACE_PAYS_ABOVE_S = 20.0
+# of the plain network; below it ONNX Runtime saves less than writing, opening and timing its file costs
+ONNX_PAYS_ABOVE_S = 20.0
 ROUNDS = 2
 
 
@@ -37,13 +37,15 @@ class Prepared(NamedTuple):
 
     segmenter: gives the same alphas within 1e-3; its predictions hold alpha alone. backend: `eager` (folded
     or plain), `compiled` or `onnx`; `unchanged` where the method came back as it was given. notes: sentences
-    on what was asked for and did not work. seconds: of one picture, by what was timed.
+    on what was asked for and did not work. seconds: of one picture, by what was timed. alpha: (H, W) float32,
+    what `segmenter` gave for the picture that it was tried on; None = it was not tried.
     """
 
     segmenter: Segmenter
     backend: str
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = MappingProxyType({})
+    alpha: Float32Array | None = None
 
 
 def prepare(
@@ -55,17 +57,11 @@ def prepare(
 ) -> Prepared:
     """Finds the fastest form of a method on a device.
 
-    `eager` is the faster of the plain network and the folded form, which has its batch norms folded and its
-    maps channels last. `onnx` (on the CPU) and `compiled` (torch.compile: 50 to 100 s for these networks on a
-    CPU, once per picture shape) are used where they work. `auto` takes the fastest of the plain network, the
-    folded form and, on a CPU where it is installed and enough is to be done, ONNX Runtime; it never compiles.
-    Whatever does not work, or differs from the method by more than 1e-3, is left out.
-
-    Where little is to be done nothing is timed:
-
-    * `auto` with fewer than FEWEST_PICTURES pictures returns the plain network, not folded, as `eager`;
-    * `auto` and `eager`, where all pictures take RACE_PAYS_ABOVE_S at most by the first run of the plain
-      network, return the folded form, which was the faster one for every network measured.
+    `eager` is the folded form: batch norms folded, maps channels last. `onnx` (on the CPU) and `compiled`
+    (torch.compile: 50 to 100 s for these networks on a CPU, once per picture shape) are used where they work.
+    `auto` takes the faster of the folded form and, on a CPU where it is installed and enough is to be done,
+    ONNX Runtime; it never compiles, and with fewer than FEWEST_PICTURES pictures returns the plain network,
+    not folded, as `eager`. Whatever does not work, or differs from the method by more than 1e-3, is left out.
 
     Args:
         segmenter: with its weights; it is not changed. Methods without a network of this kind come back as
@@ -89,9 +85,7 @@ def prepare(
         return Prepared(plain, "eager")
     race = Race(plain, picture)
     race.enter("folded", lambda: _folded(network, device))
-    if backend in ("auto", "eager") and _is_little(pictures, race.first_s):
-        return race.unraced("folded")
-    if _onnx_is_tried(backend, device, race.timed("plain"), pictures):
+    if _onnx_is_tried(backend, device, race.first_s, pictures):
         race.enter("onnx", lambda: _onnx(network))
     if backend == "onnx" and device.type != "cpu":
         race.notes.append(f"backend=onnx runs on the CPU only; on {device} eager is used.")
@@ -112,7 +106,7 @@ class Race:
         self._picture = picture
         self._runners: dict[str, Segmenter] = {"plain": plain}
         started = time.perf_counter()
-        self._alpha = self._run("plain")
+        self._alphas = {"plain": plain.segment(picture)}
         # of the first run, which is slower than those after it: memory is had, kernels are chosen
         self.first_s = time.perf_counter() - started
         self.notes: list[str] = []
@@ -120,45 +114,38 @@ class Race:
     def enter(self, name: str, build: Callable[[], Segmenter]) -> None:
         """Adds a form if it can be built and agrees; a note says why not."""
         try:
-            self._runners[name] = build()
-            difference = float(np.abs(self._run(name) - self._alpha).max())
+            runner = build()
+            alpha = runner.segment(self._picture)
+            difference = float(np.abs(alpha - self._alphas["plain"]).max())
             # NaN is no agreement
             if not difference <= BOUND:
                 raise ConfigError(f"its alpha differs by {difference:.1e}.")
+            self._runners[name], self._alphas[name] = runner, alpha
         except Exception as error:  # compilers and runtimes fail with errors of many types
-            self._runners.pop(name, None)
             text = (str(error) or type(error).__name__).strip().splitlines()[0]
             self.notes.append(f"{name} is not used: {text}")
 
-    def unraced(self, name: str) -> Prepared:
-        """The named form, or the method itself where that was left out; nothing is timed."""
-        taken = name if name in self._runners else "plain"
-        return Prepared(self._runners[taken], _backend_of(taken), tuple(self.notes))
-
     def result(self, backend: str) -> Prepared:
-        """The fastest of what agrees; the backend that was asked for comes before others."""
-        rounds = [{name: self.timed(name) for name in self._runners} for _ in range(ROUNDS)]
-        seconds = {name: min(times[name] for times in rounds) for name in self._runners}
-        named = [name for name in self._runners if _backend_of(name) == backend]
-        best = min(named or self._runners, key=lambda name: seconds[name])
-        return Prepared(self._runners[best], _backend_of(best), tuple(self.notes), seconds)
+        """What agrees and was asked for, else the fastest of what agrees; the plain network comes last."""
+        agreeing = [name for name in self._runners if name != "plain"] or ["plain"]
+        named = [name for name in agreeing if _backend_of(name) == backend] or agreeing
+        seconds = {} if len(named) == 1 else self._seconds(named)
+        best = min(named, key=lambda name: seconds.get(name, 0))
+        notes = tuple(self.notes)
+        return Prepared(self._runners[best], _backend_of(best), notes, seconds, self._alphas[best])
 
-    def _run(self, name: str) -> Float32Array:
-        return self._runners[name].segment(self._picture)
+    def _seconds(self, names: Sequence[str]) -> dict[str, float]:
+        rounds = [{name: self._timed(name) for name in names} for _ in range(ROUNDS)]
+        return {name: min(times[name] for times in rounds) for name in names}
 
-    def timed(self, name: str) -> float:
-        """Seconds of one run of a form."""
+    def _timed(self, name: str) -> float:
         started = time.perf_counter()
-        self._run(name)
+        self._runners[name].segment(self._picture)
         return time.perf_counter() - started
 
 
 def _backend_of(name: str) -> str:
     return name if name in BACKENDS else "eager"
-
-
-def _is_little(pictures: int | None, seconds: float) -> bool:
-    return pictures is not None and pictures * seconds <= RACE_PAYS_ABOVE_S
 
 
 def _onnx_is_tried(backend: str, device: torch.device, seconds: float, pictures: int | None) -> bool:
@@ -167,7 +154,7 @@ def _onnx_is_tried(backend: str, device: torch.device, seconds: float, pictures:
     if backend == "onnx":
         return True
     installed = all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime"))
-    return installed and not _is_little(pictures, seconds)
+    return installed and (pictures is None or pictures * seconds > ONNX_PAYS_ABOVE_S)
 
 
 def _glimpse(network: Network) -> torch.Tensor:

@@ -10,7 +10,7 @@ from kolbench.configs import build_segmenter, instantiate, without_backbone
 from kolbench.devices import choose_device, describe
 from kolbench.errors import ConfigError, require_choice
 from kolbench.export.opening import is_exported, open_exported
-from kolbench.inference.backends import BACKENDS, Prepared, prepare
+from kolbench.inference.backends import BACKENDS, prepare
 from kolbench.inference.bounded import LONGEST, segment_bounded, shrunk
 from kolbench.predictor import Predictor
 from kolbench.segmenter import Segmenter
@@ -30,15 +30,19 @@ class Fast:
         require_choice("backend", backend, BACKENDS)
         self._segmenter = segmenter
         self._find = partial(prepare, device=device, backend=backend, pictures=pictures)
-        self._found: Prepared | None = None
+        self._quick: Segmenter | None = None
 
     def __call__(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 -> alpha (H, W) float32."""
-        if self._found is None:
-            self._found = self._find(self._segmenter, picture=shrunk(image, LONGEST))
-            for note in self._found.notes:
-                print(note)
-        return segment_bounded(self._found.segmenter, image)
+        if self._quick is not None:
+            return segment_bounded(self._quick, image)
+        found = self._find(self._segmenter, picture=shrunk(image, LONGEST))
+        self._quick = found.segmenter
+        for note in found.notes:
+            print(note)
+        if found.alpha is not None and found.alpha.shape == image.shape[:2]:
+            return found.alpha
+        return segment_bounded(found.segmenter, image)
 
 
 def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
