@@ -63,8 +63,13 @@ def files_beside(output: Path, target: Path, shape: str) -> list[Path]:
     """The reports that belong to one `target` of `output`; see outputs.Kind."""
     if shape == "picture":
         return [table_of(output, target == output)]
-    name = target.name if shape == "folder" else target.stem
-    return [target.with_name(f"{name}.visibility{suffix}") for suffix in REPORT_SUFFIXES]
+    report = report_of(target, shape == "folder")
+    return [report.with_name(f"{report.name}{suffix}") for suffix in REPORT_SUFFIXES]
+
+
+def report_of(clip: Path, is_folder: bool) -> Path:
+    """Where a clip's report stands, without the suffixes of its files."""
+    return clip.with_name(f"{clip.name if is_folder else clip.stem}.visibility")
 
 
 def table_of(output: Path, lone: bool) -> Path:
@@ -160,8 +165,7 @@ class Placing:
             self._pictures[target] = self._report.rows[0]
             return []
         self._report.end(seconds)
-        name = target.name if target.is_dir() else target.stem
-        files = self._report.write(target.with_name(f"{name}.visibility"))
+        files = self._report.write(report_of(target, target.is_dir()))
         return [f"{visibility_line(self._report.summary())}; report in {files[0]}"]
 
 
