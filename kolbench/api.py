@@ -34,10 +34,10 @@ def load(
         WeightsError: the weights cannot be read, are a whole network or do not fit, or a file is not what its
             sidecar says. No code of a checkpoint is executed.
     """
-    from kolbench import weights as weight_files
-    from kolbench.configs import build_segmenter, model_config, without_backbone
-    from kolbench.devices import choose_device
-    from kolbench.export.opening import is_exported, open_exported
+    from kolbench.config.compose import build_segmenter, model_config, without_backbone
+    from kolbench.engine.devices import choose_device
+    from kolbench.inference.export.opening import is_exported, open_exported
+    from kolbench.models.checkpoints import run as weight_files
 
     if not isinstance(source, str | Path):
         raise ConfigError(f"{source!r} is neither the name of a method nor a run folder nor a file.")

@@ -15,9 +15,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from kolbench import claims, configs
+from kolbench.config import compose
+from kolbench.config.schema import check
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError, nearest
-from kolbench.settings import check
+from kolbench.runs import sweep_outputs
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -49,15 +50,15 @@ def main() -> None:
 
     A task may exit with a code of its own: what it found, not what it failed at.
     """
-    configs.register()
+    compose.register()
     # Hydra knows no flags but its own
     sys.argv = ["dry_run=true" if word == "--dry-run" else quoted(word) for word in sys.argv]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    entry = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="config")(run_job)
+    entry = hydra.main(version_base="1.3", config_path=str(compose.conf_dir()), config_name="config")(run_job)
     _failures.clear()
     _exit_codes.clear()
     _sweep_results.clear()
-    claims.SWEEP.clear()
+    sweep_outputs.SWEEP.clear()
     try:
         entry()
     # a group that is given null is a ValueError of Hydra's; those of jobs do not come up to here
@@ -94,7 +95,7 @@ def quoted(word: str) -> str:
 
 
 def _print_sweep() -> None:
-    from kolbench.tasks.run import print_table
+    from kolbench.tasks.recorder import print_table
 
     labels = what_differs(list(_sweep_results))
     rows = dict(zip(labels, _sweep_results.values(), strict=True))
@@ -133,7 +134,7 @@ def run_job(config: DictConfig) -> float | None:
     label = (
         f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})" if swept else ""
     )
-    claims.SWEEP.job = label
+    sweep_outputs.SWEEP.job = label
     if swept:
         print(f"== {label}", flush=True)
     try:
@@ -168,10 +169,10 @@ def _unexpected(error: Exception) -> str:
 
 
 def _run_task(config: DictConfig) -> dict[str, Any]:
-    unknown = [str(key) for key in config if key not in configs.Root.__dataclass_fields__]
+    unknown = [str(key) for key in config if key not in compose.Root.__dataclass_fields__]
     if unknown:
         raise ConfigError(_wrong_key(unknown[0]))
-    settings = configs.plain(config)
+    settings = compose.plain(config)
     check(settings)
     if settings["dry_run"] and settings["task"]["name"] not in FORETELLING:
         raise ConfigError(
@@ -183,7 +184,7 @@ def _run_task(config: DictConfig) -> dict[str, Any]:
     }
     settings["sweep"] = _sweep_name()
     settings["overrides"] = list(HydraConfig.get().overrides.task)
-    result: dict[str, Any] = configs.method(settings["task"]["run"])(settings)
+    result: dict[str, Any] = compose.method(settings["task"]["run"])(settings)
     if result.get("failed"):
         raise KolbenchError(f"{result['failed']} of the inputs failed; they are named above.")
     _exit_codes.append(result.get("exit_code", 0))
@@ -252,9 +253,9 @@ def _wrong_key(full_key: str) -> str:
 
 def known_keys() -> list[str]:
     """Every key that can be overridden in the command as it stands, and the names of the groups."""
-    folder = configs.conf_dir()
+    folder = compose.conf_dir()
     groups = [path.name for path in folder.iterdir() if path.is_dir()]
-    keys = set(configs.Root.__dataclass_fields__) | set(groups)
+    keys = set(compose.Root.__dataclass_fields__) | set(groups)
     for group in groups:
         for choice in (folder / group).glob("*.yaml"):
             loaded = OmegaConf.load(choice)

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kolbench.classic.result import PictureResult
-from kolbench.types import Batch, Float32Array, Prediction, UInt8Array
+from kolbench.types import Batch, Float32Array, PictureResult, Prediction, UInt8Array
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -132,12 +131,12 @@ class Segmenter(nn.Module):
         Raises:
             DataError: the file cannot be read, or the array is not (H, W, 3) uint8.
         """
-        from kolbench import imaging
+        from kolbench.io import images
 
         was_training = self.training
         self.eval()
         try:
-            image = torch.from_numpy(np.array(imaging.as_rgb(picture)))
+            image = torch.from_numpy(np.array(images.as_rgb(picture)))
             batch = image.permute(2, 0, 1).unsqueeze(0).to(self.device).float() / 255
             return self.predict(batch).alpha[0, 0].float().cpu().numpy()
         finally:

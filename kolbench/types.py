@@ -60,6 +60,17 @@ class Batch(TypedDict, total=False):
     tags: list[str]
 
 
+class PictureResult(NamedTuple):
+    """Alpha of one picture, and what happened on the way.
+
+    alpha: (H, W) float32 in [0, 1]. notes: name -> 1.0 where it happened, 0.0 where it did not; a method
+    gives the same names for every picture.
+    """
+
+    alpha: Float32Array
+    notes: Mapping[str, float] = {}
+
+
 class Instances(NamedTuple):
     """N persons found in one picture of H x W, best first.
 

@@ -15,7 +15,7 @@ SHARED = Path(os.environ.get("KOLBENCH_SHARED", Path(__file__).resolve().parents
 def training_batch() -> Batch:
     """Two training pictures as the loaders give them; of the canvas's own size, so nothing is resized."""
     from kolbench.data.datamodule import KolDataModule
-    from kolbench.data.synthetic_source import SyntheticSource
+    from kolbench.data.sources.synthetic import SyntheticSource
 
     settings = {
         "cache": "memory",

@@ -1,6 +1,6 @@
 """The smallest method around a network: pictures in as its specification says, alphas out."""
 
-from kolbench.inputs import InputSpec
+from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 

@@ -11,16 +11,16 @@ import pandas as pd
 import torch
 import yaml
 
-from kolbench import runfolder
-from kolbench.files import write_json
-from kolbench.imaging import write_jpeg, write_png
+from kolbench.io.files import write_json
+from kolbench.io.images import write_jpeg, write_png
 from kolbench.metrics import histogram
-from kolbench.report import figures, gallery, runs, tables
+from kolbench.metrics.counts import Scored
+from kolbench.report import figures, gallery, tables
 from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery
 from kolbench.report.layout import Table
-from kolbench.report.runs import TestSet
-from kolbench.scored import Scored
+from kolbench.runs import finished, run_folder
+from kolbench.runs.finished import TestSet
 
 HEIGHT, WIDTH = 48, 64
 PRODUCTS = ("bottle", "phone", "bag")
@@ -89,7 +89,7 @@ def make_run(
         whole: also scores all pictures, as many training ones included as there are test pictures.
         changes: put over `run.json` at the end, for damaged or older records.
     """
-    runfolder.claim(folder)
+    run_folder.claim(folder)
     rng = np.random.default_rng([seed, zlib.crc32(method.encode())])
     if trained is None:
         trained = aid == "none" and method not in (*FLOORS, "kmeans", "meanshift", "grabcut")
@@ -109,8 +109,8 @@ def make_run(
         train.seconds = [pace] * pictures
         scored["whole"] = _joined("whole", train, scored["val"], scored["test"])
     chosen = scored["val"].best_threshold() if threshold is None else threshold
-    runfolder.write_histograms(folder / runfolder.HISTOGRAMS, scored)
-    runfolder.write_scores(folder, scored, chosen)
+    run_folder.write_histograms(folder / run_folder.HISTOGRAMS, scored)
+    run_folder.write_scores(folder, scored, chosen)
     if trained:
         _write_training(folder, rng, epochs, quality, files)
     record = _record(method, seed, aid, budget, data, started, [f"model={method}", *overrides])
@@ -135,8 +135,8 @@ def make_run(
     if seed:
         record["overrides"].append(f"seed={seed}")
     config = {key: record[key] for key in ("method", "budget", "data", "seed")} | {"threshold": threshold}
-    (folder / runfolder.CONFIG).write_text(yaml.safe_dump(config), encoding="utf-8")
-    write_json(folder / runfolder.RUN, record | dict(changes or {}))
+    (folder / run_folder.CONFIG).write_text(yaml.safe_dump(config), encoding="utf-8")
+    write_json(folder / run_folder.RUN, record | dict(changes or {}))
     return folder
 
 
@@ -150,7 +150,7 @@ def page_runs(folder: Path) -> TestSet:
         ("grabcut", 0.8, {"aid": "box"}),
     ):
         make_run(folder / method, method, quality=quality, **options)
-    return runs.test_sets(runs.find(str(folder)))[0]
+    return finished.test_sets(finished.find(str(folder)))[0]
 
 
 def page_parts(test_set: TestSet, *more: Table) -> tuple[list[Table], list[Figure], list[Gallery], list[str]]:
@@ -251,7 +251,7 @@ def _write_training(folder: Path, rng: np.random.Generator, epochs: int, quality
     for name, factor in (("miou", 1.0), ("iou", 0.95), ("acc", 1.05), ("mae", 0.1), ("f0.3", 1.02)):
         history[f"val/{name}"] = miou * factor
     history["val/threshold"] = 0.5
-    history.to_csv(folder / runfolder.HISTORY, index=False)
+    history.to_csv(folder / run_folder.HISTORY, index=False)
     if not files:
         return
     progress = folder / "progress"

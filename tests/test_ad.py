@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kolbench.errors import ConfigError, DataError
-from kolbench.video.ad import AdStill, AdVideo, Placement, place
+from kolbench.video.compositing.ad import AdStill, AdVideo, Placement, place
 from kolbench.video.frame import Frame
 
 QUAD = ((30.0, 20.0), (170.0, 45.0), (150.0, 140.0), (45.0, 110.0))

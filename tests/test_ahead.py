@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench.ahead import Ahead
-from kolbench.classic.result import PictureResult
+from kolbench.engine.evaluation import evaluate, timed_on
+from kolbench.engine.parallel import Ahead
 from kolbench.errors import DataError, KolbenchError
-from kolbench.evaluation import evaluate, timed_on
-from kolbench.models.arrays import as_arrays
+from kolbench.io.arrays import as_arrays
 from kolbench.segmenter import Segmenter
-from kolbench.types import Prediction
+from kolbench.types import PictureResult, Prediction
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import kolbench
-from kolbench.configs import build_segmenter, model_config
+from kolbench.config.compose import build_segmenter, model_config
 from kolbench.errors import ConfigError, DataError, WeightsError
 
 

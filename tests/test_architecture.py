@@ -13,22 +13,16 @@ PACKAGE = Path(kolbench.__file__).parent
 
 # each layer may import itself and what stands before it
 LAYERS = [
-    {"errors", "types", "files", "progress", "devices", "fingerprint", "settings", "decoding", "claims"},
-    {"inputs", "targets", "imaging", "mattes"},
-    {"losses", "metrics", "classic"},
-    {"scored", "segmenter"},
-    {"models", "refine"},
-    {"data", "video"},
-    {"configs"},
-    {"runfolder", "weights", "tracking", "module"},
-    {"callbacks"},
-    {"ahead", "predictor"},
-    {"cost"},
-    {"report"},
-    {"training", "evaluation"},
-    {"store"},
-    {"export"},
-    {"inference"},
+    {"errors", "types"},
+    {"io"},
+    {"metrics", "preprocessing"},
+    {"runs", "config"},
+    {"segmenter"},
+    {"data"},
+    {"models"},
+    {"refiners", "tracking"},
+    {"engine", "video"},
+    {"inference", "report"},
     {"serve"},
     {"tasks"},
     {"api", "cli"},
@@ -65,7 +59,7 @@ def test_imports_point_one_way(path):
 def test_hydra_has_two_homes_and_data_knows_no_models(path):
     names = set(imported(path))
     roots = {name.split(".")[0] for name in names}
-    if path.stem not in ("cli", "configs"):
+    if path.stem not in ("cli", "compose"):
         assert not roots & {"hydra", "omegaconf"}
     if part_of(path) == "data":
         assert not any(name.startswith("kolbench.models") for name in names)
@@ -79,7 +73,8 @@ def test_files_have_one_subject():
 @pytest.mark.parametrize(
     "module",
     [
-        "kolbench.runfolder",
+        "kolbench.runs.run_folder",
+        "kolbench.runs.finished",
         *(f"kolbench.report.{path.stem}" for path in SOURCES if part_of(path) == "report"),
     ],
 )

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench import configs, imaging, mattes
-from kolbench.classic import features, grabcut, kmeans, meanshift, oracle, regions
-from kolbench.classic.grabcut import GrabCutOptions
-from kolbench.classic.kmeans import KMeansOptions
-from kolbench.classic.meanshift import MeanShiftOptions
-from kolbench.classic.selection import Selection, select
+from kolbench.config import compose
 from kolbench.errors import ConfigError
-from kolbench.models.classic import GrabCutSegmenter, KMeansSegmenter
+from kolbench.io import masks
+from kolbench.io.images import read_rgb
+from kolbench.models.classic import features, grabcut, kmeans, meanshift, oracle, regions
+from kolbench.models.classic.grabcut import GrabCutOptions
+from kolbench.models.classic.kmeans import KMeansOptions
+from kolbench.models.classic.meanshift import MeanShiftOptions
+from kolbench.models.classic.segmenters import GrabCutSegmenter, KMeansSegmenter
+from kolbench.models.classic.selection import Selection, select
 from kolbench.models.trivial import MeanMask
 
 RED, BLUE = (200, 30, 40), (20, 60, 180)
@@ -57,7 +59,7 @@ def photo(height, width, seed=0):
 
 def build(name, **options):
     options = {**(COARSE if name == "meanshift" else {}), **options}
-    return configs.build_segmenter(configs.model_config(name, "smoke", **options))
+    return compose.build_segmenter(compose.model_config(name, "smoke", **options))
 
 
 def as_batch(*images):
@@ -394,8 +396,8 @@ def test_on_photographs_grabcut_is_far_above_the_ellipse(shared):
     root = shared / "data" / "street_kol"
     ellipse, scores = build("ellipse"), {"grabcut": [], "ellipse": []}
     for name in (root / "val.txt").read_text().split()[:4]:
-        image = imaging.read_rgb(root / "images" / f"{name}.jpg")
-        mask = mattes.read_mask(root / "masks" / f"{name}.png") > 0
+        image = read_rgb(root / "images" / f"{name}.jpg")
+        mask = masks.read_mask(root / "masks" / f"{name}.png") > 0
         found = {
             "grabcut": FUNCTIONS["grabcut"](image).alpha > 0.5,
             "ellipse": ellipse.predict(as_batch(image)).alpha[0, 0].numpy() > 0.5,

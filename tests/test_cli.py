@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from kolbench import configs
 from kolbench.cli import quoted, what_differs
+from kolbench.config.compose import build_segmenter, conf_dir, instantiate, method, plain, register
 from kolbench.errors import ConfigError
 
 
@@ -77,7 +77,7 @@ def test_a_sweeps_table_names_what_differs():
 
 
 def config_names(group):
-    return sorted(path.stem for path in (configs.conf_dir() / group).glob("*.yaml") if path.stem[0] != "_")
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml") if path.stem[0] != "_")
 
 
 # what an experiment's YAML leaves to the user
@@ -91,12 +91,12 @@ ASKED = {
 
 @pytest.fixture
 def composed():
-    configs.register()
+    register()
 
     def make(*overrides):
         words = ["paths.run=unused", *overrides]
-        with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
-            return configs.plain(compose("config", overrides=words))
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return plain(compose("config", overrides=words))
 
     return make
 
@@ -112,12 +112,12 @@ def test_every_experiment_composes_and_builds_at_every_budget(experiment, budget
     )
     if experiment in ASKED:  # what they ask for is built in test_outsider
         return
-    segmenter = configs.build_segmenter(settings["model"])
+    segmenter = build_segmenter(settings["model"])
     assert segmenter.trainable == ("training" in settings["model"])
     if not segmenter.trainable:
         return
     recipe = settings["model"]["training"]["recipes"][settings["model"]["recipe"]]
-    optimizer = configs.instantiate(recipe["optimizer"])(segmenter.parameters())
+    optimizer = instantiate(recipe["optimizer"])(segmenter.parameters())
     assert optimizer.param_groups[0]["lr"] > 0
 
 
@@ -147,48 +147,51 @@ def test_an_override_on_the_command_line_wins_over_the_experiment(composed):
 @pytest.mark.parametrize("group", ["task", "data", "logger"])
 def test_every_target_exists(group):
     for name in config_names(group):
-        loaded = OmegaConf.load(configs.conf_dir() / group / f"{name}.yaml")
+        loaded = OmegaConf.load(conf_dir() / group / f"{name}.yaml")
         if group == "task":
-            assert callable(configs.method(loaded.task.run))
+            assert callable(method(loaded.task.run))
         elif group == "data":
-            assert callable(configs.method(loaded.source._target_))
+            assert callable(method(loaded.source._target_))
         else:
             entries = {key: entry for key, entry in (loaded or {}).items() if key != "defaults"}
             for entry in entries.values():
-                assert callable(configs.method(entry._target_))
+                assert callable(method(entry._target_))
 
 
 @pytest.mark.parametrize(
     ("config", "told"),
     [
         (
-            {"_target_": "kolbench.video.smooth.OneFrameDelay", "tolerence": 0.1},
+            {"_target_": "kolbench.video.temporal.smooth.OneFrameDelay", "tolerence": 0.1},
             r"OneFrameDelay has no option tolerence\. Did you mean tolerance\?$",
         ),
         (
-            {"_target_": "kolbench.video.smooth.Unsmoothed", "tolerance": 0.1},
+            {"_target_": "kolbench.video.temporal.smooth.Unsmoothed", "tolerance": 0.1},
             r"Unsmoothed has no option tolerance\.$",
         ),
         (
             {"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 1},
             r"no option lrr\. Did you mean lr\?$",
         ),
-        ({"_target_": "kolbench.video.smooth.Calm"}, r"kolbench\.video\.smooth\.Calm does not exist"),
+        (
+            {"_target_": "kolbench.video.temporal.smooth.Calm"},
+            r"kolbench\.video\.smooth\.Calm does not exist",
+        ),
     ],
 )
 def test_an_option_that_a_class_lacks_is_named(config, told):
     with pytest.raises(ConfigError, match=told):
-        configs.instantiate(config)
+        instantiate(config)
 
 
 def test_a_class_may_take_any_option():
-    assert configs.instantiate({"_target_": "argparse.Namespace", "anything": 1}).anything == 1
+    assert instantiate({"_target_": "argparse.Namespace", "anything": 1}).anything == 1
 
 
 @pytest.mark.parametrize("sweep", config_names("sweep"))
 def test_every_sweep_composes(sweep):
-    configs.register()
-    with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         words = [f"sweep={sweep}", "paths.run=unused"]
         config = compose("config", overrides=words, return_hydra_config=True)
     assert config.hydra.mode.name == "MULTIRUN"
@@ -218,9 +221,9 @@ def test_every_sweep_composes(sweep):
     ],
 )
 def test_names_of_files_need_no_quotes_of_hydras(word):
-    configs.register()
+    register()
     words = [quoted(word), "task=filter", "filter=colour"]
-    with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("config", overrides=words)
     key, _, value = word.partition("=")
     found = config.filter.colour if key == "filter.colour" else config[key]

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kolbench.data import synthetic
+from kolbench.data.scenes.scene import compose, make_scene
 from kolbench.errors import ConfigError
-from kolbench.video.ad import AdStill, Placement, place
-from kolbench.video.backdrops import grey, make_backdrop, parse_colour
-from kolbench.video.colours import RING, estimate_foreground, require_cleaner
-from kolbench.video.composite import AdBehind, Look, behind, blurred, softened
+from kolbench.video.compositing.ad import AdStill, Placement, place
+from kolbench.video.compositing.backdrops import grey, make_backdrop, parse_colour
+from kolbench.video.compositing.colours import RING, estimate_foreground, require_cleaner
+from kolbench.video.compositing.composite import AdBehind, Look, behind, blurred, softened
+from kolbench.video.compositing.light import LightMatch
+from kolbench.video.compositing.renderings import alpha8, alpha16, cutout, on_black, overlay
 from kolbench.video.frame import Frame
-from kolbench.video.light import LightMatch
-from kolbench.video.outputs import alpha8, alpha16, cutout, on_black, overlay
 
 GREEN = (0, 255, 0)
 
@@ -80,8 +80,8 @@ class TestForeground:
             pytest.importorskip("pymatting")
         errors = {clean: [], "none": []}
         for index in range(4):
-            scene = synthetic.make_scene(7, index, 256)
-            frame = synthetic.compose(scene.alpha, scene.foreground, flat(GREEN, scene.alpha.shape))
+            scene = make_scene(7, index, 256)
+            frame = compose(scene.alpha, scene.foreground, flat(GREEN, scene.alpha.shape))
             soft = (scene.alpha > 0.02) & (scene.alpha < 0.98)
             for name, found in errors.items():
                 wrong = np.abs(estimate_foreground(frame, scene.alpha, name) - scene.foreground).mean(axis=2)
@@ -93,7 +93,7 @@ class TestForeground:
         """Red on green with an edge as soft as hair out of focus: what is seen of the error is small."""
         ramp = np.clip((np.arange(160 * scale, dtype=np.float32) / scale - 70) / 20, 0, 1)
         alpha = np.tile(ramp, (160 * scale, 1))
-        frame = synthetic.compose(alpha, flat((200, 0, 0), alpha.shape), flat((0, 180, 0), alpha.shape))
+        frame = compose(alpha, flat((200, 0, 0), alpha.shape), flat((0, 180, 0), alpha.shape))
         found = estimate_foreground(frame, alpha)
         wrong = np.abs(found - (200, 0, 0)).max(axis=2)
         soft = (alpha > 0.002) & (alpha < 0.998)
@@ -104,7 +104,7 @@ class TestForeground:
         assert wrong[ring].max() < 0.15 * left[ring].min()
 
     def test_sure_pixels_keep_their_colours_and_inputs_are_not_written(self):
-        scene = synthetic.make_scene(7, 5, 128)
+        scene = make_scene(7, 5, 128)
         frame, alpha = scene.image.copy(), scene.alpha.copy()
         found = estimate_foreground(frame, alpha)
         assert found.dtype == np.float32
@@ -115,7 +115,7 @@ class TestForeground:
         assert np.array_equal(alpha, scene.alpha)
 
     def test_a_part_is_estimated_as_in_the_whole(self):
-        scene = synthetic.make_scene(7, 5, 256)
+        scene = make_scene(7, 5, 256)
         part = (slice(40, 170), slice(60, 200))
         whole = estimate_foreground(scene.image, scene.alpha)[part]
         alone = estimate_foreground(scene.image, scene.alpha, within=part)
@@ -131,7 +131,7 @@ class TestForeground:
     def test_large_pictures_go_through_pymatting_on_a_smaller_copy(self):
         pytest.importorskip("pymatting")
         alpha = np.tile(np.clip((np.arange(900, dtype=np.float32) - 430) / 40, 0, 1), (700, 1))
-        frame = synthetic.compose(alpha, flat((200, 0, 0), alpha.shape), flat((0, 180, 0), alpha.shape))
+        frame = compose(alpha, flat((200, 0, 0), alpha.shape), flat((0, 180, 0), alpha.shape))
         soft = (alpha > 0.1) & (alpha < 1)
         assert np.abs(estimate_foreground(frame, alpha, "pymatting")[soft] - (200, 0, 0)).max() < 6
 
@@ -257,7 +257,7 @@ class TestBackdrops:
         """A red disc with a soft edge on green, true alpha and true colours."""
         y, x = np.mgrid[:120, :160].astype(np.float32)
         alpha = np.clip((30 - np.hypot(x - 80, y - 60)) / 8 + 0.5, 0, 1)
-        frame = synthetic.compose(alpha, flat((220, 20, 20), alpha.shape), flat((20, 160, 40), alpha.shape))
+        frame = compose(alpha, flat((220, 20, 20), alpha.shape), flat((20, 160, 40), alpha.shape))
         return frame, alpha
 
     @pytest.mark.parametrize("clean", [True, False])

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench import configs, imaging
+from kolbench.config import compose
+from kolbench.io import images
 from kolbench.models.trivial import MeanMask
 
-METHODS = sorted(path.stem for path in (configs.conf_dir() / "model").glob("*.yaml"))
+METHODS = sorted(path.stem for path in (compose.conf_dir() / "model").glob("*.yaml"))
 CANVAS = 128
 # odd, smaller than any canvas, and long
 SIZES = [(33, 47), (128, 96), (2048, 300)]
@@ -32,7 +33,7 @@ PLACEHOLDER = {
     "official_u2netp": {"file": "unused"},
 }
 TRAINABLE = [
-    name for name in METHODS if "training" in configs.model_config(name, "smoke", **PLACEHOLDER.get(name, {}))
+    name for name in METHODS if "training" in compose.model_config(name, "smoke", **PLACEHOLDER.get(name, {}))
 ]
 
 
@@ -49,10 +50,10 @@ def build(request, tmp_path):
             for seed, matte in enumerate(NAMES):
                 path = tmp_path / "mattes" / f"{matte}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                imaging.write_png(path, np.random.default_rng(seed).integers(0, 256, (40, 30), np.uint8))
-        settings = configs.model_config(name, "smoke", **options)
+                images.write_png(path, np.random.default_rng(seed).integers(0, 256, (40, 30), np.uint8))
+        settings = compose.model_config(name, "smoke", **options)
         torch.manual_seed(0)
-        method = configs.build_segmenter(settings).eval()
+        method = compose.build_segmenter(settings).eval()
         if isinstance(method, MeanMask):
             method.fit_mean(torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1)))
         return method
@@ -165,7 +166,7 @@ def test_the_methods_of_the_papers_are_there():
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_every_trainable_method_has_both_recipes(name):
-    training = configs.model_config(name, "smoke")["training"]
+    training = compose.model_config(name, "smoke")["training"]
     assert set(training) - {"evaluation_only"} == {"paper", "short_lr_factor", "recipes"}
     assert set(training["paper"]) == {"size", "epochs", "batch"}
     assert set(training["recipes"]) == {"official", "paper"}
@@ -175,7 +176,7 @@ def test_every_trainable_method_has_both_recipes(name):
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_what_only_changes_predictions_stands_at_its_value_while_training(name):
-    settings = configs.model_config(name, "smoke")
+    settings = compose.model_config(name, "smoke")
     fixed = settings["training"].get("evaluation_only", {})
     assert {key: settings[key] for key in fixed} == fixed
 

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from kolbench import configs, cost
+from kolbench.config import compose
+from kolbench.engine import cost
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 
@@ -55,7 +56,7 @@ def test_in_place_work_makes_nothing():
 
 
 def test_methods_of_arrays_have_no_operations_but_memory():
-    method = configs.build_segmenter(configs.model_config("kmeans", "smoke"))
+    method = compose.build_segmenter(compose.model_config("kmeans", "smoke"))
     image = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
     found = cost.of(method, {"image": image})
     assert (found.macs, found.checkpoint) == (None, 0)
@@ -64,6 +65,6 @@ def test_methods_of_arrays_have_no_operations_but_memory():
 
 
 def test_modnet_is_as_large_as_its_specification_says():
-    method = configs.build_segmenter(configs.model_config("modnet", "paper", backbone_weights=None)).eval()
+    method = compose.build_segmenter(compose.model_config("modnet", "paper", backbone_weights=None)).eval()
     found = cost.of(method, {"image": torch.zeros(1, 3, 512, 512)})
     assert round(found.macs / 1e9, 3) == 15.466

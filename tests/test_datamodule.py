@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench import imaging, inputs
+from kolbench import preprocessing
 from kolbench.data.datamodule import KolDataModule
 from kolbench.data.dataset import on_canvas
-from kolbench.data.sources import FolderSource
-from kolbench.data.synthetic_source import SyntheticSource
+from kolbench.data.sources.base import FolderSource
+from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError, DataError
+from kolbench.io.images import write_png
 from kolbench.types import Picture
 
 SETTINGS = {
@@ -213,16 +214,16 @@ def test_the_training_canvas_is_what_inference_sees():
     image = rng.integers(0, 256, (90, 120, 3), np.uint8)
     picture = Picture(image, np.zeros((90, 120), np.uint8))
     colours, _ = on_canvas(picture, (64, 64), colours=False)
-    seen = inputs.resize(torch.from_numpy(image).permute(2, 0, 1)[None].float(), (64, 64))[0]
+    seen = preprocessing.resize(torch.from_numpy(image).permute(2, 0, 1)[None].float(), (64, 64))[0]
     assert (torch.from_numpy(colours).float() - seen).abs().max() <= 0.5 + 1e-3
 
 
 def write_folder(root, images):
     for name, image in images.items():
-        imaging.write_png(root / "images" / f"{name}.png", image)
+        write_png(root / "images" / f"{name}.png", image)
         mask = np.zeros(image.shape[:2], np.uint8)
         mask[10:30, 10:30] = 255
-        imaging.write_png(root / "masks" / f"{name}.png", mask)
+        write_png(root / "masks" / f"{name}.png", mask)
 
 
 @pytest.mark.parametrize("canvas", [None, (64, 64), (96, 32)])
@@ -239,7 +240,7 @@ def test_the_mean_mask_is_that_of_the_training_masks_whatever_the_canvas(tmp_pat
     for name, mask in masks.items():
         for kind, array in (("images", np.zeros((*mask.shape, 3), np.uint8)), ("masks", mask)):
             (tmp_path / kind).mkdir(exist_ok=True)
-            imaging.write_png(tmp_path / kind / f"{name}.png", array)
+            write_png(tmp_path / kind / f"{name}.png", array)
     for split, names in (("train", "a\nb\n"), ("val", "c\n"), ("test", "d\n")):
         (tmp_path / f"{split}.txt").write_text(names)
     data = make(FolderSource(tmp_path))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench import imaging
 from kolbench.data.datamodule import KolDataModule
-from kolbench.data.davis import DavisSource
+from kolbench.data.sources.davis import DavisSource
 from kolbench.errors import ConfigError, DataError
+from kolbench.io import images
 
 SIZE = 32
 # the first colours of DAVIS's palette
@@ -40,9 +40,9 @@ def picture(seed: int) -> np.ndarray:
 def put(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jpg":
-        imaging.write_jpeg(path, array)
+        images.write_jpeg(path, array)
     else:
-        imaging.write_png(path, array)
+        images.write_png(path, array)
 
 
 def put_palette(path: Path, labels: np.ndarray) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench import imaging, mattes
 from kolbench.errors import DataError
+from kolbench.io import images, masks
 
 # An upright picture whose four corners all differ, so that no orientation maps it to itself.
 UPRIGHT = np.array([[10, 60, 110], [160, 210, 250]], np.uint8).repeat(8, 0).repeat(8, 1)
@@ -40,7 +40,7 @@ def test_pictures_come_upright(tmp_path, orientation, suffix):
     path = tmp_path / f"a.{suffix}"
     upright = Image.fromarray(np.stack([UPRIGHT, UPRIGHT, UPRIGHT], axis=2))
     save_turned(path, upright, orientation)
-    read = imaging.read_rgb(path)
+    read = images.read_rgb(path)
     assert read.shape == (16, 24, 3)
     assert np.abs(read[..., 0].astype(int) - UPRIGHT).max() <= (0 if suffix != "webp" else 12)
 
@@ -49,7 +49,7 @@ def test_pictures_come_upright(tmp_path, orientation, suffix):
 def test_transparency_comes_upright_with_the_colours(tmp_path, orientation):
     upright = np.stack([UPRIGHT, 255 - UPRIGHT, UPRIGHT // 2, UPRIGHT[::-1]], axis=2)
     save_turned(tmp_path / "a.png", Image.fromarray(upright), orientation)
-    read = imaging.read_rgba(tmp_path / "a.png")
+    read = images.read_rgba(tmp_path / "a.png")
     assert np.array_equal(read, upright)
     assert read.flags.c_contiguous
 
@@ -60,8 +60,8 @@ def test_masks_come_upright_like_jpeg_pictures(tmp_path, orientation):
     mask[:8, :8] = 255
     save_turned(tmp_path / "m.png", Image.fromarray(mask), orientation)
     save_turned(tmp_path / "i.jpg", Image.fromarray(mask).convert("RGB"), orientation)
-    assert np.array_equal(mattes.read_mask(tmp_path / "m.png"), mask // 255)
-    assert np.array_equal(imaging.read_rgb(tmp_path / "i.jpg")[..., 0] > 127, mask > 0)
+    assert np.array_equal(masks.read_mask(tmp_path / "m.png"), mask // 255)
+    assert np.array_equal(images.read_rgb(tmp_path / "i.jpg")[..., 0] > 127, mask > 0)
 
 
 def save_deep(path: Path, colours: np.ndarray, orientation: int = 1) -> None:
@@ -81,8 +81,8 @@ def test_sixteen_bit_colour_comes_upright(tmp_path, orientation):
     stored = np.rot90(upright.astype(np.uint16) * 257, {3: 2, 6: 1, 8: -1}[orientation])
     save_deep(tmp_path / "rgb.png", stored[..., :3], orientation)
     save_deep(tmp_path / "rgba.png", stored, orientation)
-    assert np.array_equal(imaging.read_rgb(tmp_path / "rgb.png"), upright[..., :3])
-    assert np.array_equal(imaging.read_rgba(tmp_path / "rgba.png"), upright)
+    assert np.array_equal(images.read_rgb(tmp_path / "rgb.png"), upright[..., :3])
+    assert np.array_equal(images.read_rgba(tmp_path / "rgba.png"), upright)
 
 
 # 1000 / 257 = 3.89, 51400 / 257 = 200
@@ -90,25 +90,25 @@ def test_sixteen_bit_grey_is_divided_by_257(tmp_path):
     levels = np.array([[0, 1000, 51400, 65535]], np.uint16)
     for name in ("a.png", "a.tif"):
         Image.fromarray(levels).save(tmp_path / name)
-        assert imaging.read_rgb(tmp_path / name)[0, :, 0].tolist() == [0, 4, 200, 255]
+        assert images.read_rgb(tmp_path / name)[0, :, 0].tolist() == [0, 4, 200, 255]
 
 
 def test_sixteen_bit_colour_keeps_channel_order_and_scale(tmp_path):
     bgr = np.array([[[0, 1000, 51400], [65535, 51400, 1000]]], np.uint16)
     (tmp_path / "a.png").write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
-    assert imaging.read_rgb(tmp_path / "a.png").tolist() == [[[200, 4, 0], [4, 200, 255]]]
+    assert images.read_rgb(tmp_path / "a.png").tolist() == [[[200, 4, 0], [4, 200, 255]]]
 
 
 def test_sixteen_bit_alpha(tmp_path):
     path = tmp_path / "a.png"
     save_deep(path, np.array([[[51400, 0, 0, 65535], [51400, 1000, 65535, 0]]], np.uint16))
-    assert imaging.read_rgb(path).tolist() == [[[200, 0, 0], [255, 255, 255]]]
-    assert imaging.read_rgba(path).tolist() == [[[200, 0, 0, 255], [200, 4, 255, 0]]]
+    assert images.read_rgb(path).tolist() == [[[200, 0, 0], [255, 255, 255]]]
+    assert images.read_rgba(path).tolist() == [[[200, 0, 0, 255], [200, 4, 255, 0]]]
     # 30000 / 257 = 116.7
     save_deep(path, np.array([[[51400, 1000, 0, 30000]]], np.uint16))
-    assert imaging.read_rgba(path).tolist() == [[[200, 4, 0, 117]]]
+    assert images.read_rgba(path).tolist() == [[[200, 4, 0, 117]]]
     save_deep(path, np.array([[[51400, 1000, 0, 65535]]], np.uint16))
-    assert imaging.read_rgba(path).tolist() == [[[200, 4, 0]]]
+    assert images.read_rgba(path).tolist() == [[[200, 4, 0]]]
 
 
 @pytest.mark.parametrize(
@@ -122,27 +122,27 @@ def test_sixteen_bit_alpha(tmp_path):
 )
 def test_32_bit_levels(tmp_path, levels, expected):
     Image.fromarray(levels).save(tmp_path / "a.tif")
-    assert imaging.read_rgb(tmp_path / "a.tif")[0, :, 1].tolist() == expected
+    assert images.read_rgb(tmp_path / "a.tif")[0, :, 1].tolist() == expected
 
 
 @pytest.mark.parametrize("level", [-1, 70000])
 def test_32_bit_levels_out_of_range_are_refused(tmp_path, level):
     Image.fromarray(np.array([[0, level]], np.int32)).save(tmp_path / "a.tif")
     with pytest.raises(DataError, match=r"a\.tif holds levels from"):
-        imaging.read_rgb(tmp_path / "a.tif")
+        images.read_rgb(tmp_path / "a.tif")
 
 
 def test_floats_that_are_no_numbers_are_refused(tmp_path):
     Image.fromarray(np.array([[0, np.nan]], np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(DataError, match="nan"):
-        imaging.read_rgb(tmp_path / "a.tif")
+        images.read_rgb(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("name", ["mit Leer zeichen.png", "图片.png", "人👜.png", "x" * 200 + ".png"])
 def test_names_of_any_script(tmp_path, name):
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    imaging.write_png(tmp_path / name, image)
-    assert np.array_equal(imaging.read_rgb(tmp_path / name), image)
+    images.write_png(tmp_path / name, image)
+    assert np.array_equal(images.read_rgb(tmp_path / name), image)
 
 
 def encoded(form: str) -> bytes:
@@ -170,27 +170,27 @@ def encoded(form: str) -> bytes:
 def test_files_that_are_no_pictures_are_named_with_what_they_are(tmp_path, content, words):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    for read in (imaging.read_rgb, imaging.read_rgba, mattes.read_mask):
+    for read in (images.read_rgb, images.read_rgba, masks.read_mask):
         with pytest.raises(DataError, match=words) as error:
             read(path)
         assert str(path) in str(error.value)
     with pytest.raises(DataError, match=f"The upload cannot be read: .*{words}"):
-        imaging.rgba_from_bytes(content, "The upload")
+        images.rgba_from_bytes(content, "The upload")
 
 
 def test_folders_and_missing_files(tmp_path):
     (tmp_path / "0001.png").mkdir()
     with pytest.raises(DataError, match="is a folder"):
-        imaging.read_rgb(tmp_path / "0001.png")
+        images.read_rgb(tmp_path / "0001.png")
     with pytest.raises(DataError, match=r"does not exist. Did you mean 0001\.png"):
-        imaging.read_rgb(tmp_path / "0001.PNG")
+        images.read_rgb(tmp_path / "0001.PNG")
     with pytest.raises(DataError, match="does not exist"):
-        imaging.read_rgb(tmp_path / "no" / "0001.png")
+        images.read_rgb(tmp_path / "no" / "0001.png")
 
 
 def test_the_limit_against_bombs_stays_on(tmp_path, monkeypatch):
-    imaging.write_png(tmp_path / "a.png", np.zeros((30, 30), np.uint8))
+    images.write_png(tmp_path / "a.png", np.zeros((30, 30), np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
-    for read in (imaging.read_rgb, imaging.read_rgba, imaging.frames_in):
+    for read in (images.read_rgb, images.read_rgba, images.frames_in):
         with pytest.raises(DataError, match=r"a\.png has more pixels .*\(800\)"):
             read(tmp_path / "a.png")

@@ -10,22 +10,22 @@ from encoded import Encoded
 from torch import nn
 
 import kolbench
-from kolbench import configs
-from kolbench.configs import build_segmenter, model_config
+from kolbench.config import compose
+from kolbench.config.compose import build_segmenter, model_config
 from kolbench.errors import ConfigError, KolbenchError, WeightsError
-from kolbench.export.graph import InferenceGraph, network_of
-from kolbench.export.parity import picture_of
-from kolbench.export.sidecar import read
-from kolbench.export.writing import Origin, export
-from kolbench.files import read_json, write_json
-from kolbench.inputs import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from kolbench.inference.export.graph import InferenceGraph, network_of
+from kolbench.inference.export.parity import picture_of
+from kolbench.inference.export.sidecar import read
+from kolbench.inference.export.writing import Origin, export
+from kolbench.io.files import read_json, write_json
 from kolbench.models.modnet import MODNetSegmenter
-from kolbench.models.outsider import OnnxSegmenter
+from kolbench.models.precomputed import OnnxSegmenter
 from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.trivial import Ellipse
 from kolbench.models.u2net import U2NetSegmenter
 from kolbench.models.unet import UNetSegmenter
 from kolbench.models.unet_smp import SmpSegmenter
+from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from kolbench.tasks.export import run
 
 SLIM = {"channels": 16, "mid": 8, "gt_mid": 8, "tail": 320}
@@ -299,7 +299,7 @@ def test_the_task_takes_a_run_folder_with_its_threshold(tmp_path, capsys):
     (folder / "checkpoints").mkdir(parents=True)
     checkpoint = folder / "checkpoints" / "best.ckpt"
     torch.save({"state_dict": segmenter.network.state_dict(), "model": model}, checkpoint)
-    configs.save_yaml({"model": model}, folder / "config.yaml")
+    compose.save_yaml({"model": model}, folder / "config.yaml")
     write_json(folder / "run.json", {"threshold": 0.62, "threshold_from": "validation"})
     output = tmp_path / "new" / "x.onnx"
     settings = {"weights": str(folder), "output": str(output), "format": "onnx", "overrides": []}

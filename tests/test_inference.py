@@ -13,23 +13,23 @@ from encoded import Encoded
 from torch import nn
 
 import kolbench
-from kolbench.configs import build_segmenter, model_config
-from kolbench.data.synthetic import make_scene
+from kolbench.config.compose import build_segmenter, model_config
+from kolbench.data.scenes.scene import make_scene
 from kolbench.errors import ConfigError
-from kolbench.export.graph import GraphSegmenter, network_of
-from kolbench.export.parity import picture_of
+from kolbench.inference.apply.loading import Fast
 from kolbench.inference.backends import prepare
-from kolbench.inference.bounded import guided_up, rows_of, segment_bounded, shrunk
+from kolbench.inference.export.graph import GraphSegmenter, network_of
+from kolbench.inference.export.parity import picture_of
 from kolbench.inference.folding import folded
-from kolbench.inputs import InputSpec
+from kolbench.inference.highres import guided_up, rows_of, segment_bounded, shrunk
 from kolbench.models.modnet import MODNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.trivial import Ellipse
 from kolbench.models.u2net import U2NetSegmenter
 from kolbench.models.unet import UNetSegmenter
 from kolbench.models.unet_smp import SmpSegmenter
+from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Segmenter
-from kolbench.tasks.opening import Fast
 from kolbench.types import Prediction
 
 CPU = torch.device("cpu")

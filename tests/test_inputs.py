@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from kolbench.inputs import LONGEST_SIDES, InputSpec
+from kolbench.preprocessing import LONGEST_SIDES, InputSpec
 
 SIDES = st.integers(1, 5000)
 MULTIPLES = st.sampled_from([1, 8, 32])

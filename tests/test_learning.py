@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kolbench import configs
+from kolbench.config import compose
 
 STEPS = 200
 CHECK_EVERY = 10
@@ -12,7 +12,7 @@ RATES = {"rsudisnet": 1e-3, "u2net": 1e-3}
 # Mask R-CNN learns from regions, not from pixels: test_maskrcnn overfits it with a loop of its own
 TRAINABLE = sorted(
     path.stem
-    for path in (configs.conf_dir() / "model").glob("*.yaml")
+    for path in (compose.conf_dir() / "model").glob("*.yaml")
     if "\ntraining:" in path.read_text() and path.stem != "maskrcnn"
 )
 
@@ -20,7 +20,7 @@ TRAINABLE = sorted(
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_overfits_one_batch(name, training_batch):
     torch.manual_seed(0)
-    method = configs.build_segmenter(configs.model_config(name, "smoke"))
+    method = compose.build_segmenter(compose.model_config(name, "smoke"))
     for module in method.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 0.3  # running averages that keep up with so few steps

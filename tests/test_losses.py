@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 
 from kolbench.errors import ConfigError
-from kolbench.losses import bce, modnet, rsudisnet
+from kolbench.models.losses import bce, modnet, rsudisnet
 
 
 def maps(*rows: list[float]) -> Tensor:

@@ -12,18 +12,13 @@ from torch import Tensor, nn
 from torchvision.models.detection._utils import overwrite_eps
 from torchvision.ops import FrozenBatchNorm2d
 
-from kolbench import configs, targets
+from kolbench.config import compose
+from kolbench.data import targets
 from kolbench.errors import ConfigError, WeightsError
-from kolbench.metrics import detection
-from kolbench.models import maskrcnn_backbones as networks
-from kolbench.models.maskrcnn import (
-    CanvasTransform,
-    MaskRCNNSegmenter,
-    UnionRule,
-    canvas,
-    told_apart,
-    union,
-)
+from kolbench.io.arrays import boxes_and_instances
+from kolbench.metrics import instance_ap
+from kolbench.models.components import maskrcnn_backbones as networks
+from kolbench.models.maskrcnn import CanvasTransform, MaskRCNNSegmenter, UnionRule, canvas, told_apart, union
 from kolbench.types import Batch, Instances, UInt8Array
 
 SMALL = "fpn_mobilenet_v2"
@@ -122,7 +117,7 @@ def test_pyramids_have_five_levels(network: str) -> None:
 
 def settings_at(budget: str) -> MaskRCNNSegmenter:
     with torch.device("meta"):
-        built = configs.build_segmenter(configs.model_config("maskrcnn", budget, backbone_weights=None))
+        built = compose.build_segmenter(compose.model_config("maskrcnn", budget, backbone_weights=None))
     assert isinstance(built, MaskRCNNSegmenter)
     return built
 
@@ -153,14 +148,14 @@ def test_canvas_keeps_the_aspect_within_both_bounds(
 def test_resizing_scales_boxes_and_masks_alike() -> None:
     labels = np.zeros((40, 60), np.uint8)
     labels[10:20, 6:36] = 1
-    boxes, masks = targets.boxes_and_instances(labels)
+    boxes, masks = boxes_and_instances(labels)
     transform = CanvasTransform(80, 140, 0.0)
     image, target = transform.resize(torch.rand(3, 40, 60), {"boxes": boxes, "masks": masks})
     assert image.shape == (3, 80, 120)
     assert target is not None
     assert target["boxes"].tolist() == [[12, 20, 72, 40]]
     assert target["masks"].dtype == torch.uint8
-    assert torch.equal(targets.boxes_and_instances(target["masks"][0].numpy())[0], target["boxes"])
+    assert torch.equal(boxes_and_instances(target["masks"][0].numpy())[0], target["boxes"])
 
 
 def test_jitter_scales_training_pictures_only() -> None:
@@ -651,13 +646,13 @@ def found(*persons: tuple[Box, float], masks: tuple[Box, ...] | None = None) -> 
 def test_average_precision_by_hand(
     pictures: list[tuple[Instances, UInt8Array]], box: tuple[float, ...], mask: tuple[float, ...]
 ) -> None:
-    scores = detection.average_precision(pictures)
+    scores = instance_ap.average_precision(pictures)
     names = [f"{what}_{score}" for what in ("box", "mask") for score in ("ap", "ap50", "ap75")]
     assert list(scores) == names
     assert list(scores.values()) == pytest.approx([*box, *mask], abs=1e-6, nan_ok=True)
 
 
 def test_average_precision_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detection, "BACKENDS", ("no_such_library",))
+    monkeypatch.setattr(instance_ap, "BACKENDS", ("no_such_library",))
     with pytest.raises(ConfigError, match=r"pip install 'kolbench\[maskrcnn\]'"):
-        detection.AveragePrecision()
+        instance_ap.AveragePrecision()

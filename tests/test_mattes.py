@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench import imaging, mattes
 from kolbench.errors import DataError
+from kolbench.io import images, masks
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ from kolbench.errors import DataError
     ],
 )
 def test_grey_masks(tmp_path, levels, expected, kind):
-    imaging.write_png(tmp_path / "m.png", np.array([levels], np.uint8))
-    reading = mattes.inspect_mask(tmp_path / "m.png")
+    images.write_png(tmp_path / "m.png", np.array([levels], np.uint8))
+    reading = masks.inspect_mask(tmp_path / "m.png")
     assert reading.mask.tolist() == [expected]
     assert reading.mask.dtype == np.uint8
     assert reading.kind == kind
@@ -35,7 +35,7 @@ def test_grey_masks(tmp_path, levels, expected, kind):
 @pytest.mark.parametrize("high", [1, 255, 65535])
 def test_sixteen_bit_masks(tmp_path, high):
     Image.fromarray(np.array([[0, high]], np.uint16)).save(tmp_path / "m.png")
-    reading = mattes.inspect_mask(tmp_path / "m.png")
+    reading = masks.inspect_mask(tmp_path / "m.png")
     assert reading.mask.tolist() == [[0, 1]]
     assert reading.kind == f"16-bit 0/{high}"
     assert reading.warning == ""
@@ -43,15 +43,15 @@ def test_sixteen_bit_masks(tmp_path, high):
 
 def test_sixteen_bit_masks_with_soft_edges_are_cut(tmp_path):
     Image.fromarray(np.array([[0, 0, 30000, 40000, 65535]], np.uint16)).save(tmp_path / "m.png")
-    assert mattes.read_mask(tmp_path / "m.png").tolist() == [[0, 0, 0, 1, 1]]
+    assert masks.read_mask(tmp_path / "m.png").tolist() == [[0, 0, 0, 1, 1]]
 
 
 def test_one_bit_and_float_masks(tmp_path):
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "b.png")
     Image.fromarray(np.array([[1, 0]], np.float32)).save(tmp_path / "f.tif")
-    assert mattes.inspect_mask(tmp_path / "b.png")[1:] == ("bool 0/1", "")
-    assert mattes.read_mask(tmp_path / "b.png").tolist() == [[1, 0]]
-    assert mattes.read_mask(tmp_path / "f.tif").tolist() == [[1, 0]]
+    assert masks.inspect_mask(tmp_path / "b.png")[1:] == ("bool 0/1", "")
+    assert masks.read_mask(tmp_path / "b.png").tolist() == [[1, 0]]
+    assert masks.read_mask(tmp_path / "f.tif").tolist() == [[1, 0]]
 
 
 def palette_mask(path: Path, palette: list[int], indices: list[int]) -> None:
@@ -64,65 +64,65 @@ def palette_mask(path: Path, palette: list[int], indices: list[int]) -> None:
 def test_palette_masks_go_by_index_unless_grey(tmp_path):
     # dark red has a luminance of 38, so a cut of the luminance would lose it
     palette_mask(tmp_path / "voc.png", [0, 0, 0, 128, 0, 0, 0, 128, 0], [0, 1, 2])
-    assert mattes.read_mask(tmp_path / "voc.png").tolist() == [[0, 1, 1]]
+    assert masks.read_mask(tmp_path / "voc.png").tolist() == [[0, 1, 1]]
     palette_mask(tmp_path / "white_first.png", [255, 255, 255, 0, 0, 0], [0, 1, 1])
-    assert mattes.read_mask(tmp_path / "white_first.png").tolist() == [[1, 0, 0]]
+    assert masks.read_mask(tmp_path / "white_first.png").tolist() == [[1, 0, 0]]
 
 
 def test_colour_label_masks(tmp_path):
     labels = np.array([[[0, 0, 0], [128, 0, 0], [0, 0, 64]]], np.uint8)
-    imaging.write_png(tmp_path / "m.png", labels)
-    assert mattes.inspect_mask(tmp_path / "m.png")[1:] == ("RGB labels 0/1", "")
-    assert mattes.read_mask(tmp_path / "m.png").tolist() == [[0, 1, 1]]
+    images.write_png(tmp_path / "m.png", labels)
+    assert masks.inspect_mask(tmp_path / "m.png")[1:] == ("RGB labels 0/1", "")
+    assert masks.read_mask(tmp_path / "m.png").tolist() == [[0, 1, 1]]
 
 
 def test_alpha_channel_masks(tmp_path):
     photograph = np.random.default_rng(0).integers(0, 256, (8, 8, 4), np.uint8)
     photograph[..., 3] = np.eye(8, dtype=np.uint8) * 255
-    imaging.write_png(tmp_path / "cutout.png", photograph)
-    assert np.array_equal(mattes.read_mask(tmp_path / "cutout.png"), np.eye(8))
+    images.write_png(tmp_path / "cutout.png", photograph)
+    assert np.array_equal(masks.read_mask(tmp_path / "cutout.png"), np.eye(8))
     opaque = np.full((1, 2, 4), 255, np.uint8)
     opaque[0, 0, :3] = 0
-    imaging.write_png(tmp_path / "opaque.png", opaque)
-    assert mattes.read_mask(tmp_path / "opaque.png").tolist() == [[0, 1]]
+    images.write_png(tmp_path / "opaque.png", opaque)
+    assert masks.read_mask(tmp_path / "opaque.png").tolist() == [[0, 1]]
 
 
 def test_jpeg_masks_are_cut_with_a_warning(tmp_path):
     truth = np.zeros((64, 64), np.uint8)
     truth[10:50, 17:40] = 1
-    imaging.write_jpeg(tmp_path / "grey.jpg", truth * 255)
+    images.write_jpeg(tmp_path / "grey.jpg", truth * 255)
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 0] = truth * 255
-    imaging.write_jpeg(tmp_path / "red.jpg", red, quality=95)
-    assert np.array_equal(mattes.read_mask(tmp_path / "grey.jpg"), truth)
-    assert (mattes.read_mask(tmp_path / "red.jpg") != truth).mean() < 0.01
-    assert "lossy" in mattes.inspect_mask(tmp_path / "grey.jpg").warning
-    imaging.write_jpeg(tmp_path / "lost.jpg", truth)
-    assert "JPEG cannot hold 0/1" in mattes.inspect_mask(tmp_path / "lost.jpg").warning
-    imaging.write_jpeg(tmp_path / "full.jpg", np.full((16, 16), 254, np.uint8))
-    assert mattes.read_mask(tmp_path / "full.jpg").all()
+    images.write_jpeg(tmp_path / "red.jpg", red, quality=95)
+    assert np.array_equal(masks.read_mask(tmp_path / "grey.jpg"), truth)
+    assert (masks.read_mask(tmp_path / "red.jpg") != truth).mean() < 0.01
+    assert "lossy" in masks.inspect_mask(tmp_path / "grey.jpg").warning
+    images.write_jpeg(tmp_path / "lost.jpg", truth)
+    assert "JPEG cannot hold 0/1" in masks.inspect_mask(tmp_path / "lost.jpg").warning
+    images.write_jpeg(tmp_path / "full.jpg", np.full((16, 16), 254, np.uint8))
+    assert masks.read_mask(tmp_path / "full.jpg").all()
 
 
 def test_photographs_are_refused_as_masks(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     for name, picture in (("colour.png", noise), ("grey.png", noise[..., 0])):
-        imaging.write_png(tmp_path / name, picture)
+        images.write_png(tmp_path / name, picture)
         with pytest.raises(DataError, match="looks like a photograph"):
-            mattes.read_mask(tmp_path / name)
+            masks.read_mask(tmp_path / name)
 
 
 @pytest.mark.parametrize("levels", [[127, 127], [1, 2, 3], list(range(100))])
 def test_levels_that_fit_no_mask_are_refused(tmp_path, levels):
-    imaging.write_png(tmp_path / "m.png", np.array([levels], np.uint8))
+    images.write_png(tmp_path / "m.png", np.array([levels], np.uint8))
     with pytest.raises(DataError, match=r"m\.png has"):
-        mattes.read_mask(tmp_path / "m.png")
+        masks.read_mask(tmp_path / "m.png")
 
 
 def test_sizes_that_differ_name_both_files():
     image, mask = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 5), np.uint8)
-    mattes.require_same_size("i.jpg", image, "m.png", mask[:, :5].repeat(2, 1)[:, :6])
+    masks.require_same_size("i.jpg", image, "m.png", mask[:, :5].repeat(2, 1)[:, :6])
     with pytest.raises(DataError, match=r"i\.jpg is 6x4 px, but m\.png is 5x4 px") as error:
-        mattes.require_same_size("i.jpg", image, "m.png", mask)
+        masks.require_same_size("i.jpg", image, "m.png", mask)
     assert "EXIF" not in str(error.value)
     with pytest.raises(DataError, match="EXIF"):
-        mattes.require_same_size("i.jpg", image, "m.png", np.zeros((6, 4), np.uint8))
+        masks.require_same_size("i.jpg", image, "m.png", np.zeros((6, 4), np.uint8))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kolbench.errors import ConfigError
-from kolbench.models.blocks import EASPP, RSU, RSU4F, NestedU
-from kolbench.models.gt_encoder import GTEncoder
-from kolbench.models.mobilenet import MobileNetV2Backbone
+from kolbench.models.components.blocks import EASPP, RSU, RSU4F, NestedU
+from kolbench.models.components.gt_encoder import GTEncoder
+from kolbench.models.components.mobilenet import MobileNetV2Backbone
 from kolbench.models.modnet import MODNet, MODNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNet, RSUDISNetSegmenter
 from kolbench.models.u2net import U2Net, U2NetSegmenter, stretch

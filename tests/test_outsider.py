@@ -13,10 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import kolbench
-from kolbench import configs, imaging
+from kolbench.config import compose
 from kolbench.errors import ConfigError, DataError, WeightsError
-from kolbench.inputs import InputSpec
-from kolbench.models.outsider import MasksSegmenter, OnnxSegmenter
+from kolbench.io import images
+from kolbench.models.precomputed import MasksSegmenter, OnnxSegmenter
+from kolbench.preprocessing import InputSpec
 
 LEVELS = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 ALPHA = LEVELS / 255
@@ -548,7 +549,7 @@ def test_without_onnx_runtime_the_extra_is_named(tmp_path, monkeypatch):
 def street(shared: Path, height: int, width: int) -> np.ndarray:
     """(height, width, 3) uint8, cut from the middle of a photograph with a person."""
     path = sorted((shared / "data" / "street_kol" / "images").glob("*.jpg"))[0]
-    whole = imaging.read_rgb(path)
+    whole = images.read_rgb(path)
     top, left = (whole.shape[0] - height) // 2, (whole.shape[1] - width) // 2
     return whole[top : top + height, left : left + width].copy()
 
@@ -583,12 +584,12 @@ def test_official_u2netp_is_our_u2netp(shared, postprocess):
 
 def test_the_yaml_of_onnx_names_every_option(tmp_path):
     path = net(tmp_path / "x.onnx", (1, 3, 32, 32))
-    settings = configs.model_config("onnx", file=str(path), activation="sigmoid")
-    built = configs.build_segmenter(settings)
+    settings = compose.model_config("onnx", file=str(path), activation="sigmoid")
+    built = compose.build_segmenter(settings)
     image = picture(40, 50)
     expected = OnnxSegmenter(path, activation="sigmoid").predict(image).alpha
     assert torch.equal(built.predict(image).alpha, expected)
     arguments = OnnxSegmenter.__init__.__code__.co_varnames[1 : OnnxSegmenter.__init__.__code__.co_argcount]
     assert set(settings) - {"_target_", "name"} == set(arguments)
     with pytest.raises(ConfigError, match=r"model\.file=\.\.\."):
-        configs.model_config("official_modnet")
+        compose.model_config("official_modnet")

@@ -38,7 +38,7 @@ def test_an_unpacked_wheel_finds_its_configuration_from_another_folder(wheel, tm
     elsewhere.mkdir()
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r}); sys.argv = ['kolbench', '--cfg', 'job'];"
-        "import kolbench.configs as c; print(c.conf_dir()); from kolbench.cli import main; main()"
+        "import kolbench.config.compose as c; print(c.conf_dir()); from kolbench.cli import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True, check=False
@@ -50,7 +50,7 @@ def test_an_unpacked_wheel_finds_its_configuration_from_another_folder(wheel, tm
 
 def test_a_checkout_finds_its_own_configuration_from_another_folder(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", "import kolbench.configs as c; print(c.conf_dir())"],
+        [sys.executable, "-c", "import kolbench.config.compose as c; print(c.conf_dir())"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

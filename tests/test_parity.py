@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
 from kolbench.errors import WeightsError
-from kolbench.models.checkpoints import COUNTER, fit_state, read_state_dict
-from kolbench.models.gt_encoder import GTEncoder, GTEncoderSegmenter
-from kolbench.models.mobilenet import MobileNetV2Backbone, load_backbone
+from kolbench.models.checkpoints.read import COUNTER, fit_state, read_state_dict
+from kolbench.models.components.gt_encoder import GTEncoder, GTEncoderSegmenter
+from kolbench.models.components.mobilenet import MobileNetV2Backbone, load_backbone
 from kolbench.models.modnet import TRAINING_HEADS, MODNet, MODNetSegmenter, with_twin
 from kolbench.models.rsudisnet import RSUDISNet, RSUDISNetSegmenter
 from kolbench.models.u2net import U2Net, U2NetSegmenter

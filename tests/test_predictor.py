@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench.classic.result import PictureResult
-from kolbench.configs import build_segmenter, model_config
-from kolbench.data import synthetic
+from kolbench.config.compose import build_segmenter, model_config
+from kolbench.data.scenes import scene
 from kolbench.errors import ConfigError, DataError
-from kolbench.predictor import Predictor, hardened, is_of_memory
+from kolbench.inference.predictor import Predictor, hardened, is_of_memory
 from kolbench.segmenter import Segmenter
-from kolbench.types import Prediction
+from kolbench.types import PictureResult, Prediction
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    return [synthetic.make_scene(0, number, 96).image for number in range(5)]
+    return [scene.make_scene(0, number, 96).image for number in range(5)]
 
 
 class Brightness(Segmenter):

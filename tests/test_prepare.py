@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench import imaging
-from kolbench.data import frames
-from kolbench.data.sources import KolSource
+from kolbench.data.sources.base import KolSource
 from kolbench.errors import ConfigError, DataError
+from kolbench.io import images
 from kolbench.tasks import prepare
+from kolbench.video import frames
 
 WIDTH, HEIGHT = 64, 48
 
@@ -52,7 +52,7 @@ def constant_rate(count: int, step_ms: int = 40) -> list[int]:
 def numbers(folder: Path) -> list[int]:
     """Frame numbers by what the pictures show."""
     pictures = [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".jpg")]
-    return [round((float(imaging.read_rgb(path).mean()) - 20) / 3) for path in pictures]
+    return [round((float(images.read_rgb(path).mean()) - 20) / 3) for path in pictures]
 
 
 def manifest(root: Path) -> list[dict[str, str]]:
@@ -130,7 +130,7 @@ def test_rotation_is_applied(tmp_path, degrees, corner):
     turn(video, degrees)
     prepare.run({"input": video, "output": tmp_path / "out", "frames": 1})
     (path,) = (tmp_path / "out" / "images" / "v").iterdir()
-    image = imaging.read_rgb(path)
+    image = images.read_rgb(path)
     assert image.shape[:2] == ((WIDTH, HEIGHT) if degrees != 180 else (HEIGHT, WIDTH))
     quarters = image[..., 0].reshape(2, image.shape[0] // 2, 2, image.shape[1] // 2).mean(axis=(1, 3))
     # the white quarter was upper left and has gone clockwise
@@ -192,7 +192,7 @@ def test_running_again_adds_only_what_is_missing(tmp_path):
     first, second, *_ = sorted(folder.iterdir())
     label = first.with_suffix(".json")
     label.write_text("{}")
-    imaging.write_png(first, np.zeros((4, 4), np.uint8))
+    images.write_png(first, np.zeros((4, 4), np.uint8))
     touched, rows = first.read_bytes(), manifest(tmp_path / "out")
     second.unlink()
     record(tmp_path / "in" / "w.mp4", constant_rate(7))
@@ -214,7 +214,7 @@ def test_a_killed_run_is_completed_in_the_same_folder(tmp_path, monkeypatch):
     def killed(path: Path, image: np.ndarray) -> None:
         if "000007" in path.name:
             raise KeyboardInterrupt
-        imaging.write_png(path, image)
+        images.write_png(path, image)
 
     with monkeypatch.context() as patch:
         patch.setattr(prepare, "WRITERS", {"png": killed})

@@ -6,7 +6,7 @@ import cv2
 import pytest
 import torch
 
-from kolbench.callbacks.progress_pictures import ProgressPictures
+from kolbench.engine.callbacks.snapshots import ProgressPictures
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 import torch
 from report_fixtures import make_run
 
-from kolbench import imaging
-from kolbench.configs import build_segmenter, model_config
-from kolbench.data.synthetic import make_scene
+from kolbench.config.compose import build_segmenter, model_config
+from kolbench.data.scenes.scene import make_scene
+from kolbench.io import images
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 SWEPT = ("experiment", "threshold=")
@@ -48,16 +48,16 @@ def place(tmp_path_factory):
     (folder / "MATTES").mkdir()
     for index in range(8):
         scene = make_scene(1, index, 128)
-        imaging.write_png(folder / "DIR" / "images" / f"{index}.png", scene.image)
-        imaging.write_png(
+        images.write_png(folder / "DIR" / "images" / f"{index}.png", scene.image)
+        images.write_png(
             folder / "DIR" / "masks" / f"{index}.png", (scene.alpha >= 0.5).astype(np.uint8) * 255
         )
-        imaging.write_png(folder / "DIR" / "products" / f"{index}.png", scene.product * 255)
+        images.write_png(folder / "DIR" / "products" / f"{index}.png", scene.product * 255)
     torch.save(
         build_segmenter(model_config("modnet", backbone_weights=None)).network.state_dict(), folder / "FILE"
     )
     for index in range(8):
-        imaging.write_png(folder / "MATTES" / f"{index}.png", np.full((32, 32), index * 30, np.uint8))
+        images.write_png(folder / "MATTES" / f"{index}.png", np.full((32, 32), index * 30, np.uint8))
     save_network(folder / "NETWORK")
     (folder / "SUITE").mkdir()
     (folder / "SUITE" / "suite.yaml").write_text("runs:\n  oval: [experiment=ellipse]\n")
@@ -68,7 +68,7 @@ def place(tmp_path_factory):
     run = [sys.executable, "-m", "kolbench", "experiment=unet", "budget=smoke", "hydra.run.dir=RUN"]
     subprocess.run(run, cwd=folder, check=True, capture_output=True, timeout=600)
     clips.make_clip(folder / "CLIP.mp4", frames=5, sound="aac")
-    imaging.write_png(folder / "AD.png", clips.picture(3))
+    images.write_png(folder / "AD.png", clips.picture(3))
     (folder / "VIDEOS").mkdir()
     with av.open(folder / "VIDEOS" / "clip.mp4", "w") as container:
         stream = container.add_stream("mpeg4", rate=25)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from kolbench import configs
+from kolbench.config import compose
 from kolbench.errors import ConfigError
-from kolbench.refine.grabcut import GrabCutRefiner, cut_labels
-from kolbench.refine.guided import GuidedFilter, box_mean, luma
-from kolbench.refine.none import Unrefined
+from kolbench.refiners.grabcut import GrabCutRefiner, cut_labels
+from kolbench.refiners.guided import GuidedFilter, box_mean, luma
+from kolbench.refiners.none import Unrefined
 
 REFINERS = [Unrefined(), GuidedFilter(), GuidedFilter(guide="grey", subsample=1), GrabCutRefiner()]
 
@@ -238,11 +238,11 @@ def test_options_out_of_range_are_named(refiner, options, key):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((configs.conf_dir() / "refiner").glob("*.yaml")), ids=lambda p: p.stem
+    "path", sorted((compose.conf_dir() / "refiner").glob("*.yaml")), ids=lambda p: p.stem
 )
 def test_yaml_and_code_have_the_same_defaults(path):
     loaded = OmegaConf.to_container(OmegaConf.load(path))
     assert loaded.pop("name") == path.stem
-    built = configs.instantiate(loaded)
+    built = compose.instantiate(loaded)
     assert built == type(built)()
     assert set(loaded) - {"_target_"} == set(vars(built))

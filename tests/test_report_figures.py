@@ -15,11 +15,12 @@ from PIL import Image
 from report_fixtures import make_run
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from kolbench import imaging, runfolder
+from kolbench.io import images
 from kolbench.metrics import scores
 from kolbench.report import breakdowns, comparisons, curves, drawing, figures, statistics
-from kolbench.report import runs as folders
 from kolbench.report.numbers import Numbers
+from kolbench.runs import finished as folders
+from kolbench.runs import run_folder
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -304,7 +305,7 @@ def test_learning_shows_the_progress_pictures_in_order(runs, numbers, drawn):
     paths = [path for run in trained for _, path in figures.progress_of(run.run)]
     assert len(tiles) == len(paths) == 21
     for tile, path in zip(tiles, paths, strict=True):
-        expected = imaging.read_rgb(path)
+        expected = images.read_rgb(path)
         # matplotlib writes images upside down or not; their mean colour stays within its scaling
         np.testing.assert_allclose(tile.mean((0, 1)), expected.mean((0, 1)), atol=4)
     labels = [run.label for run in trained]
@@ -449,13 +450,13 @@ def test_what_does_not_apply_is_left_out(tmp_path):
 
 
 def test_without_any_foreground_there_is_no_recall(tmp_path):
-    path = make_run(tmp_path / "a", "modnet", pictures=4) / runfolder.HISTOGRAMS
-    scored = runfolder.read_histograms(path)
+    path = make_run(tmp_path / "a", "modnet", pictures=4) / run_folder.HISTOGRAMS
+    scored = run_folder.read_histograms(path)
     for part in scored.values():
         part.bg = [bg + fg for bg, fg in zip(part.bg, part.fg, strict=True)]
         part.fg = [fg * 0 for fg in part.fg]
         part.product = [fg * 0 for fg in part.fg]
-    runfolder.write_histograms(path, scored)
+    run_folder.write_histograms(path, scored)
     names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).test_set)]
     assert "threshold_curves" in names
     assert not {"precision_recall", "roc"} & set(names)

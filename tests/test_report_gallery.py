@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 from report_fixtures import make_run
 
-from kolbench import imaging, mattes, runfolder
 from kolbench.errors import DataError
+from kolbench.io import images, masks
 from kolbench.metrics import histogram
+from kolbench.metrics.counts import Scored
 from kolbench.report import gallery
-from kolbench.report import runs as folders
 from kolbench.report.gallery import Gallery, Shot
-from kolbench.scored import Scored
+from kolbench.runs import finished as folders
+from kolbench.runs import run_folder
 from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 
 # pictures are 8 columns by 6 rows; the truth is the left half, the product its first column
@@ -60,13 +61,13 @@ def write_run(folder, method, alphas, *, names=None, held=(), threshold=0.5, siz
         large = np.ones((size, size), np.uint8)
         for place, pixels in (("alphas", alpha), ("truths", TRUTH * np.uint8(255))):
             (folder / place / name).parent.mkdir(parents=True, exist_ok=True)
-            imaging.write_png(folder / place / f"{name}.png", np.kron(pixels, large).astype(np.uint8))
+            images.write_png(folder / place / f"{name}.png", np.kron(pixels, large).astype(np.uint8))
         (folder / "thumbs" / name).parent.mkdir(parents=True, exist_ok=True)
-        imaging.write_jpeg(folder / "thumbs" / f"{name}.jpg", np.full((6, 8, 3), 200, np.uint8), quality=100)
-    runfolder.write_histograms(folder / runfolder.HISTOGRAMS, {"test": part})
+        images.write_jpeg(folder / "thumbs" / f"{name}.jpg", np.full((6, 8, 3), 200, np.uint8), quality=100)
+    run_folder.write_histograms(folder / run_folder.HISTOGRAMS, {"test": part})
     record = {"status": "finished", "method": method, "aid": aid, "seed": seed, "threshold": threshold}
     record |= {"data": "hand", "started": "2026", "overrides": [f"seed={seed}"], "fingerprint": {}}
-    (folder / runfolder.RUN).write_text(json.dumps(record))
+    (folder / run_folder.RUN).write_text(json.dumps(record))
 
 
 def galleries_of(folder):
@@ -234,7 +235,7 @@ def test_bytes_are_of_the_thumbnails_size_averaged_over_areas(tmp_path):
     board = (
         np.kron(np.indices((6, 8)).sum(0) * 0 + 1, np.array([[0, 255], [255, 0]])).repeat(2, 0).repeat(2, 1)
     )
-    imaging.write_png(tmp_path / "a" / "truths" / "video" / "0001.png", board.astype(np.uint8))
+    images.write_png(tmp_path / "a" / "truths" / "video" / "0001.png", board.astype(np.uint8))
     shot = galleries_of(tmp_path)["Failures"].shots[0]
     assert shot.name == "video/0001"
     assert shot.thumb == (tmp_path / "a" / "thumbs" / "video" / "0001.jpg").read_bytes()
@@ -249,8 +250,8 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
     write_run(tmp_path / "a", "a", [GOOD, HALF, NONE], held=(0, 1, 2))
     write_run(tmp_path / "b", "b", [NONE, HALF, GOOD], held=(0, 1, 2))
     read = []
-    original = mattes.read_alpha
-    monkeypatch.setattr(mattes, "read_alpha", lambda path: read.append(path) or original(path))
+    original = masks.read_alpha
+    monkeypatch.setattr(masks, "read_alpha", lambda path: read.append(path) or original(path))
     found = galleries_of(tmp_path)
     assert sum(len(made.shots) for made in found.values()) > 6
     # truth and two alphas of three pictures
@@ -267,7 +268,7 @@ def test_names_that_leave_the_folder_are_refused(tmp_path, name):
 
 def test_links_that_leave_the_folder_are_refused(tmp_path):
     write_run(tmp_path / "runs" / "a", "a", [GOOD])
-    imaging.write_png(tmp_path / "secret.png", GOOD)
+    images.write_png(tmp_path / "secret.png", GOOD)
     (tmp_path / "runs" / "a" / "alphas" / "p0.png").unlink()
     (tmp_path / "runs" / "a" / "alphas" / "p0.png").symlink_to(tmp_path / "secret.png")
     with pytest.raises(DataError, match="leads out of its run folder"):
@@ -293,7 +294,7 @@ def test_missing_and_damaged_files_are_named(tmp_path, place):
 
 def test_alphas_of_another_shape_are_refused(tmp_path):
     write_run(tmp_path / "a", "a", [GOOD])
-    imaging.write_png(tmp_path / "a" / "alphas" / "p0.png", GOOD.T.copy())
+    images.write_png(tmp_path / "a" / "alphas" / "p0.png", GOOD.T.copy())
     with pytest.raises(DataError, match=r"p0\.png is 6x8 px .* \(8x6 px\)"):
         galleries_of(tmp_path)
 
@@ -334,7 +335,7 @@ def test_sheets_show_every_fault_and_are_the_same_bytes_twice(tmp_path, shot):
     first = path.read_bytes()
     gallery.write_sheet(made, {"a": 0.5}, tmp_path / "sheets")
     assert path.read_bytes() == first
-    pixels = imaging.read_rgb(path)
+    pixels = images.read_rgb(path)
     faults = gallery.faults(shot, "a", 0.5)
     # tiles are 192 px wide, 24 times the picture
     for colour in (faults[0, 0], faults[0, 4]):
@@ -348,7 +349,7 @@ def test_sheets_of_many_methods_break_into_lines(tmp_path, shot):
     labels = [f"method {number} with a rather long name that must be broken" for number in range(9)]
     many = Shot(shot.name, shot.why, shot.thumb, shot.truth, dict.fromkeys(labels, shot.alphas["a"]))
     path = gallery.write_sheet(Gallery("Many", "A rule.", (many,)), dict.fromkeys(labels, 0.5), tmp_path)
-    pixels = imaging.read_rgb(path)
+    pixels = images.read_rgb(path)
     # two lines of five and four methods, each after the picture and its truth
     assert pixels.shape[1] == 6 * 192 + 5 * 8 + 2 * 16
     assert (pixels == gallery.faults(shot, "a", 0.5)[0, 4]).all(-1).sum() == 9 * 12 * 24 * 24

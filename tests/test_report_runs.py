@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from report_fixtures import make_run
 
-from kolbench import runfolder
 from kolbench.errors import DataError
-from kolbench.report.runs import find
-from kolbench.report.runs import test_sets as sets_of
+from kolbench.runs import run_folder
+from kolbench.runs.finished import find
+from kolbench.runs.finished import test_sets as sets_of
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def labels(where):
 
 
 def change(folder, **values):
-    path = folder / runfolder.RUN
+    path = folder / run_folder.RUN
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
@@ -58,7 +58,7 @@ def test_a_copy_inside_a_run_is_no_run(runs, tmp_path):
     outer = runs("modnet/a", "modnet")
     inner = outer / "wandb" / "files"
     inner.mkdir(parents=True)
-    (inner / runfolder.RUN).write_bytes((outer / runfolder.RUN).read_bytes())
+    (inner / run_folder.RUN).write_bytes((outer / run_folder.RUN).read_bytes())
     change(inner, seed=7)
     assert labels(tmp_path / "runs") == ["modnet"]
 
@@ -81,7 +81,7 @@ def test_nothing_found_says_so(tmp_path):
 
 def test_a_damaged_record_names_the_file(runs, tmp_path):
     runs("a", "modnet")
-    damaged = runs("b", "unet") / runfolder.RUN
+    damaged = runs("b", "unet") / run_folder.RUN
     damaged.write_text(damaged.read_text()[:100])
     with pytest.raises(DataError, match="is damaged") as raised:
         find(str(tmp_path / "runs"))

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from report_fixtures import make_run
 
-from kolbench import runfolder
 from kolbench.metrics import scores
+from kolbench.metrics.counts import Scored
 from kolbench.report import formats, layout, published
 from kolbench.report.numbers import POOLED_F, f_of_sums
-from kolbench.report.runs import find
-from kolbench.report.runs import test_sets as sets_of
 from kolbench.report.statistics import differences, interval, pooled_intervals
 from kolbench.report.tables import all_tables, sentences
-from kolbench.scored import Scored
+from kolbench.runs import run_folder
+from kolbench.runs.finished import find
+from kolbench.runs.finished import test_sets as sets_of
 
 GIVEN = (layout.GIVEN_BOX, layout.GIVEN_MASK)
 
@@ -83,7 +83,7 @@ def by_hand(tmp_path):
     part.bg = [counted((0, 10)), counted((255, 4), (0, 8)), counted((0, 16)), counted((128, 4), (0, 12))]
     part.product = [counted((255, 2)), counted((200, 1), (100, 3)), counted(), counted()]
     val = read(folder).runs[0].scored["val"]
-    runfolder.write_histograms(folder / runfolder.HISTOGRAMS, {"val": val, "test": part})
+    run_folder.write_histograms(folder / run_folder.HISTOGRAMS, {"val": val, "test": part})
     return folder
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from report_fixtures import make_run
 
-from kolbench import runfolder
 from kolbench.report.statistics import Difference, Interval
+from kolbench.runs import run_folder
 from kolbench.tasks.compare import verdict
 from kolbench.tracking import dashboard
 
@@ -160,7 +160,7 @@ def test_the_gap_between_two_protocols(tmp_path):
     expected = paper["best_threshold_on_test"]["value"] - honest["threshold_from_validation"]["value"]
     assert found["gap"] == pytest.approx(expected)
     assert f"{expected:+.4f} mIoU" in done.stdout
-    test = runfolder.read_histograms(tmp_path / honest["run"] / "histograms.parquet")["test"]
+    test = run_folder.read_histograms(tmp_path / honest["run"] / "histograms.parquet")["test"]
     at = honest["threshold_from_validation"]["at"]
     assert honest["threshold_from_validation"]["value"] == pytest.approx(test.mean_scores(at)["miou"])
     assert "data.split=paper" in paper["command"]

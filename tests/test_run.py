@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from kolbench import configs, load, runfolder
-from kolbench.data.synthetic_source import SyntheticSource
+from kolbench import load
+from kolbench.config import compose
+from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError
-from kolbench.tasks.test import model_of
+from kolbench.models.checkpoints.run import model_of
+from kolbench.runs import run_folder
 
 SCENES = {"train": 4, "val": 2, "test": 2}
 
@@ -67,7 +69,7 @@ def test_a_threshold_sweep_trains_once(sweep):
 
 def test_both_runs_agree_on_every_threshold(sweep):
     folder, _ = sweep
-    first, second = (runfolder.read_histograms(run / "histograms.parquet") for run in run_folders(folder))
+    first, second = (run_folder.read_histograms(run / "histograms.parquet") for run in run_folders(folder))
     for split in ("val", "test"):
         assert first[split].mean_scores(0.6) == second[split].mean_scores(0.6)
     headline = json.loads((run_folders(folder)[1] / "run.json").read_text())["scores"]
@@ -78,7 +80,7 @@ def test_saved_alphas_give_the_stored_histograms(sweep):
     folder, _ = sweep
     run = run_folders(folder)[1]
     source = SyntheticSource(0, 256, SCENES)
-    stored = runfolder.read_histograms(run / "histograms.parquet")["test"]
+    stored = run_folder.read_histograms(run / "histograms.parquet")["test"]
     assert stored.names == [source.names[index] for index in source.given_splits["test"]]
     for row, index in enumerate(source.given_splits["test"]):
         picture = source.read(index)
@@ -158,7 +160,7 @@ def test_task_test_scores_a_run_folder_without_training(sweep, tmp_path):
 
 
 def settings_for(name, *overrides):
-    return {"model": configs.model_config(name, "quick", backbone_weights=None), "overrides": list(overrides)}
+    return {"model": compose.model_config(name, "quick", backbone_weights=None), "overrides": list(overrides)}
 
 
 def test_released_weights_are_scored_at_their_own_size(tmp_path):
@@ -173,11 +175,11 @@ def test_a_checkpoint_of_ours_knows_its_settings(sweep):
     run = run_folders(sweep[0])[0]
     file = run / "checkpoints" / "best.ckpt"
     assert load("u2netp", weights=file, device="cpu").input_spec.size == 128
-    settings = {"model": configs.model_config("u2netp", "paper"), "overrides": []}
+    settings = {"model": compose.model_config("u2netp", "paper"), "overrides": []}
     for weights in (file, run):
         assert model_of(settings, str(weights))["size"] == 128
         typed = {
-            "model": configs.model_config("u2netp", "paper", postprocess="minmax"),
+            "model": compose.model_config("u2netp", "paper", postprocess="minmax"),
             "overrides": ["experiment=u2netp", "model.postprocess=minmax"],
         }
         assert model_of(typed, str(weights))["postprocess"] == "minmax"
@@ -191,9 +193,9 @@ def test_what_only_changes_predictions_trains_nothing(sweep):
     done = kolbench("experiment=u2netp", "budget=smoke", "model.postprocess=minmax", cwd=folder)
     assert "is finished already" in done.stdout
     assert "no forward pass is needed" not in done.stdout
-    plain = runfolder.read_histograms(run_folders(folder)[0] / "histograms.parquet")["test"]
+    plain = run_folder.read_histograms(run_folders(folder)[0] / "histograms.parquet")["test"]
     run = max((folder / "runs" / "u2netp").iterdir())
-    stretched = runfolder.read_histograms(run / "histograms.parquet")["test"]
+    stretched = run_folder.read_histograms(run / "histograms.parquet")["test"]
     for before, after in zip(plain.fg, stretched.fg, strict=True):
         assert np.ptp(np.flatnonzero(after)) > np.ptp(np.flatnonzero(before))
     # a reused training still gives the trackers its curves

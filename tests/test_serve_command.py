@@ -13,7 +13,7 @@ import torch
 from serving import encoded, ramp_and_ellipse, scenery, send, uploaded
 
 from kolbench import load
-from kolbench.configs import build_segmenter, model_config, save_yaml
+from kolbench.config.compose import build_segmenter, model_config, save_yaml
 from kolbench.errors import ConfigError, KolbenchError
 from kolbench.serve import methods as methods_module
 from kolbench.serve import page, pictures, server

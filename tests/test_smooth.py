@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kolbench import configs, mattes
+from kolbench.config import compose
 from kolbench.errors import ConfigError
-from kolbench.video.cuts import THRESHOLD, CutDetector, difference, glance
-from kolbench.video.flicker import FlickerMeter, border_radius, near_edge
-from kolbench.video.smooth import Hysteresis, MovingAverage, OneFrameDelay, Stabiliser, Unsmoothed
+from kolbench.io import masks
+from kolbench.video.temporal.cuts import THRESHOLD, CutDetector, difference, glance
+from kolbench.video.temporal.flicker import FlickerMeter, border_radius, near_edge
+from kolbench.video.temporal.smooth import Hysteresis, MovingAverage, OneFrameDelay, Stabiliser, Unsmoothed
 
 FPS = 25
 SMOOTHERS = {"none": Unsmoothed, "ofd": OneFrameDelay, "ema": MovingAverage, "hysteresis": Hysteresis}
@@ -186,12 +187,12 @@ def test_what_does_not_change_is_not_changed(name, value, count):
 
 
 def test_each_choice_of_the_command_line_is_one_of_them_with_its_own_defaults():
-    folder = configs.conf_dir() / "smooth"
+    folder = compose.conf_dir() / "smooth"
     assert {path.stem for path in folder.glob("*.yaml")} == SMOOTHERS.keys()
     for name, kind in SMOOTHERS.items():
-        options = configs.load_yaml(folder / f"{name}.yaml")
+        options = compose.load_yaml(folder / f"{name}.yaml")
         assert options.pop("name") == name
-        built = configs.instantiate(options)
+        built = compose.instantiate(options)
         assert type(built) is kind
         assert vars(built) == vars(kind())
 
@@ -485,7 +486,7 @@ def foreground_iou(alphas, truth):
 
 def test_smoothers_remove_flicker_of_real_masks(shared):
     folder = shared / "data" / "davis_person" / "hike" / "masks"
-    truth = [mattes.read_mask(path)[::2, ::2] for path in sorted(folder.iterdir())[:40]]
+    truth = [masks.read_mask(path)[::2, ::2] for path in sorted(folder.iterdir())[:40]]
     alphas = list(flickering(truth, 0))
     meters = {name: FlickerMeter() for name in SMOOTHERS}
     scores = {}

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench import imaging, mattes
-from kolbench.data import duplicates, labelme, listing, splits
-from kolbench.data.labelme import LabelmeSource, fill_polygon
-from kolbench.data.sources import FolderSource, KolSource, check_all
+from kolbench.data import duplicates, listing, splits
+from kolbench.data.sources import labelme
+from kolbench.data.sources.base import FolderSource, KolSource, check_all
+from kolbench.data.sources.labelme import LabelmeSource, fill_polygon
 from kolbench.errors import ConfigError, DataError
+from kolbench.io import images, masks
 
 WIDTH, HEIGHT = 20, 12
 
@@ -25,7 +26,7 @@ def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> np.ndarr
 
 def put(path: Path, array: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    imaging.write_png(path, array)
+    images.write_png(path, array)
     return path
 
 
@@ -44,7 +45,7 @@ def folder(root: Path, names: list[str], products: tuple[str, ...] = ()) -> Path
 
 def test_folder_pairs_by_stem_at_any_depth_and_in_any_format(tmp_path):
     root = folder(tmp_path, ["b", "VIDEO/a", "图 片"], products=("b",))
-    imaging.write_jpeg(root / "images" / "c.JPG", picture(9))
+    images.write_jpeg(root / "images" / "c.JPG", picture(9))
     put(root / "masks" / "c.png", np.ones((HEIGHT, WIDTH), np.uint8))
     source = FolderSource(root)
     assert source.names == ["VIDEO/a", "b", "c", "图 片"]
@@ -99,7 +100,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(DataError, match=r"first: a\).*first: a_mask\)"):
         FolderSource(tmp_path)
     put(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
-    imaging.write_jpeg(tmp_path / "images" / "a.jpg", picture())
+    images.write_jpeg(tmp_path / "images" / "a.jpg", picture())
     with pytest.raises(DataError, match=r"a\.jpg and .*a\.png have the same name"):
         FolderSource(tmp_path)
 
@@ -180,7 +181,7 @@ def test_fingerprint_sees_contents_and_names_but_no_times_or_places(tmp_path):
     os.utime(root / "masks" / "a.png", (0, 0))
     assert FolderSource(root).fingerprint() == before
     seen = {before}
-    mask = mattes.read_mask(root / "masks" / "a.png") * 255
+    mask = masks.read_mask(root / "masks" / "a.png") * 255
     mask[0, 0] = 255
     for change in (
         lambda: put(root / "masks" / "a.png", mask),
@@ -290,7 +291,7 @@ def test_mask_warnings_are_told(tmp_path):
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[:, :8] = 255
     mask[:, 8] = 200
-    imaging.write_jpeg(root / "masks" / "a.jpg", mask)
+    images.write_jpeg(root / "masks" / "a.jpg", mask)
     (root / "masks" / "b.png").write_bytes(b"")
     text = "\n".join(FolderSource(root).describe())
     assert "mask levels in 1 masks read so far: cut at 0.5 (1)" in text

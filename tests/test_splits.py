@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from kolbench import imaging
 from kolbench.data import duplicates
 from kolbench.data.splits import Splits, assert_disjoint, describe, make_splits
 from kolbench.errors import ConfigError, DataError
+from kolbench.io import images
 from kolbench.types import Picture
 
 
@@ -162,7 +162,7 @@ def test_the_same_picture_again_is_near_and_another_is_far(seed):
     image = scene(seed)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=40)
-    again = imaging.rgb_from_bytes(buffer.getvalue(), "again")
+    again = images.rgb_from_bytes(buffer.getvalue(), "again")
     smaller = np.asarray(Image.fromarray(image).resize((120, 160)))
     brighter = np.clip(image.astype(int) // 2 + 60, 0, 255).astype(np.uint8)
     for copy in (again, smaller, brighter):
@@ -192,7 +192,7 @@ def test_duplicates_are_refused_or_counted():
 def test_neighbouring_frames_of_real_clips_are_found(shared):
     for clip in ("breakdance", "swing"):
         paths = sorted((shared / "data" / "davis_person" / clip / "images").iterdir())
-        hashes = {row: duplicates.perceptual_hash(imaging.read_rgb(path)) for row, path in enumerate(paths)}
+        hashes = {row: duplicates.perceptual_hash(images.read_rgb(path)) for row, path in enumerate(paths)}
         source = Names([path.stem for path in paths], [clip] * len(paths))
         pairs = duplicates.cross_split_duplicates(hashes, make_splits(source, "paper", 0))
         assert len(pairs) >= 3

@@ -11,8 +11,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from kolbench import configs
-from kolbench.configs import build_segmenter
+from kolbench.config import compose as configs
+from kolbench.config.compose import build_segmenter
 from kolbench.errors import DataError
 from kolbench.tasks.panels import HEADING, WIDTH
 from kolbench.tasks.suite import jobs_of, own_words, panels_of

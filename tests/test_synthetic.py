@@ -15,8 +15,8 @@ from kolbench.data.scenes.canvas import Frame
 from kolbench.data.scenes.person import sample_person
 from kolbench.data.scenes.plan import FRAMING_TAGS, generator, make_plan
 from kolbench.data.scenes.pose import pose_at
-from kolbench.data.synthetic import Scene, compose, contact_sheet, make_clip, make_scene
-from kolbench.data.synthetic_source import SyntheticSource
+from kolbench.data.scenes.scene import Scene, compose, contact_sheet, make_clip, make_scene
+from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError
 
 SMALL = 96
@@ -59,7 +59,7 @@ def test_the_same_scene_twice_and_in_another_process():
     assert digest(make_scene(5, 17, SMALL)) == here
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from test_synthetic import digest, SMALL;"
-        "from kolbench.data.synthetic import make_scene; print(digest(make_scene(5, 17, SMALL)))"
+        "from kolbench.data.scenes.scene import make_scene; print(digest(make_scene(5, 17, SMALL)))"
     )
     folder = str(Path(__file__).parent)
     there = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torchvision.ops import masks_to_boxes
 
-from kolbench import targets
+from kolbench.data import targets
 from kolbench.errors import ConfigError
+from kolbench.io.arrays import boxes_and_instances
 from kolbench.types import Batch, UInt8Array
 
 MASKS = hnp.arrays(
@@ -238,7 +239,7 @@ def test_boxes_and_masks_of_labels() -> None:
     labels[1:4, 2:5] = 3
     labels[5, 7] = 1
     labels[0, 0] = 3
-    boxes, masks = targets.boxes_and_instances(labels)
+    boxes, masks = boxes_and_instances(labels)
     assert boxes.dtype == torch.float32
     assert boxes.tolist() == [[7, 5, 8, 6], [0, 0, 5, 4]]
     assert masks.dtype == torch.uint8
@@ -247,7 +248,7 @@ def test_boxes_and_masks_of_labels() -> None:
 
 
 def test_no_instance_gives_empty_tensors() -> None:
-    boxes, masks = targets.boxes_and_instances(np.zeros((6, 8), np.uint8))
+    boxes, masks = boxes_and_instances(np.zeros((6, 8), np.uint8))
     assert boxes.shape == (0, 4)
     assert masks.shape == (0, 6, 8)
 
@@ -255,7 +256,7 @@ def test_no_instance_gives_empty_tensors() -> None:
 @settings(deadline=None, max_examples=40)
 @given(labels=hnp.arrays(np.uint8, (9, 7), elements=st.integers(0, 5)))
 def test_boxes_agree_with_torchvision(labels: UInt8Array) -> None:
-    boxes, masks = targets.boxes_and_instances(labels)
+    boxes, masks = boxes_and_instances(labels)
     inclusive = masks_to_boxes(masks)
     assert torch.equal(boxes, inclusive + torch.tensor([0, 0, 1, 1]))
     assert np.array_equal(masks.numpy().any(0), labels > 0)

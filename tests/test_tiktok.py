@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench import imaging
 from kolbench.data import duplicates
 from kolbench.data.datamodule import KolDataModule
-from kolbench.data.tiktok import JUMP_BITS, TiktokSource, cut_clips, find_pair
+from kolbench.data.sources.tiktok import JUMP_BITS, TiktokSource, cut_clips, find_pair
 from kolbench.errors import ConfigError, DataError
+from kolbench.io import images
 
 WIDTH, HEIGHT = 36, 64
 LENGTHS = (5, 4, 7, 4, 6, 5, 4, 6, 5, 4, 5, 5)
@@ -50,8 +50,8 @@ def write(folder: Path, lengths=LENGTHS, name="{:05d}") -> Path:
     for clip, length in enumerate(lengths):
         for step in range(length):
             image, mask = frame(clip, step)
-            imaging.write_png(folder / "images" / f"{name.format(number)}.png", image)
-            imaging.write_png(folder / "masks" / f"{name.format(number)}.png", mask)
+            images.write_png(folder / "images" / f"{name.format(number)}.png", image)
+            images.write_png(folder / "masks" / f"{name.format(number)}.png", mask)
             number += 1
     return folder
 
@@ -166,7 +166,7 @@ def test_the_last_number_in_the_name_decides_pairs_and_order(tmp_path):
     ):
         (tmp_path / part).mkdir()
         for step, name in enumerate(names):
-            imaging.write_png(tmp_path / part / f"{name}.png", frame(0, step)[part == "masks"])
+            images.write_png(tmp_path / part / f"{name}.png", frame(0, step)[part == "masks"])
     source = TiktokSource(tmp_path)
     assert source.names == ["v2_frame9", "v2_frame10", "v2_frame011"]
     assert np.array_equal(source.read(1).mask * 255, frame(0, 0)[1])
@@ -199,7 +199,7 @@ def test_what_cannot_be_used_is_said(tmp_path):
 def test_bad_pictures_are_listed_together(kaggle):
     folder = find_pair(kaggle).images
     (folder / "00003.png").write_bytes(b"<html>")
-    imaging.write_png(folder / "00008.png", np.zeros((4, 4, 3), np.uint8))
+    images.write_png(folder / "00008.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(DataError) as caught:
         TiktokSource(kaggle)
     text = str(caught.value)
@@ -223,7 +223,7 @@ def test_pictures_are_read_once_and_their_hashes_kept(kaggle, own_cache):
         kept.write_text(damage)
         assert TiktokSource(moved).groups == groups
     image, _ = frame(50, 0)
-    imaging.write_png(find_pair(moved).images / "00002.png", image)
+    images.write_png(find_pair(moved).images / "00002.png", image)
     assert len(set(TiktokSource(moved).groups)) == 14
     assert len(list(own_cache.iterdir())) == 2
 
@@ -250,7 +250,7 @@ def test_the_fingerprint_follows_pictures_and_masks(kaggle):
     before = TiktokSource(kaggle).fingerprint()
     shutil.copytree(kaggle, kaggle.with_name("copy"))
     assert TiktokSource(kaggle.with_name("copy")).fingerprint() == before
-    imaging.write_png(find_pair(kaggle).masks / "00000.png", np.zeros((HEIGHT, WIDTH), np.uint8))
+    images.write_png(find_pair(kaggle).masks / "00000.png", np.zeros((HEIGHT, WIDTH), np.uint8))
     assert TiktokSource(kaggle).fingerprint() != before
 
 

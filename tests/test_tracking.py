@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kolbench import configs
+from kolbench.config.compose import conf_dir, instantiate, plain, register
 from kolbench.errors import ConfigError
 from kolbench.tracking import (
     FALSE_FOREGROUND,
@@ -461,11 +461,11 @@ def test_an_error_is_told_on_one_short_line():
 def test_every_logger_of_the_command_line_is_built(logger, kinds):
     from hydra import compose, initialize_config_dir
 
-    configs.register()
-    with initialize_config_dir(str(configs.conf_dir()), version_base=None):
-        group = configs.plain(compose("config", [f"logger={logger}", "paths.run=."]))["logger"]
-    assert {name: type(configs.instantiate(entry)) for name, entry in group.items()} == kinds
-    text = Path(configs.conf_dir(), "logger", f"{logger}.yaml").read_text(encoding="utf-8")
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base=None):
+        group = plain(compose("config", [f"logger={logger}", "paths.run=."]))["logger"]
+    assert {name: type(instantiate(entry)) for name, entry in group.items()} == kinds
+    text = Path(conf_dir(), "logger", f"{logger}.yaml").read_text(encoding="utf-8")
     assert f"python -m kolbench experiment=rsudisnet logger={logger}\n" in text
 
 

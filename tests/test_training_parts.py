@@ -7,11 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kolbench import files, fingerprint
 from kolbench.data import augment
 from kolbench.data.dataset import EpochSampler, seed_for
+from kolbench.engine.module import rate_factor
 from kolbench.errors import ConfigError
-from kolbench.module import rate_factor
+from kolbench.io import files
+from kolbench.runs import fingerprint
 
 
 @given(size=st.integers(1, 40), count=st.integers(1, 100), epochs=st.integers(1, 4))

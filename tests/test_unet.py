@@ -12,10 +12,10 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from kolbench import configs
+from kolbench.config import compose
 from kolbench.errors import ConfigError, WeightsError
-from kolbench.losses.bce import probability_cross_entropy
-from kolbench.losses.dice import soft_dice
+from kolbench.models.losses.bce import probability_cross_entropy
+from kolbench.models.losses.dice import soft_dice
 from kolbench.models.unet import ConvBlock, UNet, UNetSegmenter, he_normal_
 from kolbench.models.unet_smp import ARCHITECTURES, SmpNetwork, SmpSegmenter, normalisation
 from kolbench.types import Prediction
@@ -366,7 +366,7 @@ def test_state_dicts_are_loaded_strictly(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_recipes_of_the_yaml(name):
     for budget in ("smoke", "quick", "standard", "paper"):
-        settings = configs.model_config(
+        settings = compose.model_config(
             name, budget, **({} if name == "unet" else {"backbone_weights": None})
         )
         recipes = settings["training"]["recipes"]
@@ -377,9 +377,9 @@ def test_recipes_of_the_yaml(name):
         "unet_smp": {"size": 320, "epochs": 50, "batch": 8},
     }
     assert settings["training"]["paper"] == paper[name]
-    segmenter = configs.build_segmenter(settings)
+    segmenter = compose.build_segmenter(settings)
     assert segmenter.input_spec.size == paper[name]["size"]
-    optimizer = configs.instantiate(recipes["paper"]["optimizer"])(segmenter.parameters())
+    optimizer = compose.instantiate(recipes["paper"]["optimizer"])(segmenter.parameters())
     expected = {"unet": (1e-3, 1e-7), "unet_smp": (3e-4, 1e-8)}
     assert (optimizer.defaults["lr"], optimizer.defaults["eps"]) == expected[name]
     assert isinstance(optimizer, torch.optim.Adam)

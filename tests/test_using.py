@@ -16,22 +16,24 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image, ImageSequence
 
-from kolbench import configs, imaging, mattes
-from kolbench.data import synthetic
+from kolbench.config.compose import build_segmenter, conf_dir, model_config, plain, register
+from kolbench.data.scenes import scene
 from kolbench.errors import ConfigError, DataError
+from kolbench.inference.apply import pipeline
+from kolbench.inference.apply.outputs import write_picture
+from kolbench.io import images, masks
 from kolbench.models.trivial import Ellipse
-from kolbench.tasks import export, place, predict, using
+from kolbench.tasks import export, place, predict
 from kolbench.tasks import filter as filtering
-from kolbench.tasks.outputs import write_picture
 from kolbench.video.reading import VideoReader
 
 SIZE = (48, 64)
 
 
 def settings_of(*words):
-    configs.register()
-    with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
-        settings = configs.plain(compose("config", overrides=[*words, "paths.run=unused"]))
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        settings = plain(compose("config", overrides=[*words, "paths.run=unused"]))
     return {**settings, "overrides": list(words)}
 
 
@@ -84,7 +86,7 @@ def test_a_folder_of_pictures_keeps_its_tree_and_names_what_is_broken(shots, tmp
     # the phone's picture is shown upright: 48 wide, 64 high
     with Image.open(tmp_path / "out" / "alpha" / "day 1" / "phone.png") as alpha:
         assert alpha.size == (48, 64)
-    levels, white = mattes.read_alpha(tmp_path / "out" / "alpha16" / "a.png")
+    levels, white = masks.read_alpha(tmp_path / "out" / "alpha16" / "a.png")
     assert (levels.dtype, white) == (np.uint16, 65535)
     with Image.open(tmp_path / "out" / "cutout" / "a.png") as cut:
         assert cut.mode == "RGBA"
@@ -97,8 +99,8 @@ def test_of_an_animation_the_first_frame_is_used_and_that_is_said(tmp_path, caps
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     run("predict", tmp_path / "a.gif", tmp_path / "out", "save=black")
     assert "a.gif: 3 frames, the first is used; a video keeps them all\n" in capsys.readouterr().out
-    found = imaging.read_rgb(tmp_path / "out" / "a.png")
-    np.testing.assert_array_equal(found[core()], imaging.read_rgb(tmp_path / "a.gif")[core()])
+    found = images.read_rgb(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(found[core()], images.read_rgb(tmp_path / "a.gif")[core()])
 
 
 def test_a_video_keeps_times_sound_and_order(tmp_path):
@@ -125,7 +127,7 @@ def test_a_folder_of_pictures_and_videos(tmp_path):
     result = run("filter", folder, tmp_path / "out", "filter=colour", "filter.colour=red", "sound=false")
     assert result == {"pictures": 1, "frames": 3, "failed": 0}
     assert sorted(p.name for p in (tmp_path / "out" / "v").iterdir()) == ["clip.mp4", "clip.png"]
-    image = imaging.read_rgb(tmp_path / "out" / "v" / "clip.png")
+    image = images.read_rgb(tmp_path / "out" / "v" / "clip.png")
     assert (image[ellipse() == 0] == (255, 0, 0)).all()
     with VideoReader(tmp_path / "out" / "v" / "clip.mp4") as reader:
         assert not reader.has_sound
@@ -248,7 +250,7 @@ def test_of_a_transparent_ad_that_moves_only_the_figure_is_placed_and_counted(tm
     for number, (frame, row) in enumerate(zip(frames_of(clip), rows, strict=True)):
         ad = cutouts[number % 5].astype(float)
         alpha = ad[..., 3] / 255
-        found = imaging.read_rgb(tmp_path / "out" / "clip" / f"{number:06d}.png").astype(int)
+        found = images.read_rgb(tmp_path / "out" / "clip" / f"{number:06d}.png").astype(int)
         outside = cv2.dilate((alpha > 0).astype(np.uint8), np.ones((9, 9))) == 0
         # VP9 leaves an alpha of 1 or 2 of 255 in a few pixels of what is empty
         assert np.abs(found - frame.image)[outside].max() <= 2
@@ -273,32 +275,32 @@ def test_of_an_ad_whose_animation_cannot_be_read_the_first_frame_is_used_and_tha
     assert "ad.png:" not in said
     for number in range(3):
         moving, still = (
-            imaging.read_rgb(tmp_path / name / "clip" / f"{number:06d}.png") for name in ("webp", "png")
+            images.read_rgb(tmp_path / name / "clip" / f"{number:06d}.png") for name in ("webp", "png")
         )
         np.testing.assert_array_equal(moving, still)
 
 
 def test_a_classic_method_and_a_threshold(tmp_path):
-    image = synthetic.make_scene(0, 3, 96).image
+    image = scene.make_scene(0, 3, 96).image
     write_picture(tmp_path / "scene.png", image)
     run("predict", tmp_path / "scene.png", tmp_path / "m.png", "model.size=48", method="kmeans")
-    soft = configs.build_segmenter(configs.model_config("kmeans", size=48)).segment(image)
+    soft = build_segmenter(model_config("kmeans", size=48)).segment(image)
     with Image.open(tmp_path / "m.png") as alpha:
         np.testing.assert_array_equal(np.array(alpha), np.rint(soft * 255))
 
 
 def test_backends_give_the_same_alpha(tmp_path, capsys):
     torch.manual_seed(0)
-    network = configs.build_segmenter(configs.model_config("u2netp")).network
+    network = build_segmenter(model_config("u2netp")).network
     torch.save(network.state_dict(), tmp_path / "u2netp.pth")
-    write_picture(tmp_path / "scene.png", synthetic.make_scene(0, 3, 96).image)
+    write_picture(tmp_path / "scene.png", scene.make_scene(0, 3, 96).image)
     words = (f"weights={tmp_path / 'u2netp.pth'}", "model.size=64")
     found = {}
     for backend in ("eager", "onnx"):
         target = tmp_path / f"{backend}.png"
         words_of = (*words, f"backend={backend}")
         run("predict", tmp_path / "scene.png", target, "save=alpha16", *words_of, method="u2netp")
-        found[backend] = mattes.read_alpha(target)[0].astype(int)
+        found[backend] = masks.read_alpha(target)[0].astype(int)
         assert "is not used" not in capsys.readouterr().out
     assert np.ptp(found["eager"]) > 100
     assert np.abs(found["eager"] - found["onnx"]).max() <= 0.001 * 65535
@@ -308,15 +310,15 @@ def test_backends_give_the_same_alpha(tmp_path, capsys):
 
 def test_an_exported_network_needs_no_configuration(tmp_path):
     torch.manual_seed(0)
-    network = configs.build_segmenter(configs.model_config("u2netp")).network
+    network = build_segmenter(model_config("u2netp")).network
     torch.save(network.state_dict(), tmp_path / "u2netp.pth")
     words = (f"weights={tmp_path / 'u2netp.pth'}", "model.size=64", "experiment=u2netp")
     export.run(settings_of("task=export", *words, f"output={tmp_path / 'x.onnx'}"))
-    write_picture(tmp_path / "scene.png", synthetic.make_scene(0, 3, 96).image)
+    write_picture(tmp_path / "scene.png", scene.make_scene(0, 3, 96).image)
     settings = settings_of("task=predict", f"weights={tmp_path / 'x.onnx'}", "save=alpha16")
     predict.run(settings | {"input": str(tmp_path / "scene.png"), "output": str(tmp_path / "onnx.png")})
     run("predict", tmp_path / "scene.png", tmp_path / "own.png", *words[:2], "save=alpha16", method="u2netp")
-    levels = [mattes.read_alpha(tmp_path / f"{name}.png")[0].astype(int) for name in ("onnx", "own")]
+    levels = [masks.read_alpha(tmp_path / f"{name}.png")[0].astype(int) for name in ("onnx", "own")]
     assert np.abs(levels[0] - levels[1]).max() <= 0.001 * 65535
     for word in ("model.size=96", "experiment=u2net"):
         with pytest.raises(ConfigError, match=rf"a whole network .* leave {word.partition('=')[0]}= away"):
@@ -414,7 +416,7 @@ def test_a_threshold_holds_after_smoothing(tmp_path):
     levels = {
         level
         for path in (tmp_path / "out" / "clip").glob("*.png")
-        for level in np.unique(imaging.read_rgb(path)).tolist()
+        for level in np.unique(images.read_rgb(path)).tolist()
     }
     assert levels == {0, 255}
 
@@ -446,7 +448,7 @@ def test_nothing_that_is_read_is_written(tmp_path):
     with pytest.raises(ConfigError, match=r"names a file, but 2 results need a folder: leave \.mp4 away"):
         run("predict", tmp_path, tmp_path / "out.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "a.png"]
-    np.testing.assert_array_equal(imaging.read_rgb(tmp_path / "a.png"), clips.picture(1, SIZE))
+    np.testing.assert_array_equal(images.read_rgb(tmp_path / "a.png"), clips.picture(1, SIZE))
 
 
 @pytest.mark.parametrize(
@@ -478,7 +480,7 @@ def test_no_job_of_a_sweep_writes_over_another_ones_files(tmp_path):
     assert clash.returncode == 1
     assert "o.png was written by job 0 (" in clash.stderr
     assert "1 of the sweep's jobs failed" in clash.stderr
-    first = imaging.read_rgb(tmp_path / "o.png")[..., 0]
+    first = images.read_rgb(tmp_path / "o.png")[..., 0]
     np.testing.assert_array_equal(first > 0, np.rint(255 * ellipse()) > 255 * 0.3)
     assert sweep(tmp_path, *words, "output=ö 1/${threshold}.png").returncode == 0
     assert sorted(path.name for path in (tmp_path / "ö 1").iterdir()) == ["0.3.png", "0.6.png"]
@@ -520,7 +522,7 @@ def test_an_error_in_a_clip_names_clip_and_frame(tmp_path, capsys, monkeypatch):
         def segment(self, picture):
             raise ConfigError("too dark")
 
-    monkeypatch.setattr(using, "open_predictor", lambda *_: using.Predictor(Refusing()))
+    monkeypatch.setattr(pipeline, "open_predictor", lambda *_: pipeline.Predictor(Refusing()))
     assert run("predict", clip, tmp_path / "out.mp4")["failed"] == 1
     assert f"{clip}, frame 0: too dark" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from kolbench.errors import ConfigError
-from kolbench.video import visibility
-from kolbench.video.visibility import COLUMNS, Row, VisibilityReport
+from kolbench.video.compositing import visibility
+from kolbench.video.compositing.visibility import COLUMNS, Row, VisibilityReport
 
 MOMENTS = (0.0, 0.033, 0.067, 0.4, 0.433, 1.2)  # seconds of frames as phones record them
 WIDTH = 8

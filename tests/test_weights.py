@@ -7,9 +7,9 @@ import torch
 
 import kolbench
 from kolbench.errors import ConfigError, WeightsError
-from kolbench.export.writing import Origin, export
+from kolbench.inference.export.writing import Origin, export
+from kolbench.models.checkpoints.run import is_torchscript, load_into, settings_of, sidecar_of
 from kolbench.models.unet import UNetSegmenter
-from kolbench.weights import is_torchscript, load_into, settings_of, sidecar_of
 
 ORIGIN = Origin("unet", {"name": "unet", "size": 48}, {"name": "x.pth", "sha256": "0"}, None)
 USED = r"is a whole network, not weights: use it as weights= of task=predict, place or filter, "

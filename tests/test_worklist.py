@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kolbench.errors import ConfigError, DataError
-from kolbench.tasks.worklist import Item, items_of, targets_of
+from kolbench.inference.apply.inputs import Item, items_of, targets_of
 
 SUFFIXES = {"picture": ".png", "video": ".mp4"}
 

@@ -11,8 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from kolbench import progress, targets
-from kolbench.data import augment, duplicates, splits
+from kolbench.data import augment, duplicates, splits, targets
 from kolbench.data.dataset import (
     Canvas,
     EpochSampler,
@@ -22,8 +21,9 @@ from kolbench.data.dataset import (
     collate,
     seed_for,
 )
-from kolbench.data.sources import Source
+from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError, require_choice
+from kolbench.io import progress
 from kolbench.types import Batch
 
 STAGE_CHECK_PICTURES = 100

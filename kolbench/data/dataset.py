@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
 
-from kolbench import inputs, targets
-from kolbench.data import augment
-from kolbench.data.sources import Source
+from kolbench import preprocessing
+from kolbench.data import augment, targets
+from kolbench.data.sources.base import Source
 from kolbench.types import Batch, Picture, UInt8Array
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
@@ -116,7 +116,7 @@ def on_canvas(picture: Picture, size: tuple[int, int], colours: bool) -> tuple[U
         assert picture.background is not None
         layers += [picture.foreground, picture.background]
     planes = torch.from_numpy(np.concatenate(layers, axis=2)).permute(2, 0, 1).unsqueeze(0)
-    resized = inputs.resize(planes.float(), size).round().clamp(0, 255).to(torch.uint8)[0].numpy()
+    resized = preprocessing.resize(planes.float(), size).round().clamp(0, 255).to(torch.uint8)[0].numpy()
     product = picture.product if picture.product is not None else np.zeros_like(picture.mask)
     truth = [picture.mask, product]
     if picture.instances is not None:

@@ -7,10 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kolbench import progress
-from kolbench.data.sources import Source, check_all
+from kolbench.data.sources.base import Source, check_all
 from kolbench.data.splits import Splits
 from kolbench.errors import DataError
+from kolbench.io import progress
 from kolbench.types import UInt8Array
 
 # Measured: unrelated street photographs differ in at least 10 bits, re-encoded or resized copies in at

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kolbench.data.sources import Source, SplitPlan
+from kolbench.data.sources.base import Source, SplitPlan
 from kolbench.errors import DataError, require_choice
 
 POLICIES = ("auto", "group", "paper", "files")

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 
 from kolbench.errors import ConfigError, require_choice
-from kolbench.export import formats
-from kolbench.export.graph import GraphSegmenter, Network, network_of
-from kolbench.export.writing import example_of
+from kolbench.inference.export import formats
+from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
+from kolbench.inference.export.writing import example_of
 from kolbench.inference.folding import folded
-from kolbench.models.outsider import OnnxSegmenter
+from kolbench.models.precomputed import OnnxSegmenter
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
 BACKENDS = ("auto", "eager", "compiled", "onnx")
 UNCHANGED = "unchanged"
-# as an exported file, see kolbench.export.parity
+# as an exported file, see kolbench.inference.export.parity
 BOUND = 1e-3
 # with `auto`, fewer are predicted by the plain network: folding and trying it takes longer than it saves
 FEWEST_PICTURES = 8

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from kolbench.models.blocks import ConvIBR, IBNorm
+from kolbench.models.components.blocks import ConvIBR, IBNorm
 
 
 class HalfInstanceNorm(nn.Module):

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import clip_boxes_to_image
 
-from kolbench import targets
+from kolbench.data import targets
 from kolbench.errors import ConfigError, require_choice
-from kolbench.inputs import IMAGENET_MEAN, IMAGENET_STD, InputSpec, resize
-from kolbench.models import maskrcnn_backbones as networks
+from kolbench.io.arrays import boxes_and_instances
+from kolbench.models.components import maskrcnn_backbones as networks
+from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec, resize
 from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Instances, Prediction, UInt8Array
 
@@ -267,7 +268,7 @@ class MaskRCNNSegmenter(Segmenter):
         wanted = []
         for mask, persons in zip(masks, known, strict=True):
             labels = targets.person_labels(mask, persons, self.components)
-            boxes, instances = targets.boxes_and_instances(labels)
+            boxes, instances = boxes_and_instances(labels)
             person = torch.full((len(boxes),), PERSON, dtype=torch.int64)
             wanted.append(
                 {"boxes": boxes.to(device), "labels": person.to(device), "masks": instances.to(device)}

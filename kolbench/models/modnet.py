@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.inputs import RULES, InputSpec
-from kolbench.losses import modnet as loss_terms
-from kolbench.models.blocks import ConvIBR, context_block, init_kaiming, resize_by
-from kolbench.models.checkpoints import fit_state
-from kolbench.models.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
+from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.components.blocks import ConvIBR, context_block, init_kaiming, resize_by
+from kolbench.models.components.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
+from kolbench.models.losses import modnet as loss_terms
+from kolbench.preprocessing import RULES, InputSpec
 from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Prediction
 

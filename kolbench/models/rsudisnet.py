@@ -11,12 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import ConfigError, require_choice
-from kolbench.inputs import InputSpec
-from kolbench.losses import rsudisnet as loss_terms
-from kolbench.models.blocks import CBR, RSU, ConvIBR, context_block, init_kaiming, resize_by, resize_to
-from kolbench.models.checkpoints import fit_state
-from kolbench.models.gt_encoder import GTEncoder, GTEncoderSegmenter
-from kolbench.models.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
+from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.components.blocks import (
+    CBR,
+    RSU,
+    ConvIBR,
+    context_block,
+    init_kaiming,
+    resize_by,
+    resize_to,
+)
+from kolbench.models.components.gt_encoder import GTEncoder, GTEncoderSegmenter
+from kolbench.models.components.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
+from kolbench.models.losses import rsudisnet as loss_terms
+from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Segmenter, Stage
 from kolbench.types import Batch, Prediction
 

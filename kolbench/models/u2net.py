@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.inputs import IMAGENET_MEAN, IMAGENET_STD, RULES, InputSpec
-from kolbench.losses import bce
-from kolbench.models.blocks import RSU, RSU4F, NestedU, halve, resize_to
-from kolbench.models.checkpoints import fit_state
+from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.components.blocks import RSU, RSU4F, NestedU, halve, resize_to
+from kolbench.models.losses import bce
+from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RULES, InputSpec
 from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Prediction
 

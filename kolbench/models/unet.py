@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kolbench.inputs import InputSpec
-from kolbench.losses import bce
-from kolbench.models.checkpoints import fit_state
+from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.losses import bce
+from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Prediction
 

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from kolbench.errors import ConfigError, WeightsError, nearest, require_choice
-from kolbench.inputs import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from kolbench.losses import bce, dice
-from kolbench.models.checkpoints import fit_state
-from kolbench.models.mobilenet import MobileNetV2Backbone, load_backbone
-from kolbench.models.pretrained import state_of_file
+from kolbench.models.checkpoints.pretrained import state_of_file
+from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.components.mobilenet import MobileNetV2Backbone, load_backbone
+from kolbench.models.losses import bce, dice
+from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Prediction
 

@@ -18,7 +18,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
-from kolbench.files import write_atomically
+from kolbench.io.files import write_atomically
 from kolbench.report.numbers import Numbers, RunNumbers
 
 WIDTH = 4.8  # inches: on a phone the letters keep about 10 px

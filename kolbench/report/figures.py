@@ -6,12 +6,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure as Drawing
 
-from kolbench import imaging
+from kolbench.io import images
 from kolbench.report import comparisons, curves, drawing
 from kolbench.report.comparisons import pareto_front
 from kolbench.report.drawing import Figure, write
 from kolbench.report.numbers import Numbers, numbers_of
-from kolbench.report.runs import Run, TestSet
+from kolbench.runs.finished import Run, TestSet
 
 __all__ = ["Figure", "all_figures", "learning", "pareto_front", "progress_of", "write"]
 
@@ -91,7 +91,7 @@ def _columns(strip: Strip) -> int:
 def _tile_size(strip: Strip) -> tuple[float, float]:
     """Width and height in inches; all pictures of a strip have the shape of the first."""
     width = drawing.WIDTH / _columns(strip) - _GAP
-    pixels = imaging.read_rgb(strip[0][1])
+    pixels = images.read_rgb(strip[0][1])
     return width, width * pixels.shape[0] / pixels.shape[1]
 
 
@@ -111,7 +111,7 @@ def _draw_strip(page: Drawing, top: float, label: str, strip: Strip) -> None:
         bottom = top - _TITLE - row * (height + _NAME) - height
         place = (left / drawing.WIDTH, bottom / total, width / drawing.WIDTH, height / total)
         tile = page.add_axes(place, xticks=[], yticks=[])
-        pixels = imaging.thumbnail(imaging.read_rgb(path), _TILE_PX)
+        pixels = images.thumbnail(images.read_rgb(path), _TILE_PX)
         tile.imshow(pixels, aspect="auto", interpolation="nearest")
         tile.grid(visible=False)
         tile.spines[:].set(visible=True, color=drawing.GREY)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kolbench.files import write_atomically
+from kolbench.io.files import write_atomically
 from kolbench.report.layout import Table
 
 BLOCK = "block"

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from kolbench import imaging, mattes
 from kolbench.errors import DataError
+from kolbench.io import images, masks
 from kolbench.metrics import scores
 from kolbench.metrics.scores import Float64Array
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
-from kolbench.report.runs import TestSet
+from kolbench.runs.finished import TestSet
 from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.types import UInt8Array
 
@@ -234,7 +234,7 @@ def _pictures(name: str, shown: Sequence[RunNumbers]) -> tuple[bytes, bytes, dic
     """Thumbnail, truth and alphas of a picture."""
     first = shown[0].run
     thumb = below(first.folder, first.thumb_file(name)).read_bytes()
-    height, width = imaging.rgb_from_bytes(thumb, str(first.thumb_file(name))).shape[:2]
+    height, width = images.rgb_from_bytes(thumb, str(first.thumb_file(name))).shape[:2]
     truth = _shrunk(below(first.folder, first.truth_file(name)), height, width)
     alphas = {
         run.label: _shrunk(below(run.run.folder, run.run.alpha_file(name)), height, width) for run in shown
@@ -257,7 +257,7 @@ def below(folder: Path, path: Path) -> Path:
 
 def _shrunk(path: Path, height: int, width: int) -> bytes:
     """An 8-bit grey PNG file, averaged down to (height, width), as PNG."""
-    levels, white = mattes.read_alpha(path)
+    levels, white = masks.read_alpha(path)
     if white != 255 or abs(levels.shape[0] * width - levels.shape[1] * height) > max(levels.shape):
         raise DataError(
             f"{path} is {levels.shape[1]}x{levels.shape[0]} px and no 8-bit grey of its thumbnail's shape "
@@ -301,13 +301,13 @@ def write_sheet(gallery: Gallery, thresholds: Mapping[str, float], folder: Path)
     margin = ((2 * _GAP, 2 * _GAP), (2 * _GAP, 2 * _GAP), (0, 0))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"gallery_{re.sub('[^a-z0-9]+', '_', gallery.title.lower())}.png"
-    imaging.write_png(path, np.pad(_stacked(parts, 0), margin, constant_values=255))
+    images.write_png(path, np.pad(_stacked(parts, 0), margin, constant_values=255))
     return path
 
 
 def _sheet_of(shot: Shot, thresholds: Mapping[str, float]) -> UInt8Array:
     """Picture and truth in the first column, then a column per method; as many beside each other as fit."""
-    pictures = [imaging.rgb_from_bytes(data, shot.name) for data in (shot.thumb, shot.truth)]
+    pictures = [images.rgb_from_bytes(data, shot.name) for data in (shot.thumb, shot.truth)]
     first = _column("picture\ntruth", pictures)
     columns = []
     for label in shot.alphas:
@@ -362,8 +362,8 @@ def _text(text: str, size: int, width: int, lines: int | None = None) -> UInt8Ar
 
 def _decoded(shot: Shot, label: str, threshold: float) -> tuple[UInt8Array, BoolArray, BoolArray]:
     """Picture, prediction and truth; a truth's mixed pixel counts as what covers more of it."""
-    picture = imaging.rgb_from_bytes(shot.thumb, shot.name)
+    picture = images.rgb_from_bytes(shot.thumb, shot.name)
     alpha, truth = (
-        imaging.rgb_from_bytes(data, shot.name)[..., 0] for data in (shot.alphas[label], shot.truth)
+        images.rgb_from_bytes(data, shot.name)[..., 0] for data in (shot.alphas[label], shot.truth)
     )
     return picture, alpha > scores.cutoff_level(threshold), truth > scores.cutoff_level(0.5)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from kolbench.metrics import scores
 from kolbench.report import layout
-from kolbench.report.runs import Run, TestSet
 from kolbench.report.statistics import Difference, Interval, differences, intervals, pooled_intervals
+from kolbench.runs.finished import Run, TestSet
 from kolbench.types import Int64Array
 
 # a spread between the quartiles above this share of the median is no speed to quote

@@ -14,14 +14,14 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from kolbench.files import write_atomically
+from kolbench.io.files import write_atomically
 from kolbench.metrics import scores
 from kolbench.report import formats, inlined, layout
 from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.report.layout import Table
 from kolbench.report.numbers import RunNumbers, numbers_of
-from kolbench.report.runs import TestSet
+from kolbench.runs.finished import TestSet
 from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 
 # the scores that follow the threshold slider, and its positions

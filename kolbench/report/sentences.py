@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import Any
 
 from kolbench.report.numbers import STEADY, Numbers, RunNumbers, numbers_of
-from kolbench.report.runs import TestSet
 from kolbench.report.statistics import Difference, Interval, fewest_groups
+from kolbench.runs.finished import TestSet
 
 # with more methods than this only the pairs with the best one are told; the table has them all
 FEW = 6

@@ -12,9 +12,9 @@ from kolbench.report import published
 from kolbench.report.breakdowns import products, scenarios
 from kolbench.report.layout import FLOORS, METHODS, NOT_RUN, Row, Table, definitions, table
 from kolbench.report.numbers import POOLED_F, STEADY, Numbers, RunNumbers, numbers_of
-from kolbench.report.runs import TestSet
 from kolbench.report.sentences import sentences
 from kolbench.report.statistics import Interval, across_seeds, fewest_groups
+from kolbench.runs.finished import TestSet
 
 __all__ = ["Table", "all_tables", "sentences"]
 

@@ -15,18 +15,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from kolbench import imaging
 from kolbench.errors import ConfigError, KolbenchError, require_between, require_choice
+from kolbench.io import images
 from kolbench.serve import pictures
 from kolbench.serve.guard import problem
 from kolbench.serve.memory import Memory, new_token
 from kolbench.serve.methods import Method
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.ad import AdStill, Placement
-from kolbench.video.colours import estimate_foreground
-from kolbench.video.composite import AdBehind, Look
+from kolbench.video.compositing.ad import AdStill, Placement
+from kolbench.video.compositing.colours import estimate_foreground
+from kolbench.video.compositing.composite import AdBehind, Look
+from kolbench.video.compositing.renderings import alpha8, cutout
 from kolbench.video.frame import Frame
-from kolbench.video.outputs import alpha8, cutout
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class TryIt:
     async def preview(self, request: Request) -> Response:
         """GET /pictures/TOKEN: a PNG, upright, the longest side at most 1024 px; of ads as well."""
         image = self._held(request.path_params["token"])
-        return _png(await self._decoded(lambda: imaging.png_bytes(pictures.preview(image))))
+        return _png(await self._decoded(lambda: images.png_bytes(pictures.preview(image))))
 
     async def alpha(self, request: Request) -> Response:
         """POST /pictures/TOKEN/alphas/METHOD -> levels of the preview's pixels, a byte each, row by row.
@@ -227,17 +227,17 @@ def _alpha(levels: UInt8Array, threshold: Any) -> Float32Array:
 
 def _alpha_file(image: UInt8Array, alpha: Float32Array) -> bytes:
     del image
-    return imaging.png_bytes(alpha8(alpha))
+    return images.png_bytes(alpha8(alpha))
 
 
 def _cutout_file(image: UInt8Array, alpha: Float32Array) -> bytes:
-    return imaging.png_bytes(cutout(image, alpha, estimate_foreground(image, alpha)))
+    return images.png_bytes(cutout(image, alpha, estimate_foreground(image, alpha)))
 
 
 def _composite(image: UInt8Array, alpha: Float32Array, ad: UInt8Array, wishes: dict[str, Any]) -> bytes:
     given = {key: wishes[key] for key in ("left", "top", "width", "height", "fit") if key in wishes}
     placer = AdBehind(AdStill(ad), Placement(**given), Look(opacity=wishes.get("opacity", 1.0)))
-    return imaging.png_bytes(placer(Frame(image, 0, 0.0), alpha).image)
+    return images.png_bytes(placer(Frame(image, 0, 0.0), alpha).image)
 
 
 def _png(data: bytes) -> Response:

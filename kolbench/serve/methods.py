@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import kolbench
-from kolbench import weights as weight_files
-from kolbench.configs import conf_dir, load_yaml
-from kolbench.devices import choose_device
+from kolbench.config.compose import conf_dir, load_yaml
+from kolbench.engine.devices import choose_device
 from kolbench.errors import ConfigError
-from kolbench.export.parity import picture_of
 from kolbench.inference.backends import prepare
-from kolbench.inference.bounded import segment_bounded
+from kolbench.inference.export.parity import picture_of
+from kolbench.inference.highres import segment_bounded
+from kolbench.models.checkpoints import run as weight_files
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
 

@@ -5,9 +5,9 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kolbench import decoding, imaging
-from kolbench.data.synthetic import make_scene
+from kolbench.data.scenes.scene import make_scene
 from kolbench.errors import DataError
+from kolbench.io import decoding, images
 from kolbench.types import UInt8Array
 
 MOST_PIXELS = 40_000_000
@@ -35,7 +35,7 @@ def decode(data: bytes, name: str) -> UInt8Array:
         DataError: it is no picture, of a format that is not taken, damaged, or above MOST_PIXELS.
     """
     _inspect(data, name)
-    return imaging.rgb_from_bytes(data, name)
+    return images.rgb_from_bytes(data, name)
 
 
 def decode_ad(data: bytes, name: str) -> UInt8Array:
@@ -45,7 +45,7 @@ def decode_ad(data: bytes, name: str) -> UInt8Array:
         DataError: see `decode`.
     """
     _inspect(data, name)
-    return imaging.rgba_from_bytes(data, name)
+    return images.rgba_from_bytes(data, name)
 
 
 def _inspect(data: bytes, name: str) -> None:
@@ -68,7 +68,7 @@ def _too_large(name: str) -> str:
 
 def preview(array: UInt8Array) -> UInt8Array:
     """(H, W) or (H, W, C) uint8 with its longest side at most PREVIEW_SIDE."""
-    small = imaging.thumbnail(array, PREVIEW_SIDE)
+    small = images.thumbnail(array, PREVIEW_SIDE)
     return small.reshape(*small.shape[:2], *array.shape[2:])
 
 

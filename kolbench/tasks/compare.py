@@ -5,8 +5,8 @@ from typing import Any
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
 from kolbench.report import statistics
-from kolbench.report.runs import Run, find, test_sets
 from kolbench.report.statistics import Difference
+from kolbench.runs.finished import Run, find, test_sets
 
 SCORE = "miou"
 EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "cannot tell": 3}

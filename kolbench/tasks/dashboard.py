@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kolbench.errors import ConfigError
-from kolbench.files import write_json
+from kolbench.io.files import write_json
 from kolbench.tracking import dashboard, one_line
 from kolbench.tracking.weights_and_biases import choose_mode
 

@@ -3,18 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from kolbench import claims
-from kolbench.configs import build_segmenter, without_backbone
+from kolbench.config.compose import build_segmenter, without_backbone
 from kolbench.errors import ConfigError
-from kolbench.export.graph import network_of
-from kolbench.export.parity import in_words
-from kolbench.export.sidecar import Sidecar, sha256
-from kolbench.export.writing import Origin, check_target, export
-from kolbench.files import read_json
-from kolbench.runfolder import RUN
+from kolbench.inference.export.graph import network_of
+from kolbench.inference.export.parity import in_words
+from kolbench.inference.export.sidecar import Sidecar, sha256
+from kolbench.inference.export.writing import Origin, check_target, export
+from kolbench.io.files import read_json
+from kolbench.models.checkpoints.run import BEST, load_into, model_of, sidecar_of
+from kolbench.runs import sweep_outputs
+from kolbench.runs.run_folder import RUN
 from kolbench.segmenter import Segmenter
-from kolbench.tasks.test import model_of
-from kolbench.weights import BEST, load_into, sidecar_of
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         return {}
     for head in load_into(segmenter, Path(weights)):
         print(f"{weights} lacks the training-only head {head}; it is not needed here")
-    claims.SWEEP.take([output, sidecar_of(output)])
+    sweep_outputs.SWEEP.take([output, sidecar_of(output)])
     output.parent.mkdir(parents=True, exist_ok=True)
     origin = Origin(model["name"], model, _identity(Path(weights)), threshold_of(Path(weights)))
     written = export(segmenter.eval(), output, form, origin)

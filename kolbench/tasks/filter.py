@@ -4,14 +4,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kolbench import imaging
-from kolbench.configs import instantiate
+from kolbench.config.compose import instantiate
 from kolbench.errors import ConfigError
-from kolbench.tasks.outputs import Kind, Plain
-from kolbench.tasks.using import note_of_frames, use
+from kolbench.inference.apply.outputs import Kind, Plain
+from kolbench.inference.apply.pipeline import note_of_frames, use
+from kolbench.io import images
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.backdrops import Backdrop
-from kolbench.video.colours import estimate_foreground, require_cleaner
+from kolbench.video.compositing.backdrops import Backdrop
+from kolbench.video.compositing.colours import estimate_foreground, require_cleaner
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         if not options["image"]:
             raise ConfigError("filter=image needs filter.image=FILE.")
         read = [Path(str(options["image"])).expanduser()]
-        options["image"] = imaging.read_rgba(read[0])
+        options["image"] = images.read_rgba(read[0])
         for line in note_of_frames(read[0]):
             print(line, file=sys.stderr)
     backdrop: Backdrop = instantiate(options)

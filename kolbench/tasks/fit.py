@@ -9,18 +9,19 @@ from typing import Any
 import torch
 from lightning.pytorch import seed_everything
 
-from kolbench import fingerprint, store
-from kolbench.callbacks.checkpoint import BEST
-from kolbench.configs import build_segmenter, instantiate, without_backbone
+from kolbench.config.compose import build_segmenter, instantiate, without_backbone
 from kolbench.data.datamodule import KolDataModule
+from kolbench.engine import cache
+from kolbench.engine.callbacks.checkpoint import BEST
+from kolbench.engine.training import Plan, train
 from kolbench.errors import ConfigError, WeightsError, require_choice
+from kolbench.models.checkpoints.run import load_into
+from kolbench.runs import fingerprint
 from kolbench.segmenter import Segmenter
-from kolbench.tasks import judging
-from kolbench.tasks.run import Run
-from kolbench.training import Plan, train
-from kolbench.weights import load_into
+from kolbench.tasks import evaluation
+from kolbench.tasks.recorder import Run
 
-ENTRY_MODULES = ("kolbench.training", "kolbench.module", "kolbench.data.datamodule")
+ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
@@ -38,21 +39,21 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     _check(settings)
     with Run(settings) as current:
         seed_everything(settings["seed"], workers=True, verbose=False)
-        data = judging.open_data(settings, current.device)
+        data = evaluation.open_data(settings, current.device)
         current.say(*data.describe())
         chosen, code = _fingerprint(settings, data, current.device.type)
         name = settings["model"]["name"]
         trained = "training" in settings["model"]
         root = Path(settings["paths"]["runs"]) / ("trainings" if trained else "untrained")
-        with store.training(
+        with cache.training(
             root, name, fingerprint.digest(chosen, code), {"settings": chosen}, settings["resume"]
         ) as found:
             prepare = _trained if trained else _untrained
             segmenter = prepare(found, data, settings, current)
-            scored = judging.scores_of(
+            scored = evaluation.scores_of(
                 segmenter, data, settings, current.device, found.folder, current.folder
             )
-            floors = judging.floors_of(data, settings, current.device, found.folder)
+            floors = evaluation.floors_of(data, settings, current.device, found.folder)
         return current.finish(segmenter, scored, floors, data)
 
 
@@ -83,15 +84,15 @@ def _fingerprint(settings: dict[str, Any], data: Any, device_type: str) -> tuple
 
 
 def _untrained(
-    found: store.Training, data: KolDataModule, settings: dict[str, Any], current: Run
+    found: cache.Training, data: KolDataModule, settings: dict[str, Any], current: Run
 ) -> Segmenter:
     current.say(f"{settings['model']['name']} is not trained: it is only scored")
     if not found.evaluated:
         current.say(*data.verify())
-    return judging.ready(build_segmenter(settings["model"]), data)
+    return evaluation.ready(build_segmenter(settings["model"]), data)
 
 
-def _trained(found: store.Training, data: KolDataModule, settings: dict[str, Any], current: Run) -> Segmenter:
+def _trained(found: cache.Training, data: KolDataModule, settings: dict[str, Any], current: Run) -> Segmenter:
     """The method with the weights of its best epoch; the run folder holds them and the history."""
     summary = _training(found, data, settings, current)
     segmenter: Segmenter = build_segmenter(without_backbone(settings["model"]))
@@ -104,7 +105,7 @@ def _trained(found: store.Training, data: KolDataModule, settings: dict[str, Any
 
 
 def _training(
-    found: store.Training, data: KolDataModule, settings: dict[str, Any], current: Run
+    found: cache.Training, data: KolDataModule, settings: dict[str, Any], current: Run
 ) -> dict[str, Any]:
     current.replay(found.folder)
     if found.finished:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from kolbench.data.datamodule import KolDataModule
 from kolbench.metrics import scores
-from kolbench.scored import Scored
+from kolbench.metrics.counts import Scored
 from kolbench.tracking import Overlay
 from kolbench.types import UInt8Array
 

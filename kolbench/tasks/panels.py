@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from kolbench import progress
-from kolbench.configs import build_segmenter, load_yaml, without_backbone
+from kolbench.config.compose import build_segmenter, load_yaml, without_backbone
 from kolbench.data.datamodule import KolDataModule
-from kolbench.imaging import write_png
-from kolbench.models.arrays import as_arrays
-from kolbench.runfolder import CONFIG
+from kolbench.io import progress
+from kolbench.io.arrays import as_arrays
+from kolbench.io.images import write_png
+from kolbench.models.checkpoints.run import BEST, load_into
+from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
-from kolbench.tasks import judging
+from kolbench.tasks import evaluation
 from kolbench.types import UInt8Array
-from kolbench.weights import BEST, load_into
 
 PICTURES = 4
 WIDTH = 240
@@ -50,7 +50,7 @@ def write_panels(panels: Mapping[str, Sequence[str]], runs: Mapping[str, Path], 
 
 def _panel(runs: Mapping[str, Path]) -> UInt8Array:
     settings = load_yaml(next(iter(runs.values())) / CONFIG)
-    data = judging.open_data(settings, torch.device("cpu"))
+    data = evaluation.open_data(settings, torch.device("cpu"))
     batches = [data.test_batch(number) for number in range(min(PICTURES, len(data.rows["test"])))]
     columns = {ORIGINAL: [as_arrays(batch["image"])[0] for batch in batches]}
     with progress.bar("drawing panels", len(runs)) as advance:
@@ -65,7 +65,7 @@ def _panel(runs: Mapping[str, Path]) -> UInt8Array:
 def _segmenter(folder: Path, data: KolDataModule) -> Segmenter:
     segmenter: Segmenter = build_segmenter(without_backbone(load_yaml(folder / CONFIG)["model"]))
     if not (folder / BEST).is_file():
-        return judging.ready(segmenter, data).eval()
+        return evaluation.ready(segmenter, data).eval()
     load_into(segmenter, folder)
     return segmenter.eval()
 

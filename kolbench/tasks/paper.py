@@ -8,14 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kolbench import runfolder
 from kolbench.errors import ConfigError, KolbenchError
-from kolbench.files import write_json
+from kolbench.io.files import write_json
 from kolbench.metrics import scores
+from kolbench.metrics.counts import Scored
 from kolbench.report import statistics
-from kolbench.report.runs import groups_of
 from kolbench.report.statistics import Interval
-from kolbench.scored import Scored
+from kolbench.runs import run_folder
+from kolbench.runs.finished import groups_of
 from kolbench.tasks.suite import Job, execute, job_of, own_words, shown
 
 SCORE = "miou"
@@ -78,7 +78,7 @@ def _outcome(protocol: str, name: str, words: list[str], parent: Path) -> Outcom
     print(f"== {protocol}: {WORDS[protocol]}: {state}\n   {shown(job)}", flush=True)
     if not job.finished and not execute(job):
         raise KolbenchError(f"The run under the {protocol} protocol failed; it says why above.")
-    scored = runfolder.read_histograms(job.folder / runfolder.HISTOGRAMS)
+    scored = run_folder.read_histograms(job.folder / run_folder.HISTOGRAMS)
     chosen, best = scored["val"].best_threshold(), scored["test"].best_threshold()
     return Outcome(job, _miou(scored["test"], chosen), chosen, _miou(scored["test"], best), best, protocol)
 

@@ -8,21 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from kolbench import imaging
-from kolbench.configs import instantiate
-from kolbench.data.frames import VIDEO_SUFFIXES
+from kolbench.config.compose import instantiate
+from kolbench.data.manifest import VIDEO_SUFFIXES
 from kolbench.errors import ConfigError
-from kolbench.files import write_atomically
-from kolbench.tasks.outputs import Kind
-from kolbench.tasks.using import use
+from kolbench.inference.apply.outputs import Kind
+from kolbench.inference.apply.pipeline import use
+from kolbench.io import images
+from kolbench.io.files import write_atomically
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.ad import Ad, AdStill, AdVideo, Placement
-from kolbench.video.colours import require_cleaner
-from kolbench.video.composite import AdBehind, Look
+from kolbench.video.compositing.ad import Ad, AdStill, AdVideo, Placement
+from kolbench.video.compositing.colours import require_cleaner
+from kolbench.video.compositing.composite import AdBehind, Look
+from kolbench.video.compositing.visibility import REPORT_SUFFIXES, Row, VisibilityReport
 from kolbench.video.frame import Frame
 from kolbench.video.reading import VideoReader
 from kolbench.video.survey import reads_animation
-from kolbench.video.visibility import REPORT_SUFFIXES, Row, VisibilityReport
 
 PICTURE_COLUMNS = ("share", "ad_area", "visible_area")
 
@@ -105,7 +105,7 @@ def ad_opener(path: Path) -> Callable[[], Ad]:
         DataError: it is missing or cannot be read.
     """
     if not _moves(path):
-        still = AdStill(imaging.read_rgba(path))
+        still = AdStill(images.read_rgba(path))
         return lambda: still
     with VideoReader(path, alpha=True) as reader:
         length = reader.seconds
@@ -120,7 +120,7 @@ def ad_opener(path: Path) -> Callable[[], Ad]:
 def _moves(path: Path) -> bool:
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return True
-    frames = imaging.frames_in(path)
+    frames = images.frames_in(path)
     if frames == 1 or reads_animation(path):
         return frames > 1
     # stdout may be the picture itself

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kolbench.tasks.outputs import Kind, Plain, kinds_of
-from kolbench.tasks.using import use
+from kolbench.inference.apply.outputs import Kind, Plain, kinds_of
+from kolbench.inference.apply.pipeline import use
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video import outputs
-from kolbench.video.colours import estimate_foreground, require_cleaner
+from kolbench.video.compositing import renderings
+from kolbench.video.compositing.colours import estimate_foreground, require_cleaner
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
@@ -33,14 +33,14 @@ def kinds(clean: str) -> dict[str, Kind]:
     Args:
         clean: how colours at soft edges are found, one of colours.CLEANS.
     """
-    cut_out = _cleaned(outputs.cutout, clean)
-    on_black = _cleaned(outputs.on_black, clean)
+    cut_out = _cleaned(renderings.cutout, clean)
+    on_black = _cleaned(renderings.on_black, clean)
     found = (
-        Kind("alpha", lambda: Plain(lambda _, alpha: outputs.alpha8(alpha))),
-        Kind("alpha16", lambda: Plain(lambda _, alpha: outputs.alpha16(alpha)), deep=True),
+        Kind("alpha", lambda: Plain(lambda _, alpha: renderings.alpha8(alpha))),
+        Kind("alpha16", lambda: Plain(lambda _, alpha: renderings.alpha16(alpha)), deep=True),
         Kind("cutout", partial(Plain, cut_out), transparent=True),
         Kind("black", partial(Plain, on_black)),
-        Kind("overlay", partial(Plain, outputs.overlay)),
+        Kind("overlay", partial(Plain, renderings.overlay)),
     )
     return {kind.name: kind for kind in found}
 

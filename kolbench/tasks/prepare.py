@@ -5,15 +5,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kolbench import imaging, progress
-from kolbench.data import frames, listing
-from kolbench.data.frames import HOW_TO_LABEL, ManifestRow, Moment, Timeline
+from kolbench.data import listing
+from kolbench.data.manifest import HOW_TO_LABEL, VIDEO_SUFFIXES, ManifestRow, read_manifest, write_manifest
 from kolbench.errors import ConfigError, DataError, KolbenchError, require_choice
+from kolbench.io import progress
+from kolbench.io.images import write_jpeg, write_png
 from kolbench.types import UInt8Array
+from kolbench.video import frames
+from kolbench.video.frames import Moment, Timeline
 
 WRITERS: Mapping[str, Callable[[Path, UInt8Array], None]] = {
-    "png": imaging.write_png,
-    "jpg": lambda path, image: imaging.write_jpeg(path, image, quality=95),
+    "png": write_png,
+    "jpg": lambda path, image: write_jpeg(path, image, quality=95),
 }
 
 
@@ -73,9 +76,9 @@ def _find_videos(source: Path) -> list[tuple[str, Path]]:
     if source.is_file():
         return [(source.name, source)]
     folder = listing.require_folder(source, "input")
-    files = listing.visible_files(folder, frames.VIDEO_SUFFIXES)
+    files = listing.visible_files(folder, VIDEO_SUFFIXES)
     if not files:
-        known = ", ".join(sorted(frames.VIDEO_SUFFIXES))
+        known = ", ".join(sorted(VIDEO_SUFFIXES))
         raise DataError(f"input={source} holds no video ({known}).")
     return [(path.relative_to(folder).as_posix(), path) for path in files]
 
@@ -83,14 +86,14 @@ def _find_videos(source: Path) -> list[tuple[str, Path]]:
 def _prepare_video(path: Path, file: str, output: Path, count: int, form: str) -> tuple[int, int]:
     """(frames there now, frames written) of one video; a failure takes back all that it wrote."""
     digest = listing.content_digest(path, whole=False).hex()[:16]
-    before = frames.read_manifest(output)
+    before = read_manifest(output)
     timeline = frames.read_timeline(path)
     moments = frames.choose_moments(timeline, count)
     video = _folder_name(unicodedata.normalize("NFC", path.stem), digest, before, output / "images")
     names = {moment: f"{video}/{video}_{moment.number:06d}" for moment in moments}
     rows = [ManifestRow(names[m], video, f"{m.seconds:.6f}", str(m.number), file, digest) for m in moments]
     # remembered before the first frame is written, so that a killed run is known again
-    frames.write_manifest(output, {row.name: row for row in (*rows, *before)}.values())
+    write_manifest(output, {row.name: row for row in (*rows, *before)}.values())
     folder = output / "images" / video
     folder.mkdir(exist_ok=True)
     there = listing.pictures_below(folder)
@@ -98,7 +101,7 @@ def _prepare_video(path: Path, file: str, output: Path, count: int, form: str) -
     try:
         _write_frames(path, timeline, missing, {m: folder.parent / f"{names[m]}.{form}" for m in missing})
     except KolbenchError:
-        frames.write_manifest(output, before)
+        write_manifest(output, before)
         if not any(folder.iterdir()):
             folder.rmdir()
         raise

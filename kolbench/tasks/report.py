@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from kolbench import progress
 from kolbench.errors import ConfigError
+from kolbench.io import progress
 from kolbench.report import figures, formats, gallery, page, tables
-from kolbench.report.runs import TestSet, find, test_sets
+from kolbench.runs.finished import TestSet, find, test_sets
 
 PAGE = "report.html"
 WRITTEN = {"tables": (".csv", ".md", ".tex"), "figures": (".svg", ".png"), "galleries": (".png",)}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kolbench.devices import choose_device, describe
+from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError
 
 DEFAULT = ("grabcut",)

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from kolbench import runfolder
-from kolbench.configs import load_yaml
+from kolbench.config.compose import load_yaml
 from kolbench.errors import ConfigError, DataError, nearest
-from kolbench.files import read_json, write_atomically, write_json
+from kolbench.io.files import read_json, write_atomically, write_json
+from kolbench.runs import run_folder
 from kolbench.tasks.panels import write_panels
-from kolbench.tasks.run import print_table
+from kolbench.tasks.recorder import print_table
 
 SUITE = "suite.yaml"
 # of the suite itself, not of its runs
@@ -41,7 +41,7 @@ class Job:
     @property
     def record(self) -> dict[str, Any]:
         """Its `run.json`; empty where it has not begun."""
-        path = self.folder / runfolder.RUN
+        path = self.folder / run_folder.RUN
         return read_json(path) if path.is_file() else {}
 
     @property
@@ -179,7 +179,7 @@ def write_results(folder: Path, jobs: Sequence[Job]) -> None:
     for job in jobs:
         record = job.record
         rows.append({"run": job.name, "method": record["method"], "aid": record["aid"], **_figures(record)})
-        curve = pd.read_csv(job.folder / runfolder.CURVE)
+        curve = pd.read_csv(job.folder / run_folder.CURVE)
         curves.append(curve[curve["split"] == "test"].assign(run=job.name))
         keys = (
             "budget",

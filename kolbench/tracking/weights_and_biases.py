@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from kolbench.errors import require_choice
-from kolbench.runfolder import link_file
+from kolbench.runs.run_folder import link_file
 from kolbench.tracking import Overlay, RunInfo, one_line
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kolbench.data.frames import display_matrix, plain, upright, video_stream
 from kolbench.errors import DataError
 from kolbench.video import survey
 from kolbench.video.frame import Frame
+from kolbench.video.frames import display_matrix, plain, upright, video_stream
 from kolbench.video.pixels import HDR_TRANSFERS, Pixels
 from kolbench.video.survey import TRY_AGAIN, opened
 

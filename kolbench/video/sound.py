@@ -6,8 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from kolbench.data.frames import plain
 from kolbench.errors import DataError
+from kolbench.video.frames import plain
 from kolbench.video.survey import opened
 
 # what players expect in a container, which is less than its muxer takes; None = whatever the muxer takes

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from kolbench.data.frames import plain
 from kolbench.errors import ConfigError, DataError, KolbenchError
 from kolbench.types import UInt8Array
 from kolbench.video.forms import CONTAINERS, FORMS, HOW_ALPHA_IS_KEPT, PNG, form_of
+from kolbench.video.frames import plain
 from kolbench.video.partial import PartialFile
 from kolbench.video.pixels import BT709, LIMITED, Pixels, pad_to_even
 from kolbench.video.reading import VideoReader

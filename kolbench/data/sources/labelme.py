@@ -1,0 +1,408 @@
+"""Labelme annotations (JSON): shapes drawn as masks, and the pictures they lie beside as a source."""
+
+import base64
+import binascii
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kolbench.data import listing
+from kolbench.errors import ConfigError, DataError, nearest, require_choice
+from kolbench.io import images, masks
+from kolbench.types import Picture, UInt8Array
+
+CLASSES = ("kol", "product", "background")
+DEFAULT_LABELS: Mapping[str, Sequence[str]] = {
+    "kol": ("kol", "person", "people"),
+    "product": ("product", "object", "item", "bag"),
+    "background": ("background", "hole"),
+}
+POLYGONS = ("polygon", "oriented_rectangle")
+IGNORED = ("point", "points", "line", "linestrip")
+SHAPE_TYPES = (*POLYGONS, "rectangle", "circle", "mask", *IGNORED)
+SAMPLED = 20
+
+BoolArray = npt.NDArray[np.bool_]
+Points = npt.NDArray[np.float64]
+
+
+class Shape(NamedTuple):
+    """One drawn shape.
+
+    kind: one of CLASSES. points: (N, 2) float x, y in pixels of the upright picture; pixel (0, 0)
+    covers [0, 1) x [0, 1). group: Labelme's group_id. bitmap: (h, w) uint8 {0, 1} of a `mask` shape.
+    """
+
+    kind: str
+    shape_type: str
+    points: Points
+    group: int | str | None = None
+    bitmap: UInt8Array | None = None
+
+
+def draw(shapes: Sequence[Shape], height: int, width: int) -> tuple[UInt8Array, UInt8Array]:
+    """The mask and the product mask that shapes mean, (height, width) uint8 in {0, 1} each.
+
+    Shapes are painted in their order, and a background shape cuts out of what was painted before it:
+    of shapes with the same group_id where it has one, else of all. The parts of a group are joined.
+    The mask is the union of KOL and products. A point or line paints nothing.
+    """
+    layers: dict[tuple[str, int | str | None], BoolArray] = {}
+    for shape in shapes:
+        if shape.shape_type in IGNORED:
+            continue
+        covered = _cover(shape, height, width)
+        if shape.kind == "background":
+            for (_, group), layer in layers.items():
+                if shape.group is None or shape.group == group:
+                    layer &= ~covered
+        else:
+            layers.setdefault((shape.kind, shape.group), np.zeros((height, width), bool))
+            layers[shape.kind, shape.group] |= covered
+    empty = np.zeros((height, width), bool)
+    product = np.logical_or.reduce([empty, *(a for (kind, _), a in layers.items() if kind == "product")])
+    mask = np.logical_or.reduce([product, *layers.values()])
+    return mask.astype(np.uint8), product.astype(np.uint8)
+
+
+def _cover(shape: Shape, height: int, width: int) -> BoolArray:
+    points = shape.points
+    if shape.shape_type == "circle":
+        radius = float(np.hypot(*(points[1] - points[0])))
+        y, x = np.mgrid[:height, :width] + 0.5
+        return np.asarray((x - points[0, 0]) ** 2 + (y - points[0, 1]) ** 2 <= radius**2)
+    if shape.bitmap is not None:
+        return _place(shape.bitmap, points, height, width)
+    if shape.shape_type == "rectangle" and len(points) == 2:
+        (left, top), (right, bottom) = points
+        points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return fill_polygon(points, height, width)
+
+
+def fill_polygon(points: Points, height: int, width: int) -> BoolArray:
+    """Pixels whose centre lies in a polygon by the even-odd rule, (height, width) bool.
+
+    Even-odd, as Labelme shows it: where an outline leads through a bridge around an inner outline,
+    that is a hole.
+
+    Args:
+        points: (N, 2) x, y of the corners, N >= 3; may lie outside the picture.
+    """
+    toggles = np.zeros((height, width + 1), np.int32)
+    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
+        if y0 == y1:
+            continue
+        # rows whose centre y + 0.5 the edge crosses, its upper end included and its lower end not
+        first, last = np.ceil(np.array([min(y0, y1), max(y0, y1)]) - 0.5).astype(int).clip(0, height)
+        rows = np.arange(first, last)
+        crossing = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+        columns = np.ceil(crossing - 0.5).clip(0, width).astype(int)
+        np.add.at(toggles, (rows, columns), 1)
+    return np.asarray(np.cumsum(toggles, axis=1)[:, :width] % 2 == 1)
+
+
+def _place(bitmap: UInt8Array, points: Points, height: int, width: int) -> BoolArray:
+    """A bitmap at its box's upper left corner, cut at the picture's borders."""
+    covered = np.zeros((height, width), bool)
+    left, top = (int(v) for v in np.rint(points.min(axis=0)))
+    rows = slice(max(top, 0), min(top + bitmap.shape[0], height))
+    columns = slice(max(left, 0), min(left + bitmap.shape[1], width))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        part = bitmap[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        covered[rows, columns] = part > 0
+    return covered
+
+
+def label_classes(labels: Mapping[str, str | Sequence[str] | None] | None) -> dict[str, str]:
+    """Label in lower case -> one of CLASSES, from a map of class -> labels (one or a list).
+
+    Raises:
+        ConfigError: a class is unknown, or its labels are no text.
+        DataError: a label stands in two classes, or none means the KOL.
+    """
+    if not isinstance(labels, Mapping | None):
+        raise ConfigError(
+            f"data.labels={labels} is not usable; set data.labels.kol, data.labels.product or "
+            "data.labels.background."
+        )
+    classes: dict[str, str] = {}
+    for kind, names in (labels or DEFAULT_LABELS).items():
+        require_choice("data.labels", kind, CLASSES)
+        for name in _label_list(kind, names):
+            key = name.strip().casefold()
+            if classes.setdefault(key, kind) != kind:
+                raise DataError(
+                    f"The label {name} stands in data.labels.{classes[key]} and data.labels.{kind}."
+                )
+    if "kol" not in classes.values():
+        raise DataError("data.labels.kol is empty: name the labels that mean a KOL, such as [person].")
+    return classes
+
+
+def _label_list(kind: str, names: Any) -> Sequence[str]:
+    listed = [names] if isinstance(names, str) else () if names is None else names
+    if isinstance(listed, Sequence) and all(isinstance(name, str) and name.strip() for name in listed):
+        return listed
+    raise ConfigError(
+        f"data.labels.{kind}={names} is neither a label nor a list of labels; write it such as "
+        f"'data.labels.{kind}=[\"{DEFAULT_LABELS[kind][1]}\"]', with both quotes where a label is a number."
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A Labelme file's content.
+
+    Raises:
+        DataError: it is no JSON, or JSON of another tool, which is named.
+    """
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise DataError(f"{path} is no Labelme file: {_text_format(path, str(error))}.") from None
+    if isinstance(loaded, dict) and isinstance(loaded.get("shapes"), list):
+        return loaded
+    raise DataError(f"{path} is no Labelme file: {_json_format(loaded)}.")
+
+
+def _text_format(path: Path, detail: str) -> str:
+    head = path.read_bytes()[:512].lstrip()
+    if not head:
+        return "it is empty"
+    if head.startswith(b"<"):
+        return (
+            "it is XML. CVAT's 'LabelMe' export is XML of another tool; export segmentation masks from CVAT "
+            "and use data=folder"
+        )
+    return f"it is damaged JSON ({detail})"
+
+
+def _json_format(loaded: Any) -> str:
+    if isinstance(loaded, dict) and "annotations" in loaded and "images" in loaded:
+        return "it is COCO JSON; export masks as PNG and use data=folder"
+    if isinstance(loaded, list) and loaded and isinstance(loaded[0], dict) and "annotations" in loaded[0]:
+        return "it is Label Studio JSON; export masks as PNG and use data=folder"
+    return "it has no list of shapes"
+
+
+def parse_shapes(content: Mapping[str, Any], classes: Mapping[str, str], path: Path) -> list[Shape]:
+    """The shapes of a Labelme file.
+
+    Raises:
+        DataError: a label or shape type is unknown, or a shape is malformed; names file and shape.
+    """
+    return [
+        _parse_shape(shape, classes, f"{path}, shape {number}")
+        for number, shape in enumerate(content["shapes"], start=1)
+    ]
+
+
+def _parse_shape(shape: Any, classes: Mapping[str, str], where: str) -> Shape:
+    if not isinstance(shape, dict):
+        raise DataError(f"{where} is no shape; save the file again in Labelme.")
+    shape_type = shape.get("shape_type") or "polygon"
+    if shape_type not in SHAPE_TYPES:
+        known = ", ".join(SHAPE_TYPES)
+        raise DataError(f"{where}: the shape type {shape_type} is not known; known are {known}.")
+    if shape_type in IGNORED:
+        return Shape("background", shape_type, np.zeros((0, 2)))
+    points = _points(shape.get("points"), shape_type, where)
+    bitmap = _bitmap(shape, points, where) if shape_type == "mask" else None
+    return Shape(_kind(shape.get("label"), classes, where), shape_type, points, shape.get("group_id"), bitmap)
+
+
+def _kind(label: Any, classes: Mapping[str, str], where: str) -> str:
+    key = str(label).strip().casefold()
+    if key in classes:
+        return classes[key]
+    hint = nearest(key, classes)
+    meant = f" Did you mean {hint}?" if hint else ""
+    raise DataError(
+        f"{where}: the label {label} is not known; known are {', '.join(classes)}.{meant} "
+        "Else add it to data.labels.kol, data.labels.product or data.labels.background."
+    )
+
+
+def _points(points: Any, shape_type: str, where: str) -> Points:
+    try:
+        array = np.array(points, np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise DataError(f"{where}: its points are no list of [x, y]; draw it again.") from None
+    needed = {"circle": (2,), "mask": (2,), "rectangle": (2, 4)}.get(shape_type)
+    enough = len(array) in needed if needed else len(array) >= 3
+    if not enough or not np.isfinite(array).all():
+        raise DataError(f"{where}: a {shape_type} of {len(array)} points cannot be drawn; draw it again.")
+    return array
+
+
+def _bitmap(shape: Mapping[str, Any], points: Points, where: str) -> UInt8Array:
+    try:
+        data = base64.b64decode(str(shape.get("mask") or ""), validate=True)
+    except binascii.Error:
+        raise DataError(f"{where}: its mask is no base64; draw it again.") from None
+    bitmap = masks.mask_from_bytes(data, f"the mask of {where}")
+    # the second corner is the last pixel that belongs to the box
+    width, height = (int(v) + 1 for v in np.rint(np.ptp(points, axis=0)))
+    if abs(bitmap.shape[0] - height) > 1 or abs(bitmap.shape[1] - width) > 1:
+        raise DataError(
+            f"{where}: its mask is {bitmap.shape[1]}x{bitmap.shape[0]} px, "
+            f"its box {width}x{height}; draw it again."
+        )
+    return bitmap
+
+
+class LabelmeSource:
+    """Pictures with Labelme JSON beside them, at any depth below a folder.
+
+    Sub-folders are groups; `groups.csv` and split files work as for `data=folder`. Shapes with no area
+    (points, lines) are ignored and counted. `imageData` is decoded only where the picture is missing.
+
+    Args:
+        root: the folder.
+        labels: class (`kol`, `product`, `background`) -> labels; upper and lower case are the same.
+
+    Raises:
+        DataError: there is no Labelme file below the folder; names what is there instead.
+    """
+
+    def __init__(self, root: str | Path, labels: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.root = listing.require_folder(root)
+        self.classes = label_classes(labels)
+        self._pictures = listing.pictures_below(self.root)
+        self._files, named, self._foreign = _labelme_files(self.root, self._pictures)
+        if not self._files:
+            raise DataError(_nothing_labelled(self.root, self._pictures, self._foreign))
+        self.names = sorted(self._files)
+        self.unlabelled = sorted(
+            name for name, path in self._pictures.items() if name not in self._files and path not in named
+        )
+        absent = dict.fromkeys(self.unlabelled, "has no Labelme file")
+        self._lists = listing.read_lists(self.root, self.names, absent)
+        self.groups, self.tags = self._lists.groups, self._lists.tags
+        self.given_splits = self._lists.given_splits
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> Picture:
+        """The picture and its masks as drawn.
+
+        Raises:
+            DataError: picture or annotation cannot be used; names the file.
+        """
+        path = self._files[self.names[index]]
+        content = read_json(path)
+        image = self._image(self.names[index], path, content)
+        height, width = image.shape[:2]
+        _require_size(path, content, height, width)
+        mask, product = draw(parse_shapes(content, self.classes, path), height, width)
+        return Picture(image, mask, product)
+
+    def fingerprint(self) -> str:
+        """See listing.digest; of the label files and of the pictures that are opened with them."""
+        parts = [(f"{name} label", path, True) for name, path in self._files.items()]
+        for name, path in self._files.items():
+            try:
+                opened = self._picture_file(name, _named_picture(path, read_json(path)))
+            except DataError:
+                continue  # reading all pictures names it
+            if opened is not None:
+                parts.append((name, opened, False))
+        return listing.digest(parts)
+
+    def describe(self) -> list[str]:
+        """What the folder holds, with what is left out."""
+        groups = listing.group_note(self.groups)
+        lines = [f"{self.root}: {len(self)} labelled pictures{', ' + groups if groups else ''}"]
+        if self.unlabelled:
+            lines.append(f"{len(self.unlabelled)} pictures not labelled: {listing.shorten(self.unlabelled)}")
+        if self._foreign:
+            foreign = listing.shorten(path.name for path in self._foreign)
+            lines.append(f"{len(self._foreign)} JSON files that are not Labelme's: {foreign}")
+        ignored = self._ignored_shapes()
+        if ignored:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
+            lines.append(f"shapes without area are ignored ({kinds} in {SAMPLED} sampled files)")
+        return [*lines, *self._lists.notes]
+
+    def _ignored_shapes(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for index in listing.spread(len(self), SAMPLED):
+            try:
+                shapes = read_json(self._files[self.names[index]])["shapes"]
+            except DataError:
+                continue  # reading all pictures names it
+            found.update(
+                s["shape_type"] for s in shapes if isinstance(s, dict) and s.get("shape_type") in IGNORED
+            )
+        return found
+
+    def _image(self, name: str, path: Path, content: Mapping[str, Any]) -> UInt8Array:
+        named = _named_picture(path, content)
+        opened = self._picture_file(name, named)
+        if opened is not None:
+            return images.read_rgb(opened)
+        if content.get("imageData"):
+            try:
+                data = base64.b64decode(str(content["imageData"]))
+            except binascii.Error:
+                raise DataError(f"{path}: its imageData is no base64, and {named} is missing.") from None
+            return images.rgb_from_bytes(data, f"the imageData of {path}")
+        raise DataError(f"{path}: its picture {named} is missing; put it beside the file.")
+
+    def _picture_file(self, name: str, named: Path) -> Path | None:
+        """The picture that the annotation names, else the one beside it, else none."""
+        return named if named.is_file() else self._pictures.get(name)
+
+
+def _named_picture(path: Path, content: Mapping[str, Any]) -> Path:
+    """Where imagePath leads from the annotation's folder, back-slashes of Windows or not."""
+    return Path(os.path.normpath(path.parent / PureWindowsPath(str(content.get("imagePath"))).as_posix()))
+
+
+def _labelme_files(root: Path, pictures: Mapping[str, Path]) -> tuple[dict[str, Path], set[Path], list[Path]]:
+    """Name -> annotation, pictures that annotations elsewhere name, and JSON files of other tools.
+
+    A file with its picture beside it is not opened yet: with imageData it may be large.
+    """
+    files: dict[str, Path] = {}
+    named: set[Path] = set()
+    foreign: list[Path] = []
+    for path in listing.visible_files(root, (".json",)):
+        key = listing.key_of(path, root)
+        if key not in pictures:
+            try:
+                named.add(_named_picture(path, read_json(path)))
+            except DataError:
+                foreign.append(path)
+                continue
+        files[key] = path
+    return files, named, foreign
+
+
+def _nothing_labelled(root: Path, pictures: Mapping[str, Path], foreign: Sequence[Path]) -> str:
+    message = f"{root} holds {len(pictures)} pictures, but no Labelme file (picture.json beside picture.jpg)."
+    for path in [*foreign, *listing.visible_files(root, (".xml",))][:1]:
+        try:
+            read_json(path)
+        except DataError as error:
+            message += f" {error}"
+    return f"{message} Label the pictures with Labelme and save beside them, or give another data.root."
+
+
+def _require_size(path: Path, content: Mapping[str, Any], height: int, width: int) -> None:
+    said = content.get("imageHeight"), content.get("imageWidth")
+    if None in said or said == (height, width):
+        return
+    turned = " It was labelled before the EXIF orientation was applied." if said == (width, height) else ""
+    raise DataError(
+        f"{path} was drawn on {said[1]}x{said[0]} px, but its picture is {width}x{height} px.{turned} "
+        "Open and save it again in Labelme."
+    )

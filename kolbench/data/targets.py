@@ -1,0 +1,194 @@
+"""The only place where ground truth is derived from a mask: band, transition region, semantic map, boxes.
+
+Everything here runs per sample, after resizing and augmentation, on the training canvas: a band of 2 px
+made at 1080p would vanish at 512 px. Metrics never read these targets, but the binary mask.
+"""
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kolbench.errors import ConfigError, require_choice
+from kolbench.types import Float32Array, UInt8Array
+
+BAND_PX = 2
+REGION_CANVAS_PX = 512
+SEMANTIC_STRIDE = 16
+# corner, edge and centre of MODNet's 3x3 Gaussian of sigma 0.8; they sum to 1
+_BLUR = (
+    (0.06261, 0.12500, 0.06261),
+    (0.12500, 0.24956, 0.12500),
+    (0.06261, 0.12500, 0.06261),
+)
+_MIN_INSTANCE_PX = 64
+_MIN_INSTANCE_SHARE = 0.001
+_MOST_INSTANCES = 20
+COMPONENTS = ("auto", "components", "merge")
+
+
+def band(mask: UInt8Array) -> Float32Array:
+    """The mask with a band of 0.5 on its edge, 1 px inside and 1 px outside (RSUDISNet, section 4: 2 px).
+
+    Args:
+        mask: (H, W) uint8 in {0, 1}.
+
+    Returns:
+        (H, W) float32 in {0, 0.5, 1}. Where an object leaves the frame there is no edge.
+    """
+    alpha = mask.astype(np.float32)
+    alpha[_near_edge(mask, 3)] = 0.5
+    return alpha
+
+
+def transition_region(mask: UInt8Array, width: int) -> UInt8Array:
+    """m_d: the pixels near the edge of the mask, half of the width to each side.
+
+    Dilation and erosion with a square of 2 (width // 2) + 1 pixels differ there: 31x31 for 30 px.
+
+    Args:
+        mask: (H, W) uint8 in {0, 1}.
+        width: pixels across a straight edge, at least 2; an odd width gives one pixel less.
+
+    Returns:
+        (H, W) uint8 in {0, 1}. Where an object leaves the frame there is no edge.
+
+    Raises:
+        ValueError: the width is below 2.
+    """
+    if width < BAND_PX:
+        raise ValueError(f"a transition region of {width} px cannot hold the band of {BAND_PX} px")
+    return _near_edge(mask, 2 * (width // 2) + 1).astype(np.uint8)
+
+
+def scaled_region(region_px_at_512: int, canvas_short_side: int) -> int:
+    """Width of the transition region on a canvas, so that it covers the same share of the picture.
+
+    Rounded to the nearest even number (halves go up), as a square reaches equally far to both sides, and
+    never below the 2 px of the band, which the region must hold: 30 px at 512 are 8 px at 128.
+
+    Args:
+        region_px_at_512: pixels on a canvas whose shorter side is 512; 30 in MODNet's and RSUDISNet's papers.
+        canvas_short_side: pixels.
+
+    Raises:
+        ConfigError: the width at 512 is below 2.
+    """
+    if region_px_at_512 < BAND_PX:
+        raise ConfigError(
+            f"data.region_px={region_px_at_512} cannot hold the band of {BAND_PX} px at the mask's edge. "
+            f"Use 30, as the papers do, or at least {BAND_PX}."
+        )
+    half = region_px_at_512 * canvas_short_side / (2 * REGION_CANVAS_PX)
+    return max(BAND_PX, 2 * math.floor(half + 0.5))
+
+
+def semantic_target(alpha: Tensor) -> Tensor:
+    """G(alpha): what MODNet's low-resolution branch learns (released trainer; RSUDISNet, eq. 1).
+
+    Bilinear resize by 1/16 (align_corners=False, no antialiasing, so the mean of the four central pixels
+    of each 16x16 block), then a 3x3 Gaussian blur of sigma 0.8 with reflected borders.
+
+    Args:
+        alpha: (B, 1, H, W) float in [0, 1], both sides multiples of 16 and at least 32.
+
+    Returns:
+        (B, 1, H/16, W/16) float in [0, 1].
+
+    Raises:
+        ValueError: a side is no multiple of 16 or below 32 (a map of 1 px has no reflection).
+    """
+    height, width = alpha.shape[-2:]
+    if height % SEMANTIC_STRIDE or width % SEMANTIC_STRIDE or min(height, width) < 2 * SEMANTIC_STRIDE:
+        raise ValueError(f"sides must be multiples of 16 and at least 32, got {height}x{width}")
+    size = (height // SEMANTIC_STRIDE, width // SEMANTIC_STRIDE)
+    coarse = F.interpolate(alpha, size, mode="bilinear", align_corners=False)
+    blurred = F.conv2d(F.pad(coarse, (1, 1, 1, 1), mode="reflect"), alpha.new_tensor(_BLUR)[None, None])
+    return blurred.clamp(max=1)  # rounding of the kernel's sum
+
+
+def derive(mask: UInt8Array, region_px: int) -> dict[str, Tensor]:
+    """All training targets of one sample.
+
+    Args:
+        mask: (H, W) uint8 in {0, 1} on the training canvas, sides multiples of 16 and at least 32.
+        region_px: width of the transition region on this canvas, see `scaled_region`.
+
+    Returns:
+        Entries of types.Batch without the batch axis, float32: `alpha` and `transition` (1, H, W),
+        `semantic` (1, H/16, W/16).
+    """
+    alpha = torch.from_numpy(band(mask)).unsqueeze(0)
+    region = torch.from_numpy(transition_region(mask, region_px)).unsqueeze(0)
+    return {"alpha": alpha, "transition": region.float(), "semantic": semantic_target(alpha[None])[0]}
+
+
+def instance_labels(mask: UInt8Array, min_area: int | None = None, most: int = _MOST_INSTANCES) -> UInt8Array:
+    """Instances of a binary mask, for sources that do not label persons: its 8-connected components.
+
+    The mask is closed with a 3x3 square before labelling, so that a gap of 1 or 2 px does not split a
+    person; the gap itself stays background.
+
+    Args:
+        mask: (H, W) uint8 in {0, 1}.
+        min_area: smaller components become background; pixels, default max(64, 0.1 % of the frame).
+        most: at most so many of the largest are kept, up to 255.
+
+    Returns:
+        (H, W) uint8, 0 = background, 1 = the largest component, 2 = the next ...
+    """
+    if min_area is None:
+        min_area = max(_MIN_INSTANCE_PX, math.ceil(_MIN_INSTANCE_SHARE * mask.size))
+    closed = cv2.morphologyEx(np.ascontiguousarray(mask), cv2.MORPH_CLOSE, _square(3))
+    found: tuple[int, Any] = cv2.connectedComponents(closed, connectivity=8)
+    count, components = found
+    areas = np.bincount(components[mask > 0], minlength=count)
+    largest = np.argsort(-areas, kind="stable")[:most]
+    kept = largest[areas[largest] >= max(1, min_area)]
+    renamed = np.zeros(count, np.uint8)
+    renamed[kept] = np.arange(1, len(kept) + 1)
+    labels: UInt8Array = renamed[components] * (mask > 0)
+    return labels
+
+
+def person_labels(mask: UInt8Array, known: UInt8Array | None = None, components: str = "auto") -> UInt8Array:
+    """Which pixel belongs to which person, as far as the data tells (maskrcnn.md, section 3).
+
+    Args:
+        mask: (H, W) uint8 in {0, 1}.
+        known: (H, W) uint8, 0 = background, 1.. = persons; None where the source does not know them.
+        components: `auto` takes the known persons, else the components of the mask; `components` always
+            takes these; `merge` makes one person of the whole mask, for sets that show one person each,
+            whom something in front may cut into parts.
+
+    Returns:
+        (H, W) uint8, 0 = background, any other value = one person.
+
+    Raises:
+        ConfigError: an unknown choice.
+    """
+    require_choice("model.components", components, COMPONENTS)
+    if components == "merge":
+        return (mask > 0).astype(np.uint8)
+    if components == "auto" and known is not None:
+        return known
+    return instance_labels(mask)
+
+
+def _near_edge(mask: UInt8Array, side: int) -> npt.NDArray[np.bool_]:
+    """Whether a square of `side` pixels around each pixel sees both classes inside the frame."""
+    whole, square = np.ascontiguousarray(mask), _square(side)
+    # replication repeats pixels that the square already covers: the frame itself makes no edge
+    grown: Any = cv2.dilate(whole, square, borderType=cv2.BORDER_REPLICATE)
+    shrunk: Any = cv2.erode(whole, square, borderType=cv2.BORDER_REPLICATE)
+    near: npt.NDArray[np.bool_] = grown != shrunk
+    return near
+
+
+def _square(side: int) -> UInt8Array:
+    return np.ones((side, side), np.uint8)

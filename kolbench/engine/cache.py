@@ -1,0 +1,80 @@
+"""Finished and killed trainings, found again by the fingerprint of all that matters to them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kolbench.engine.callbacks.checkpoint import BEST
+from kolbench.engine.training import DONE
+from kolbench.io.files import read_json, write_json
+
+EVALUATIONS = "evaluations"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training's folder: `last.ckpt` to go on from, `best.ckpt`, `history.csv`, finally `done.json`."""
+
+    folder: Path
+    fingerprint: str
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ran to its end and its best weights are there."""
+        return (self.folder / DONE).is_file() and (self.folder / BEST).is_file()
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier attempt left something to go on from."""
+        return not self.finished and any(self.folder.rglob("*.ckpt"))
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether its pictures were scored before."""
+        return any((self.folder / EVALUATIONS).glob("*/*.parquet"))
+
+    def summary(self) -> dict[str, Any]:
+        """What the training said at its end."""
+        return read_json(self.folder / DONE)
+
+
+@contextmanager
+def training(
+    root: Path, name: str, fingerprint: str, settings: dict[str, Any], resume: str
+) -> Iterator[Training]:
+    """The folder of the training with this fingerprint, held alone while it is worked on.
+
+    Args:
+        root: the folder of all trainings.
+        name: of the method, for people.
+        fingerprint: hexadecimal digits.
+        settings: what the fingerprint stands for, left in `training.json`.
+        resume: `auto` goes on with what is there; `never` begins in a new folder.
+    """
+    attempts = sorted(root.glob(f"{name}-{fingerprint}*"), key=_attempt)
+    number = _attempt(attempts[-1]) if attempts else 1
+    if resume == "never" and attempts:
+        number += 1
+    folder = root / (f"{name}-{fingerprint}" + (f"-{number}" if number > 1 else ""))
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"another process works on {folder}; waiting for it")
+        lock.acquire()
+    try:
+        if not (folder / "training.json").is_file():
+            write_json(folder / "training.json", {"fingerprint": fingerprint, **settings})
+        yield Training(folder, fingerprint)
+    finally:
+        lock.release()
+
+
+def _attempt(folder: Path) -> int:
+    tail = folder.name.rpartition("-")[2]
+    return int(tail) if tail.isdigit() and len(tail) < 6 else 1

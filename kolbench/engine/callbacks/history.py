@@ -1,0 +1,97 @@
+"""The training curve: one row per epoch, in CSV always, to the trackers as it comes."""
+
+import csv
+import io
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from kolbench.io.files import write_atomically
+
+Row = dict[str, float]
+
+
+class History(Callback):
+    """Averages each loss term over the epoch's batches and adds the epoch's validation scores.
+
+    Rows hold nothing that differs between an interrupted and an uninterrupted run; seconds are kept
+    apart in `seconds`.
+
+    Args:
+        path: the CSV file; rewritten whole after each epoch.
+        scores: gives the epoch's validation scores.
+        listen: called with (epoch, row) after each epoch.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        scores: Callable[[], Mapping[str, float]] | None = None,
+        listen: Callable[[int, Row], None] | None = None,
+    ) -> None:
+        self.path = path
+        self.scores = scores
+        self.listen = listen
+        self.rows: list[Row] = []
+        self.seconds = 0.0
+        self.pictures = 0
+        self._sums: Row = {}
+        self._batches = 0
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the epoch's sums and clock."""
+        self._sums = {}
+        self._batches = 0
+        self._started = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Adds a batch; the sums stay on the device, so no batch waits for a transfer."""
+        values = {"loss": outputs["loss"], **outputs["terms"]}
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach()
+        self._batches += 1
+        self.pictures += len(batch["name"])
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops the training clock: validation is not training."""
+        if not trainer.sanity_checking and self._started:
+            self.seconds += time.monotonic() - self._started
+            self._started = 0.0
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the row."""
+        if self._started:
+            self.seconds += time.monotonic() - self._started
+        row: Row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row |= {f"train/{name}": float(total) / self._batches for name, total in self._sums.items()}
+        if self.scores:
+            row |= {f"val/{name}": float(value) for name, value in self.scores().items()}
+        self.rows.append(row)
+        self._write()
+        if self.listen:
+            self.listen(trainer.current_epoch, row)
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.path, lambda partial: partial.write_text(text.getvalue(), encoding="utf-8"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far travel in the checkpoint, so that a resumed run continues them."""
+        return {"rows": self.rows, "seconds": self.seconds, "pictures": self.pictures}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores them."""
+        self.rows = list(state_dict["rows"])
+        self.seconds = state_dict["seconds"]
+        self.pictures = state_dict["pictures"]

@@ -1,0 +1,62 @@
+"""Box and mask AP of methods that tell persons apart, beside the scores that all methods have."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from kolbench.data import targets
+from kolbench.errors import ConfigError
+from kolbench.io.files import write_json
+from kolbench.metrics.instance_ap import AveragePrecision
+
+
+class DetectionCallback(Callback):
+    """Writes the APs of one loader's pictures to a JSON file, where the method gives persons at all.
+
+    The true persons are the data set's, or the components of the mask where it knows none.
+
+    Args:
+        path: of the JSON file.
+        loader_index: position of the loader that is judged.
+    """
+
+    def __init__(self, path: Path, loader_index: int) -> None:
+        self.path = path
+        self.loader_index = loader_index
+        self._gathered: AveragePrecision | None = None
+        self._given_up = False
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Adds the pictures of a batch."""
+        if dataloader_idx != self.loader_index or outputs["instances"] is None or self._given_up:
+            return
+        try:
+            self._gathered = self._gathered or AveragePrecision()
+        except ConfigError as missing:
+            print(f"no AP: {missing}")
+            self._given_up = True
+            return
+        for index, found in enumerate(outputs["instances"]):
+            mask = _plane(batch["mask"], index)
+            known = _plane(batch["instances"], index) if "instances" in batch else None
+            self._gathered.add(found, targets.person_labels(mask, known))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Computes and writes."""
+        if self._gathered is not None:
+            write_json(self.path, self._gathered.scores())
+
+
+def _plane(entry: Any, index: int) -> Any:
+    return entry[index, 0].cpu().numpy().astype(np.uint8)

@@ -1,0 +1,111 @@
+"""What one prediction costs: operations by torch's own counter, and the memory it needs at its peak."""
+
+import tracemalloc
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from kolbench.io.arrays import as_arrays
+from kolbench.segmenter import Segmenter
+
+
+class Cost(NamedTuple):
+    """One prediction of one picture.
+
+    macs: multiplications with addition, as torch counts them (convolutions, products of matrices,
+    attention); None for methods that are no networks of torch. memory: bytes at the peak: weights and
+    tensors that live together, without the workspace of kernels; on a GPU what torch allocates; for
+    methods of arrays what Python and numpy allocate; None where nothing of that can be seen.
+    checkpoint: bytes of the inference network's state dict. picture: height and width.
+    """
+
+    macs: int | None
+    memory: int | None
+    checkpoint: int
+    picture: tuple[int, int]
+
+
+@torch.no_grad()
+def of(segmenter: Segmenter, batch: Mapping[str, Any]) -> Cost:
+    """Predicts once.
+
+    Args:
+        segmenter: in evaluation mode.
+        batch: of one picture at its own size, on any device.
+    """
+    inputs = [batch[key] for key in segmenter.reads]
+    height, width = inputs[0].shape[-2:]
+    network = segmenter.inference_network()
+    checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    macs, memory = (
+        _of_arrays(segmenter, inputs) if segmenter.picture_function() else _of_torch(segmenter, inputs)
+    )
+    return Cost(macs, memory, checkpoint, (int(height), int(width)))
+
+
+def _of_arrays(segmenter: Segmenter, inputs: Sequence[Tensor]) -> tuple[None, int]:
+    function = segmenter.picture_function()
+    assert function is not None
+    arrays = [as_arrays(entry)[0] for entry in inputs]
+    tracemalloc.start()
+    try:
+        function(*arrays)
+        return None, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _of_torch(segmenter: Segmenter, inputs: Sequence[Any]) -> tuple[int | None, int | None]:
+    device = segmenter.device
+    inputs = [entry.to(device) if isinstance(entry, Tensor) else entry for entry in inputs]
+    weights = sum(p.numel() * p.element_size() for p in (*segmenter.parameters(), *segmenter.buffers()))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    live, flops = LiveTensors(), FlopCounterMode(display=False)
+    with live, flops:
+        segmenter.predict(*inputs)
+    macs = flops.get_total_flops() // 2
+    if not macs:
+        return None, None
+    return macs, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else weights + live.peak
+
+
+class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
+    """Follows the storages that torch's operations make; `peak` is the most bytes that lived together."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
+        self.peak = 0
+        self._now = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = {_storage(leaf)._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and _storage(leaf)._cdata not in given | self._seen:
+                self._follow(_storage(leaf))
+        return result
+
+    def _follow(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        self._seen.add(key)
+        self._now += size
+        self.peak = max(self.peak, self._now)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self._now -= size
+
+
+def _storage(tensor: Tensor) -> torch.UntypedStorage:
+    return tensor.untyped_storage()

@@ -1,0 +1,121 @@
+"""Scoring a method on loaders of pictures, with what the report needs left on disk."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from kolbench.engine.callbacks.instance_scores import DetectionCallback
+from kolbench.engine.callbacks.progress_bar import progress_callback
+from kolbench.engine.callbacks.scores import ScoreCallback
+from kolbench.engine.devices import describe
+from kolbench.engine.module import SegmentationModule
+from kolbench.engine.parallel import Ahead
+from kolbench.engine.training import quiet_lightning, stopping_plainly
+from kolbench.io.files import write_json
+from kolbench.io.images import thumbnail, write_jpeg, write_png
+from kolbench.io.progress import in_terminal
+from kolbench.metrics.counts import Scored
+from kolbench.runs.run_folder import DETECTION
+from kolbench.segmenter import Segmenter
+
+THUMB_PX = 256
+# what a reader of the seconds must know
+TIMING = "timing.json"
+
+Refiner = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def evaluate(
+    segmenter: Segmenter,
+    loaders: Mapping[str, Any],
+    device: torch.device,
+    pictures: Path | None = None,
+    precision: str = "32-true",
+    refiner: Refiner | None = None,
+) -> dict[str, Scored]:
+    """One prediction of every picture of each loader.
+
+    Args:
+        segmenter: the method.
+        loaders: split name -> loader of pictures at their own size.
+        device: where to predict.
+        pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where persons are
+            told apart, the APs of the split `test`, and for `timing.json`, the device; None = none.
+        precision: as Lightning's.
+        refiner: applied to every alpha before it is judged; None = none.
+
+    Returns:
+        Split name -> counts of its pictures.
+    """
+    judge = ScoreCallback(*loaders)
+    callbacks: list[Callback] = [judge]
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        write_json(pictures / TIMING, {"device": describe(timed_on(segmenter, device))})
+    if pictures is not None and "test" in loaders:
+        test = list(loaders).index("test")
+        callbacks += [SavePictures(pictures, test), DetectionCallback(pictures / DETECTION, test)]
+    with quiet_lightning():
+        trainer = Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision=precision,  # type: ignore[arg-type]  # Lightning lists the strings it takes
+            callbacks=[*callbacks, progress_callback("scoring")],
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=in_terminal(),
+            use_distributed_sampler=False,
+        )
+        module = SegmentationModule(segmenter, refiner=refiner)
+        with stopping_plainly():
+            trainer.test(module, [_fed(segmenter, loader) for loader in loaders.values()], verbose=False)
+    return judge.scored
+
+
+def timed_on(segmenter: Segmenter, device: torch.device) -> torch.device:
+    """Where the method itself works: processes on the CPU, wherever networks do."""
+    return device if segmenter.picture_function() is None else torch.device("cpu")
+
+
+def _fed(segmenter: Segmenter, loader: Any) -> Any:
+    function = segmenter.picture_function()
+    return loader if function is None else Ahead(loader, function, segmenter.reads, torch.get_num_threads())
+
+
+class SavePictures(Callback):
+    """Writes each alpha as an 8-bit PNG (the levels that the histograms count), its truth and a thumbnail."""
+
+    def __init__(self, folder: Path, loader_index: int) -> None:
+        self.folder = folder
+        self.loader_index = loader_index
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Saves one batch."""
+        if dataloader_idx != self.loader_index:
+            return
+        levels = (outputs["alpha"][:, 0].float() * 255).round().to(torch.uint8).cpu().numpy()
+        images = (batch["image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        truths = batch["mask"][:, 0].to(torch.uint8).cpu().numpy() * 255
+        for name, level, truth, image in zip(batch["name"], levels, truths, images, strict=True):
+            write_png(_below(self.folder / "alphas", name, ".png"), level)
+            write_png(_below(self.folder / "truths", name, ".png"), truth)
+            write_jpeg(_below(self.folder / "thumbs", name, ".jpg"), thumbnail(image, THUMB_PX))
+
+
+def _below(folder: Path, name: str, suffix: str) -> Path:
+    path = folder / f"{name}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,101 @@
+"""The method of a configuration, ready for pictures: weights, device, fastest form, refiner."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kolbench.config.compose import build_segmenter, instantiate, without_backbone
+from kolbench.engine.devices import choose_device, describe
+from kolbench.errors import ConfigError, require_choice
+from kolbench.inference.backends import BACKENDS, prepare
+from kolbench.inference.export.opening import is_exported, open_exported
+from kolbench.inference.highres import LONGEST, segment_bounded, shrunk
+from kolbench.inference.predictor import Predictor
+from kolbench.models.checkpoints.run import load_into, model_of, sidecar_of
+from kolbench.segmenter import Segmenter
+from kolbench.types import Float32Array, UInt8Array
+
+
+class Fast:
+    """Runs a method in the fastest form that is found on its first picture, in bounded memory.
+
+    Args:
+        backend: one of inference.backends.BACKENDS. pictures: how many are to come, at least.
+    """
+
+    def __init__(self, segmenter: Segmenter, device: torch.device, backend: str, pictures: int) -> None:
+        require_choice("backend", backend, BACKENDS)
+        self._segmenter = segmenter
+        self._find = partial(prepare, device=device, backend=backend, pictures=pictures)
+        self._quick: Segmenter | None = None
+
+    def __call__(self, image: UInt8Array) -> Float32Array:
+        """(H, W, 3) uint8 -> alpha (H, W) float32."""
+        if self._quick is not None:
+            return segment_bounded(self._quick, image)
+        found = self._find(self._segmenter, picture=shrunk(image, LONGEST))
+        self._quick = found.segmenter
+        for note in found.notes:
+            print(note)
+        if found.alpha is not None and found.alpha.shape == image.shape[:2]:
+            return found.alpha
+        return segment_bounded(found.segmenter, image)
+
+
+def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
+    """The method of a configuration with its weights and refiner, on its device.
+
+    Args:
+        pictures: how many are to come, at least; for many it pays to look for the fastest way.
+
+    Raises:
+        KolbenchError: there are no weights, they do not fit, or the method needs the truth.
+    """
+    weights, device = settings["weights"], choose_device(settings["device"])
+    if weights is not None and holds_network(Path(weights)):
+        _refuse_options(settings)
+        segmenter = open_exported(weights, settings["device"])
+        name = Path(weights).name
+    else:
+        segmenter = _configured(settings)
+        name = settings["model"]["name"]
+    print(f"{name} on {describe(device)}")
+    refiner = instantiate({key: value for key, value in settings["refiner"].items() if key != "name"})
+    segmenter = segmenter.to(device).eval()
+    fast = Fast(segmenter, device, settings["backend"], pictures)
+    return Predictor(segmenter, refiner, fast)
+
+
+def _refuse_options(settings: dict[str, Any]) -> None:
+    typed = (word.lstrip("+").partition("=")[0] for word in settings["overrides"])
+    wrong = next((key for key in typed if key.partition(".")[0] in ("experiment", "model")), None)
+    if wrong:
+        raise ConfigError(
+            f"weights={settings['weights']} is a whole network that knows its input; leave {wrong}= away. "
+            "For another size export it again with model.size=, or use kolbench.load(FILE, size=...)."
+        )
+
+
+def holds_network(weights: Path) -> bool:
+    """Whether a file is a whole network of `task=export`, rather than weights for one."""
+    return is_exported(weights) and (weights.suffix.lower() == ".onnx" or sidecar_of(weights).is_file())
+
+
+def _configured(settings: dict[str, Any]) -> Segmenter:
+    task, weights = settings["task"]["name"], settings["weights"]
+    if weights is not None:
+        settings["model"] = without_backbone(model_of(settings, weights))
+    name = settings["model"]["name"]
+    segmenter: Segmenter = build_segmenter(settings["model"])
+    if segmenter.reads != ("image",):
+        raise ConfigError(f"{name} needs more than the picture, which is all that task={task} has.")
+    if weights is not None:
+        load_into(segmenter, Path(weights))
+    elif segmenter.trainable:
+        raise ConfigError(
+            f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={name}, or a method that is "
+            "not trained, such as experiment=grabcut."
+        )
+    return segmenter

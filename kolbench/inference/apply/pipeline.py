@@ -1,0 +1,369 @@
+"""What predict, place and filter share: a method over pictures and videos; reading and writing overlap."""
+
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kolbench.config.compose import instantiate
+from kolbench.errors import TERMINATED, ConfigError, KolbenchError
+from kolbench.inference.apply import inputs
+from kolbench.inference.apply.inputs import PIPE, Item
+from kolbench.inference.apply.loading import open_predictor
+from kolbench.inference.apply.outputs import (
+    Kind,
+    Rendering,
+    is_sequence,
+    reports_of,
+    targets_of,
+    video_form,
+    write_picture,
+)
+from kolbench.inference.predictor import Predictor, hardened
+from kolbench.io import images, progress
+from kolbench.runs import sweep_outputs
+from kolbench.types import Float32Array, UInt8Array
+from kolbench.video.frame import Frame
+from kolbench.video.reading import VideoReader
+from kolbench.video.sequence import PngSequence
+from kolbench.video.stream import read_ahead, write_behind
+from kolbench.video.temporal.smooth import Smoother, Stabiliser
+from kolbench.video.writing import VideoWriter, open_writer
+
+FROM_STDIN = "stdin.png"
+
+
+@dataclass
+class Tally:
+    """What was done so far."""
+
+    pictures: int = 0
+    frames: int = 0
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def described(self) -> str:
+        """What was done, in words."""
+        counts = ((self.pictures, "picture"), (self.frames, "frame"))
+        words = [f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts if count]
+        return " and ".join(words) or "nothing"
+
+    def result(self) -> dict[str, Any]:
+        """What the task returns."""
+        return {"pictures": self.pictures, "frames": self.frames, "failed": len(self.failures)}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One command: what is done with every input, and what was done so far.
+
+    settings, kinds, doing: see `use`. targets: name of a kind -> the output of each input. predictor: ready.
+    """
+
+    settings: Mapping[str, Any]
+    kinds: Sequence[Kind]
+    targets: Mapping[str, Mapping[Item, Path]]
+    predictor: Predictor
+    doing: str
+    tally: Tally = field(default_factory=Tally)
+
+    def final(self, alpha: Float32Array) -> Float32Array:
+        """The alpha as it is written: soft, or cut at `threshold=`."""
+        return hardened(alpha, self.settings["threshold"])
+
+
+def use(
+    settings: dict[str, Any], kinds: Sequence[Kind], doing: str, kept: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Runs a method over all of `input=` and writes every kind of output.
+
+    An input that cannot be read is named and skipped; nothing partial is left of it.
+
+    Args:
+        settings: the resolved configuration: `input`, `output`, `weights`, `model`, `refiner`, `threshold`,
+            `device`, `smooth`, `format`, `sound`.
+        kinds: what is written of each input.
+        doing: for the progress bar.
+        kept: files that are read besides the inputs, and so may not be written.
+
+    Returns:
+        `pictures`, `frames` and `failed`, each a count.
+
+    Raises:
+        KolbenchError: the settings do not go together, there is no input, or no weights.
+    """
+    given, output = _required(settings, "input"), _required(settings, "output")
+    smoother_of(settings)
+    if PIPE in (given, output):
+        return _pipe(settings, kinds, given, output, kept)
+    place, form = Path(output).expanduser(), settings["format"]
+    items = inputs.items_of(given, place)
+    targets = targets_of(items, place, kinds, form, kept)
+    if settings["dry_run"]:
+        return _foretold(targets)
+    written = [target for own in targets.values() for target in own.values()]
+    sweep_outputs.SWEEP.take([*written, *reports_of(targets, kinds, form, place)])
+    work = Work(settings, kinds, targets, open_predictor(settings, _expected(items)), doing)
+    print(f"{inputs.describe(items)} from {given}")
+    started, tally = time.monotonic(), work.tally
+    of_pictures = [item for item in items if not item.is_video]
+    try:
+        with ended_cleanly():
+            if of_pictures:
+                _pictures(work, of_pictures)
+            for item in items:
+                if item.is_video:
+                    _clip(work, item)
+    finally:
+        for line in (*tally.notes, *(f"skipped: {failure}" for failure in tally.failures)):
+            print(line)
+    done = tally.pictures + tally.frames
+    seconds = time.monotonic() - started
+    print(f"{tally.described()} in {seconds:.1f} s, {done / seconds:.1f} a second, in {output}")
+    return tally.result()
+
+
+def _foretold(targets: Mapping[str, Mapping[Item, Path]]) -> dict[str, Any]:
+    for own in targets.values():
+        for item, target in own.items():
+            print(f"{item.source} -> {target}")
+    return Tally().result()
+
+
+@contextmanager
+def ended_cleanly() -> Iterator[None]:
+    """SIGTERM ends the block as an exception does, so that what is half written is taken away."""
+
+    def end(*_: object) -> None:
+        sys.exit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _required(settings: Mapping[str, Any], key: str) -> str:
+    if not settings[key]:
+        raise ConfigError(f"task={settings['task']['name']} needs {key}=PATH.")
+    return str(settings[key])
+
+
+def smoother_of(settings: Mapping[str, Any]) -> Smoother:
+    """A new smoother as `smooth=` says.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    smoother: Smoother = instantiate({k: v for k, v in settings["smooth"].items() if k != "name"})
+    return smoother
+
+
+def _expected(items: Sequence[Item]) -> int:
+    """How many predictions there are to make, at least: pictures, and the frames of the first video."""
+    videos = [item.source for item in items if item.is_video]
+    frames = 0
+    if videos:
+        with suppress(KolbenchError), VideoReader(videos[0]) as reader:
+            frames = reader.frame_count
+    return len(items) - len(videos) + frames
+
+
+def _pictures(work: Work, items: Sequence[Item]) -> None:
+    tally = work.tally
+
+    def write(done: tuple[Item, UInt8Array, Float32Array]) -> None:
+        item, image, alpha = done
+        frame, final = Frame(image, 0, 0.0), work.final(alpha)
+        renderings = {kind: kind.begin() for kind in work.kinds}
+        try:
+            made = {kind: rendering(frame, final, False) for kind, rendering in renderings.items()}
+        except KolbenchError as error:
+            tally.failures.append(f"{item.source}: {error}")
+            return
+        for kind, picture in made.items():
+            target = work.targets[kind.name][item]
+            write_picture(target, picture)
+            for line in renderings[kind].finish(target, 0.0):
+                print(f"{item.source}: {line}")
+        tally.pictures += 1
+
+    with (
+        progress.bar(f"{work.doing} pictures", len(items)) as advance,
+        write_behind(write) as put,
+        read_ahead(_decoded(items, tally)) as ahead,
+    ):
+        for item, image, alpha in work.predictor.each(_readable(ahead, tally)):
+            advance(1)
+            if isinstance(alpha, KolbenchError):
+                tally.failures.append(f"{item.source}: {alpha}")
+                continue
+            put((item, image, alpha))
+
+
+def _decoded(items: Iterable[Item], tally: Tally) -> Iterator[tuple[Item, UInt8Array | KolbenchError]]:
+    for item in items:
+        try:
+            image = images.read_rgb(item.source)
+        except KolbenchError as error:
+            yield item, error
+            continue
+        tally.notes += note_of_frames(item.source)
+        yield item, image
+
+
+def note_of_frames(path: Path) -> list[str]:
+    """A sentence where a picture that can be read is an animation, of which one frame is used."""
+    # frames after the first one may be damaged
+    with suppress(KolbenchError):
+        if (frames := images.frames_in(path)) > 1:
+            return [f"{path}: {frames} frames, the first is used; a video keeps them all"]
+    return []
+
+
+def _readable(
+    pictures: Iterable[tuple[Item, UInt8Array | KolbenchError]], tally: Tally
+) -> Iterator[tuple[Item, UInt8Array]]:
+    for item, image in pictures:
+        if isinstance(image, KolbenchError):
+            tally.failures.append(str(image))
+        else:
+            yield item, image
+
+
+def _clip(work: Work, item: Item) -> None:
+    started = time.monotonic()
+    try:
+        frames, lines = _stream(work, item)
+    except KolbenchError as error:
+        work.tally.failures.append(str(error))
+        return
+    work.tally.frames += frames
+    rate = frames / (time.monotonic() - started)
+    print(f"{item.source}: {frames:,} frames, {rate:.1f} a second")
+    for line in lines:
+        print(f"  {line}")
+
+
+def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
+    """Frames written and what there is to say of one video."""
+    targets = {kind: work.targets[kind.name][item] for kind in work.kinds}
+    stabiliser = Stabiliser(smoother_of(work.settings))
+    renderings: dict[Kind, Rendering] = {kind: kind.begin() for kind in targets}
+    held: deque[Frame] = deque()
+    frames = 0
+    with VideoReader(item.source) as reader:
+        with ExitStack() as stack:
+            writers: dict[Kind, VideoWriter | PngSequence] = {}
+            for kind, target in targets.items():
+                writer = _writer(target, reader, kind, work.settings)
+                stack.enter_context(writer)
+                writers[kind] = writer
+
+            def write(done: tuple[Frame, Float32Array, bool]) -> None:
+                frame, alpha, cut = done
+                for kind, writer in writers.items():
+                    writer.write(renderings[kind](frame, alpha, cut), frame.pts)
+
+            def finish(alphas: Iterable[Float32Array]) -> None:
+                for final in alphas:
+                    frame = held.popleft()
+                    put((frame, work.final(final), frame.seconds in stabiliser.cuts))
+
+            name = f"{work.doing} {item.source.name}"
+            advance = stack.enter_context(progress.bar(name, reader.frame_count))
+            put = stack.enter_context(write_behind(write))
+            ahead = stack.enter_context(read_ahead(reader))
+            for frame, image, alpha in work.predictor.each((frame, frame.image) for frame in ahead):
+                if isinstance(alpha, KolbenchError):
+                    raise type(alpha)(f"{item.source}, frame {frames}: {alpha}")
+                held.append(frame)
+                finish(stabiliser.push(image, alpha, frame.seconds))
+                frames += 1
+                advance(1)
+            finish(stabiliser.flush())
+        lines = [*reader.notes, *(note for writer in writers.values() for note in writer.notes)]
+        lines += _flicker(stabiliser, work.settings["smooth"]["name"])
+        for kind, rendering in renderings.items():
+            lines += rendering.finish(targets[kind], reader.seconds)
+    return frames, lines
+
+
+def _writer(
+    target: Path, reader: VideoReader, kind: Kind, settings: Mapping[str, Any]
+) -> VideoWriter | PngSequence:
+    form, sound = settings["format"], settings["sound"]
+    if is_sequence(kind, form, Path(str(settings["output"])).expanduser()):
+        return PngSequence(target, reader, sound=sound)
+    return open_writer(target, reader, kind.transparent, video_form(form), sound)
+
+
+def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
+    """Flicker in words: mean change of alpha per pixel from frame to frame, and at the border."""
+    before, after = stabiliser.before.result(), stabiliser.after.result()
+    if before.flicker_mad is None or after.flicker_mad is None:
+        return []
+    if smooth == "none":
+        return [
+            f"flicker {before.flicker_mad:.4f} (mean change of alpha from frame to frame, motion included)"
+        ]
+    return [
+        f"flicker {before.flicker_mad:.4f} before and {after.flicker_mad:.4f} after smooth={smooth} "
+        f"(mean change of alpha), {before.flicker_iou:.4f} and {after.flicker_iou:.4f} (1 - IoU), "
+        f"{len(stabiliser.cuts)} cuts"
+    ]
+
+
+def _pipe(
+    settings: dict[str, Any], kinds: Sequence[Kind], given: str, output: str, kept: Sequence[Path]
+) -> dict[str, Any]:
+    """One picture from stdin, or to stdout, or both; all that is said goes to stderr."""
+    if len(kinds) > 1:
+        raise ConfigError(f"A pipe holds one picture; save= names {len(kinds)} kinds.")
+    if output == PIPE and sweep_outputs.SWEEP.job:
+        raise ConfigError("output=- holds one picture, but a sweep makes one of each job.")
+    item = Item(Path(FROM_STDIN), Path(FROM_STDIN)) if given == PIPE else _lone_picture(given)
+    rendering, target = kinds[0].begin(), None
+    if output != PIPE:
+        targets = targets_of([item], Path(output).expanduser(), kinds, settings["format"], kept)
+        target = targets[kinds[0].name][item]
+    elif settings["format"] not in ("auto", "png"):
+        raise ConfigError(f"format={settings['format']}: a pipe gives a PNG; leave format away.")
+    if settings["dry_run"]:
+        print(f"{'stdin' if given == PIPE else item.source} -> {target or 'stdout'}", file=sys.stderr)
+        return Tally().result()
+    if target is not None:
+        sweep_outputs.SWEEP.take([target, *kinds[0].beside(target, "picture")])
+    with redirect_stdout(sys.stderr):
+        if given == PIPE:
+            image = images.rgb_from_bytes(sys.stdin.buffer.read(), "the picture from stdin")
+        else:
+            image = images.read_rgb(item.source)
+            for line in note_of_frames(item.source):
+                print(line)
+        alpha = hardened(open_predictor(settings)(image), settings["threshold"])
+        picture = rendering(Frame(image, 0, 0.0), alpha, False)
+    if target is None:
+        sys.stdout.buffer.write(images.png_bytes(picture))
+        sys.stdout.buffer.flush()
+    else:
+        write_picture(target, picture)
+        rendering.finish(target, 0.0)
+    return {"pictures": 1, "frames": 0, "failed": 0}
+
+
+def _lone_picture(given: str) -> Item:
+    items = inputs.items_of(given, Path(FROM_STDIN))
+    if len(items) > 1 or items[0].is_video:
+        raise ConfigError(f"output=- gives one picture, but input={given} is {inputs.describe(items)}.")
+    return items[0]

@@ -1,0 +1,140 @@
+"""A trained network as one graph, RGB in [0, 1] to alpha on the network's canvas, and how it is fed."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kolbench.errors import ConfigError
+from kolbench.models.maskrcnn import MaskRCNNSegmenter
+from kolbench.models.precomputed import OnnxSegmenter
+from kolbench.models.u2net import stretch
+from kolbench.preprocessing import InputSpec, resize
+from kolbench.segmenter import Segmenter
+from kolbench.types import Prediction
+
+
+class InferenceGraph(nn.Module):
+    """The normalisation of an InputSpec and the network behind it.
+
+    Both stand in one graph so that nobody who runs it elsewhere can normalise otherwise: it takes plain RGB.
+
+    Args:
+        network: (B, 3, h, w) normalised -> (B, 1, h, w) probability.
+        spec: how its values are normalised; sizes play no part.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, spec: InputSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.divide_by_max = spec.divide_by_max
+        # buffers follow the graph to a device, also once it is frozen
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, h, w) RGB in [0, 1] on the canvas -> (B, 1, h, w) alpha, a probability."""
+        if self.divide_by_max:
+            peak = image.amax(dim=(1, 2, 3), keepdim=True)
+            image = image / torch.where(peak > 0, peak, torch.ones_like(peak))
+        alpha: Tensor = self.network((image - self.mean) / self.std)
+        return alpha
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a method does to a picture, in three parts.
+
+    Attributes:
+        graph: see InferenceGraph.
+        spec: the canvas and the resampling; its normalisation is in the graph.
+        postprocess: `none`, or `minmax`: stretch each alpha to [0, 1].
+    """
+
+    graph: InferenceGraph
+    spec: InputSpec
+    postprocess: str
+
+    @property
+    def feeding(self) -> dict[str, Any]:
+        """What a program must know that runs the graph: the options of OnnxSegmenter."""
+        return {
+            "size": self.spec.size,
+            "rule": self.spec.rule,
+            "multiple": self.spec.multiple,
+            "resample": self.spec.resample,
+            "postprocess": self.postprocess,
+        }
+
+
+def network_of(segmenter: Segmenter) -> Network:
+    """A copy of what a method needs at inference, on the CPU, in evaluation mode.
+
+    Any method fits whose `inference_network()` maps its normalised canvas to a probability and whose
+    `input_spec` says what that canvas is.
+
+    Raises:
+        ConfigError: the method is no such network; says why.
+    """
+    name = type(segmenter).__name__.removesuffix("Segmenter")
+    if isinstance(segmenter, OnnxSegmenter):
+        raise ConfigError(f"{segmenter.file} is an ONNX file already.")
+    if isinstance(segmenter, MaskRCNNSegmenter):
+        # with the canvas fixed, its detections agree in ONNX Runtime; its alphas cannot
+        raise ConfigError(
+            "Mask R-CNN cannot be exported: it resizes pictures inside the network and draws each person's "
+            "mask at the picture's own size, and a traced graph keeps the sizes of the one picture it was "
+            "traced with. Use its run folder."
+        )
+    spec = getattr(segmenter, "input_spec", None)
+    if not isinstance(spec, InputSpec):
+        raise ConfigError(
+            f"{name} has no network to export; the methods that have one are rsudisnet, modnet, u2net, "
+            "u2netp, unet and unet_smp."
+        )
+    network = copy.deepcopy(segmenter.inference_network()).cpu().eval().requires_grad_(False)
+    return Network(InferenceGraph(network, spec).eval(), spec, str(getattr(segmenter, "postprocess", "none")))
+
+
+class GraphSegmenter(Segmenter):
+    """A graph with its canvas rule and postprocessing: the same alphas as the method it was taken from.
+
+    Args:
+        graph: (B, 3, h, w) RGB in [0, 1] -> (B, 1, h, w) alpha; a module, compiled or not, or TorchScript.
+        spec: the canvas and the resampling; its normalisation is not applied.
+        postprocess: `none` or `minmax`.
+        channels_last: the graph's weights lie so, and pictures are laid so.
+    """
+
+    place: Tensor
+
+    def __init__(
+        self, graph: Any, spec: InputSpec, postprocess: str = "none", channels_last: bool = False
+    ) -> None:
+        super().__init__()
+        self.graph = graph
+        self.spec = spec
+        self.postprocess = postprocess
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        # frozen TorchScript has no parameters that would tell where it is
+        self.register_buffer("place", torch.empty(0), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the graph is."""
+        return self.place.device
+
+    def predict(self, *inputs: Tensor) -> Prediction:
+        """(B, 3, H, W) in [0, 1] -> alpha; aux is empty."""
+        image = inputs[0]
+        height, width = int(image.shape[-2]), int(image.shape[-1])
+        canvas = resize(image, self.spec.canvas(height, width), self.spec.resample)
+        alpha = self.graph(canvas.contiguous(memory_format=self.layout)).float()
+        if self.postprocess == "minmax":
+            alpha = stretch(alpha)
+        return Prediction(self.spec.decode(alpha, height, width))

@@ -1,0 +1,144 @@
+"""From a method with its weights to a file, its sidecar, and the proof that both agree."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import kolbench
+from kolbench.errors import ConfigError, KolbenchError, require_choice
+from kolbench.inference.export import formats, parity, sidecar
+from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
+from kolbench.inference.export.opening import open_fed
+from kolbench.inference.export.parity import Parity
+from kolbench.inference.export.sidecar import Sidecar
+from kolbench.io.files import write_atomically
+from kolbench.preprocessing import InputSpec
+from kolbench.segmenter import Segmenter
+
+# sides of the picture that a graph of free sizes is traced with, at least: no inner map is a single pixel
+TRACED = (256, 320)
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a method comes from; see Sidecar."""
+
+    method: str
+    settings: Mapping[str, Any]
+    weights: Mapping[str, str]
+    threshold: float | None
+
+
+def export(segmenter: Segmenter, output: Path, form: str, origin: Origin) -> Sidecar:
+    """Writes a method's network and its sidecar.
+
+    The file appears only once its alphas agree with the method's within `parity.BOUND`, on several sizes; an
+    earlier file stays whole until then.
+
+    Args:
+        segmenter: with its weights; it is not changed.
+        output: the file, `.onnx` or `.pt`; the sidecar lies beside it.
+        form: `onnx` or `torchscript`.
+        origin: what the sidecar says about the weights.
+
+    Raises:
+        ConfigError: the method has no network that could be written, the name does not fit the format, or
+            another file stands there.
+        KolbenchError: the file does not give the same alphas.
+    """
+    check_target(output, form)
+    network = network_of(segmenter)
+    found: list[tuple[Parity, bool]] = []
+    write_atomically(output, lambda partial: found.append(_written(segmenter, network, partial, form)))
+    agreement, free = found[0]
+    spec, size = network.spec, network.spec.size
+    written = Sidecar(
+        file=output.name,
+        sha256=sidecar.sha256(output),
+        format=form,
+        method=origin.method,
+        settings=dict(origin.settings),
+        input={
+            "name": formats.INPUT,
+            "layout": "NCHW",
+            "channels": "RGB",
+            "range": [0, 1],
+            "size": size,
+            "rule": spec.rule,
+            "multiple": spec.multiple,
+            "resample": spec.resample,
+            "sizes": "free" if free else [size, size],
+            "batch": "free" if free else 1,
+            "normalised_inside": {
+                "mean": list(spec.mean),
+                "std": list(spec.std),
+                "divide_by_max": spec.divide_by_max,
+            },
+        },
+        output={"name": formats.OUTPUT, "range": [0, 1], "postprocess": network.postprocess},
+        threshold=origin.threshold,
+        weights=dict(origin.weights),
+        opset=formats.OPSET if form == "onnx" else None,
+        parity=agreement.as_values(),
+        versions={"kolbench": kolbench.__version__, "torch": str(torch.__version__)},
+    )
+    sidecar.write(written, output)
+    return written
+
+
+def check_target(output: Path, form: str) -> None:
+    """Refuses what cannot be written before anything is computed.
+
+    Raises:
+        ConfigError: the format is unknown, the name does not fit it, or another file stands there.
+    """
+    suffix = formats.SUFFIXES[require_choice("format", form, formats.SUFFIXES)]
+    if output.suffix != suffix:
+        raise ConfigError(f"output={output} does not end in {suffix}, as files of format={form} do.")
+    if output.is_dir():
+        raise ConfigError(f"output={output} is a folder.")
+    sidecar.refuse_overwriting(output)
+
+
+def _written(segmenter: Segmenter, network: Network, path: Path, form: str) -> tuple[Parity, bool]:
+    """Fills the file: for pictures of any size where that works, else for the one size that is used."""
+    try:
+        return _attempt(segmenter, network, path, form, free=True), True
+    except KolbenchError:
+        if network.spec.rule != "squash":
+            raise
+        return _attempt(segmenter, network, path, form, free=False), False
+
+
+def _attempt(segmenter: Segmenter, network: Network, path: Path, form: str, free: bool) -> Parity:
+    formats.WRITERS[form](network.graph, example_of(network.spec, free), path, free)
+    pictures = parity.pictures()
+    opened = open_fed(path, form, network.feeding, CPU)
+    differences = parity.compare(segmenter, opened, pictures)
+    if free:
+        # canvases that this method may never use, but that the file promises to take
+        spec = replace(network.spec, rule="short_side", size=network.spec.size + network.spec.multiple)
+        other = replace(network, spec=spec)
+        reference = GraphSegmenter(other.graph, other.spec, other.postprocess)
+        opened = open_fed(path, form, other.feeding, CPU)
+        differences += parity.compare(reference, opened, pictures[1:])
+    agreement = Parity(differences)
+    if not agreement.holds:
+        told = parity.in_words(agreement.as_values())
+        raise KolbenchError(
+            f"The {form} file does not give the method's alphas: {told}. Nothing was written; please report "
+            "the method and its settings."
+        )
+    return agreement
+
+
+def example_of(spec: InputSpec, free: bool = True) -> torch.Tensor:
+    """(1, 3, h, w), grey: an input to trace with."""
+    sides = TRACED if free else (spec.size, spec.size)
+    height, width = (math.ceil(side / spec.multiple) * spec.multiple for side in sides)
+    return torch.full((1, 3, height, width), 0.5)

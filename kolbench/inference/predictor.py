@@ -1,0 +1,133 @@
+"""From pictures to alphas outside of training and scoring: method, refiner, many cores, threshold."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+import cv2
+import joblib
+import numpy as np
+import torch
+
+from kolbench.engine.parallel import in_processes
+from kolbench.errors import DataError, KolbenchError
+from kolbench.segmenter import Segmenter
+from kolbench.types import Float32Array, PictureResult, UInt8Array
+
+T = TypeVar("T")
+# of torch's allocators, which raise a bare RuntimeError: CPU on Linux and macOS, on Windows, devices, C++
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
+
+
+class Predictor:
+    """image (H, W, 3) uint8 RGB -> alpha (H, W) float32 in [0, 1].
+
+    Args:
+        segmenter: in evaluation mode; it reads the image only.
+        refiner: (image (1, 3, H, W), alpha (1, 1, H, W)) -> alpha, see kolbench.refiners; None = none.
+        segment: how the method is run on one picture; None = segmenter.segment.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        refiner: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        segment: Callable[[UInt8Array], Float32Array] | None = None,
+    ) -> None:
+        self.segmenter = segmenter
+        self.segment = segment or segmenter.segment
+        self.refiner = refiner
+
+    def __call__(self, image: UInt8Array) -> Float32Array:
+        """The alpha of one picture, at its own size.
+
+        Raises:
+            KolbenchError: the method refuses it; a DataError where it does not fit into memory.
+        """
+        alpha = _or_error(self._whole, image)
+        if isinstance(alpha, KolbenchError):
+            raise alpha
+        return alpha
+
+    def each(
+        self, pictures: Iterable[tuple[T, UInt8Array]]
+    ) -> Iterator[tuple[T, UInt8Array, Float32Array | KolbenchError]]:
+        """The alphas of many, in order; methods without a network work in as many processes as torch threads.
+
+        A picture that the method refuses, or that memory does not suffice for, has its error in the alpha's
+        place.
+
+        Args:
+            pictures: (whatever belongs to the picture, image), read a few ahead.
+        """
+        function = self.segmenter.picture_function()
+        processes = torch.get_num_threads()
+        if function is None or processes == 1:
+            for what, image in pictures:
+                yield what, image, _or_error(self._whole, image)
+            return
+        waiting: deque[tuple[T, UInt8Array]] = deque()
+
+        def calls() -> Iterable[Any]:
+            for what, image in pictures:
+                waiting.append((what, image))
+                yield joblib.delayed(_alone)(function, image)
+
+        for alpha in in_processes(calls(), processes):
+            what, image = waiting.popleft()
+            if not isinstance(alpha, KolbenchError):
+                alpha = _or_error(partial(self._finished, alpha=alpha), image)
+            yield what, image, alpha
+
+    def _whole(self, image: UInt8Array) -> Float32Array:
+        return self._finished(image, self.segment(image))
+
+    @torch.no_grad()
+    def _finished(self, image: UInt8Array, alpha: Float32Array) -> Float32Array:
+        if self.refiner is not None:
+            picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+            alpha = self.refiner(picture, torch.from_numpy(alpha)[None, None])[0, 0].numpy()
+        return alpha
+
+
+def hardened(alpha: Float32Array, threshold: float | None) -> Float32Array:
+    """Alpha as 0 and 1, as in the scores: 1 where round(255 alpha) > 255 threshold; None = alpha as it is."""
+    if threshold is None:
+        return alpha
+    return (np.rint(255 * alpha) > 255 * threshold).astype(np.float32)
+
+
+def _or_error(
+    segment: Callable[[UInt8Array], Float32Array], image: UInt8Array
+) -> Float32Array | KolbenchError:
+    """What a method gives for a picture, or why it gives nothing; faults of the program are let through."""
+    try:
+        return segment(image)
+    except KolbenchError as error:
+        return error
+    except (MemoryError, RuntimeError, cv2.error) as error:
+        if not is_of_memory(error):
+            raise
+    # made out here, so that it does not keep the frames of the failure and the arrays in them
+    height, width = image.shape[:2]
+    return DataError(
+        f"not enough memory for a picture of {width}x{height} px; "
+        "model.size= makes the network's input smaller"
+    )
+
+
+def is_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, that of a GPU included."""
+    if isinstance(error, cv2.error):
+        return bool(error.code == cv2.Error.StsNoMem)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
+def _alone(
+    function: Callable[[UInt8Array], PictureResult], image: UInt8Array
+) -> Float32Array | KolbenchError:
+    cv2.setNumThreads(1)
+    return _or_error(lambda picture: function(picture).alpha, image)

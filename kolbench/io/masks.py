@@ -1,0 +1,196 @@
+"""The one reader of mask and matte files: (H, W) levels, and what they mean."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kolbench.errors import DataError
+from kolbench.io import decoding
+from kolbench.io.decoding import Array, Decoded
+from kolbench.types import UInt8Array
+
+_LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"})
+
+# Masks whose levels lie mostly between black and white are photographs that lie in the wrong folder.
+_PHOTOGRAPH_SHARE = 0.5
+_MOST_CLASSES = 32
+_JPEG_BLACK = 8
+# how far the channels of a grey JPEG drift apart
+_JPEG_TINT = 8
+# what `_mask_levels` says it read -> the level that means 1, where that is not 255
+_WHITE_LEVEL = {"bool": 1, "palette by index": 1, "RGB labels": 1, "16-bit": 65535}
+
+
+class MaskReading(NamedTuple):
+    """A mask and how its levels were understood.
+
+    mask: (H, W) uint8 in {0, 1}. kind: such as `0/255`. warning: what may be wrong, or "".
+    """
+
+    mask: UInt8Array
+    kind: str
+    warning: str = ""
+
+
+def read_mask(path: str | Path) -> UInt8Array:
+    """A mask file as (H, W) uint8 in {0, 1}; see `inspect_mask`."""
+    return inspect_mask(path).mask
+
+
+def inspect_mask(path: str | Path) -> MaskReading:
+    """A mask file, upright by its EXIF orientation, with how its levels were understood.
+
+    An alpha channel that is not constant is the mask. Palettes of greys count as grey, others by index.
+    Grey: 0/1, 0/255, 0/65535 and any 0/v; a constant 0 is empty, a constant 1, 255 or 65535 is full;
+    few levels below one half are class indices, of which all but 0 are foreground; otherwise the cut
+    is at one half, with a warning. Colours: black is background, everything else foreground.
+
+    Raises:
+        DataError: as decoding.decode_file, and where the levels fit no kind of mask.
+    """
+    decoded = decoding.decode_file(path)
+    levels, source = _mask_levels(decoded)
+    lossy = decoded.image.format in _LOSSY
+    reading = _binarise(decoding.upright(levels, decoded.image), lossy, str(path))
+    return reading._replace(kind=f"{source} {reading.kind}" if source else reading.kind)
+
+
+def read_alpha(path: str | Path) -> tuple[Array, int]:
+    """A matte file as levels (H, W), upright by its EXIF orientation, and the level that means 1.
+
+    An alpha channel that is not 255 everywhere is the matte, else the grey levels are. 1 is meant by 255, by
+    65535 in deep grey and float files, by 1 in two-valued files, colour palettes (by index) and flat labels.
+
+    Raises:
+        DataError: as decoding.decode_file, and where the file is a colour picture without an alpha channel.
+    """
+    decoded = decoding.decode_file(path)
+    levels, white = _alpha_levels(decoded)
+    return decoding.upright(levels, decoded.image), white
+
+
+def mask_from_bytes(data: bytes, name: str) -> UInt8Array:
+    """An encoded mask as (H, W) uint8 in {0, 1}: every level but 0 is foreground."""
+    levels, _ = _mask_levels(decoding.decode(data, name))
+    return (levels > 0).astype(np.uint8)
+
+
+def require_same_size(
+    image_path: str | Path, image: UInt8Array, mask_path: str | Path, mask: UInt8Array
+) -> None:
+    """Refuses a picture and a mask of different sizes.
+
+    Raises:
+        DataError: names both files and both sizes, as width x height.
+    """
+    image_size, mask_size = image.shape[:2], mask.shape[:2]
+    if image_size == mask_size:
+        return
+    hint = "Export the mask at the picture's own size."
+    if image_size == mask_size[::-1]:
+        hint = (
+            "One is the other turned: probably the EXIF orientation was applied to one of them only. "
+            "Save both upright, without an orientation tag."
+        )
+    raise DataError(
+        f"{image_path} is {image_size[1]}x{image_size[0]} px, but {mask_path} is "
+        f"{mask_size[1]}x{mask_size[0]} px. {hint}"
+    )
+
+
+def _mask_levels(decoded: Decoded) -> tuple[Array, str]:
+    """(H, W) levels of a mask, 0 = background, and what they were taken from."""
+    image = decoded.image
+    if decoding.has_alpha(image):
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+        if alpha.min() != alpha.max():
+            return alpha, "alpha channel"
+    if image.mode == "1":
+        return np.asarray(image).astype(np.uint8), "bool"
+    if image.mode == "P":
+        return _palette_levels(image)
+    if image.mode == "F":
+        return decoding.eight_bits(decoding.deep_levels(decoded)), "float"
+    if image.mode in decoding.DEEP:
+        return np.asarray(image), "16-bit" if image.mode != "I" else ""
+    if image.mode in ("L", "LA"):
+        return np.asarray(image.getchannel(0)), ""
+    if image.mode not in decoding.OPAQUE | decoding.ALPHA:
+        raise DataError(f"{decoded.name} has the pixel mode {image.mode}; save the mask as 8-bit grey.")
+    return _colour_levels(np.asarray(image.convert("RGB")), image.format in _LOSSY, decoded.name)
+
+
+def _alpha_levels(decoded: Decoded) -> tuple[Array, int]:
+    """(H, W) levels of a matte and the level that means 1; see `read_alpha`."""
+    image = decoded.image
+    if decoding.has_alpha(image):
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+        if alpha.min() < 255:
+            return alpha, 255
+    if image.mode in ("I", "F"):
+        return decoding.deep_levels(decoded), 65535
+    levels, source = _mask_levels(decoded)
+    if source == "RGB" and np.ptp(np.asarray(image.convert("RGB")), axis=2).max() > _JPEG_TINT:
+        raise DataError(f"{decoded.name} is a colour picture without an alpha channel, not a matte.")
+    return levels, _WHITE_LEVEL.get(source, 255)
+
+
+def _palette_levels(image: Image.Image) -> tuple[Array, str]:
+    indices = np.asarray(image)
+    colours = np.asarray(image.convert("RGB"))
+    if (colours == colours[..., :1]).all():
+        return colours[..., 0], "grey palette"
+    return (indices > 0).astype(np.uint8), "palette by index"
+
+
+def _colour_levels(colours: UInt8Array, lossy: bool, name: str) -> tuple[Array, str]:
+    if (colours == colours[..., :1]).all():
+        return colours[..., 0], ""
+    packed = colours.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    if lossy:
+        return colours.max(axis=2), "RGB"
+    if np.unique(packed).size > 256:
+        raise DataError(f"{name} has hundreds of colours: it looks like a photograph, not like a mask.")
+    return (packed > 0).astype(np.uint8), "RGB labels"
+
+
+def _found_levels(levels: Array) -> Array:
+    if levels.dtype == np.uint8:
+        return np.flatnonzero(np.bincount(levels.ravel(), minlength=256))
+    return np.unique(levels)
+
+
+def _binarise(levels: Array, lossy: bool, name: str) -> MaskReading:
+    found = _found_levels(levels)
+    low, top = int(found[0]), int(found[-1])
+    foreground = (levels > 0).astype(np.uint8)
+    if low < 0:
+        raise DataError(f"{name} has negative levels (down to {low}); save the mask as 0 and 255.")
+    if lossy and 0 < top <= _JPEG_BLACK:
+        return MaskReading(
+            np.zeros_like(foreground), "empty", f"brightest level {top}: taken as empty; JPEG cannot hold 0/1"
+        )
+    nearly_white = lossy and top >= 255 - _JPEG_BLACK
+    if low == top and top not in (0, 1, 255, 65535) and not nearly_white:
+        raise DataError(
+            f"{name} has the level {top} everywhere; a mask is 0 (or black) where there is nobody."
+        )
+    if found.size == 1 or (found.size == 2 and low == 0):
+        unusual = f"levels 0 and {top}: {top} is taken as foreground" if top not in (0, 1, 255, 65535) else ""
+        return MaskReading(foreground, f"0/{top}" if top else "empty", unusual)
+    full = 255 if top <= 255 else 65535
+    if 2 * top < full:
+        if low == 0 and found.size <= _MOST_CLASSES and not lossy:
+            warning = f"class indices 0..{top}: all but 0 are taken as foreground"
+            return MaskReading(foreground, "class indices", warning)
+        raise DataError(
+            f"{name} has {found.size} levels from {low} to {top}: neither 0/1, nor 0/255, nor class "
+            "indices with 0 as background. Save the mask as 0 and 255."
+        )
+    between = ((levels > full // 8) & (levels < full - full // 8)).mean()
+    if between > _PHOTOGRAPH_SHARE:
+        raise DataError(f"{name} is mostly of middle levels: it looks like a photograph, not like a mask.")
+    warning = f"{found.size} levels{' (lossy file)' if lossy else ''}: cut at 0.5"
+    return MaskReading((levels > full // 2).astype(np.uint8), "cut at 0.5", warning)

@@ -1,0 +1,92 @@
+"""Box and mask average precision of persons told apart, as COCO counts it (Lin et al., ECCV 2014).
+
+torchmetrics' MeanAveragePrecision over faster-coco-eval or pycocotools, which only the extra
+`kolbench[maskrcnn]` installs.
+"""
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from kolbench.errors import ConfigError
+from kolbench.io.arrays import boxes_and_instances
+from kolbench.types import Instances, UInt8Array
+
+BACKENDS = ("faster_coco_eval", "pycocotools")
+MASK_THRESHOLD = 0.5
+# ours -> torchmetrics'
+SCORES = {
+    "box_ap": "bbox_map",
+    "box_ap50": "bbox_map_50",
+    "box_ap75": "bbox_map_75",
+    "mask_ap": "segm_map",
+    "mask_ap50": "segm_map_50",
+    "mask_ap75": "segm_map_75",
+}
+
+
+class AveragePrecision:
+    """Gathers persons picture by picture; masks are kept run-length encoded, so pictures may be many.
+
+    Raises:
+        ConfigError: the extra is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._metric = _metric()
+
+    def add(self, found: Instances, labels: UInt8Array) -> None:
+        """One picture.
+
+        Args:
+            found: persons at any score, on any device; a mask is where its probability is 0.5 or more.
+            labels: the truth, (H, W) uint8, 0 = background, any other value = one person.
+        """
+        self._metric.update([_found(found)], [_truth(labels)])
+
+    def scores(self) -> dict[str, float]:
+        """The precision at 101 recalls, averaged, of all pictures together.
+
+        Returns:
+            `box_ap` and `mask_ap`, means over the IoU thresholds 0.50, 0.55 ... 0.95, and the same at one
+            threshold as `box_ap50`, `box_ap75`, `mask_ap50`, `mask_ap75`, all in [0, 1]; NaN where no
+            picture holds a person.
+        """
+        computed = self._metric.compute()
+        values = {ours: float(computed[theirs]) for ours, theirs in SCORES.items()}
+        return {name: value if value >= 0 else float("nan") for name, value in values.items()}
+
+
+def average_precision(pictures: Iterable[tuple[Instances, UInt8Array]]) -> dict[str, float]:
+    """`AveragePrecision.scores` of a list of pictures: what was found in each, and its truth."""
+    gathered = AveragePrecision()
+    for found, labels in pictures:
+        gathered.add(found, labels)
+    return gathered.scores()
+
+
+def _metric() -> Any:
+    backend = next((name for name in BACKENDS if find_spec(name) is not None), None)
+    if backend is None:
+        raise ConfigError(
+            "Box and mask AP need faster-coco-eval, which is not installed: pip install 'kolbench[maskrcnn]'."
+        )
+    from torchmetrics.detection import MeanAveragePrecision
+
+    return MeanAveragePrecision(iou_type=("bbox", "segm"), backend=backend)  # type: ignore[arg-type]
+
+
+def _found(persons: Instances) -> dict[str, torch.Tensor]:
+    return {
+        "boxes": persons.boxes.detach().cpu(),
+        "scores": persons.scores.detach().cpu(),
+        "labels": torch.ones(len(persons.scores), dtype=torch.int64),
+        "masks": (persons.masks >= MASK_THRESHOLD).cpu(),
+    }
+
+
+def _truth(labels: UInt8Array) -> dict[str, torch.Tensor]:
+    boxes, masks = boxes_and_instances(labels)
+    return {"boxes": boxes, "labels": torch.ones(len(boxes), dtype=torch.int64), "masks": masks.bool()}

@@ -1,0 +1,58 @@
+"""Weights of torchvision and of files: from torch's hub folder or downloaded, never without their hash."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kolbench.errors import WeightsError
+from kolbench.models.checkpoints.read import read_state_dict
+
+HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
+
+
+def state_of_torchvision(weights: Any, choice: str) -> dict[str, Tensor]:
+    """A file of torchvision's, from torch's hub folder or the network, its hash checked.
+
+    Args:
+        weights: a member of one of torchvision's weight enumerations.
+        choice: what `model.backbone_weights` said, for the message.
+
+    Raises:
+        WeightsError: it is not at hand and cannot be downloaded, or the file is damaged.
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    cached = folder / weights.url.rpartition("/")[2]
+    if cached.is_file():
+        return state_of_file(cached)
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"model.backbone_weights={choice} needs {weights.url}, and the download failed ({error}). Put "
+            f"{cached.name} into {folder}, or give model.backbone_weights=FILE, or start from random "
+            "weights with model.backbone_weights=null."
+        ) from error
+    return state
+
+
+def state_of_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file; one that carries a hash in its name, as torchvision's do, must have it.
+
+    Raises:
+        WeightsError: the file cannot be read, or is not what its name says.
+    """
+    state = read_state_dict(path)
+    named = HASH_IN_NAME.search(path.name)
+    if named:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if not digest.startswith(named[1]):
+            raise WeightsError(
+                f"{path} is not what its name says: its SHA-256 starts with {digest[: len(named[1])]}. "
+                "Delete it and download it again."
+            )
+    return state

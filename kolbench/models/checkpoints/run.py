@@ -1,0 +1,132 @@
+"""Weights on disk: run folders, our checkpoints, official checkpoints; nothing in them is ever executed."""
+
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from kolbench.config.compose import load_yaml
+from kolbench.errors import ConfigError, WeightsError
+from kolbench.models.checkpoints.read import read_model_settings, read_state_dict
+from kolbench.segmenter import Segmenter
+
+CONFIG = "config.yaml"
+BEST = Path("checkpoints") / "best.ckpt"
+ONNX = ".onnx"
+
+
+def is_run_folder(path: str | Path) -> bool:
+    """Whether a path is one of our run folders with trained weights or settings in it."""
+    return (Path(path) / CONFIG).is_file()
+
+
+def settings_of(weights: str | Path) -> dict[str, Any] | None:
+    """The `model` group that a run folder or a checkpoint of ours was trained with, else None.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or a whole network.
+    """
+    if not is_run_folder(weights):
+        if Path(weights).is_dir():
+            return None
+        refuse_network(Path(weights))
+        return read_model_settings(weights)
+    model: dict[str, Any] = load_yaml(Path(weights) / CONFIG)["model"]
+    return model
+
+
+def model_of(settings: dict[str, Any], weights: str) -> dict[str, Any]:
+    """The `model` group for these weights: the one they were trained with, changed by what was typed.
+
+    A released checkpoint is taken at its own paper's size, whatever the budget, unless a size was typed.
+
+    Raises:
+        ConfigError: another method was typed than the weights belong to.
+        WeightsError: the weights cannot be read.
+    """
+    composed: dict[str, Any] = settings["model"]
+    typed = {word.lstrip("+").partition("=")[0] for word in settings["overrides"]}
+    trained = settings_of(weights)
+    if trained is None:
+        if "training" in composed and not typed & {"budget", "budget.size", "model.size"}:
+            return {**composed, "size": composed["training"]["paper"]["size"]}
+        return composed
+    if typed & {"experiment", "model"} and composed["name"] != trained["name"]:
+        raise ConfigError(
+            f"weights={weights} is a {trained['name']}, not a {composed['name']}: leave experiment= out."
+        )
+    own = {key.split(".")[1] for key in typed if key.startswith("model.")}
+    return {**trained, **{key: composed[key] for key in own}}
+
+
+def method_of(run_folder: str | Path) -> str:
+    """The name of the method that a run folder holds."""
+    settings = settings_of(run_folder)
+    assert settings is not None
+    return str(settings["name"])
+
+
+def load_into(segmenter: Segmenter, weights: Path) -> list[str]:
+    """Loads a run folder, a checkpoint of ours or an official checkpoint.
+
+    Returns:
+        Names of training-only heads that the file does not hold.
+
+    Raises:
+        WeightsError: the file is missing or damaged, a whole network, or does not fit the method.
+    """
+    path = weights
+    if weights.is_dir():
+        path = weights / BEST
+        if not path.is_file():
+            raise WeightsError(f"{weights} holds no {BEST}; give a finished run folder or a checkpoint file.")
+    refuse_network(path)
+    state = read_state_dict(path)
+    with warnings.catch_warnings():
+        # it names the heads that are returned
+        warnings.filterwarnings("ignore", message="The checkpoint lacks")
+        return segmenter.load_official(state)
+
+
+def refuse_network(path: Path) -> None:
+    """Refuses what `task=export` writes, ONNX or TorchScript, where a checkpoint is wanted; nothing is run.
+
+    Raises:
+        WeightsError: the file is a whole network; says where it can be given.
+    """
+    if not path.is_file():
+        return
+    is_onnx = path.suffix.lower() == ONNX
+    if not is_onnx and not is_torchscript(path):
+        return
+    complete = sidecar_of(path).is_file()
+    if not is_onnx and not complete:
+        raise WeightsError(f"{lone_torchscript(path)}.")
+    ways = ["use it as weights= of task=predict, place or filter"] if complete else []
+    ways += [f"score it with experiment=onnx model.file={path}"] if is_onnx else []
+    ways += [f'open it with kolbench.load("{path}")']
+    raise WeightsError(f"{path} is a whole network, not weights: {', or '.join(ways)}.")
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript program, told by the names in its archive; nothing of it is loaded."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # all lies in a folder of the archive, as in x/constants.pkl and x/code/__torch__.py
+            insides = [name.partition("/")[2] for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return any(name == "constants.pkl" or name.startswith("code/") for name in insides)
+
+
+def lone_torchscript(path: Path) -> str:
+    """What is to be done about a TorchScript file without the JSON that tells how it is fed."""
+    return (
+        f"{path} is a TorchScript program whose sidecar {sidecar_of(path)} is missing; copy it too "
+        "(task=export writes both)"
+    )
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the sidecar of an exported file lies: x.onnx has x.onnx.json."""
+    return path.with_name(f"{path.name}.json")

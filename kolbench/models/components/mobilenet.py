@@ -1,0 +1,146 @@
+"""MobileNetV2 as a backbone, with the key names of the released MODNet, and its ImageNet weights."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torchvision.models import MobileNet_V2_Weights
+
+from kolbench.errors import WeightsError
+from kolbench.models.checkpoints.pretrained import state_of_file, state_of_torchvision
+from kolbench.models.checkpoints.read import fit_state
+
+# expansion, output channels, repetitions, stride of the first (Sandler et al. 2018, table 2)
+GROUPS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+FULL_TAIL = 1280
+TAPS = (1, 3, 6, 13)
+
+
+class Taps(NamedTuple):
+    """Feature maps of the backbone: (B, C, H/k, W/k) with C = 16, 24, 32, 96 and the tail's channels."""
+
+    enc2x: Tensor
+    enc4x: Tensor
+    enc8x: Tensor
+    enc16x: Tensor
+    enc32x: Tensor
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depth-wise 3x3, project 1x1; added to the input where the shapes allow it."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = channels_in * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers += _conv_bn_relu6(channels_in, inner, 1)
+        layers += _conv_bn_relu6(inner, inner, 3, stride, groups=inner)
+        layers += [nn.Conv2d(inner, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out)]
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and channels_in == channels_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) -> (B, channels_out, H / stride, W / stride)."""
+        out: Tensor = self.conv(x)
+        return x + out if self.residual else out
+
+
+class MobileNetV2Features(nn.Module):
+    """MobileNetV2 1.0 without its classifier; `features` is indexed as in the released code.
+
+    Args:
+        tail: 1280 with the last 1x1 convolution, 320 without it.
+    """
+
+    def __init__(self, tail: int = FULL_TAIL) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = [nn.Sequential(*_conv_bn_relu6(3, 32, 3, stride=2))]
+        channels = 32
+        for expansion, channels_out, repetitions, stride in GROUPS:
+            for index in range(repetitions):
+                first_stride = stride if index == 0 else 1
+                blocks.append(InvertedResidual(channels, channels_out, first_stride, expansion))
+                channels = channels_out
+        if tail == FULL_TAIL:
+            blocks.append(nn.Sequential(*_conv_bn_relu6(channels, FULL_TAIL, 1)))
+        self.features = nn.Sequential(*blocks)
+
+
+class MobileNetV2Backbone(nn.Module):
+    """MobileNetV2 that gives a map of each resolution.
+
+    Args:
+        tail: channels of the deepest map, 1280 (2,223,872 parameters) or 320.
+    """
+
+    def __init__(self, tail: int = FULL_TAIL) -> None:
+        super().__init__()
+        self.model = MobileNetV2Features(tail)
+
+    def forward(self, image: Tensor) -> Taps:
+        """(B, 3, H, W), normalised -> the five maps; H and W multiples of 32."""
+        maps: list[Tensor] = []
+        x = image
+        for index, block in enumerate(self.model.features):
+            x = block(x)
+            if index in TAPS:
+                maps.append(x)
+        enc2x, enc4x, enc8x, enc16x = maps
+        return Taps(enc2x, enc4x, enc8x, enc16x, x)
+
+
+def load_backbone(backbone: MobileNetV2Backbone, source: str | None) -> None:
+    """Loads ImageNet weights into a backbone.
+
+    Args:
+        backbone: changed in place.
+        source: None leaves it as it is; `imagenet` is torchvision's IMAGENET1K_V1, downloaded once into
+            torch's hub folder; anything else is a file with the `features` of a MobileNetV2, torchvision's
+            or MODNet's names. A hash in the file's name (mobilenet_v2-b0353104.pth) is checked.
+
+    Raises:
+        WeightsError: the file cannot be had, read or does not fit.
+    """
+    if source is None:
+        return
+    state = _state(source)
+    own = backbone.model.state_dict()
+    wanted = tuple(f"features.{index}." for index in range(len(backbone.model.features)))
+    given = {name: tensor for name, tensor in state.items() if name.startswith(wanted)}
+    if len(given) != len(own):
+        raise WeightsError(
+            f"model.backbone_weights={source} holds {len(given)} tensors named features.*, a MobileNetV2 "
+            f"has {len(own)}; give torchvision's mobilenet_v2 file."
+        )
+    renamed = zip(sorted(own, key=_position), sorted(given, key=_position), strict=True)
+    fit_state(backbone.model, {ours: given[theirs] for ours, theirs in renamed})
+
+
+def _state(source: str) -> dict[str, Tensor]:
+    if source == "imagenet":
+        return state_of_torchvision(MobileNet_V2_Weights.IMAGENET1K_V1, source)
+    return state_of_file(Path(source))
+
+
+def _position(name: str) -> tuple[tuple[int, ...], str]:
+    """Where a tensor stands in the network: both naming schemes number the layers in the same order."""
+    return tuple(int(part) for part in name.split(".") if part.isdigit()), name.rpartition(".")[2]
+
+
+def _conv_bn_relu6(
+    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU6(inplace=True),
+    ]

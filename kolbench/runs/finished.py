@@ -1,0 +1,331 @@
+"""Run folders as the report reads them: found by folder or pattern, named apart, grouped by test pictures."""
+
+import glob
+import hashlib
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kolbench.runs import run_folder
+from kolbench.errors import DataError
+from kolbench.io.files import read_json
+from kolbench.metrics.counts import Scored
+
+FLOORS = ("allfg", "ellipse", "meanmask")
+# below a `runs` folder, but shared by runs and no runs themselves
+_NO_RUNS = ("trainings", "untrained")
+_AIDS = ("none", "box", "oracle")
+_NEEDED = ("method", "aid", "threshold", "seed", "data", "started")
+_LONGEST_WORD, _LONGEST_LABEL = 32, 64
+# what tells runs of one method apart, in the order in which a label names it
+_TELLING = ("model", "refiner", "budget", "data", "trainer", "threshold", "weights", "seed")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One finished run folder.
+
+    folder: where it lies. record: its `run.json`. label: unique among its test set, such as
+    `rsudisnet seed=1`. family: the label less the seed; runs of one family differ in nothing else.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    label: str
+    family: str
+
+    @property
+    def method(self) -> str:
+        """Its method's name."""
+        return str(self.record["method"])
+
+    @property
+    def aid(self) -> str:
+        """`none`, `box` or `oracle`: what of the truth it is given."""
+        return str(self.record["aid"])
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether its method never looks at the picture."""
+        return self.method in FLOORS
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of its headline scores."""
+        return float(self.record["threshold"])
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.record["seed"])
+
+    @property
+    def timed_on(self) -> str | None:
+        """The device of its seconds per picture: of an earlier run where its evaluation was used again."""
+        return self.record.get("timed_on") or self.record.get("device")
+
+    @cached_property
+    def scored(self) -> dict[str, Scored]:
+        """Split name -> 256-level counts of its pictures, from `histograms.parquet`.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        path = self.folder / run_folder.HISTOGRAMS
+        try:
+            found = run_folder.read_histograms(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path} cannot be read ({error}); remove the folder or run it again.") from error
+        if "test" not in found:
+            raise DataError(f"{path} has no test pictures; run it again.")
+        return found
+
+    @property
+    def test(self) -> Scored:
+        """Counts of the test pictures."""
+        return self.scored["test"]
+
+    @cached_property
+    def history(self) -> pd.DataFrame | None:
+        """A row per epoch; None for methods that are not trained.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self.folder / run_folder.HISTORY
+        try:
+            return pd.read_csv(path) if path.is_file() else None
+        except ValueError as error:
+            raise DataError(f"{path} cannot be read ({error}); remove it or run it again.") from error
+
+    def alpha_file(self, name: str) -> Path:
+        """8-bit alpha of a test picture, at the picture's own size."""
+        return self.folder / "alphas" / f"{name}.png"
+
+    def truth_file(self, name: str) -> Path:
+        """0/255 truth of a test picture, at the picture's own size."""
+        return self.folder / "truths" / f"{name}.png"
+
+    def thumb_file(self, name: str) -> Path:
+        """The test picture itself, at most 256 px on the long side."""
+        return self.folder / "thumbs" / f"{name}.jpg"
+
+
+@dataclass(frozen=True, eq=False)
+class TestSet:
+    """Runs that were scored on the same test pictures, so that they can be compared picture by picture.
+
+    name: of the data, with a digest where several sets of one name are reported. runs: methods that read
+    the picture only first, then those that are given the true box, then the true mask; each by label.
+    pictures: names of the test pictures, in the order of every run's rows. groups: the video of each, or
+    its own name where videos are unknown.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    pictures: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    @property
+    def compared(self) -> tuple[Run, ...]:
+        """Runs that read the picture only: the ones that may be ranked."""
+        return tuple(run for run in self.runs if run.aid == "none")
+
+
+def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line: None) -> list[Run]:
+    """The finished runs in a folder (at any depth), or in all folders that a pattern matches.
+
+    Of runs that repeat each other in everything but the time, the newest counts. Labels name what differs.
+
+    Args:
+        where: a folder or a pattern such as `runs/sweeps/2026*`, or several.
+        tell: called with a line for each run that is left out, and why.
+
+    Raises:
+        DataError: nothing matches, no run there is finished, or a file in a run folder is damaged.
+    """
+    patterns = [where] if isinstance(where, str) else list(where)
+    roots = [root for pattern in patterns for root in _matches(pattern)]
+    if not roots:
+        raise DataError(f"runs={where} matches nothing; give a folder of run folders, or a pattern.")
+    folders = dict.fromkeys(folder.resolve() for root in roots for folder in _run_folders(root))
+    if not folders:
+        raise DataError(f"runs={where} holds no run folder: no run.json lies in it or below it.")
+    records = {folder: _record(folder) for folder in folders}
+    usable = {}
+    for folder, record in records.items():
+        reason = _unusable(record)
+        if reason:
+            tell(f"left out: {folder} ({reason})")
+        else:
+            usable[folder] = record
+    if not usable:
+        raise DataError(f"runs={where} holds {len(records)} run folders, and none of them is finished.")
+    newest = _newest(usable)
+    for folder in usable.keys() - newest.keys():
+        tell(f"left out: {folder} (repeated by a newer run)")
+    return _labelled(newest)
+
+
+def _matches(pattern: str) -> list[Path]:
+    if Path(pattern).exists():
+        return [Path(pattern)]
+    return [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - patterns may be absolute
+
+
+def test_sets(runs: Sequence[Run]) -> list[TestSet]:
+    """The runs by what they were scored on, the largest set first; labels name what differs in each set."""
+    by_pictures: dict[str, list[Run]] = {}
+    for run in runs:
+        by_pictures.setdefault(_pictures_digest(run), []).append(run)
+    names = [_data_name(group[0].record) for group in by_pictures.values()]
+    sets = [
+        _test_set(name if names.count(name) == 1 else f"{name}-{digest[:6]}", _labelled_anew(group))
+        for name, (digest, group) in zip(names, by_pictures.items(), strict=True)
+    ]
+    return sorted(sets, key=lambda found: -len(found.runs))
+
+
+def _labelled_anew(runs: Sequence[Run]) -> list[Run]:
+    known = {run.folder: run for run in runs}
+    renamed = _labelled({folder: run.record for folder, run in known.items()})
+    for run in renamed:
+        run.__dict__["scored"] = known[run.folder].scored  # read already
+    return renamed
+
+
+def _test_set(name: str, runs: Sequence[Run]) -> TestSet:
+    test = runs[0].test
+    ordered = sorted(runs, key=lambda run: (_AIDS.index(run.aid), run.label))
+    return TestSet(name, tuple(ordered), tuple(test.names), groups_of(test))
+
+
+def groups_of(scored: Scored) -> tuple[str, ...]:
+    """What is drawn again for an interval: the video of each picture, its own name where that is unknown."""
+    return tuple(group or name for group, name in zip(scored.groups, scored.names, strict=True))
+
+
+def _data_name(record: Mapping[str, Any]) -> str:
+    """The folder's name where the command named one, else the kind of data; fit to name a folder."""
+    words = [str(word) for word in record.get("overrides") or []]
+    roots = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("data.root=")]
+    named = re.sub(r"[^\w.-]+", "-", Path(roots[-1]).name if roots else "").strip(".-")
+    return named or re.sub(r"[^\w.-]+", "-", str(record["data"])).strip(".-") or "data"
+
+
+def _run_folders(root: Path) -> list[Path]:
+    if (root / run_folder.RUN).is_file():
+        return [root]
+    found = sorted(path.parent for path in root.rglob(run_folder.RUN))
+    runs = [folder for folder in found if not set(_NO_RUNS) & set(folder.relative_to(root).parts)]
+    # wandb's copy of a run lies inside the run
+    return [folder for folder in runs if not set(folder.parents) & set(runs)]
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    path = folder / run_folder.RUN
+    try:
+        return read_json(path)
+    except (ValueError, AssertionError) as error:
+        raise DataError(f"{path} is damaged ({error}); remove the folder.") from error
+
+
+def _unusable(record: Mapping[str, Any]) -> str:
+    """Why a run cannot be reported, or ""."""
+    if record.get("status") != "finished":
+        return str(record.get("status", "not begun"))
+    absent = [key for key in _NEEDED if key not in record]
+    if absent:
+        return f"of an older kolbench: its run.json has no {', '.join(absent)}; task=test scores it again"
+    return "" if record["aid"] in _AIDS else f"its aid is {record['aid']}, which nobody knows"
+
+
+def _pictures_digest(run: Run) -> str:
+    """Of names and true sizes of foreground and background: the same pictures with the same truth."""
+    test = run.test
+    hasher = hashlib.sha256()
+    for name, fg, bg in zip(test.names, test.fg, test.bg, strict=True):
+        hasher.update(f"{name} {fg.sum()} {bg.sum()}\n".encode())
+    return hasher.hexdigest()
+
+
+def _newest(finished: Mapping[Path, Mapping[str, Any]]) -> dict[Path, Mapping[str, Any]]:
+    kept: dict[str, Path] = {}
+    for folder, record in sorted(finished.items(), key=lambda entry: _begun(entry[1])):
+        kept[repr(sorted(_identity(record).items()))] = folder
+    return {folder: finished[folder] for folder in kept.values()}
+
+
+def _begun(record: Mapping[str, Any]) -> datetime:
+    try:
+        return datetime.strptime(str(record["started"]), "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    fingerprint = record.get("fingerprint", {})
+    words = sorted(
+        word for word in record.get("overrides") or [] if not word.startswith(("paths.", "logger"))
+    )
+    return {
+        "words": tuple(words),
+        "method": record["method"],
+        "seed": record["seed"],
+        "pictures": str(fingerprint.get("source")),
+        "splits": str(fingerprint.get("splits")),
+        "training": str((record.get("training") or {}).get("fingerprint")),
+    }
+
+
+def _labelled(finished: Mapping[Path, Mapping[str, Any]]) -> list[Run]:
+    """Each with its method's name and those of its overrides that another run of that method lacks."""
+    runs = []
+    words = {folder: _telling_words(record) for folder, record in finished.items()}
+    for folder, record in finished.items():
+        others = [words[f] for f, r in finished.items() if r["method"] == record["method"]]
+        shared = set.intersection(*others)
+        own = sorted(words[folder] - shared, key=_telling_order)
+        seed = f"seed={record['seed']}"
+        parts = [str(record["method"])]
+        parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
+        family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
+        runs.append(Run(folder, record, f"{family} {seed}" if seed in own else family, family))
+    return _numbered(runs)
+
+
+def _shortened(word: str) -> str:
+    """A path or the like by its two ends."""
+    half = _LONGEST_WORD // 2
+    return word if len(word) <= _LONGEST_WORD else f"{word[: half - 1]}…{word[-half:]}"
+
+
+def _telling_words(record: Mapping[str, Any]) -> set[str]:
+    words = {str(word) for word in record.get("overrides") or []}
+    return {word for word in words if _telling_order(word) < len(_TELLING) and " " not in word} | {
+        f"seed={record['seed']}"
+    }
+
+
+def _telling_order(word: str) -> int:
+    root = word.lstrip("+").partition("=")[0].partition(".")[0]
+    return _TELLING.index(root) if root in _TELLING else len(_TELLING)
+
+
+def _numbered(runs: Sequence[Run]) -> list[Run]:
+    """Labels that are still the same get a number, and such runs are families of their own."""
+    labels = [run.label for run in runs]
+    seen: dict[str, int] = {}
+    numbered = []
+    for run in runs:
+        seen[run.label] = seen.get(run.label, 0) + 1
+        number = f" ({seen[run.label]})" if labels.count(run.label) > 1 else ""
+        numbered.append(Run(run.folder, run.record, run.label + number, run.family + number))
+    return numbered

@@ -1,0 +1,123 @@
+"""The run folder: the truth that every later step reads. No torch, no pictures needed for numbers."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kolbench.errors import KolbenchError
+from kolbench.io.files import write_atomically
+from kolbench.metrics import scores
+from kolbench.metrics.counts import Scored
+from kolbench.types import Int64Array
+
+CONFIG = "config.yaml"
+RUN = "run.json"
+SCORES = "scores.parquet"
+HISTOGRAMS = "histograms.parquet"
+CURVE = "curve.csv"
+HISTORY = "history.csv"
+DETECTION = "detection.json"
+_REPORTED = (RUN, CONFIG, HISTOGRAMS, CURVE, HISTORY, DETECTION)
+_PICTURES = ("alphas", "truths", "thumbs", "progress")
+_MOST_PICTURE_BYTES = 64e6
+_COUNTS = ("fg", "bg", "product")
+_IDENTITY = ("name", "group", "tags", "seconds", "notes")
+
+
+def claim(folder: Path) -> None:
+    """Makes the folder this run's own.
+
+    Raises:
+        KolbenchError: another run has claimed it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / ".claimed").open("x").close()
+    except FileExistsError:
+        raise KolbenchError(
+            f"{folder} belongs to another run. Leave hydra.run.dir alone, or name a new folder."
+        ) from None
+
+
+def write_histograms(path: Path, scored: Mapping[str, Scored]) -> None:
+    """One row per picture: identity, size, seconds, and 256 counts each of fg, bg and product."""
+    frames = []
+    for part in scored.values():
+        columns: dict[str, Any] = {"split": [part.split] * len(part.names)}
+        columns |= {key: getattr(part, f"{key}s" if key in ("name", "group") else key) for key in _IDENTITY}
+        columns["height"] = [height for height, _ in part.sizes]
+        columns["width"] = [width for _, width in part.sizes]
+        columns |= {key: [row.tolist() for row in getattr(part, key)] for key in _COUNTS}
+        frames.append(pd.DataFrame(columns))
+    table = pd.concat(frames, ignore_index=True)
+    write_atomically(path, lambda partial: table.to_parquet(partial, index=False))
+
+
+def read_histograms(path: Path) -> dict[str, Scored]:
+    """What `write_histograms` wrote, by split."""
+    table = pd.read_parquet(path)
+    found: dict[str, Scored] = {}
+    for split, rows in table.groupby("split", sort=False):
+        counts: dict[str, list[Int64Array]] = {
+            key: [np.asarray(row, np.int64) for row in rows[key]] for key in _COUNTS
+        }
+        found[str(split)] = Scored(
+            split=str(split),
+            names=list(rows["name"]),
+            groups=list(rows["group"]),
+            tags=list(rows["tags"]),
+            sizes=[(int(h), int(w)) for h, w in zip(rows["height"], rows["width"], strict=True)],
+            seconds=[float(value) for value in rows["seconds"]],
+            notes=list(rows["notes"]),
+            **counts,
+        )
+    return found
+
+
+def write_scores(folder: Path, scored: Mapping[str, Scored], threshold: float) -> None:
+    """`scores.parquet` and `.csv`, a row per picture; `curve.csv`, a row per split and threshold."""
+    table = pd.concat(
+        [pd.DataFrame(part.image_rows(threshold)) for part in scored.values()], ignore_index=True
+    )
+    write_atomically(folder / SCORES, lambda partial: table.to_parquet(partial, index=False))
+    write_atomically(folder / "scores.csv", lambda partial: table.to_csv(partial, index=False))
+    curve = pd.concat([curve_of(part, threshold) for part in scored.values()], ignore_index=True)
+    write_atomically(folder / CURVE, lambda partial: curve.to_csv(partial, index=False))
+
+
+def curve_of(scored: Scored, chosen: float) -> pd.DataFrame:
+    """All mean scores of a split at 0.1 to 0.9 and at the chosen threshold."""
+    thresholds: Sequence[float] = sorted({*scores.THRESHOLDS, chosen})
+    rows = [{"split": scored.split, "threshold": t, **scored.mean_scores(t)} for t in thresholds]
+    return pd.DataFrame(rows).assign(chosen=[t == chosen for t in thresholds])
+
+
+def report_files(folder: Path) -> list[Path]:
+    """What a report is made of, by paths in the run folder; without pictures where they are over 64 MB."""
+    files = [Path(name) for name in _REPORTED if (folder / name).is_file()]
+    pictures = [path for name in _PICTURES for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    if sum(path.stat().st_size for path in pictures) > _MOST_PICTURE_BYTES:
+        return files
+    return files + [path.relative_to(folder) for path in pictures]
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Makes the files below `source` appear below `target`: hard links, or copies on another file system."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            link_file(path, target / path.relative_to(source))
+
+
+def link_file(source: Path, target: Path) -> None:
+    """One file as a hard link, or as a copy on another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

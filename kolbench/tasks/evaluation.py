@@ -1,0 +1,127 @@
+"""What fit and test share: the datamodule of a configuration, and scores that are computed once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kolbench.config.compose import instantiate
+from kolbench.data.datamodule import KolDataModule
+from kolbench.engine.cache import EVALUATIONS
+from kolbench.engine.evaluation import TIMING, evaluate
+from kolbench.io.files import read_json
+from kolbench.metrics.counts import Scored
+from kolbench.models.trivial import Ellipse, MeanMask
+from kolbench.runs import fingerprint, run_folder
+from kolbench.segmenter import Segmenter
+
+_EVALUATION_MODULES = (
+    "kolbench.engine.evaluation",
+    "kolbench.engine.callbacks.scores",
+    "kolbench.models.trivial",
+)
+
+
+def open_data(settings: dict[str, Any], device: torch.device) -> KolDataModule:
+    """The datamodule that the resolved configuration describes."""
+    training = settings["model"].get("training")
+    recipe = training["recipes"][settings["model"]["recipe"]] if training else {}
+    return KolDataModule(
+        instantiate(settings["data"]["source"]),
+        seed=int(settings["seed"]),
+        batch=int(settings["budget"]["batch"]),
+        augment=recipe.get("augment", {}),
+        settings=settings["data"],
+        limit=settings["budget"]["limit"],
+        accelerated=device.type == "cuda",
+    )
+
+
+def ready(segmenter: Segmenter, data: KolDataModule) -> Segmenter:
+    """An untrained method with what it needs of the data set: the mean mask, or a look for missing mattes."""
+    if isinstance(segmenter, MeanMask):
+        segmenter.fit_mean(data.mean_mask())
+    rows = [row for part in data.evaluated_rows().values() for row in part]
+    segmenter.check([data.source.names[row] for row in dict.fromkeys(rows)])
+    return segmenter
+
+
+def scores_of(
+    segmenter: Segmenter,
+    data: KolDataModule,
+    settings: dict[str, Any],
+    device: torch.device,
+    training: Path | None,
+    pictures: Path | None = None,
+) -> dict[str, Scored]:
+    """Histograms of validation and test pictures; found again where this training was evaluated before.
+
+    Args:
+        training: the training's folder, below which finished evaluations are kept; None = do not keep.
+        pictures: where alphas and thumbnails go when nothing is kept.
+    """
+    loaders = data.evaluation_dataloaders()
+    precision = settings["trainer"]["precision"]
+    refiner = instantiate({k: v for k, v in settings["refiner"].items() if k != "name"})
+    if training is None:
+        return evaluate(segmenter, loaders, device, pictures, precision, refiner)
+    folder = evaluation_folder(training, data, settings)
+    if not (folder / run_folder.HISTOGRAMS).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        scored = evaluate(segmenter, loaders, device, folder, precision, refiner)
+        run_folder.write_histograms(folder / run_folder.HISTOGRAMS, scored)
+    else:
+        print(
+            "every threshold follows from the histograms of an earlier evaluation "
+            f"(on {read_json(folder / TIMING)['device']}); no forward pass is needed"
+        )
+    if pictures is not None:
+        run_folder.link_tree(folder, pictures)
+    return run_folder.read_histograms(folder / run_folder.HISTOGRAMS)
+
+
+def evaluation_folder(training: Path, data: KolDataModule, settings: dict[str, Any]) -> Path:
+    """Where this training's evaluation on these pictures, by this code, is kept."""
+    chosen = {
+        "pictures": data.fingerprint(),
+        "splits": list(data.evaluated_rows()),
+        "groups": data.source.groups,
+        # tags that are made on demand follow from the pictures
+        "tags": data.source.tags if isinstance(data.source.tags, list) else None,
+        "model": settings["model"],
+        "refiner": settings["refiner"],
+        "precision": settings["trainer"]["precision"],
+    }
+    modules = [*_EVALUATION_MODULES, settings["refiner"]["_target_"].rpartition(".")[0]]
+    digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
+    return training / EVALUATIONS / digest
+
+
+def floors_of(
+    data: KolDataModule, settings: dict[str, Any], device: torch.device, training: Path | None
+) -> dict[str, dict[str, Scored]]:
+    """The mean training mask and the ellipse, judged like any method."""
+    floors: dict[str, Callable[[], Segmenter]] = {
+        "ellipse": Ellipse,
+        "meanmask": lambda: MeanMask(data.mean_mask()),
+    }
+    kept = None
+    if training is not None:
+        evaluation = evaluation_folder(training, data, settings)
+        kept = evaluation.with_name(f"{evaluation.name}-floors")
+        kept.mkdir(parents=True, exist_ok=True)
+    return {
+        name: _floor(build, data, device, kept and kept / f"{name}.parquet") for name, build in floors.items()
+    }
+
+
+def _floor(
+    build: Callable[[], Segmenter], data: KolDataModule, device: torch.device, kept: Path | None
+) -> dict[str, Scored]:
+    if kept is not None and kept.is_file():
+        return run_folder.read_histograms(kept)
+    scored = evaluate(build().to(device), data.evaluation_dataloaders(), device)
+    if kept is not None:
+        run_folder.write_histograms(kept, scored)
+    return scored

@@ -1,0 +1,317 @@
+"""One job from its first line to its last: folder, log lines, trackers, result table, run.json."""
+
+import os
+import platform
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+import torch
+
+import kolbench
+from kolbench.config import compose
+from kolbench.data.datamodule import KolDataModule
+from kolbench.engine import cost
+from kolbench.engine.callbacks.checkpoint import BEST
+from kolbench.engine.devices import choose_device, describe
+from kolbench.engine.evaluation import TIMING
+from kolbench.engine.training import HISTORY, PROGRESS
+from kolbench.io.files import read_json, write_atomically, write_json
+from kolbench.io.images import write_png
+from kolbench.metrics.counts import Scored
+from kolbench.runs import run_folder
+from kolbench.segmenter import Segmenter
+from kolbench.tasks.overview import contact_sheet, overlays
+from kolbench.tracking import RunInfo, Trackers, overlay_picture
+
+COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
+NUMBERS_WIDTH = 90
+# aid -> heading of its block in every table
+BLOCKS = {
+    "none": "",
+    "box": "given the true box:",
+    "oracle": "given the true mask:",
+}
+SUMMARY = ("method", "aid", "refiner", "budget", "data", "threshold", "parameters", "seconds")
+OVERVIEW = "overview.png"
+OWN_KEYS = ("choices", "sweep", "overrides")
+
+
+class Run:
+    """The run folder of one job while it is worked on; leaving it on an error records the failure.
+
+    Args:
+        settings: the resolved configuration; `paths.run` is the folder.
+
+    Raises:
+        ConfigError: the device that was asked for is not there.
+        KolbenchError: the folder belongs to another run.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.started = time.monotonic()
+        self.device = choose_device(settings["device"])
+        self.folder = Path(settings["paths"]["run"])
+        self.trackers = Trackers(
+            [compose.instantiate(entry) for entry in (settings.get("logger") or {}).values()]
+        )
+        self.record: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        run_folder.claim(self.folder)
+        config = {key: value for key, value in self.settings.items() if key not in OWN_KEYS}
+        write_atomically(self.folder / run_folder.CONFIG, lambda partial: compose.save_yaml(config, partial))
+        self.record = {
+            "status": "running",
+            "task": self.settings["task"]["name"],
+            "method": self.settings["model"]["name"],
+            "budget": self.settings["budget"]["name"],
+            "data": self.settings["data"]["name"],
+            "seed": self.settings["seed"],
+            "sweep": self.settings.get("sweep"),
+            "choices": self.settings.get("choices"),
+            "overrides": self.settings.get("overrides"),
+            "device": describe(self.device),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **environment(),
+        }
+        write_json(self.folder / run_folder.RUN, self.record)
+        self.say(
+            f"{self.record['method']}, budget {self.record['budget']}, data {self.record['data']}, "
+            f"device {self.record['device']}",
+            f"run folder {self.folder}",
+        )
+        self.trackers.start(self._info(config))
+        return self
+
+    def _info(self, config: Mapping[str, Any]) -> RunInfo:
+        return RunInfo(
+            id=f"{self.folder.parent.name}-{self.folder.name}".replace("/", "-"),
+            name=f"{self.record['method']}-{self.record['budget']}-{self.folder.name}",
+            group=self.settings.get("sweep"),
+            folder=self.folder,
+            config=config,
+            tags=(self.record["method"], self.record["budget"], self.record["data"]),
+            resumed=False,
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+            self.record |= {"status": "interrupted" if stopped else "failed", "error": str(error)}
+            with suppress(OSError):  # the first error is the one to tell
+                write_json(self.folder / run_folder.RUN, self.record)
+        self.trackers.finish(error is not None)
+
+    def say(self, *lines: str) -> None:
+        """Prints lines."""
+        for line in lines:
+            print(line, flush=True)
+
+    def listen(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Hands an epoch's row to the trackers and prints its outcome."""
+        self._to_trackers(epoch, row)
+        if "val/miou" in row:
+            self.say(f"epoch {epoch}: loss {row['train/loss']:.4f}, validation mIoU {row['val/miou']:.4f}")
+
+    def replay(self, folder: Path) -> None:
+        """Hands the trackers the epochs that an earlier run trained, so that every run has its curves."""
+        path = folder / HISTORY
+        if not path.is_file():
+            return
+        for row in pd.read_csv(path).to_dict("records"):
+            self._to_trackers(int(row["epoch"]), {str(key): float(value) for key, value in row.items()})
+
+    def _to_trackers(self, epoch: int, row: Mapping[str, float]) -> None:
+        self.trackers.scalars(
+            epoch, {key: value for key, value in row.items() if key not in ("epoch", "step")}
+        )
+
+    def keep_training(self, folder: Path, summary: Mapping[str, Any]) -> None:
+        """Puts the training's best weights and history into the run folder, so that it stands alone."""
+        run_folder.link_file(folder / BEST, self.folder / "checkpoints" / BEST)
+        for history in sorted(folder.rglob(HISTORY)):
+            run_folder.link_file(history, self.folder / history.relative_to(folder))
+        run_folder.link_tree(folder / PROGRESS, self.folder / PROGRESS)
+        details = read_json(folder / "training.json")
+        self.record["training"] = {
+            "folder": os.path.relpath(folder, self.folder),
+            "fingerprint": details["fingerprint"],
+            "pictures": details["settings"]["pictures"],
+            "lr_factor": details["settings"]["budget"]["lr_factor"],
+            "backbone_weights": details["settings"]["model"].get("backbone_weights"),
+            **summary,
+        }
+
+    def finish(
+        self,
+        segmenter: Segmenter,
+        scored: Mapping[str, Scored],
+        floors: Mapping[str, Mapping[str, Scored]],
+        data: KolDataModule,
+    ) -> dict[str, Any]:
+        """Writes all results, prints the table, informs the trackers.
+
+        Returns:
+            The headline scores on the test pictures.
+        """
+        fixed = self.settings["threshold"]
+        threshold = scored["val"].best_threshold() if fixed is None else float(fixed)
+        if not (self.folder / run_folder.HISTOGRAMS).is_file():
+            run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)
+        run_folder.write_scores(self.folder, scored, threshold)
+        headline = scored["test"].mean_scores(threshold)
+        rows: dict[str, dict[str, Any]] = {}
+        rows[self.record["method"]] = {"aid": segmenter.aid, "threshold": threshold, **headline}
+        rows |= {name: _floor_row(parts) for name, parts in floors.items()}
+        network = segmenter.inference_network()
+        self.record |= {
+            "threshold": threshold,
+            "threshold_from": "validation" if fixed is None else "the command",
+            "aid": segmenter.aid,
+            "reads": list(segmenter.reads),
+            "refiner": self.settings["refiner"]["name"],
+            "scores": headline,
+            "floors": {name: rows[name] for name in floors},
+            "pictures": {split: len(part.names) for split, part in scored.items()},
+            "whole": scored["whole"].mean_scores(threshold) if "whole" in scored else None,
+            "timed_on": self._beside(TIMING)["device"],
+            "detection": self._beside(run_folder.DETECTION) or None,
+            "notes": dict(Counter(note for note in scored["test"].notes if note)),
+            "fingerprint": data.fingerprint(),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "cost": cost.of(segmenter.to(self.device), data.test_batch(0))._asdict(),
+            "test_seconds_per_picture": float(torch.tensor(scored["test"].seconds).median()),
+            "seconds": round(time.monotonic() - self.started, 3),
+            "status": "finished",
+        }
+        write_json(self.folder / run_folder.RUN, self.record)
+        chosen = overlays(data, scored["test"], self.folder / "alphas", threshold)
+        write_png(self.folder / OVERVIEW, contact_sheet([overlay_picture(overlay) for overlay in chosen]))
+        self.trackers.overlays("test", 0, chosen)
+        self._track(scored["test"], threshold, headline)
+        self.trackers.keep(self.folder, run_folder.report_files(self.folder))
+        print_table(rows, "test pictures, each row at its own threshold from validation or the command")
+        self._say_details(scored)
+        self.say(
+            f"threshold {threshold:.2f} from {self.record['threshold_from']}; "
+            f"{self.record['seconds']:.0f} s in all; results in {self.folder}"
+        )
+        return {"aid": segmenter.aid, "threshold": threshold, **headline}
+
+    def _beside(self, name: str) -> dict[str, Any]:
+        """What the evaluation left beside its pictures; empty where it left no such file."""
+        path = self.folder / name
+        return read_json(path) if path.is_file() else {}
+
+    def _say_details(self, scored: Mapping[str, Scored]) -> None:
+        for key, meaning in (("both_empty", "no foreground"), ("both_full", "no background")):
+            if self.record["scores"].get(key):
+                count = round(self.record["scores"][key])
+                self.say(f"{count} test pictures have {meaning} in truth and prediction: they count as 1.0")
+        for note, count in self.record["notes"].items():
+            self.say(f"{note} on {count} of {len(scored['test'].names)} test pictures")
+        if self.record["detection"]:
+            boxes, masks = (self.record["detection"][key] for key in ("box_ap", "mask_ap"))
+            self.say(f"persons told apart: box AP {boxes:.4f}, mask AP {masks:.4f} (COCO's mean over IoU)")
+        if "whole" in scored:
+            whole = self.record["whole"]
+            self.say(
+                f"all {len(scored['whole'].names)} pictures, training ones included: "
+                f"mIoU {whole['miou']:.4f}, IoU {whole['iou']:.4f}"
+            )
+
+    def _track(self, test: Scored, threshold: float, headline: Mapping[str, float]) -> None:
+        curve = run_folder.curve_of(test, threshold)
+        names = ("miou", "acc", "f0.3_pooled")
+        self.trackers.curve("test/threshold", list(curve["threshold"]), {n: list(curve[n]) for n in names})
+        rows = test.image_rows(threshold)
+        self.trackers.table("test/pictures", {k: list(v) for k, v in rows.items() if "@" not in k})
+        self.trackers.summary(
+            {f"test/{name}": value for name, value in headline.items()}
+            | {key: self.record[key] for key in SUMMARY}
+            | _cost_figures(self.record)
+            | {"pictures": str(self.record["fingerprint"]["source"])[:16]}
+        )
+
+
+def _cost_figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Of `run.json`, in the units of a dashboard; what was not measured is left out."""
+    cost = record["cost"]
+    figures = {
+        "seconds_per_picture": record["test_seconds_per_picture"],
+        "gmacs": cost["macs"] and cost["macs"] / 1e9,
+        "memory_mib": cost["memory"] and cost["memory"] / 2**20,
+        "checkpoint_kkb": cost["checkpoint"] / 1024 / 1000,
+    }
+    return {f"cost/{name}": value for name, value in figures.items() if value is not None}
+
+
+def _floor_row(parts: Mapping[str, Scored]) -> dict[str, Any]:
+    threshold = parts["val"].best_threshold()
+    return {"aid": "none", "threshold": threshold, **parts["test"].mean_scores(threshold)}
+
+
+def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Scores on the test pictures, a row per method or job; methods helped by the truth stand apart."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    table.add_column("method", no_wrap=True)
+    for column in ("threshold", *COLUMNS):
+        table.add_column(column, justify="right")
+    for aid, heading in BLOCKS.items():
+        block = {name: row for name, row in rows.items() if row["aid"] == aid}
+        if block and heading:
+            table.caption = "What is given the truth cannot be compared with the rows above it."
+            table.add_section()
+            table.add_row(heading)
+        for name, row in block.items():
+            cells = (f"{row[key]:.4f}" if key in row else "-" for key in COLUMNS)
+            table.add_row(name, f"{row['threshold']:.2f}", *cells)
+    console = Console()
+    longest = max(len(text) for text in (*rows, *BLOCKS.values()))
+    Console(width=max(console.width, NUMBERS_WIDTH + longest)).print(table)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and machine, as plain values."""
+    import lightning
+    import torchvision
+
+    return {
+        "versions": {
+            "kolbench": kolbench.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "lightning": lightning.__version__,
+        },
+        "commit": _commit(),
+        "machine": {
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _commit() -> str | None:
+    package = Path(__file__).resolve().parents[1]
+    if not (package.parent / "pyproject.toml").is_file():
+        return None
+    command = ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - fixed words
+    except (OSError, subprocess.CalledProcessError):
+        return None
