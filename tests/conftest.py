@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from kolbench.types import Batch
+from tests.helpers.paths import SHARED
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 CANVAS = 128
-SHARED = Path(os.environ.get("KOLBENCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
 @pytest.fixture(scope="session")

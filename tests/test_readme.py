@@ -4,21 +4,21 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import av
-import clips
 import numpy as np
 import onnx
 import pytest
 import torch
-from report_fixtures import make_run
 
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.scenes.scene import make_scene
 from kolbench.io import images
+from tests.helpers import clips
+from tests.helpers.paths import ROOT
+from tests.helpers.run_folders import make_run
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SWEPT = ("experiment", "threshold=")
 # task -> what it leaves, and how many of it
 WITHOUT_RUNS = {

@@ -1,0 +1,453 @@
+"""The report's page in a real Chromium: what it shows, and what it does when it is used."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from kolbench.metrics import scores
+from kolbench.report import curves, gallery, page
+from kolbench.report.layout import Table
+from kolbench.report.numbers import numbers_of
+from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
+from tests.helpers.browser import (
+    contrasts,
+    find,
+    find_all,
+    launched,
+    live,
+    luminance,
+    media,
+    opened,
+    pixels,
+    press,
+    screen,
+    set_slider,
+    show,
+    too_wide,
+    until,
+)
+from tests.helpers.run_folders import page_parts, page_runs
+
+ATTACK = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>\"&'"
+SORTED = Table(
+    "by_hand",
+    "By hand",
+    pd.DataFrame(
+        {
+            "method": ["b", "a", "c", "d", "floor 10", "floor 9"],
+            "score": [9.0, 10.0, np.nan, -1e-7, 0.5, 0.25],
+            "interval": ["0.9 [0.8, 1.0]", "0.10 [0.0, 0.2]", None, "-1.5 [-2, -1]", "2", "11"],
+            "FPS": [31.5, "unsteady", 4.0, 200.0, 1.0, 2.0],
+            "size": ["64x64", "512x896", "128x128", "8x8", None, None],
+        }
+    ),
+    ("score: made up.",),
+    (("", (0, 1, 2, 3)), ("floors", (4, 5))),
+)
+
+
+@pytest.fixture(scope="module")
+def test_set(tmp_path_factory):
+    return page_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def parts(test_set):
+    return page_parts(test_set, SORTED)
+
+
+@pytest.fixture(scope="module")
+def report(test_set, parts, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "deeper" / "report.html"
+    page.write(path, page.render(test_set, *parts))
+    return path
+
+
+@pytest.fixture(scope="module")
+def attacked(test_set, parts, tmp_path_factory):
+    """The page of runs, pictures and texts whose names try to become markup."""
+    labels = {run.label: f"{run.label} {ATTACK}" for run in test_set.runs}
+    renamed = replace(
+        test_set,
+        name=ATTACK,
+        runs=tuple(replace(run, label=labels[run.label]) for run in test_set.runs),
+    )
+    first = parts[2][0]
+    shots = tuple(
+        replace(shot, name=ATTACK, why=ATTACK, alphas={labels[k]: v for k, v in shot.alphas.items()})
+        for shot in first.shots
+    )
+    bad_table = Table(
+        "bad", ATTACK, pd.DataFrame({"method": [ATTACK], ATTACK: [ATTACK]}), (ATTACK,), ((ATTACK, (0,)),)
+    )
+    bad_gallery = gallery.Gallery(ATTACK, ATTACK, shots)
+    path = tmp_path_factory.mktemp("attacked") / "report.html"
+    # a real figure of the renamed runs: matplotlib has to escape their labels
+    drawn = curves.threshold_curves(numbers_of(renamed))
+    page.write(path, page.render(renamed, [bad_table], [drawn], [bad_gallery], [ATTACK]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    yield from launched(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("profile"))
+
+
+@pytest.fixture
+def browser(chromium, report):
+    """The page, freshly opened; afterwards nothing may have been logged, nothing requested."""
+    yield from opened(chromium, report)
+
+
+def test_the_slider_moves_every_number_to_what_python_computes(browser, test_set):
+    for run in test_set.runs:
+        shown, _, values = live(browser)[run.label]
+        own = run.test.mean_scores(run.threshold)
+        assert float(shown) == run.threshold
+        assert values == [pytest.approx(own[name], abs=1e-9) for name in page.LIVE]
+    for percent in (0, 1, 20, 57, 99, 100):
+        set_slider(browser, percent)
+        rows = live(browser)
+        for run in test_set.runs:
+            expected = run.test.mean_scores(percent / 100)
+            shown, texts, values = rows[run.label]
+            assert shown == f"{percent / 100:.2f}"
+            assert values == [round(expected[name], 9) for name in page.LIVE]
+            assert texts == [f"{expected[name]:.4f}" for name in page.LIVE]
+
+
+def test_the_slider_by_keyboard_and_back_to_own_thresholds(browser, test_set):
+    before = live(browser)
+    browser.execute_script("document.getElementById('threshold').focus()")
+    press(browser, *["ARROW_RIGHT"] * 3)
+    assert {row[0] for row in live(browser).values()} == {"0.53"}
+    assert find(browser, ".threshold-value").text == "0.53"
+    assert find(browser, "#threshold").get_attribute("aria-valuetext") == "0.53"
+    press(browser, "ARROW_LEFT", "HOME")
+    assert {row[0] for row in live(browser).values()} == {"0.00"}
+    row = find(browser, "#live tr[data-method='1']")
+    browser.execute_script("arguments[0].focus()", find(row, ".own"))
+    press(browser, "ENTER")
+    now = live(browser)
+    assert [label for label in now if now[label] == before[label]] == ["rsudisnet"]
+    browser.execute_script("document.getElementById('all-own').focus()")
+    press(browser, "SPACE")
+    assert live(browser) == before
+
+
+def levels(data):
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_masks_on_canvases_are_python_s_to_the_pixel(browser, parts):
+    shot = parts[2][0].shots[0]
+    labels = [method["label"] for method in embedded_methods(browser)]
+    picture = pixels(browser, 0, "picture")[..., :3]
+    # decoders of JPEG differ by a level or two
+    assert np.abs(picture - np.asarray(Image.open(io.BytesIO(shot.thumb)), int)).max() <= 4
+    truth = levels(shot.truth) > 127
+    for percent in (0, 20, 100):
+        set_slider(browser, percent)
+        for label in ("u2net", "grabcut"):
+            number, alpha = labels.index(label), levels(shot.alphas[label])
+            mask = alpha > scores.cutoff_level(percent / 100)
+            show(browser, "alpha")
+            assert (pixels(browser, 0, number) == np.dstack([alpha] * 3 + [np.full_like(alpha, 255)])).all()
+            show(browser, "foreground")
+            assert (pixels(browser, 0, number)[..., :3] == picture * mask[..., None]).all()
+            show(browser, "faults")
+            grey = picture.mean(-1, keepdims=True).repeat(3, axis=-1) * 0.6 + 80
+            expected = grey.copy()
+            expected[mask & ~truth] = 0.25 * grey[mask & ~truth] + 0.75 * np.array(FALSE_FOREGROUND)
+            expected[~mask & truth] = 0.25 * grey[~mask & truth] + 0.75 * np.array(MISSED_FOREGROUND)
+            # halves may fall to either side
+            assert np.abs(pixels(browser, 0, number)[..., :3] - expected).max() <= 0.5 + 1e-6
+            show(browser, "picture")
+            outlined = pixels(browser, 0, number)[..., :3]
+            padded = np.pad(mask, 1, mode="edge")
+            inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+            edge = mask & ~inner
+            assert (outlined[edge] == (255, 0, 200)).all()
+            assert (outlined[~edge] == picture[~edge]).all()
+            union = (mask | truth).sum()
+            text = find(browser, f".shot[data-shot='0'] [data-source='{number}'] .score").text
+            assert text == f"IoU {(mask & truth).sum() / union if union else 1:.3f}"
+
+
+def embedded_methods(driver):
+    return driver.execute_script("return JSON.parse(document.getElementById('data').textContent).methods")
+
+
+def test_every_level_is_read_exactly_and_an_altering_browser_is_named(chromium, report):
+    for _ in opened(chromium, report):
+        pixels(chromium, 0, "picture")
+        assert not find(chromium, "#inexact").is_displayed()
+    patch = (
+        "const read = CanvasRenderingContext2D.prototype.getImageData;"
+        "CanvasRenderingContext2D.prototype.getImageData = function (...a) {"
+        " const found = read.apply(this, a); found.data[0] ^= 1; return found; }"
+    )
+    added = chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": patch})
+    try:
+        for _ in opened(chromium, report):
+            until(chromium, "!document.getElementById('inexact').hidden")
+    finally:
+        chromium.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_a_method_is_taken_out_of_the_galleries(browser):
+    find(browser, "#live tr[data-method='2'] input").click()
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('.tile')].filter((t) => t.dataset.source === '2')"
+        ".map((t) => getComputedStyle(t).display)"
+    )
+    assert set(hidden) == {"none"}
+    assert find(browser, ".tile[data-source='1']").is_displayed()
+
+
+def column(driver, number):
+    """The texts of a column of the table made by hand, by block."""
+    return driver.execute_script(
+        "return [...document.querySelectorAll('#table-by_hand tbody')].map((body) => "
+        "[...body.rows].filter((r) => r.cells.length > 1).map((r) => r.cells[arguments[0]].textContent))",
+        number,
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "first", "orders"),
+    [
+        # names: upwards first, numbers in them as numbers; 9 before 10
+        (0, "ascending", (["a", "b", "c", "d"], ["floor 9", "floor 10"])),
+        # numbers: downwards first, as numbers, missing last
+        (1, "descending", (["a", "b", "d", "c"], ["floor 10", "floor 9"])),
+        (2, "descending", (["b", "a", "d", "c"], ["floor 9", "floor 10"])),
+        # a word among numbers is last
+        (3, "descending", (["d", "b", "c", "a"], ["floor 9", "floor 10"])),
+        (4, "ascending", (["d", "b", "c", "a"], ["floor 10", "floor 9"])),
+    ],
+)
+def test_sorting_by_keyboard_keeps_blocks_apart(browser, number, first, orders):
+    start = column(browser, 0)
+    heading = find_all(browser, "#table-by_hand thead th")[number]
+    other = {"ascending": "descending", "descending": "ascending"}[first]
+    browser.execute_script("arguments[0].focus()", find(heading, "button"))
+    assert heading.get_attribute("aria-sort") == "none"
+    press(browser, "ENTER")
+    assert heading.get_attribute("aria-sort") == first
+    assert column(browser, 0) == list(orders)
+    press(browser, "SPACE")
+    assert heading.get_attribute("aria-sort") == other
+    missing = [{0: 0, 1: 1, 2: 1, 3: 1, 4: 0}[number], 2 if number == 4 else 0]
+    for block, expected, last in zip(column(browser, 0), orders, missing, strict=True):
+        known = len(expected) - last
+        assert block == expected[:known][::-1] + expected[known:]
+    press(browser, "ENTER")
+    assert heading.get_attribute("aria-sort") == "none"
+    assert column(browser, 0) == start
+    headings = browser.execute_script(
+        "return [...document.querySelectorAll('#table-by_hand tbody')].map((b) => b.rows[0].innerText)"
+    )
+    assert headings[1].strip() == "floors"
+
+
+def test_real_tables_sort_by_click_as_pandas_does(browser, parts):
+    table = next(found for found in parts[0] if found.name == "scores")
+    headings = [h.text for h in find_all(browser, "#table-scores thead th")]
+    assert headings == list(table.frame.columns)
+    button = find_all(browser, "#table-scores thead button")[headings.index("miou")]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
+    shown = browser.execute_script(
+        "return [...document.querySelectorAll('#table-scores tbody')].map((body) => "
+        "[...body.rows].filter((r) => r.cells.length > 1).map((r) => r.cells[0].textContent))"
+    )
+    expected = [
+        table.frame.iloc[list(rows)].sort_values("miou", ascending=False)["method"].tolist()
+        for _, rows in table.blocks
+    ]
+    assert shown == expected
+
+
+def test_the_wipe_by_keyboard_and_by_hand(browser, parts):
+    from selenium.webdriver import ActionChains
+
+    pixels(browser, 0, "picture")
+    tile = find(browser, ".shot[data-shot='0'] [data-source='1']")
+    browser.execute_script("arguments[0].focus()", tile)
+    press(browser, "ENTER")
+    until(browser, "document.getElementById('large').open")
+    assert find(browser, "#large-name").text == parts[2][0].shots[0].name
+    chosen = "[...document.querySelectorAll('.sides select')].map((s) => s.selectedOptions[0].text)"
+    assert browser.execute_script(f"return {chosen}") == ["rsudisnet", "u2net"]
+    press(browser, "ARROW_RIGHT", "ARROW_RIGHT", "ARROW_RIGHT")
+    assert find(browser, "#wipe").get_attribute("value") == "53"
+    assert find(browser, "#wipe").get_attribute("aria-valuetext") == "53 % rsudisnet, 47 % u2net"
+    clip = "getComputedStyle(document.getElementById('canvas-left')).clipPath"
+    assert browser.execute_script(f"return {clip}") == "inset(0px 47% 0px 0px)"
+    left = browser.execute_script("return document.querySelector('.handle').getBoundingClientRect().x")
+    box = find(browser, ".stage").rect
+    assert left + 1 == pytest.approx(box["x"] + 0.53 * box["width"], abs=1)
+    stage = find(browser, "#wipe")
+    ActionChains(browser, duration=0).move_to_element(stage).click_and_hold().move_by_offset(
+        -round(box["width"] / 4), 0
+    ).release().perform()
+    assert int(find(browser, "#wipe").get_attribute("value")) == pytest.approx(25, abs=2)
+    # both sides are what their tiles show
+    for side, source in (("left", 1), ("right", 2)):
+        drawn = "((c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join())"
+        until(
+            browser,
+            f"[...arguments].map((at) => {drawn}(document.querySelector(at)))"
+            ".every((d, _, all) => d === all[0])",
+            f"#canvas-{side}",
+            f".shot[data-shot='0'] [data-source='{source}'] canvas",
+        )
+    press(browser, "ESCAPE")
+    until(browser, "!document.getElementById('large').open")
+    assert browser.switch_to.active_element == tile
+
+
+def test_the_large_view_chooses_pictures_methods_and_threshold(browser, parts):
+    names = [shot.name for found in parts[2] for shot in found.shots]
+    pixels(browser, 0, "picture")
+    find(browser, ".shot[data-shot='0'] [data-source='0']").click()
+    find(browser, "#before").click()
+    assert find(browser, "#large-name").text == names[-1]
+    find(browser, "#after").click()
+    find(browser, "#after").click()
+    assert find(browser, "#large-name").text == names[1]
+    browser.execute_script(
+        "const left = document.getElementById('left'); left.value = 'truth';"
+        "left.dispatchEvent(new Event('change'))"
+    )
+    until(browser, "document.getElementById('left-score').textContent === ''")
+    browser.execute_script("document.getElementById('large-threshold').focus()")
+    press(browser, "END")
+    assert {row[0] for row in live(browser).values()} == {"1.00"}
+    assert find(browser, "#threshold").get_attribute("value") == "1"
+    # nothing is above level 255
+    until(browser, "document.getElementById('right-score').textContent === 'IoU 0.000'")
+    find(browser, "#close").click()
+    assert not find(browser, "#large").is_displayed()
+
+
+def test_everything_is_reached_by_tab_and_shows_its_focus(browser):
+    count = browser.execute_script(
+        "window.wanted = [...document.querySelectorAll('a[href], button, input, select, [tabindex=\"0\"]')]"
+        ".filter((e) => e.checkVisibility() && !(e.name === 'mode' && !e.checked));"
+        "window.reached = new Set(); window.unseen = [];"
+        "document.addEventListener('focusin', ({ target }) => { reached.add(target);"
+        " const shown = target.name === 'mode' ? target.nextElementSibling : target;"
+        " if (getComputedStyle(shown).outlineStyle === 'none') unseen.push(target.outerHTML); });"
+        "return wanted.length"
+    )
+    assert count > 50
+    for _ in range(0, count + 20, 20):
+        press(browser, *["TAB"] * 20)
+    missed = "wanted.filter((e) => !reached.has(e)).map((e) => e.outerHTML.slice(0, 200))"
+    assert browser.execute_script(f"return {missed}") == []
+    assert browser.execute_script("return unseen") == []
+
+
+def test_names_that_try_to_be_markup_are_text(chromium, attacked):
+    for browser in opened(chromium, attacked):
+        pixels(browser, 0, "picture")
+        assert browser.execute_script("return window.hacked") is None
+        assert browser.title == f"{ATTACK} · kolbench report"
+        text = "document.querySelector(arguments[0]).textContent.trim()"
+        for selector in (
+            "h1",
+            ".sentences li",
+            "#table-bad h3",
+            "#table-bad thead th:nth-child(2)",
+            "#table-bad tbody th[scope=row]",
+            "#table-bad td",
+            "#table-bad tbody .heading",
+            "#table-bad .notes li",
+            ".gallery h3",
+            ".rule",
+            ".shot h4",
+            ".why",
+        ):
+            assert browser.execute_script(f"return {text}", selector) == ATTACK, selector
+        assert ATTACK in browser.execute_script(f"return {text}", "#live tr[data-method] th")
+        assert ATTACK in browser.execute_script(f"return {text}", ".tile[data-source='0'] .name")
+        find(browser, ".tile[data-source='0']").click()
+        until(browser, "document.getElementById('large-name').textContent === arguments[0]", ATTACK)
+        assert ATTACK in browser.execute_script(f"return {text}", "#left option")
+        assert browser.execute_script("return document.scripts.length") == 2
+        assert browser.execute_script("return document.querySelectorAll('main img, main script').length") == 0
+
+
+def test_what_the_policy_forbids_does_not_happen(chromium, report):
+    chromium.get(report.as_uri())
+    chromium.execute_script(
+        "document.body.insertAdjacentHTML('beforeend', '<b onclick=\"window.hacked = 1\" id=b>b</b>');"
+        "document.getElementById('b').click();"
+        "const script = document.createElement('script'); script.textContent = 'window.hacked = 2';"
+        "document.body.append(script);"
+    )
+    assert chromium.execute_script("return window.hacked") is None
+    refused = chromium.get_log("browser")
+    assert len(refused) == 2
+    assert all("Content Security Policy" in entry["message"] for entry in refused)
+
+
+@pytest.mark.parametrize("width", [360, 768, 1300])
+def test_no_page_is_wider_than_its_screen(browser, width):
+    screen(browser, width, 740)
+    assert too_wide(browser, except_in=".scroll *, svg, .skip") == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    pixels(browser, 0, "picture")
+    browser.execute_script("document.querySelector('.tile[data-source=\"0\"]').click()")
+    until(browser, "document.getElementById('large').open")
+    assert too_wide(browser, except_in=".scroll *, svg, .skip") == []
+    box = find(browser, "#large").rect
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+
+
+def test_the_first_column_and_the_headings_stay_in_sight(browser):
+    screen(browser, 500, 500)
+    browser.execute_script("document.querySelector('#table-table2 .scroll').scrollTo(150, 400)")
+    where = browser.execute_script(
+        "const at = (s) => document.querySelector(`#table-table2 ${s}`).getBoundingClientRect();"
+        "return [at('.scroll').left, at('tbody th[scope=row]').left, at('.scroll').top, at('thead th').top]"
+    )
+    assert where[1] == pytest.approx(where[0], abs=1.5)
+    assert where[3] == pytest.approx(where[2], abs=1.5)
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_both_colour_schemes_can_be_read(browser, system):
+    background = "getComputedStyle(document.body).backgroundColor"
+    media(browser, system)
+    first = browser.execute_script(f"return {background}")
+    assert (luminance(first) < 0.2) == (system == "dark")
+    show(browser, "faults")
+    for selector in ("#theme", None):
+        found = contrasts(browser)
+        assert len(found) >= 5
+        assert {text: ratio for text, ratio in found.items() if ratio < 4.5} == {}
+        if selector:
+            find(browser, selector).click()
+            other = browser.execute_script(f"return {background}")
+            assert (luminance(other) < 0.2) == (system == "light")
+    pixels(browser, 0, "picture")
+    browser.execute_script("document.querySelector('.tile[data-source=\"0\"]').click()")
+    assert {text: ratio for text, ratio in contrasts(browser).items() if ratio < 4.5} == {}
+
+
+def test_paper_gets_all_rows_and_no_controls(browser):
+    media(browser, "dark", "print")
+    style = "getComputedStyle(document.querySelector(arguments[0]))"
+    for selector in (".controls", ".top nav", "#theme"):
+        assert browser.execute_script(f"return {style}.display", selector) == "none"
+    assert browser.execute_script(f"return {style}.overflow", ".scroll") == "visible"
+    assert browser.execute_script(f"return {style}.backgroundColor", "body") == "rgb(255, 255, 255)"
+    assert luminance(browser.execute_script(f"return {style}.color", "body")) < 0.05

@@ -1,0 +1,516 @@
+"""Figures: the numbers that are drawn, read back from the SVG, and what a page needs of it."""
+
+import base64
+import io
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from itertools import combinations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from kolbench.io import images
+from kolbench.metrics import scores
+from kolbench.report import breakdowns, comparisons, curves, drawing, figures, statistics
+from kolbench.report.numbers import Numbers
+from kolbench.runs import finished as folders
+from kolbench.runs import run_folder
+from tests.helpers.run_folders import make_run
+
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+ALL = [
+    "threshold_curves",
+    "precision_recall",
+    "roc",
+    "distributions",
+    "pareto_time",
+    "pareto_memory",
+    "training",
+    "learning",
+    "ranks",
+    "scenarios",
+]
+HOSTILE = '_<script>alert("1")</script>&amp;$x^2$-->'
+
+
+def numbers_of(folder):
+    (found,) = folders.test_sets(folders.find(str(folder)))
+    return Numbers(found)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    make_run(folder / "a", "rsudisnet", quality=0.9, pictures=16)
+    make_run(folder / "b", "rsudisnet", seed=1, quality=0.85, pictures=16)
+    make_run(folder / "c", "modnet", quality=0.8, pictures=16)
+    make_run(folder / "d", "kmeans", quality=0.5, pictures=16)
+    make_run(folder / "e", "ellipse", quality=0.2, pictures=16)
+    make_run(folder / "f", "grabcut", quality=0.95, aid="box", pictures=16)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def numbers(runs):
+    return numbers_of(runs)
+
+
+@pytest.fixture(scope="module")
+def drawn(numbers):
+    return {figure.name: figure for figure in figures.all_figures(numbers.test_set)}
+
+
+def texts(figure):
+    return ["".join(text.itertext()) for text in ET.fromstring(figure.svg).iter(f"{SVG}text")]
+
+
+def ticks(root, axis):
+    """(places in the SVG, their values) of the numbers along an axis, from all panels."""
+    other, anchor = ("y", "middle") if axis == "x" else ("x", "end")
+    found = []
+    for group in root.iter(f"{SVG}g"):
+        parts = list(group)
+        if len(parts) not in (2, 3):
+            continue
+        marks, labels = parts[-2].findall(f".//{SVG}use"), parts[-1].findall(f"{SVG}text")
+        if len(marks) != 1 or len(labels) != 1 or f"text-anchor: {anchor}" not in labels[0].get("style"):
+            continue
+        if re.fullmatch(r"[\d.]+", labels[0].text):
+            found.append((float(marks[0].get(axis)), float(labels[0].text), float(marks[0].get(other))))
+    return found
+
+
+def scale(root, axis, panel=0):
+    """SVG place -> value, by the ticks of the panel of that number, counted from above."""
+    marks = ticks(root, axis)
+    if axis == "x":
+        lowest = max(other for *_, other in marks)
+        marks = [mark for mark in marks if mark[2] == lowest]
+    else:
+        left = min(other for *_, other in marks)
+        marks = [mark for mark in marks if mark[2] == left]
+        breaks = [i for i in range(1, len(marks)) if marks[i][0] > marks[i - 1][0]]
+        edges = [0, *breaks, len(marks)]
+        marks = marks[edges[panel] : edges[panel + 1]]
+    slope, offset = np.polyfit([place for place, *_ in marks], [value for _, value, _ in marks], 1)
+    return lambda place: slope * np.asarray(place) + offset
+
+
+def lines(root, colour):
+    """Points of each line of a colour, (N, 2), in the order they were drawn."""
+    found = []
+    for path in root.iter(f"{SVG}path"):
+        if f"stroke: {colour}" in path.get("style", "") and path.get("clip-path"):
+            numbers = [float(number) for number in re.findall(r"-?[\d.]+", path.get("d"))]
+            found.append(np.reshape(numbers, (-1, 2)))
+    return found
+
+
+def points(root, colour):
+    """Places of markers of a colour."""
+    return [
+        (float(use.get("x")), float(use.get("y")))
+        for use in root.iter(f"{SVG}use")
+        if f"stroke: {colour}" in use.get("style", "")
+    ]
+
+
+@pytest.mark.parametrize("shape", ["any levels", "two levels", "one level"])
+def test_average_precision_and_auc_are_those_of_scikit_learn(shape):
+    random = np.random.default_rng(3)
+    fg, bg = random.integers(0, 900, (2, 5, 256))
+    fg[:, :100] //= 7
+    if shape != "any levels":
+        kept = [0, 255] if shape == "two levels" else [77]
+        for counts in (fg, bg):
+            counts[:, [level for level in range(256) if level not in kept]] = 0
+    truth = np.repeat([1, 0], 256)
+    levels, weights = np.tile(np.arange(256), 2), np.concatenate([fg.sum(0), bg.sum(0)])
+
+    found = curves.cuts(fg, bg)
+
+    expected = average_precision_score(truth, levels, sample_weight=weights)
+    assert curves.average_precision(*curves.precision_recall_points(found)) == pytest.approx(
+        expected, abs=1e-12
+    )
+    expected = roc_auc_score(truth, levels, sample_weight=weights)
+    assert curves.area(*curves.roc_points(found)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_cuts_by_hand():
+    fg, bg = np.zeros((2, 2, 256), np.int64)
+    fg[0, 255], fg[1, 100], bg[0, 100], bg[1, 0] = 3, 1, 2, 4
+
+    found = curves.cuts(fg, bg)
+
+    # level 255 only, then 101 and up, 100 and up, 1 and up, everything
+    for place, expected in (
+        (0, (3, 0, 1, 6)),
+        (154, (3, 0, 1, 6)),
+        (155, (4, 2, 0, 4)),
+        (254, (4, 2, 0, 4)),
+        (255, (4, 6, 0, 0)),
+    ):
+        assert tuple(part[place] for part in found) == expected
+    recall, precision = curves.precision_recall_points(found)
+    assert (recall[0], precision[0], recall[-1], precision[-1]) == (0.75, 1.0, 1.0, 0.4)
+    # 3/4 at precision 1, the last quarter at 4/6
+    assert curves.average_precision(recall, precision) == pytest.approx(0.75 + 0.25 * 4 / 6)
+    # trapezium over false rate 0 to 1/3 from 3/4 to 1, then 1
+    assert curves.area(*curves.roc_points(found)) == pytest.approx(0.875 / 3 + 2 / 3)
+
+
+def test_legends_give_ap_and_auc_of_each_method(numbers, drawn):
+    for name, what, score in (
+        ("precision_recall", "AP", average_precision_score),
+        ("roc", "AUC", roc_auc_score),
+    ):
+        values = {}
+        for run in numbers.runs:
+            weights = np.concatenate([part.sum(0) for part in run.counts[:2]])
+            value = score(np.repeat([1, 0], 256), np.tile(np.arange(256), 2), sample_weight=weights)
+            values[run.label] = f"{value:.3f}"
+        low, high = sorted([values["rsudisnet seed=0"], values["rsudisnet seed=1"]])
+        said = texts(drawn[name])
+        assert f"modnet, {what} {values['modnet']}" in said
+        assert f"grabcut (true box), {what} {values['grabcut']}" in said
+        assert f"rsudisnet (2 seeds), {what} {low} to {high}" in said
+
+
+def test_threshold_curves_draw_the_scores_and_mark_the_threshold(numbers, drawn):
+    root = ET.fromstring(drawn["threshold_curves"].svg)
+    run = numbers.of["modnet"]
+    colour = drawing.styles(numbers)["modnet"].colour
+    to_x = scale(root, "x")
+    expected = scores.threshold_curve(*run.counts, curves.THRESHOLDS)
+    for panel, name in enumerate(("miou", "acc")):
+        to_y = scale(root, "y", panel)
+        line = lines(root, colour)[panel]
+        drawn_at = np.interp(curves.THRESHOLDS, to_x(line[:, 0]), to_y(line[:, 1]))
+        np.testing.assert_allclose(drawn_at, expected[name], atol=2e-3)
+        x, y = points(root, colour)[panel]
+        value = numbers.of["modnet"].means[name]
+        assert (to_x(x), to_y(y)) == pytest.approx((run.run.threshold, value), abs=2e-3)
+
+
+def test_roc_marks_the_rates_at_the_threshold(numbers, drawn):
+    root = ET.fromstring(drawn["roc"].svg)
+    at = scores.confusion(*numbers.of["kmeans"].counts[:2], numbers.of["kmeans"].run.threshold).pooled()
+    expected = at.fp / (at.fp + at.tn), at.tp / (at.tp + at.fn)
+    x, y = points(root, drawing.styles(numbers)["kmeans"].colour)[0]
+    assert (scale(root, "x")(x), scale(root, "y")(y)) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("given", "front"),
+    [
+        ([], []),
+        ([(1, 0.5)], [0]),
+        # the second costs more and is worse, the last costs the same and is worse
+        ([(2, 0.8), (3, 0.7), (1, 0.6), (2, 0.79)], [2, 0]),
+        # same score at more cost is beaten; equal in both is not
+        ([(1, 0.9), (2, 0.9), (1, 0.9)], [0, 2]),
+        ([(4, 0.4), (3, 0.3), (2, 0.2), (1, 0.1)], [3, 2, 1, 0]),
+    ],
+)
+def test_pareto_front_by_hand(given, front):
+    assert figures.pareto_front(given) == front
+
+
+def test_pareto_figures_say_who_has_no_number(tmp_path):
+    cost = {"macs": None, "checkpoint": 0, "picture": [48, 64]}
+    make_run(tmp_path / "a", "modnet", pictures=4)
+    make_run(tmp_path / "b", "oldnet", pictures=4, changes={"cost": cost | {"memory": None}})
+    make_run(tmp_path / "c", "oldernet", pictures=4, changes={"cost": None})
+    make_run(tmp_path / "d", "ellipse", pictures=4)
+    memory = comparisons.pareto_memory(numbers_of(tmp_path))
+    assert "Not known for oldernet, oldnet." in memory.caption
+    assert [text for text in texts(memory) if text in ("modnet", "oldnet", "oldernet", "ellipse")] == [
+        "modnet"
+    ]
+    assert "Not known" not in comparisons.pareto_time(numbers_of(tmp_path)).caption
+    shutil.rmtree(tmp_path / "a")
+    assert comparisons.pareto_memory(numbers_of(tmp_path)) is None
+
+
+def test_devices_that_differ_are_named(tmp_path):
+    make_run(tmp_path / "a", "modnet", pictures=4, changes={"timed_on": "cuda (H200)"})
+    make_run(tmp_path / "b", "unet", pictures=4)
+    caption = comparisons.pareto_time(numbers_of(tmp_path)).caption
+    assert "Devices differ (cpu (2 threads); cuda (H200)): do not compare the seconds." in caption
+
+
+def test_distribution_boxes_are_the_quartiles(numbers, drawn):
+    root = ET.fromstring(drawn["distributions"].svg)
+    colour = drawing.styles(numbers)["modnet"].colour
+    values = numbers.of["modnet"].images["miou"]
+    low, first, median, third, high = np.percentile(values, [5, 25, 50, 75, 95])
+    to_x = scale(root, "x")
+    left, right, box, middle = (to_x(line[:, 0]) for line in lines(root, colour))
+    np.testing.assert_allclose([*left, *right], [low, first, third, high], atol=2e-3)
+    np.testing.assert_allclose([box.min(), box.max(), *middle], [first, third, median, median], atol=2e-3)
+    # the rows: best mean first, floors without a run of their own last
+    names = [text for text in texts(drawn["distributions"]) if not re.fullmatch(r"[\d.]+|mIoU.*", text)]
+    order = sorted(numbers.runs, key=lambda run: -run.means["miou"])
+    helped = {"grabcut": "grabcut (true box)"}
+    assert names[: len(order)] == [helped.get(run.label, run.label) for run in order]
+    assert names[len(order) :] == ["meanmask (mean)"]
+
+
+def test_many_points_become_pixels(numbers, drawn, monkeypatch):
+    assert len(list(ET.fromstring(drawn["distributions"].svg).iter(f"{SVG}use"))) > 6 * 16
+    monkeypatch.setattr(comparisons, "_MOST_POINTS", 6 * 16 - 1)
+    root = ET.fromstring(comparisons.distributions(numbers).svg)
+    assert len(list(root.iter(f"{SVG}image"))) >= 1
+    assert len(list(root.iter(f"{SVG}use"))) < 30
+
+
+def test_training_curves_and_the_epoch_that_was_kept(numbers, drawn):
+    run = numbers.of["modnet"]
+    history = run.run.history
+    root = ET.fromstring(drawn["training"].svg)
+    colour = drawing.styles(numbers)["modnet"].colour
+    line = lines(root, colour)[1]
+    to_x, to_y = scale(root, "x"), scale(root, "y", 1)
+    drawn_at = np.interp(history["epoch"], to_x(line[:, 0]), to_y(line[:, 1]))
+    np.testing.assert_allclose(drawn_at, history["val/miou"], atol=3e-3)
+    x, y = points(root, colour)[1]
+    assert (to_x(x), to_y(y)) == pytest.approx((5, history["val/miou"][5]), abs=3e-3)
+
+
+def test_the_best_epoch_is_the_recorded_one_else_the_highest(tmp_path):
+    history = pd.DataFrame({"epoch": [3, 4, 5], "val/miou": [0.2, 0.9, 0.4]})
+    make_run(tmp_path / "a", "modnet", pictures=4)
+    make_run(tmp_path / "b", "unet", pictures=4, changes={"training": None})
+    of = numbers_of(tmp_path).of
+    assert curves.best_epoch(of["modnet"], history) == 5
+    assert curves.best_epoch(of["unet"], history) == 4
+
+
+def test_learning_shows_the_progress_pictures_in_order(runs, numbers, drawn):
+    strip = figures.progress_of(numbers.of["modnet"].run)
+    assert [name for name, _ in strip] == ["picture", "0", "1", "2", "3", "4", "5"]
+    root = ET.fromstring(drawn["learning"].svg)
+    tiles = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(image.get(HREF).partition(",")[2]))).convert("RGB"))
+        for image in root.iter(f"{SVG}image")
+    ]
+    trained = [run for run in numbers.runs if run.run.history is not None]
+    paths = [path for run in trained for _, path in figures.progress_of(run.run)]
+    assert len(tiles) == len(paths) == 21
+    for tile, path in zip(tiles, paths, strict=True):
+        expected = images.read_rgb(path)
+        # matplotlib writes images upside down or not; their mean colour stays within its scaling
+        np.testing.assert_allclose(tile.mean((0, 1)), expected.mean((0, 1)), atol=4)
+    labels = [run.label for run in trained]
+    assert [text for text in texts(drawn["learning"]) if text in labels] == labels
+
+
+def test_epochs_are_ordered_as_numbers(tmp_path):
+    make_run(tmp_path / "a", "modnet", pictures=4, epochs=3)
+    progress = tmp_path / "a" / "progress"
+    (progress / "epoch_0002.png").rename(progress / "epoch_10000.png")
+    (progress / "epoch_x.png").write_bytes(b"")
+    run = numbers_of(tmp_path).runs[0].run
+    assert [name for name, _ in figures.progress_of(run)] == ["picture", "0", "1", "10000"]
+    (progress / "picture.jpg").unlink()
+    assert figures.progress_of(run) == []
+
+
+def test_ranks_are_drawn_at_their_means_with_the_critical_difference(numbers, drawn):
+    found = statistics.ranks(
+        {run.label: numbers.of[run.label].images["miou"] for run in numbers.test_set.compared},
+        numbers.test_set.groups,
+    )
+    said = texts(drawn["ranks"])
+    for label, rank in found.average.items():
+        assert f"{label} ({rank:.2f})" in said
+    assert f"CD = {found.critical:.2f}" in said
+    assert not any(text.startswith("grabcut") for text in said)
+    root = ET.fromstring(drawn["ranks"].svg)
+    to_x = scale(root, "x")
+    (colour,) = {drawing.styles(numbers)["modnet"].colour}
+    assert to_x(lines(root, colour)[0][-1, 0]) == pytest.approx(found.average["modnet"], abs=0.01)
+    # the bar of the critical difference begins at rank 1
+    bars = [to_x(line[:, 0]) for line in lines(root, "currentColor")]
+    assert any(bar == pytest.approx([1, 1 + found.critical], abs=0.01) for bar in bars)
+    # and a bar joins each set that cannot be told apart
+    for group in found.not_different:
+        ends = [min(found.average[label] for label in group), max(found.average[label] for label in group)]
+        assert any([bar.min(), bar.max()] == pytest.approx(ends, abs=0.01) for bar in bars)
+
+
+def test_scenarios_by_hand_and_the_worst_tag_needs_three_pictures(tmp_path):
+    make_run(tmp_path / "a", "modnet", pictures=8)
+    numbers = numbers_of(tmp_path)
+    (run,) = numbers.runs
+    miou = run.images["miou"]
+    # the fixture's tags: stage on pictures 4 and 5 only, dim on every fourth
+    means = breakdowns.means_by_tag(miou, numbers.tags)
+    assert means["stage"] == pytest.approx(miou[[4, 5]].mean())
+    assert means["dim"] == pytest.approx(miou[[0, 4]].mean())
+    enough = {tag: means[tag] for tag, rows in numbers.tags.items() if len(rows) >= 3}
+    assert breakdowns.worst_tag(means, numbers.tags) == min(enough, key=enough.get)
+    assert "stage" not in enough
+    assert "stage (2)" in texts(comparisons.scenarios(numbers))
+
+
+def test_the_same_runs_give_the_same_bytes_wherever_they_lie(tmp_path, runs, drawn):
+    shutil.copytree(runs, tmp_path / "elsewhere" / "runs")
+    again = figures.all_figures(numbers_of(tmp_path).test_set)
+    assert [figure.name for figure in again] == ALL == list(drawn)
+    for figure in again:
+        assert figure == drawn[figure.name], figure.name
+
+
+def test_settings_of_the_program_around_change_nothing(numbers, drawn):
+    with matplotlib.rc_context({"axes.facecolor": "pink", "font.size": 20, "svg.fonttype": "path"}):
+        assert figures.learning(numbers) == drawn["learning"]
+        assert matplotlib.rcParams["font.size"] == 20
+
+
+def test_svg_is_fit_for_a_page(drawn):
+    seen = set()
+    for figure in drawn.values():
+        root = ET.fromstring(figure.svg)
+        assert root.tag == f"{SVG}svg"
+        assert figure.svg.startswith("<svg ")
+        tags = {element.tag.removeprefix(SVG) for element in root.iter()}
+        assert not tags & {"style", "script", "metadata", "foreignObject", "a"}
+        # an address appears only as the name of an XML namespace
+        assert set(re.findall(r'[^"\s]*//[^"\s]*', re.sub(r"base64,[^\"]*", "", figure.svg))) <= {
+            "http://www.w3.org/2000/svg",
+            "http://www.w3.org/1999/xlink",
+        }
+        ids = {element.get("id") for element in root.iter()} - {None}
+        assert not ids & seen
+        seen |= ids
+        asked = [element.get(HREF) for element in root.iter() if element.get(HREF)]
+        asked += re.findall(r"url\(([^)]*)\)", figure.svg)
+        for target in asked:
+            assert target.removeprefix("#") in ids or target.startswith("data:image/png;base64,")
+
+
+def test_text_and_axes_take_the_colour_of_the_page(drawn):
+    for figure in drawn.values():
+        assert drawing.INK not in figure.svg
+        for text in ET.fromstring(figure.svg).iter(f"{SVG}text"):
+            assert "fill: currentColor" in text.get("style")
+        allowed = {"currentcolor", "none", drawing.GREY, *drawing.PALETTE}
+        assert {found.lower() for found in re.findall(r"(?:fill|stroke): ([^;\"]+)", figure.svg)} <= allowed
+
+
+def test_png_is_on_white_at_150_dpi(drawn):
+    for figure in drawn.values():
+        image = Image.open(io.BytesIO(figure.png))
+        assert image.width == 720
+        assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        pixels = np.asarray(image.convert("RGBA"))
+        assert (pixels[..., 3] == 255).all()
+        assert (pixels[[0, -1]][:, [0, -1], :3] == 255).all()
+
+
+def test_names_of_any_letters_stay_text(tmp_path):
+    make_run(tmp_path / "a", "x", pictures=6, changes={"method": HOSTILE, "device": HOSTILE})
+    make_run(tmp_path / "b", "y", pictures=6, changes={"method": "方法"})
+    make_run(tmp_path / "c", "z", pictures=6)
+    found = figures.all_figures(numbers_of(tmp_path).test_set)
+    assert [figure.name for figure in found] == ALL
+    for figure in found:
+        assert "script" not in {element.tag.removeprefix(SVG) for element in ET.fromstring(figure.svg).iter()}
+        said = " ".join(texts(figure)).replace("\u200b", "")
+        if figure.name != "distributions":  # where long names are broken into lines
+            assert HOSTILE in said
+        assert "方法" in said
+
+
+def test_many_methods_with_long_names_fit(tmp_path):
+    for number in range(12):
+        words = [f"model.width={'9' * (number % 8)}{number}"]
+        make_run(tmp_path / f"{number}", f"method{number // 2}", pictures=3, overrides=words, files=False)
+    numbers = numbers_of(tmp_path)
+    for make in (curves.threshold_curves, curves.roc, comparisons.pareto_time):
+        pixels = np.asarray(Image.open(io.BytesIO(make(numbers).png)).convert("L"))
+        # nothing is cut off at the sides or below
+        assert (pixels[-200:, [0, 1, -2, -1]] == 255).all()
+        assert (pixels[-2:] == 255).all()
+
+
+def test_what_does_not_apply_is_left_out(tmp_path):
+    make_run(tmp_path / "a", "kmeans", pictures=4, tags=False, changes={"cost": None})
+    make_run(tmp_path / "b", "grabcut", pictures=4, tags=False, aid="box", changes={"cost": None})
+    names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).test_set)]
+    assert names == ["threshold_curves", "precision_recall", "roc", "distributions", "pareto_time"]
+
+
+def test_without_any_foreground_there_is_no_recall(tmp_path):
+    path = make_run(tmp_path / "a", "modnet", pictures=4) / run_folder.HISTOGRAMS
+    scored = run_folder.read_histograms(path)
+    for part in scored.values():
+        part.bg = [bg + fg for bg, fg in zip(part.bg, part.fg, strict=True)]
+        part.fg = [fg * 0 for fg in part.fg]
+        part.product = [fg * 0 for fg in part.fg]
+    run_folder.write_histograms(path, scored)
+    names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).test_set)]
+    assert "threshold_curves" in names
+    assert not {"precision_recall", "roc"} & set(names)
+
+
+def test_a_method_looks_the_same_in_all_figures(numbers):
+    chosen = drawing.styles(numbers)
+    assert chosen["rsudisnet seed=0"] == chosen["rsudisnet seed=1"]
+    assert chosen["ellipse"].colour == drawing.GREY
+    assert [label for label, style in chosen.items() if style.hollow] == ["grabcut"]
+    assert len({(style.colour, style.dash) for style in map(drawing.nth_style, range(30))}) == 30
+    assert len({(style.colour, style.marker) for style in map(drawing.nth_style, range(30))}) == 30
+
+
+def linear(colour):
+    levels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(a, b):
+    """WCAG 2 contrast ratio."""
+    low, high = sorted(float(np.array([0.2126, 0.7152, 0.0722]) @ linear(colour)) for colour in (a, b))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#15171a"])
+def test_colours_stand_out_from_light_and_dark_pages(page):
+    assert min(contrast(colour, page) for colour in (*drawing.PALETTE, drawing.GREY)) >= 3
+
+
+# complete deutan and protan deficiency in linear RGB: Machado, Oliveira, Fernandes 2009, table 1
+DEUTAN = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+PROTAN = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+
+
+@pytest.mark.parametrize("vision", [np.eye(3), DEUTAN, PROTAN])
+def test_colours_differ_for_colour_blind_readers(vision):
+    def lab(colour):
+        to_xyz = np.array(
+            [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+        ) / np.array([[0.9505], [1], [1.089]])
+        x, y, z = np.cbrt(to_xyz @ np.clip(np.asarray(vision) @ linear(colour), 0, 1))
+        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+    distances = [np.linalg.norm(lab(a) - lab(b)) for a, b in combinations(drawing.PALETTE, 2)]
+    assert min(distances) > 20
+
+
+def test_write_puts_both_files_and_replaces_old_ones(tmp_path, drawn):
+    folder = tmp_path / "new" / "figures"
+    figures.write(drawn["roc"], folder)
+    (folder / "roc.svg").write_text("old")
+    figures.write(drawn["roc"], folder)
+    assert (folder / "roc.svg").read_text(encoding="utf-8") == drawn["roc"].svg
+    assert (folder / "roc.png").read_bytes() == drawn["roc"].png
+    assert sorted(path.name for path in folder.iterdir()) == ["roc.png", "roc.svg"]
+    ET.parse(folder / "roc.svg")

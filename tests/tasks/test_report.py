@@ -1,0 +1,215 @@
+"""The tasks that read run folders, through the command line: report, compare, paper, dashboard."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kolbench.report.statistics import Difference, Interval
+from kolbench.runs import run_folder
+from kolbench.tasks.compare import verdict
+from kolbench.tracking import dashboard
+from tests.helpers.run_folders import make_run
+
+
+def kolbench(*words, cwd, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "kolbench", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+        | {"WANDB_MODE": "offline"},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for method, quality in (("rsudisnet", 0.9), ("modnet", 0.75), ("u2net", 0.3), ("ellipse", 0.1)):
+        make_run(folder / method, method, quality=quality, pictures=30)
+    make_run(folder / "grabcut-box", "grabcut", aid="box", quality=0.8, pictures=30)
+    return folder
+
+
+def test_a_report_has_a_page_tables_figures_and_galleries(runs, tmp_path):
+    done = kolbench("task=report", f"runs={runs}", "output=out", cwd=tmp_path)
+    assert "5 runs on the same 30 test pictures" in done.stdout
+    assert "report in out/report.html" in done.stdout
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "rsudisnet" in page
+    scores = pd.read_csv(tmp_path / "out" / "tables" / "scores.csv")
+    for name in ("rsudisnet", "u2net"):
+        record = json.loads((runs / name / "run.json").read_text())
+        row = scores[scores.astype(str).apply(lambda line, n=name: n in set(line), axis=1)]
+        assert np.isclose(row.select_dtypes("number"), record["scores"]["miou"]).any()
+    for part, suffixes in (("tables", {".csv", ".md", ".tex"}), ("figures", {".svg", ".png"})):
+        files = list((tmp_path / "out" / part).iterdir())
+        assert {path.suffix for path in files} == suffixes
+        assert all(path.stat().st_size for path in files)
+    assert list((tmp_path / "out" / "galleries").glob("*.png"))
+    # nothing ran in a run folder of its own
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
+    for method in ("modnet", "unet"):
+        make_run(tmp_path / "runs" / method, method)
+    kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    lost = next((tmp_path / "runs" / "unet" / "alphas").glob("*.png"))
+    lost.write_bytes(b"no picture")
+    done = kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path, code=1)
+    assert lost.name in done.stderr
+    assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    # and one that can be made leaves nothing of the earlier one
+    shutil.rmtree(tmp_path / "runs" / "unet")
+    (tmp_path / "out" / "figures" / "of_mine.txt").write_text("kept")
+    kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
+    assert not (tmp_path / "out" / "tables" / "differences.csv").exists()
+    assert (tmp_path / "out" / "figures" / "of_mine.txt").exists()
+
+
+def test_two_test_sets_are_two_reports(runs, tmp_path):
+    make_run(tmp_path / "runs" / "other", "modnet", data="elsewhere", scene_seed=1)
+    make_run(tmp_path / "runs" / "first", "modnet")
+    done = kolbench("task=report", f"runs={tmp_path / 'runs'}", "output=out", cwd=tmp_path)
+    assert done.stdout.count("report in") == 2
+    assert len(list((tmp_path / "out").glob("*/report.html"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ((), 2, "task=report needs runs="),
+        (("runs=nowhere/*",), 1, "runs=nowhere/* matches nothing"),
+        (("runs=.",), 1, "none of them is finished"),
+    ],
+)
+def test_what_cannot_be_reported_is_said(words, code, says, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text('{"status": "failed", "method": "modnet", "seed": 0}')
+    done = kolbench("task=report", *words, cwd=tmp_path, code=code)
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("interval", "p", "gate", "expected"),
+    [
+        ((0.02, 0.01, 0.03), 0.001, 0.005, "better"),
+        ((-0.02, -0.03, -0.01), 0.001, 0.005, "worse"),
+        ((0.001, -0.004, 0.005), 0.6, 0.005, "same"),
+        # beyond chance, but too little to matter and not surely so
+        ((0.004, 0.001, 0.007), 0.01, 0.005, "cannot tell"),
+        ((0.02, -0.01, 0.05), 0.2, 0.005, "cannot tell"),
+        # four videos cannot give a p below 2 / 16
+        ((0.02, 0.01, 0.03), 0.125, 0.005, "cannot tell"),
+        ((0.0, 0.0, 0.0), 1.0, 0.0, "same"),
+        ((0.02, float("nan"), float("nan")), 1.0, 0.005, "cannot tell"),
+    ],
+)
+def test_verdicts_by_hand(interval, p, gate, expected):
+    assert verdict(Difference("b", "a", Interval(*interval), p, p, ""), gate) == expected
+
+
+def test_compare_exits_by_its_verdict(runs, tmp_path):
+    good, bad = f"{runs}/rsudisnet", f"{runs}/u2net"
+    done = kolbench("task=compare", f"a={bad}", f"b={good}", cwd=tmp_path)
+    assert "better: b is above a" in done.stdout
+    done = kolbench("task=compare", f"a={good}", f"b={bad}", cwd=tmp_path, code=1)
+    assert "worse: b is below a" in done.stdout
+    records = [json.loads((runs / name / "run.json").read_text()) for name in ("rsudisnet", "u2net")]
+    difference = records[1]["scores"]["miou"] - records[0]["scores"]["miou"]
+    assert f"b - a: {difference:+.4f} mIoU" in done.stdout
+    done = kolbench("task=compare", f"a={good}", f"b={good}", cwd=tmp_path)
+    assert "same: the whole interval lies within the gate" in done.stdout
+    done = kolbench("task=compare", f"a={bad}", f"b={good}", "gate=0.99", cwd=tmp_path)
+    assert "same" in done.stdout
+
+
+def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
+    make_run(tmp_path / "other", "modnet", scene_seed=1)
+    words = ("task=compare", f"a={runs}/modnet")
+    done = kolbench(*words, f"b={tmp_path}/other", cwd=tmp_path, code=2)
+    assert "not scored on the same test pictures" in done.stderr
+    done = kolbench(*words, f"b={runs}", cwd=tmp_path, code=2)
+    assert f"b={runs} holds 5 finished runs" in done.stderr
+    done = kolbench(*words, f"b={runs}/grabcut-box", cwd=tmp_path, code=2)
+    assert "given more of the truth" in done.stderr
+    done = kolbench(*words, "b=nowhere", cwd=tmp_path, code=2)
+    assert "b: runs=nowhere matches nothing" in done.stderr
+    assert "task=compare needs b=" in kolbench(*words, cwd=tmp_path, code=2).stderr
+
+
+def test_the_gap_between_two_protocols(tmp_path):
+    words = ("task=paper", "experiment=meanmask", "budget=smoke", "data.picture_size=64", "output=out")
+    done = kolbench(*words, cwd=tmp_path)
+    found = json.loads((tmp_path / "out" / "gap.json").read_text())
+    paper, honest = found["paper"], found["honest"]
+    assert paper["best_threshold_on_test"]["value"] >= paper["threshold_from_validation"]["value"]
+    expected = paper["best_threshold_on_test"]["value"] - honest["threshold_from_validation"]["value"]
+    assert found["gap"] == pytest.approx(expected)
+    assert f"{expected:+.4f} mIoU" in done.stdout
+    test = run_folder.read_histograms(tmp_path / honest["run"] / "histograms.parquet")["test"]
+    at = honest["threshold_from_validation"]["at"]
+    assert honest["threshold_from_validation"]["value"] == pytest.approx(test.mean_scores(at)["miou"])
+    assert "data.split=paper" in paper["command"]
+    again = kolbench(*words, cwd=tmp_path)
+    assert again.stdout.count("finished already") == 2
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """A real run with a real offline wandb."""
+    folder = tmp_path_factory.mktemp("logged")
+    kolbench("experiment=u2netp", "budget=smoke", "logger=wandb", cwd=folder)
+    return next((folder / "runs" / "u2netp").iterdir())
+
+
+def test_the_report_is_rebuilt_from_an_offline_wandb_run_alone(logged, tmp_path):
+    kolbench("task=report", f"runs={logged}", "output=first", cwd=tmp_path)
+    shutil.copytree(logged / "wandb", tmp_path / "alone")
+    kolbench("task=report", "runs=alone", "output=second", cwd=tmp_path)
+    tables = sorted(path.name for path in (tmp_path / "first" / "tables").iterdir())
+    assert tables
+    for part in ("tables", "figures", "galleries"):
+        for path in (tmp_path / "first" / part).iterdir():
+            assert path.read_bytes() == (tmp_path / "second" / part / path.name).read_bytes(), path.name
+
+
+def test_a_dashboard_shows_what_runs_log(logged, tmp_path):
+    from test_tracking import history, records
+
+    run_file = next(logged.glob("wandb/offline-run-*/*.wandb"))
+    # a table or a picture is a value of several parts
+    keys = {key.removesuffix("/_type") for row in history(run_file) for key in row}
+    summaries = [record.summary for record in records(run_file) if record.HasField("summary")]
+    keys |= {item.key or "/".join(item.nested_key) for part in summaries for item in part.update}
+    for panels in dashboard.SECTIONS.values():
+        for panel in panels:
+            wanted = panel.keys[:1] if panel.kind == "curve" else panel.keys
+            assert set(wanted) <= keys, f"{panel.title}: {set(wanted) - keys} is logged by no run"
+
+
+def test_a_dashboard_without_a_server_is_saved_and_said(tmp_path):
+    done = kolbench("task=dashboard", "project=team/kolbench", cwd=tmp_path)
+    assert "wandb is offline (WANDB_MODE=offline)" in done.stdout
+    spec = json.loads((tmp_path / "dashboard" / "workspace.json").read_text())
+    assert (spec["entity"], spec["project"]) == ("team", "kolbench")
+    sections = spec["spec"]["section"]["panelBankConfig"]["sections"]
+    named = {section["name"]: section for section in sections}
+    for name, panels in dashboard.SECTIONS.items():
+        assert len(named[name]["panels"]) == len(panels)
+    layout = json.loads((tmp_path / "dashboard" / "layout.json").read_text())
+    assert [section["name"] for section in layout["sections"]] == list(dashboard.SECTIONS)
+    assert "project=" in kolbench("task=dashboard", cwd=tmp_path, code=2).stderr

@@ -1,0 +1,187 @@
+"""Which methods the page offers, and how its command starts and ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from kolbench import load
+from kolbench.config.compose import build_segmenter, model_config, save_yaml
+from kolbench.errors import ConfigError, KolbenchError
+from kolbench.serve import methods as methods_module
+from kolbench.serve import page, pictures, server
+from kolbench.serve.app import TryIt
+from kolbench.tasks import serve
+from tests.helpers.serving import encoded, ramp_and_ellipse, scenery, send, uploaded
+
+# --- methods
+
+
+def test_methods_are_named_by_what_was_loaded(tmp_path):
+    settings = model_config("unet", "smoke")
+    torch.manual_seed(0)
+    unet = build_segmenter(settings)
+    weights = tmp_path / "mine.pth"
+    torch.save(unet.network.state_dict(), weights)
+    run = tmp_path / "2026-01-01_run"
+    (run / "checkpoints").mkdir(parents=True)
+    save_yaml({"model": settings}, run / "config.yaml")
+    torch.save(unet.network.state_dict(), run / "checkpoints" / "best.ckpt")
+    sources = ["ellipse", f"unet:{weights}", str(run), "ellipse", "ellipse"]
+    found = methods_module.load_methods(sources, "cpu")
+    assert [(m.name, m.source) for m in found] == [
+        ("ellipse", ""),
+        ("unet", "mine.pth"),
+        ("unet (2)", "2026-01-01_run"),
+        ("ellipse (2)", ""),
+        ("ellipse (3)", ""),
+    ]
+    image = scenery(64, 64)
+    # batch norms folded
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in found[2].segmenter.modules())
+    assert np.abs(found[2].alpha(image) - unet.eval().segment(image)).max() <= 1e-5
+
+
+def test_a_network_in_a_file_goes_by_the_method_that_reads_it(shared):
+    network = shared / "weights" / "modnet.onnx"
+    [found] = methods_module.load_methods([f"official_modnet:{network}"], "cpu")
+    assert (found.name, found.source) == ("official_modnet", "modnet.onnx")
+    image = pictures.example_picture(0, 256)
+    expected = load("official_modnet", file=str(network)).segment(image)
+    assert np.array_equal(found.alpha(image), expected)
+
+
+@pytest.mark.parametrize(
+    ("sources", "sentence"),
+    [
+        (["grabcutt"], "Did you mean grabcut?"),
+        (["modnet"], "modnet must be trained"),
+        (["modnet:absent.pth"], "absent.pth"),
+        (["meanmask"], "no mean mask"),
+        (["absent/run"], "absent/run"),
+    ],
+)
+def test_methods_that_cannot_be_shown_are_named_before_the_page_opens(sources, sentence):
+    with pytest.raises(KolbenchError, match=re.escape(sentence)):
+        methods_module.load_methods(sources, "cpu")
+
+
+def test_methods_that_need_the_truth_are_refused(tmp_path):
+    run = tmp_path / "boxed"
+    run.mkdir()
+    save_yaml({"model": model_config("grabcut", variant="box")}, run / "config.yaml")
+    with pytest.raises(KolbenchError, match="boxed"):
+        methods_module.load_methods([str(run)], "cpu")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, []), ("grabcut", ["grabcut"]), ([], []), ([" a ", "b:c"], ["a", "b:c"])],
+)
+def test_the_list_of_methods(given, expected):
+    assert methods_module.listed(given) == expected
+
+
+@pytest.mark.parametrize("given", [3, [1], [""], {"a": 1}])
+def test_what_is_no_list_of_methods(given):
+    with pytest.raises(ConfigError, match="must be a list of names, run folders or files"):
+        methods_module.listed(given)
+
+
+# --- the command
+
+
+def settings(**changes):
+    return {
+        "task": {"name": "serve"},
+        "methods": ["ellipse"],
+        "host": "127.0.0.1",
+        "port": 0,
+        "limit_mb": 20,
+        "threshold": None,
+        "device": "cpu",
+        "overrides": ["task=serve"],
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("word", ["weights=x.pth", "experiment=modnet", "+model=unet", "input=a.png"])
+def test_ways_of_other_tasks_are_refused(word):
+    key = word.lstrip("+").partition("=")[0]
+    with pytest.raises(ConfigError, match=f"takes no {key}=; its methods are named in one list"):
+        serve.run(settings(overrides=["task=serve", word]))
+
+
+def test_a_taken_port_and_a_foreign_host_are_named():
+    with server.listen("127.0.0.1", 0) as taken:
+        number = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port={number} is taken on 127.0.0.1; port=0 picks"):
+            serve.run(settings(port=number))
+    with pytest.raises(ConfigError, match=r"host=192\.0\.2\.1 port=0 cannot be listened on: [^()]+\.$"):
+        serve.run(settings(host="192.0.2.1"))
+
+
+def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
+    for name in [n for n in sys.modules if n.startswith(("kolbench.serve", "starlette"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(ConfigError, match=re.escape("pip install 'kolbench[serve]'")):
+        serve.run(settings())
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_the_address_is_printed_with_a_warning_where_others_can_reach_it(host, warned, capsys):
+    html = page.render(ramp_and_ellipse(), 1, None, "cpu", stays_here=not warned)
+    with server.listen(host, 0) as bound:
+        number = bound.getsockname()[1]
+
+        def visit():
+            while send(number, "GET", "/").status != 200:
+                pass
+            os.kill(os.getpid(), signal.SIGINT)
+
+        visitor = threading.Thread(target=visit)
+        visitor.start()
+        server.run(TryIt(ramp_and_ellipse(), 1, html).app(), bound, host)
+        visitor.join()
+    lines = capsys.readouterr().out.splitlines()
+    shown = "localhost" if warned else host
+    assert lines[-2:] == [f"http://{shown}:{number}/ is open; Ctrl-C ends it", "ended; nothing was kept"]
+    assert lines[:-2] == (
+        ["warning: host=0.0.0.0: anybody in your network who knows the address can use this page."] * warned
+    )
+
+
+def test_the_command_opens_the_page_and_ends_with_ctrl_c(tmp_path):
+    started = subprocess.Popen(
+        [sys.executable, "-m", "kolbench", "task=serve", "port=0"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell without job control would have the server ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with started:
+        lines = []
+        for line in started.stdout:
+            lines.append(line)
+            if "is open" in line:
+                break
+        number = int(re.search(r"http://127\.0\.0\.1:(\d+)/ is open", lines[-1])[1])
+        assert "grabcut" in send(number, "GET", "/").body.decode()
+        token = uploaded(number, encoded(scenery(60, 60)))["token"]
+        assert len(send(number, "POST", f"/pictures/{token}/alphas/0").body) == 3600
+        started.send_signal(signal.SIGINT)
+        rest, errors = started.communicate(timeout=60)
+    assert (started.returncode, rest, errors) == (0, "ended; nothing was kept\n", "")
+    assert lines[0].startswith("grabcut on ")
+    assert "loads more" in lines[1]
+    assert len(lines) == 3
+    assert list(tmp_path.iterdir()) == []

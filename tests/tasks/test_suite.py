@@ -1,0 +1,149 @@
+"""Suites: every run in them composes; finished runs are not run again; results come from run folders."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from kolbench.config import compose as configs
+from kolbench.config.compose import build_segmenter
+from kolbench.errors import DataError
+from kolbench.tasks.panels import HEADING, WIDTH
+from kolbench.tasks.suite import jobs_of, own_words, panels_of
+from tests.helpers.paths import ROOT
+
+SUITES = sorted(path.parent for path in (ROOT / "experiments").glob("*/suite.yaml"))
+
+
+def kolbench(*words, cwd, code=0):
+    command = [sys.executable, "-m", "kolbench", *words]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize("folder", SUITES, ids=lambda folder: folder.name)
+def test_every_run_of_a_suite_composes(folder, tmp_path):
+    configs.register()
+    jobs = jobs_of(folder, tmp_path)
+    assert {name for names in panels_of(folder).values() for name in names} <= {job.name for job in jobs}
+    assert len({job.folder for job in jobs}) == len(jobs)
+    for job in jobs:
+        with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
+            words = [*job.words, "paths.run=unused", "budget.backbone_weights=null"]
+            settings = configs.plain(compose("config", overrides=words))
+        configs.build_segmenter(settings["model"])
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    (folder / "07_floors").mkdir()
+    (folder / "07_floors" / "suite.yaml").write_text(
+        "common: [budget=smoke]\nruns:\n  oval: [experiment=ellipse]\n"
+        "  broken: [experiment=kmeans, model.k=0]\n"
+        "  box: [experiment=grabcut, model.variant=box]\n"
+        "  user's 4: [experiment=kmeans, model.k=4]\n"
+        "panels:\n  shown: [oval, user's 4, broken]\n"
+    )
+    return folder, kolbench("task=suite", "suite=07_floors", "data.picture_size=128", cwd=folder, code=1)
+
+
+def test_a_suite_runs_all_and_names_what_failed(suite):
+    folder, done = suite
+    assert "failed: broken" in done.stdout
+    assert "1 of the inputs failed" in done.stderr
+    table = pd.read_csv(folder / "07_floors" / "results" / "scores.csv").set_index("run")
+    assert list(table.index) == ["oval", "box", "user's 4"]
+    assert list(table["aid"]) == ["none", "box", "none"]
+    assert table["miou"].between(0, 1).all()
+    curves = pd.read_csv(folder / "07_floors" / "results" / "curves.csv")
+    at = curves[(curves["run"] == "oval") & curves["chosen"]]
+    assert at["iou"].iloc[0] == pytest.approx(table.loc["oval", "iou"])
+    assert "given the true box:" in done.stdout
+
+
+def test_panels_show_finished_runs_side_by_side(suite):
+    folder, _ = suite
+    panel = np.asarray(Image.open(folder / "07_floors" / "results" / "shown.png"))
+    # the picture itself and two runs; a heading above two test pictures
+    assert panel.shape == (HEADING + 2 * WIDTH, 3 * WIDTH, 3)
+    picture, oval, four = (panel[HEADING:, left : left + WIDTH] for left in (0, WIDTH, 2 * WIDTH))
+    assert (oval[0, 0] == 0).all()
+    centre = np.s_[WIDTH // 2 - 10 : WIDTH // 2 + 10, WIDTH // 2 - 10 : WIDTH // 2 + 10]
+    assert np.array_equal(oval[centre], picture[centre])
+    assert not np.array_equal(four, picture)
+
+
+def test_shown_clusters_have_their_mean_colour():
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[:, 20:] = (200, 30, 90)
+    image[::2, 20:] = (210, 30, 90)
+    method = build_segmenter(configs.model_config("kmeans", "smoke", k=2, pos_weight=0.0))
+    given = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    shown = method.shown(given)
+    assert (shown[:, :20] == 0).all()
+    assert (shown[:, 20:] == (205, 30, 90)).all()
+
+
+def test_a_second_call_runs_only_what_failed(suite):
+    folder, _ = suite
+    again = kolbench("task=suite", "suite=07_floors", "data.picture_size=128", cwd=folder, code=1)
+    assert "1 of 4, oval: finished already" in again.stdout
+    assert "2 of 4, broken: to run" in again.stdout
+    # another override is another run
+    dry = kolbench("task=suite", "suite=07_floors", "data.picture_size=160", "--dry-run", cwd=folder)
+    assert dry.stdout.count(": to run") == 4
+    assert "python -m kolbench budget=smoke experiment=ellipse data.picture_size=160" in dry.stdout
+
+
+def test_words_of_the_suite_itself_do_not_go_to_its_runs():
+    words = ["task=suite", "suite=x", "dry_run=true", "data=folder", "output=y", "+treshold=1"]
+    assert own_words(words) == ["data=folder", "+treshold=1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("runs: {}\n", "has no `runs`"),
+        ("runs: {a: experiment=x}\n", "`runs.a` is not a list"),
+        ("runs: {a: [x]}\n", "`runs.a` is not a list"),
+        ("common: x\nruns: {a: [b=c]}\n", "`common` is not a list"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_suite_that_cannot_be_understood_is_refused(text, message, tmp_path):
+    if text is not None:
+        (tmp_path / "suite.yaml").write_text(text)
+    with pytest.raises(DataError, match=message):
+        jobs_of(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("panels", "message"),
+    [
+        ("{shown: [modnet, rsudisnt]}", r"`panels\.shown` names rsudisnt, .* Did you mean rsudisnet\?"),
+        ("{shown: [xyz]}", r"names xyz, which is no run of the suite\. It has modnet, rsudisnet, 4\."),
+        ("{shown: modnet}", "not a mapping of file names to lists"),
+        ("[modnet]", "not a mapping of file names to lists"),
+    ],
+)
+def test_panels_that_cannot_be_drawn_are_refused(panels, message, tmp_path):
+    runs = "runs: {modnet: [a=b], rsudisnet: [a=c], 4: [a=d]}\n"
+    (tmp_path / "suite.yaml").write_text(f"{runs}panels: {panels}\n")
+    with pytest.raises(DataError, match=message):
+        panels_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("panels", "found"),
+    [("panels: null", {}), ("", {}), ("panels: {4: [4, modnet]}", {"4": ["4", "modnet"]})],
+)
+def test_panels_may_be_left_out(panels, found, tmp_path):
+    (tmp_path / "suite.yaml").write_text(f"runs: {{modnet: [a=b], 4: [a=c]}}\n{panels}\n")
+    assert panels_of(tmp_path) == found
