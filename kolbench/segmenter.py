@@ -25,7 +25,7 @@ def cut_out(image: Tensor, foreground: Tensor) -> UInt8Array:
 
 
 @dataclass(frozen=True)
-class Stage:
+class PretrainSpec:
     """A network that must be trained, then frozen, before the method itself (the ground-truth encoder).
 
     name: its folder inside the training's checkpoints. segmenter: trained by its own `losses`.
@@ -42,18 +42,18 @@ class Stage:
 
 
 class Segmenter(nn.Module):
-    """A method. `reads` names all that `predict` is given: ground truth is simply not passed.
+    """A method. `input_keys` names all that `predict` is given: ground truth is simply not passed.
 
     A method that is compared with others reads the image only; one that is helped by the truth says so
-    in `reads` and in `aid`, and stands in a block of its own in every table. aid: `none`; `box`, as if
-    a person had drawn the true bounding box; `oracle`, which uses the true mask itself.
+    in `input_keys` and in `truth_access`, and stands in a block of its own in every table. truth_access:
+    `none`; `box`, as if a person had drawn the true bounding box; `oracle`, which uses the true mask itself.
     """
 
-    reads: tuple[str, ...] = ("image",)
-    aid: str = "none"
+    input_keys: tuple[str, ...] = ("image",)
+    truth_access: str = "none"
 
     def predict(self, *inputs: Tensor) -> Prediction:
-        """The batch entries named in `reads`, in that order -> alpha at the size of the image given."""
+        """The batch entries named in `input_keys`, in that order -> alpha at the size of the image given."""
         raise NotImplementedError(f"{type(self).__name__} does not predict")
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -71,17 +71,17 @@ class Segmenter(nn.Module):
         """A scalar whose minimum over epochs picks the best one; None = the highest validation mIoU does."""
         return None
 
-    def picture_function(self) -> Callable[..., PictureResult] | None:
+    def array_function(self) -> Callable[..., PictureResult] | None:
         """What processes can run in parallel where a method works on the CPU, picture by picture.
 
         Returns:
-            A picklable function of one picture's `reads` entries as arrays (image (H, W, 3) uint8, mask
+            A picklable function of one picture's `input_keys` entries as arrays (image (H, W, 3) uint8, mask
             (H, W) uint8 in {0, 1}) that returns alpha (H, W) float32 in [0, 1] and notes; None for networks.
         """
         return None
 
     @torch.no_grad()
-    def shown(self, *inputs: Tensor) -> UInt8Array:
+    def visualize(self, *inputs: Tensor) -> UInt8Array:
         """What a person looks at in place of scores: by default the foreground at 0.5 on black.
 
         Args:
@@ -98,11 +98,11 @@ class Segmenter(nn.Module):
         """Whether some parameter requires a gradient."""
         return any(p.requires_grad for p in self.parameters())
 
-    def stages(self) -> Sequence[Stage]:
+    def pretraining(self) -> Sequence[PretrainSpec]:
         """What must be trained and frozen first; empty for most methods."""
         return ()
 
-    def training_canvas(self, height: int, width: int) -> tuple[int, int]:
+    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the training canvas for a data set whose typical picture has the given size."""
         raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
 
@@ -110,7 +110,7 @@ class Segmenter(nn.Module):
         """The part that is needed at inference: what Table 1 counts and weighs."""
         return self
 
-    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
         """Loads an official checkpoint's tensors; returns the names of training-only heads it lacks.
 
         Raises:

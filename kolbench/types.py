@@ -19,7 +19,7 @@ Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
 
-class Picture(NamedTuple):
+class Sample(NamedTuple):
     """One picture with its truth, as a source reads it, all of one size H x W.
 
     image: (H, W, 3) uint8 RGB.

@@ -14,7 +14,7 @@ CANVAS = 128
 @pytest.fixture(scope="session")
 def training_batch() -> Batch:
     """Two training pictures as the loaders give them; of the canvas's own size, so nothing is resized."""
-    from kolbench.data.datamodule import KolDataModule
+    from kolbench.data.datamodule import SegmentationDataModule
     from kolbench.data.sources.synthetic import SyntheticSource
 
     settings = {
@@ -28,7 +28,7 @@ def training_batch() -> Batch:
         "protocol": "test",
     }
     source = SyntheticSource(seed=3, size=CANVAS, scenes={"train": 2, "val": 1, "test": 1})
-    data = KolDataModule(source, 0, 2, {}, settings, {"train": None, "val": None, "test": None})
+    data = SegmentationDataModule(source, 0, 2, {}, settings, {"train": None, "val": None, "test": None})
     data.place_on(lambda height, width: (CANVAS, CANVAS))
     batch: Batch = next(iter(data.train_dataloader()))
     return batch

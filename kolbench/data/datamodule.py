@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kolbench.data import augment, duplicates, splits, targets
 from kolbench.data.dataset import (
-    Canvas,
     EpochSampler,
     EvaluationSet,
+    SampleCache,
     StageSet,
     TrainingSet,
     collate,
@@ -35,7 +35,7 @@ PROTOCOLS = ("test", WHOLE)
 Loader = DataLoader[Any]
 
 
-class KolDataModule(LightningDataModule):
+class SegmentationDataModule(LightningDataModule):
     """Pictures of one source, split once, for training, for stages and for scoring.
 
     Args:
@@ -77,7 +77,7 @@ class KolDataModule(LightningDataModule):
             made, train=self.rows["train"], val=self.rows["val"], test=self.rows["test"]
         )
         self.workers = _workers(settings["workers"], accelerated)
-        self._canvas: Canvas | None = None
+        self._canvas: SampleCache | None = None
         self._canvas_size: tuple[int, int] | None = None
         self._evaluation = {name: EvaluationSet(source, self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
@@ -132,7 +132,7 @@ class KolDataModule(LightningDataModule):
             self._require_colours()
             rows = self.rows["train"]
             with progress.bar("preparing training pictures", len(rows)) as advance:
-                self._canvas = Canvas(
+                self._canvas = SampleCache(
                     self.source,
                     rows,
                     size,
@@ -160,7 +160,7 @@ class KolDataModule(LightningDataModule):
                 "data.colours=true: only data=synthetic knows the true colours of fore- and background."
             )
 
-    def training_pictures(self) -> tuple[Canvas, int]:
+    def training_pictures(self) -> tuple[SampleCache, int]:
         """The canvas and the transition region's width on it."""
         if self._canvas is None or self._canvas_size is None:
             raise RuntimeError("place_on() comes before the training loaders")

@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 from kolbench import preprocessing
 from kolbench.data import augment, targets
 from kolbench.data.sources.base import Source
-from kolbench.types import Batch, Picture, UInt8Array
+from kolbench.types import Batch, Sample, UInt8Array
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 
@@ -63,7 +63,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return [int(row) for row in torch.randperm(self.size, generator=generator)]
 
 
-class Canvas:
+class SampleCache:
     """All training pictures on the training canvas, decoded once, in memory or mapped from disk.
 
     colours: (N, C, H, W) uint8, C = 3, or 9 with true foreground and background.
@@ -108,7 +108,7 @@ class Canvas:
         return len(self.indices)
 
 
-def on_canvas(picture: Picture, size: tuple[int, int], colours: bool) -> tuple[UInt8Array, UInt8Array]:
+def on_canvas(picture: Sample, size: tuple[int, int], colours: bool) -> tuple[UInt8Array, UInt8Array]:
     """A picture on the canvas: colours bilinear with antialiasing, masks and instances nearest."""
     layers = [picture.image]
     if colours:
@@ -135,7 +135,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
     """Augmented training samples with all targets, addressed by (round, row of the canvas)."""
 
     def __init__(
-        self, canvas: Canvas, transform: v2.Transform, region_px: int, seed: int, source: Source
+        self, canvas: SampleCache, transform: v2.Transform, region_px: int, seed: int, source: Source
     ) -> None:
         self.canvas = canvas
         self.transform = transform
@@ -178,17 +178,17 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         self.source = source
         self.indices = list(indices)
         self._free = memory_bytes
-        self._kept: dict[int, Picture] = {}
+        self._kept: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def picture(self, row: int) -> Picture:
+    def picture(self, row: int) -> Sample:
         """The picture of a row, read once where memory allows."""
         if row in self._kept:
             return self._kept[row]
         picture = self.source.read(self.indices[row])
-        picture = Picture(picture.image, picture.mask, picture.product, instances=picture.instances)
+        picture = Sample(picture.image, picture.mask, picture.product, instances=picture.instances)
         size = sum(part.nbytes for part in picture if part is not None)
         if size <= self._free:
             self._free -= size
@@ -215,7 +215,7 @@ class EvaluationSet(Dataset[dict[str, Any]]):
 class StageSet(Dataset[dict[str, Any]]):
     """Training masks as a stage sees them when it is checked: on the canvas, never augmented."""
 
-    def __init__(self, canvas: Canvas, region_px: int, limit: int) -> None:
+    def __init__(self, canvas: SampleCache, region_px: int, limit: int) -> None:
         self.canvas = canvas
         self.region_px = region_px
         self.count = min(limit, len(canvas))

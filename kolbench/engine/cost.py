@@ -39,18 +39,18 @@ def of(segmenter: Segmenter, batch: Mapping[str, Any]) -> Cost:
         segmenter: in evaluation mode.
         batch: of one picture at its own size, on any device.
     """
-    inputs = [batch[key] for key in segmenter.reads]
+    inputs = [batch[key] for key in segmenter.input_keys]
     height, width = inputs[0].shape[-2:]
     network = segmenter.inference_network()
     checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     macs, memory = (
-        _of_arrays(segmenter, inputs) if segmenter.picture_function() else _of_torch(segmenter, inputs)
+        _of_arrays(segmenter, inputs) if segmenter.array_function() else _of_torch(segmenter, inputs)
     )
     return Cost(macs, memory, checkpoint, (int(height), int(width)))
 
 
 def _of_arrays(segmenter: Segmenter, inputs: Sequence[Tensor]) -> tuple[None, int]:
-    function = segmenter.picture_function()
+    function = segmenter.array_function()
     assert function is not None
     arrays = [as_arrays(entry)[0] for entry in inputs]
     tracemalloc.start()

@@ -13,12 +13,12 @@ from kolbench.engine.callbacks.progress_bar import progress_callback
 from kolbench.engine.callbacks.scores import ScoreCallback
 from kolbench.engine.devices import describe
 from kolbench.engine.module import SegmentationModule
-from kolbench.engine.parallel import Ahead
+from kolbench.engine.parallel import Precomputed
 from kolbench.engine.training import quiet_lightning, stopping_plainly
 from kolbench.io.files import write_json
 from kolbench.io.images import thumbnail, write_jpeg, write_png
 from kolbench.io.progress import in_terminal
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.runs.run_folder import DETECTION
 from kolbench.segmenter import Segmenter
 
@@ -36,7 +36,7 @@ def evaluate(
     pictures: Path | None = None,
     precision: str = "32-true",
     refiner: Refiner | None = None,
-) -> dict[str, Scored]:
+) -> dict[str, ImageCounts]:
     """One prediction of every picture of each loader.
 
     Args:
@@ -79,12 +79,16 @@ def evaluate(
 
 def timed_on(segmenter: Segmenter, device: torch.device) -> torch.device:
     """Where the method itself works: processes on the CPU, wherever networks do."""
-    return device if segmenter.picture_function() is None else torch.device("cpu")
+    return device if segmenter.array_function() is None else torch.device("cpu")
 
 
 def _fed(segmenter: Segmenter, loader: Any) -> Any:
-    function = segmenter.picture_function()
-    return loader if function is None else Ahead(loader, function, segmenter.reads, torch.get_num_threads())
+    function = segmenter.array_function()
+    return (
+        loader
+        if function is None
+        else Precomputed(loader, function, segmenter.input_keys, torch.get_num_threads())
+    )
 
 
 class SavePictures(Callback):

@@ -14,7 +14,7 @@ from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Prediction
 
 # the key under which an alpha stands that processes computed ahead (see kolbench.engine.parallel)
-READY = "ready"
+PRECOMPUTED = "ready"
 WARMUP_START = 1e-3
 
 
@@ -93,9 +93,9 @@ class SegmentationModule(LightningModule):
 
     def _predict(self, batch: Batch) -> Prediction:
         given: Mapping[str, Any] = batch
-        if READY in given:
-            return Prediction(given[READY])
-        return self.segmenter.predict(*(given[key] for key in self.segmenter.reads))
+        if PRECOMPUTED in given:
+            return Prediction(given[PRECOMPUTED])
+        return self.segmenter.predict(*(given[key] for key in self.segmenter.input_keys))
 
 
 def rate_factor(

@@ -10,7 +10,7 @@ import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from kolbench.engine.module import READY
+from kolbench.engine.module import PRECOMPUTED
 from kolbench.errors import KolbenchError
 from kolbench.io.arrays import as_arrays
 from kolbench.types import Float32Array, PictureResult
@@ -19,22 +19,22 @@ from kolbench.types import Float32Array, PictureResult
 LOOK_AHEAD = "2*n_jobs"
 
 
-class Ahead:
+class Precomputed:
     """The batches of a loader of single pictures, each with the alpha that a process computed for it.
 
     Args:
         loader: batches of one picture at its own size.
-        function: see Segmenter.picture_function.
+        function: see Segmenter.array_function.
         reads: the batch entries that the function is given, in order.
         processes: how many work at once; 1 = in this process.
     """
 
     def __init__(
-        self, loader: Any, function: Callable[..., PictureResult], reads: tuple[str, ...], processes: int
+        self, loader: Any, function: Callable[..., PictureResult], input_keys: tuple[str, ...], processes: int
     ) -> None:
         self.loader = loader
         self.function = function
-        self.reads = reads
+        self.input_keys = input_keys
         self.processes = processes
 
     def __len__(self) -> int:
@@ -46,13 +46,13 @@ class Ahead:
         def calls() -> Iterable[Any]:
             for batch in self.loader:
                 waiting.append(batch)
-                arrays = [as_arrays(batch[key])[0] for key in self.reads]
+                arrays = [as_arrays(batch[key])[0] for key in self.input_keys]
                 yield joblib.delayed(_timed)(self.function, arrays, self.processes > 1)
 
         for alpha, notes, seconds in in_processes(calls(), self.processes):
             yield {
                 **waiting.popleft(),
-                READY: torch.from_numpy(alpha)[None, None],
+                PRECOMPUTED: torch.from_numpy(alpha)[None, None],
                 "notes": [" ".join(sorted(notes))],
                 "seconds": seconds,
             }

@@ -17,7 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine.callbacks.checkpoint import (
     BEST,
     AtomicCheckpointIO,
@@ -34,7 +34,7 @@ from kolbench.errors import TERMINATED, TrainingError
 from kolbench.io.files import read_json, write_json
 from kolbench.io.progress import in_terminal
 from kolbench.metrics import scores
-from kolbench.segmenter import Segmenter, Stage
+from kolbench.segmenter import PretrainSpec, Segmenter
 
 DONE = "done.json"
 HISTORY = "history.csv"
@@ -61,7 +61,7 @@ class Plan:
 
 def train(
     segmenter: Segmenter,
-    data: KolDataModule,
+    data: SegmentationDataModule,
     plan: Plan,
     folder: Path,
     listen: Callable[[int, Row], None] | None = None,
@@ -75,12 +75,13 @@ def train(
         TrainingError: the loss is not finite, or the disk is full.
     """
     started = time.monotonic()
-    canvas = data.place_on(segmenter.training_canvas)
+    canvas = data.place_on(segmenter.training_input_size)
     pictures = len(data.rows["train"])
     print(f"training canvas {canvas[1]}x{canvas[0]} px, {plan.epochs} epochs of {pictures} pictures")
     try:
         stages = {
-            stage.name: _train_stage(stage, data, plan, folder / stage.name) for stage in segmenter.stages()
+            stage.name: _train_stage(stage, data, plan, folder / stage.name)
+            for stage in segmenter.pretraining()
         }
         summary = _train_method(segmenter, data, plan, folder, listen)
     except ValueError as error:
@@ -102,7 +103,7 @@ def train(
 
 def _train_method(
     segmenter: Segmenter,
-    data: KolDataModule,
+    data: SegmentationDataModule,
     plan: Plan,
     folder: Path,
     listen: Callable[[int, Row], None] | None,
@@ -127,7 +128,9 @@ def _train_method(
     }
 
 
-def _train_stage(stage: Stage, data: KolDataModule, plan: Plan, folder: Path) -> dict[str, Any]:
+def _train_stage(
+    stage: PretrainSpec, data: SegmentationDataModule, plan: Plan, folder: Path
+) -> dict[str, Any]:
     network = stage.segmenter.inference_network()
     if not (folder / DONE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +143,7 @@ def _train_stage(stage: Stage, data: KolDataModule, plan: Plan, folder: Path) ->
     return read_json(folder / DONE)
 
 
-def _fit_stage(stage: Stage, data: KolDataModule, plan: Plan, folder: Path) -> None:
+def _fit_stage(stage: PretrainSpec, data: SegmentationDataModule, plan: Plan, folder: Path) -> None:
     started = time.monotonic()
     judge = ScoreCallback("train")
     stopper = StopAtF(judge, stage.stop_f)

@@ -61,7 +61,7 @@ class Predictor:
         Args:
             pictures: (whatever belongs to the picture, image), read a few ahead.
         """
-        function = self.segmenter.picture_function()
+        function = self.segmenter.array_function()
         processes = torch.get_num_threads()
         if function is None or processes == 1:
             for what, image in pictures:
@@ -91,7 +91,7 @@ class Predictor:
         return alpha
 
 
-def hardened(alpha: Float32Array, threshold: float | None) -> Float32Array:
+def binarize(alpha: Float32Array, threshold: float | None) -> Float32Array:
     """Alpha as 0 and 1, as in the scores: 1 where round(255 alpha) > 255 threshold; None = alpha as it is."""
     if threshold is None:
         return alpha

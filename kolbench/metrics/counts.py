@@ -11,7 +11,7 @@ from kolbench.types import Int64Array
 
 
 @dataclass
-class Scored:
+class ImageCounts:
     """Counts of N pictures of one split, in the order they were seen.
 
     fg, bg, product: per picture, 256 counts of its foreground, background and product pixels at each

@@ -243,7 +243,7 @@ class MaskRCNNSegmenter(Segmenter):
         return Prediction(alpha.clamp(0, 1), instances=found)
 
     @torch.no_grad()
-    def shown(self, *inputs: Tensor) -> UInt8Array:
+    def visualize(self, *inputs: Tensor) -> UInt8Array:
         """Each person that enters the alpha in a colour of its own, over the darkened picture."""
         image = inputs[0]
         persons = self.predict(image).instances
@@ -275,7 +275,7 @@ class MaskRCNNSegmenter(Segmenter):
             )
         return wanted
 
-    def training_canvas(self, height: int, width: int) -> tuple[int, int]:
+    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas: the network's shorter side, the picture's aspect."""
         return self.input_spec.canvas(height, width)
 
@@ -283,7 +283,7 @@ class MaskRCNNSegmenter(Segmenter):
         """The whole network."""
         return self.network
 
-    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
         """Loads weights of ours or torchvision's COCO file (its first classes), strictly."""
         networks.load_detector(self.network, self.name, state)
         return []

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.blocks import ConvIBR, context_block, init_kaiming, resize_by
 from kolbench.models.components.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
 from kolbench.models.losses import modnet as loss_terms
@@ -196,7 +196,7 @@ class MODNetSegmenter(Segmenter):
             "matte": self.weights.matte * matte,
         }
 
-    def training_canvas(self, height: int, width: int) -> tuple[int, int]:
+    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas."""
         return self.input_spec.canvas(height, width)
 
@@ -204,13 +204,13 @@ class MODNetSegmenter(Segmenter):
         """The network."""
         return self.network
 
-    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
         """Loads a checkpoint of the released code or of ours, with or without the training-only heads.
 
         Returns:
             Those of `TRAINING_HEADS` that the checkpoint lacks; they keep their present weights.
         """
-        return fit_state(self.network, without_twin(state), TRAINING_HEADS)
+        return load_state_strict(self.network, without_twin(state), TRAINING_HEADS)
 
 
 def without_twin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -46,7 +46,7 @@ class MasksSegmenter(Segmenter):
         DataError: the folder does not exist, holds no pictures, or two of one name.
     """
 
-    reads = ("image", "name")
+    input_keys = ("image", "name")
 
     def __init__(
         self, masks_dir: str | Path, resize: bool = True, missing: str = "error", white: int | None = None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import ConfigError, require_choice
-from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.blocks import (
     CBR,
     RSU,
@@ -25,7 +25,7 @@ from kolbench.models.components.gt_encoder import GTEncoder, GTEncoderSegmenter
 from kolbench.models.components.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
 from kolbench.models.losses import rsudisnet as loss_terms
 from kolbench.preprocessing import InputSpec
-from kolbench.segmenter import Segmenter, Stage
+from kolbench.segmenter import PretrainSpec, Segmenter
 from kolbench.types import Batch, Prediction
 
 S_CHANNELS = 32
@@ -323,13 +323,13 @@ class RSUDISNetSegmenter(Segmenter):
         self.freeze_stages()
         return self
 
-    def stages(self) -> tuple[Stage, ...]:
+    def pretraining(self) -> tuple[PretrainSpec, ...]:
         """The training of the ground-truth encoder, of the very module whose features are used later."""
         if self.gt_encoder is None:
             return ()
-        return (Stage("gt_encoder", GTEncoderSegmenter(self.gt_encoder), *self._stage_settings),)
+        return (PretrainSpec("gt_encoder", GTEncoderSegmenter(self.gt_encoder), *self._stage_settings),)
 
-    def training_canvas(self, height: int, width: int) -> tuple[int, int]:
+    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas."""
         return self.input_spec.canvas(height, width)
 
@@ -337,13 +337,13 @@ class RSUDISNetSegmenter(Segmenter):
         """The network with all its heads, as the paper's size table counts it; without the encoder."""
         return self.network
 
-    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
         """Loads weights of ours; the authors published none.
 
         Returns:
             Those of `TRAINING_HEADS` that the checkpoint lacks; they keep their present weights.
         """
-        return fit_state(self.network, state, TRAINING_HEADS)
+        return load_state_strict(self.network, state, TRAINING_HEADS)
 
 
 def _sides(

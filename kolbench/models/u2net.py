@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.blocks import RSU, RSU4F, NestedU, halve, resize_to
 from kolbench.models.losses import bce
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RULES, InputSpec
@@ -122,7 +122,7 @@ class U2NetSegmenter(Segmenter):
         terms = bce.deep_supervision([maps.fused_logits, *maps.side_logits], batch["mask"])
         return dict(zip(names, terms, strict=True))
 
-    def training_canvas(self, height: int, width: int) -> tuple[int, int]:
+    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas."""
         return self.input_spec.canvas(height, width)
 
@@ -130,9 +130,9 @@ class U2NetSegmenter(Segmenter):
         """The whole network: its side outputs feed the fused map."""
         return self.network
 
-    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
         """Loads u2net.pth, u2netp.pth, u2net_human_seg.pth and the like, or weights of ours, strictly."""
-        return fit_state(self.network, state)
+        return load_state_strict(self.network, state)
 
 
 def stretch(alpha: Tensor) -> Tensor:

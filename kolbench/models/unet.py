@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.losses import bce
 from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Segmenter
@@ -107,7 +107,7 @@ class UNetSegmenter(Segmenter):
         """Cross-entropy of alpha at the picture's own size; the report keeps the epoch of its minimum."""
         return bce.probability_cross_entropy(prediction.alpha, batch["mask"])
 
-    def training_canvas(self, height: int, width: int) -> tuple[int, int]:
+    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas."""
         return self.input_spec.canvas(height, width)
 
@@ -115,9 +115,9 @@ class UNetSegmenter(Segmenter):
         """The network."""
         return self.network
 
-    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
         """Loads weights of ours, strictly; the report's own were never published."""
-        return fit_state(self.network, state)
+        return load_state_strict(self.network, state)
 
 
 def he_normal_(weight: Tensor) -> None:

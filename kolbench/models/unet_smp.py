@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kolbench.errors import ConfigError, WeightsError, nearest, require_choice
 from kolbench.models.checkpoints.pretrained import state_of_file
-from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.mobilenet import MobileNetV2Backbone, load_backbone
 from kolbench.models.losses import bce, dice
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
@@ -118,7 +118,7 @@ class SmpSegmenter(Segmenter):
             "dice": dice.soft_dice(probability, batch["mask"]),
         }
 
-    def training_canvas(self, height: int, width: int) -> tuple[int, int]:
+    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the canvas."""
         return self.input_spec.canvas(height, width)
 
@@ -126,9 +126,9 @@ class SmpSegmenter(Segmenter):
         """The network."""
         return self.network
 
-    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
         """Loads weights of ours, or the state dict of the same smp model, strictly."""
-        return fit_state(self.network, state)
+        return load_state_strict(self.network, state)
 
 
 def require_encoder(encoder: str) -> None:
@@ -190,11 +190,11 @@ def _load_encoder(encoder: nn.Module, architecture: str, name: str, source: str)
     if name == MOBILENET:
         _load_mobilenet(encoder, source)
     elif source == "imagenet":
-        fit_state(encoder, _downloaded(architecture, name))
+        load_state_strict(encoder, _downloaded(architecture, name))
     else:
         state = _without_classifier(state_of_file(Path(source)), encoder.state_dict())
         try:
-            fit_state(encoder, state)
+            load_state_strict(encoder, state)
         except WeightsError as error:
             raise WeightsError(f"model.backbone_weights={source} is no file of {name}. {error}") from error
 
@@ -203,7 +203,7 @@ def _load_mobilenet(encoder: nn.Module, source: str) -> None:
     twin = MobileNetV2Backbone()
     load_backbone(twin, source)
     # both number the layers of the same network in the same order, under other names
-    fit_state(encoder, dict(zip(encoder.state_dict(), twin.model.state_dict().values(), strict=True)))
+    load_state_strict(encoder, dict(zip(encoder.state_dict(), twin.model.state_dict().values(), strict=True)))
 
 
 def _without_classifier(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -30,21 +30,21 @@ _GOLDEN = 0.6180339887498949
 def distributions(numbers: Numbers) -> Figure:
     """mIoU of every picture as points, quartiles as a box; best mean first."""
     rows = sorted(numbers.runs, key=lambda run: -run.means["miou"])
-    floors = {name: row["miou"] for name, row in numbers.recorded_floors.items()}
-    labels = [f"{run.label}{drawing.HELP[run.run.aid]}" for run in rows] + [
-        f"{name} (mean)" for name in floors
+    baselines = {name: row["miou"] for name, row in numbers.recorded_baselines.items()}
+    labels = [f"{run.label}{drawing.HELP[run.run.truth_access]}" for run in rows] + [
+        f"{name} (mean)" for name in baselines
     ]
     (panel,) = drawing.canvas([_ROW * len(labels) + 0.6])
     chosen = drawing.styles(numbers)
     raster = len(rows) * len(numbers.test_set.pictures) > _MOST_POINTS
     for row, run in enumerate(rows):
         _box(panel, row, run.images["miou"], chosen[run.label].colour, raster)
-    for row, value in enumerate(floors.values(), start=len(rows)):
+    for row, value in enumerate(baselines.values(), start=len(rows)):
         panel.plot([value], [row], color=drawing.GREY, marker="D", markersize=4.5, linestyle="")
     _name_rows(panel, labels)
     panel.set(xlabel="mIoU of a picture")
     panel.set_xlim(right=1.005)
-    known = " Of floors that have no run of their own the mean alone is known." if floors else ""
+    known = " Of floors that have no run of their own the mean alone is known." if baselines else ""
     return drawing.finish_axes(
         panel,
         "distributions",
@@ -122,7 +122,7 @@ def scenarios(numbers: Numbers) -> Figure | None:
     """Mean mIoU by scenario, hardest last, the worst of each method ringed; None where nothing is tagged."""
     if not numbers.tags:
         return None
-    runs = [run for run in numbers.runs if not run.is_floor] or list(numbers.runs)
+    runs = [run for run in numbers.runs if not run.is_baseline] or list(numbers.runs)
     means = {run.label: means_by_tag(run.images["miou"], numbers.tags) for run in runs}
     tags = sorted(numbers.tags, key=lambda tag: -math.fsum(means[run.label][tag] for run in runs))
     (panel,) = drawing.canvas([0.25 * len(tags) + 0.6], drawing.legend_of(numbers, runs), lines=False)
@@ -180,7 +180,7 @@ def _pareto(
     front: bool = True,
 ) -> Figure | None:
     """Costs: label -> (cost, low, high), of the runs whose cost is known; front: whether they compare."""
-    methods = [run for run in numbers.runs if not run.is_floor]
+    methods = [run for run in numbers.runs if not run.is_baseline]
     runs = [run for run in methods if run.label in costs]
     if not runs:
         return None
@@ -195,14 +195,14 @@ def _pareto(
     plain_log(panel, "x")
     line = ""
     if front:
-        _draw_front(panel, [run for run in runs if run.run.aid == "none"], costs)
+        _draw_front(panel, [run for run in runs if run.run.truth_access == "none"], costs)
         line = (
             " The line is the Pareto front: no method that reads the picture only is cheaper and at least "
             "as good, or better and no more costly."
         )
     absent = [run.label for run in methods if run.label not in costs]
     without = f" Not known for {', '.join(absent)}." if absent else ""
-    helped = any(run.run.aid != "none" for run in runs)
+    helped = any(run.run.truth_access != "none" for run in runs)
     hollow = " Hollow: methods that are given part of the truth." if helped else ""
     return drawing.finish_axes(
         panel,

@@ -122,8 +122,8 @@ def styles(numbers: Numbers) -> dict[str, Style]:
     grey = coloured = 0
     found: dict[str, Style] = {}
     for runs in numbers.families.values():
-        hollow = runs[0].run.aid != "none"
-        if runs[0].is_floor:
+        hollow = runs[0].run.truth_access != "none"
+        if runs[0].is_baseline:
             style = Style(GREY, DASHES[1 + grey % 4], MARKERS[grey % len(MARKERS)], hollow)
             grey += 1
         else:
@@ -156,7 +156,7 @@ def legend_of(
         if not runs:
             continue
         seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
-        text = f"{family}{HELP[runs[0].run.aid]}{seeds}"
+        text = f"{family}{HELP[runs[0].run.truth_access]}{seeds}"
         if value:
             low, high = (f"{pick(value(run) for run in runs):.3f}" for pick in (min, max))
             text += f", {what} {low}" + (f" to {high}" if high != low else "")

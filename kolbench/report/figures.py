@@ -11,7 +11,7 @@ from kolbench.report import comparisons, curves, drawing
 from kolbench.report.comparisons import pareto_front
 from kolbench.report.drawing import Figure, write
 from kolbench.report.numbers import Numbers, numbers_of
-from kolbench.runs.finished import Run, TestSet
+from kolbench.runs.finished import Comparison, FinishedRun
 
 __all__ = ["Figure", "all_figures", "learning", "pareto_front", "progress_of", "write"]
 
@@ -23,7 +23,7 @@ _GAP, _TITLE, _NAME = 0.06, 0.24, 0.2  # inches
 Strip = list[tuple[str, Path]]
 
 
-def all_figures(test_set: TestSet) -> list[Figure]:
+def all_figures(test_set: Comparison) -> list[Figure]:
     """The figures that apply to these runs, in the order of the report.
 
     Raises:
@@ -70,7 +70,7 @@ def learning(numbers: Numbers) -> Figure | None:
     )
 
 
-def progress_of(run: Run) -> Strip:
+def progress_of(run: FinishedRun) -> Strip:
     """`picture`, then epochs in their order, with their files; empty where the run kept none."""
     folder = run.folder / PROGRESS
     found = [

@@ -20,7 +20,7 @@ from kolbench.io import images, masks
 from kolbench.metrics import scores
 from kolbench.metrics.scores import Float64Array
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
-from kolbench.runs.finished import TestSet
+from kolbench.runs.finished import Comparison
 from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.types import UInt8Array
 
@@ -72,7 +72,7 @@ class _Choice(NamedTuple):
     rows: tuple[tuple[int, str], ...]
 
 
-def all_galleries(test_set: TestSet) -> list[Gallery]:
+def all_galleries(test_set: Comparison) -> list[Gallery]:
     """Good and bad, failures, disagreements, thresholds, held products: those that apply.
 
     Chosen by the methods that read the picture only; shown are those with a truth given too, and the best
@@ -85,11 +85,11 @@ def all_galleries(test_set: TestSet) -> list[Gallery]:
     numbers = numbers_of(test_set)
     firsts = [runs[0] for runs in numbers.families.values()]
     usable = [run for run in firsts if (run.run.folder / "truths").is_dir()]
-    judges = [run for run in usable if run.run.aid == "none" and not run.is_floor]
+    judges = [run for run in usable if run.run.truth_access == "none" and not run.is_baseline]
     if not judges:
         return []
-    floors = sorted((run for run in usable if run.is_floor), key=lambda run: -run.means["miou"])
-    shown = [*judges, *(run for run in usable if run.run.aid != "none"), *floors[:1]]
+    baselines = sorted((run for run in usable if run.is_baseline), key=lambda run: -run.means["miou"])
+    shown = [*judges, *(run for run in usable if run.run.truth_access != "none"), *baselines[:1]]
     notes = _notes(numbers, shown, [run.label for run in firsts if run not in usable])
     choices = [
         _good_and_bad(judges),
@@ -115,8 +115,8 @@ def _notes(numbers: Numbers, shown: Sequence[RunNumbers], without_truths: Sequen
     if any(len(runs) > 1 for runs in numbers.families.values()):
         notes += " Of runs that differ in the seed only, the first stands for all."
     for kind, labels in (
-        ("given part of the truth", [run.label for run in shown if run.run.aid != "none"]),
-        ("a floor, which never looks at the picture", [run.label for run in shown if run.is_floor]),
+        ("given part of the truth", [run.label for run in shown if run.run.truth_access != "none"]),
+        ("a floor, which never looks at the picture", [run.label for run in shown if run.is_baseline]),
     ):
         notes += f" Shown beside them, {kind}: {', '.join(labels)}." if labels else ""
     if without_truths:

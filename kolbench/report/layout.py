@@ -9,12 +9,12 @@ import pandas as pd
 from kolbench.metrics import scores
 
 METHODS = ""
-FLOORS = "floors: what a guess without a look at the picture gets"
+BASELINES = "floors: what a guess without a look at the picture gets"
 GIVEN_BOX = "given the true box: cannot be compared with methods that read the picture only"
 GIVEN_MASK = "given the true mask: cannot be compared with methods that read the picture only"
 NOT_RUN = "published, not run here"
 # in the order in which they stand in a table
-HEADINGS = (METHODS, FLOORS, GIVEN_BOX, GIVEN_MASK, NOT_RUN)
+HEADINGS = (METHODS, BASELINES, GIVEN_BOX, GIVEN_MASK, NOT_RUN)
 OF_AID = {"none": METHODS, "box": GIVEN_BOX, "oracle": GIVEN_MASK}
 
 # heading and cells of one row

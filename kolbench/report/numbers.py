@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kolbench.metrics import scores
 from kolbench.report import layout
 from kolbench.report.statistics import Difference, Interval, differences, intervals, pooled_intervals
-from kolbench.runs.finished import Run, TestSet
+from kolbench.runs.finished import Comparison, FinishedRun
 from kolbench.types import Int64Array
 
 # a spread between the quartiles above this share of the median is no speed to quote
@@ -44,7 +44,7 @@ class RunNumbers:
         run: the run.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: FinishedRun) -> None:
         self.run = run
         self.label = run.label
 
@@ -92,14 +92,14 @@ class RunNumbers:
         return held
 
     @property
-    def is_floor(self) -> bool:
+    def is_baseline(self) -> bool:
         """Whether it is a run of a floor."""
-        return self.run.is_floor
+        return self.run.is_baseline
 
     @property
     def heading(self) -> str:
         """Of the block in which it stands in every table."""
-        return layout.FLOORS if self.is_floor else layout.OF_AID[self.run.aid]
+        return layout.BASELINES if self.is_baseline else layout.OF_AID[self.run.truth_access]
 
     @cached_property
     def validation_miou(self) -> float:
@@ -128,7 +128,7 @@ class Numbers:
         test_set: runs scored on the same pictures.
     """
 
-    def __init__(self, test_set: TestSet) -> None:
+    def __init__(self, test_set: Comparison) -> None:
         self.test_set = test_set
         self.runs = tuple(RunNumbers(run) for run in test_set.runs)
         self.of = {numbers.label: numbers for numbers in self.runs}
@@ -176,12 +176,12 @@ class Numbers:
         return {tag: np.asarray(found[tag], np.int64) for tag in sorted(found)}
 
     @cached_property
-    def recorded_floors(self) -> dict[str, Mapping[str, float]]:
+    def recorded_baselines(self) -> dict[str, Mapping[str, float]]:
         """Floor -> its mean scores as the runs recorded them; named with a run where runs disagree.
 
         A floor that is a run of the set is left out: its own row says more.
         """
-        run_here = {numbers.run.method for numbers in self.runs if numbers.is_floor}
+        run_here = {numbers.run.method for numbers in self.runs if numbers.is_baseline}
         found: dict[str, Mapping[str, float]] = {}
         seen: dict[str, list[Mapping[str, float]]] = {}
         for numbers in self.runs:
@@ -203,6 +203,6 @@ def f_of_sums(sums: scores.Float64Array, beta2: float) -> scores.Float64Array:
 
 
 @lru_cache(maxsize=1)
-def numbers_of(test_set: TestSet) -> Numbers:
+def numbers_of(test_set: Comparison) -> Numbers:
     """The numbers of a test set, reckoned once however often they are asked for in a row."""
     return Numbers(test_set)

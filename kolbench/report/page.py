@@ -21,7 +21,7 @@ from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.report.layout import Table
 from kolbench.report.numbers import RunNumbers, numbers_of
-from kolbench.runs.finished import TestSet
+from kolbench.runs.finished import Comparison
 from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 
 # the scores that follow the threshold slider, and its positions
@@ -55,7 +55,7 @@ def write(path: Path, html: str) -> None:
 
 
 def render(
-    test_set: TestSet,
+    test_set: Comparison,
     tables: Sequence[Table],
     figures: Sequence[Figure],
     galleries: Sequence[Gallery],

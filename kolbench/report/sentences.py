@@ -8,7 +8,7 @@ from typing import Any
 
 from kolbench.report.numbers import STEADY, Numbers, RunNumbers, numbers_of
 from kolbench.report.statistics import Difference, Interval, fewest_groups
-from kolbench.runs.finished import TestSet
+from kolbench.runs.finished import Comparison
 
 # with more methods than this only the pairs with the best one are told; the table has them all
 FEW = 6
@@ -29,7 +29,7 @@ class Pair:
     winner: str | None
 
 
-def sentences(test_set: TestSet) -> list[str]:
+def sentences(test_set: Comparison) -> list[str]:
     """Best method, floors, pairs, cost, recommendation, and what limits them all.
 
     Runs that differ in their seed only are one method: it beats another where each of its runs beats each
@@ -45,7 +45,7 @@ def sentences(test_set: TestSet) -> list[str]:
         said += _floors(numbers, ranked)
         said += _cost(numbers, ranked, pairs)
         said += _limits(numbers, ranked)
-    helped = [f"{run.label} ({_given(run)})" for run in numbers.runs if run.run.aid != "none"]
+    helped = [f"{run.label} ({_given(run)})" for run in numbers.runs if run.run.truth_access != "none"]
     if helped:
         said.append(f"Not compared, as the truth helps: {_listed(helped)}.")
     return said or ["Only floors were run: there is no method to speak of."]
@@ -56,7 +56,7 @@ def _ranked(numbers: Numbers) -> list[str]:
     looking = [
         family
         for family, runs in numbers.families.items()
-        if runs[0].run.aid == "none" and not runs[0].is_floor
+        if runs[0].run.truth_access == "none" and not runs[0].is_baseline
     ]
     return sorted(looking, key=lambda family: -_miou(numbers.families[family]))
 
@@ -140,7 +140,7 @@ def _tie(pair: Pair, pictures: str) -> str:
     return f"{start}: {pair.a} is better in {held} of {len(pair.found)} pairs of seeds."
 
 
-def _pictures(test_set: TestSet) -> str:
+def _pictures(test_set: Comparison) -> str:
     groups = len(set(test_set.groups))
     if groups == len(test_set.pictures):
         return f"these {groups} pictures, each a group of its own"
@@ -153,9 +153,9 @@ def _beaten(numbers: Numbers, family: str) -> dict[str, bool]:
     beaten = {
         floor: _pair(numbers, family, floor).winner == family
         for floor, others in numbers.families.items()
-        if others[0].is_floor
+        if others[0].is_baseline
     }
-    recorded = numbers.recorded_floors.items()
+    recorded = numbers.recorded_baselines.items()
     return beaten | {
         f"{floor} ({row['miou']:.4f})": all(numbers.miou[run.label].low > row["miou"] for run in runs)
         for floor, row in recorded
@@ -190,9 +190,9 @@ def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], P
     price = {family: _priced(numbers, family, unit, prices[family]) for family in prices}
     said = [_cheapest(prices, price) if prices else _NO_PRICE]
     best, alike = ranked[0], _not_beaten_by(ranked[0], ranked, pairs)
-    floors = _beaten(numbers, best)
-    if not floors or not all(floors.values()):
-        why = "does not beat every floor for certain" if floors else "stands beside no floor"
+    baselines = _beaten(numbers, best)
+    if not baselines or not all(baselines.values()):
+        why = "does not beat every floor for certain" if baselines else "stands beside no floor"
         return [*said, f"Recommended: none, as {best}, which has the highest mIoU, {why}."]
     if not alike:
         cost = f", for {price[best]}" if prices else ""
@@ -260,7 +260,7 @@ def _priced(numbers: Numbers, family: str, unit: str, price: float) -> str:
 def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     """What the claims above do not cover."""
     said = _too_few(numbers)
-    if numbers.recorded_floors:
+    if numbers.recorded_baselines:
         said.append(
             "Floors without a run of their own have no scores per picture: a method beats such a floor where "
             "its whole interval lies above the floor's mean."
@@ -296,7 +296,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _given(run: RunNumbers) -> str:
-    return {"box": "given the true box", "oracle": "given the true mask"}[run.run.aid]
+    return {"box": "given the true box", "oracle": "given the true mask"}[run.run.truth_access]
 
 
 def _points(found: Interval) -> str:

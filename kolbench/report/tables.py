@@ -10,11 +10,11 @@ from typing import Any
 from kolbench.metrics import scores
 from kolbench.report import published
 from kolbench.report.breakdowns import products, scenarios
-from kolbench.report.layout import FLOORS, METHODS, NOT_RUN, Row, Table, definitions, table
+from kolbench.report.layout import BASELINES, METHODS, NOT_RUN, Row, Table, definitions, table
 from kolbench.report.numbers import POOLED_F, STEADY, Numbers, RunNumbers, numbers_of
 from kolbench.report.sentences import sentences
 from kolbench.report.statistics import Interval, across_seeds, fewest_groups
-from kolbench.runs.finished import TestSet
+from kolbench.runs.finished import Comparison
 
 __all__ = ["Table", "all_tables", "sentences"]
 
@@ -34,7 +34,7 @@ POOLED_INTERVAL = (
 )
 
 
-def all_tables(test_set: TestSet) -> list[Table]:
+def all_tables(test_set: Comparison) -> list[Table]:
     """Every table that the runs give, most important first; a table without a row is left out."""
     numbers = numbers_of(test_set)
     builders = (headline, differences, size_and_speed, thresholds, seeds, scenarios, products, training)
@@ -45,7 +45,7 @@ def all_tables(test_set: TestSet) -> list[Table]:
 def headline(numbers: Numbers) -> Table:
     """`scores`: every method at its own threshold."""
     rows = [(run.heading, _headline_cells(numbers, run)) for run in numbers.runs]
-    floors = [(FLOORS, _floor_cells(name, row)) for name, row in numbers.recorded_floors.items()]
+    baselines = [(BASELINES, _floor_cells(name, row)) for name, row in numbers.recorded_baselines.items()]
     notes = [
         OWN_THRESHOLD,
         *definitions(["miou"]),
@@ -58,7 +58,7 @@ def headline(numbers: Numbers) -> Table:
         "Floors without an interval were recorded by the runs as means only.",
         _truth_note(numbers),
     ]
-    return table("scores", "Scores on the test pictures", rows + floors, notes)
+    return table("scores", "Scores on the test pictures", rows + baselines, notes)
 
 
 def _headline_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:

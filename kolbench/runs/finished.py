@@ -16,9 +16,9 @@ import pandas as pd
 from kolbench.runs import run_folder
 from kolbench.errors import DataError
 from kolbench.io.files import read_json
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 
-FLOORS = ("allfg", "ellipse", "meanmask")
+BASELINES = ("allfg", "ellipse", "meanmask")
 # below a `runs` folder, but shared by runs and no runs themselves
 _NO_RUNS = ("trainings", "untrained")
 _AIDS = ("none", "box", "oracle")
@@ -29,7 +29,7 @@ _TELLING = ("model", "refiner", "budget", "data", "trainer", "threshold", "weigh
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class FinishedRun:
     """One finished run folder.
 
     folder: where it lies. record: its `run.json`. label: unique among its test set, such as
@@ -47,14 +47,14 @@ class Run:
         return str(self.record["method"])
 
     @property
-    def aid(self) -> str:
+    def truth_access(self) -> str:
         """`none`, `box` or `oracle`: what of the truth it is given."""
         return str(self.record["aid"])
 
     @property
-    def is_floor(self) -> bool:
+    def is_baseline(self) -> bool:
         """Whether its method never looks at the picture."""
-        return self.method in FLOORS
+        return self.method in BASELINES
 
     @property
     def threshold(self) -> float:
@@ -72,7 +72,7 @@ class Run:
         return self.record.get("timed_on") or self.record.get("device")
 
     @cached_property
-    def scored(self) -> dict[str, Scored]:
+    def scored(self) -> dict[str, ImageCounts]:
         """Split name -> 256-level counts of its pictures, from `histograms.parquet`.
 
         Raises:
@@ -88,7 +88,7 @@ class Run:
         return found
 
     @property
-    def test(self) -> Scored:
+    def test(self) -> ImageCounts:
         """Counts of the test pictures."""
         return self.scored["test"]
 
@@ -119,7 +119,7 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class TestSet:
+class Comparison:
     """Runs that were scored on the same test pictures, so that they can be compared picture by picture.
 
     name: of the data, with a digest where several sets of one name are reported. runs: methods that read
@@ -129,17 +129,17 @@ class TestSet:
     """
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
     pictures: tuple[str, ...]
     groups: tuple[str, ...]
 
     @property
-    def compared(self) -> tuple[Run, ...]:
+    def compared(self) -> tuple[FinishedRun, ...]:
         """Runs that read the picture only: the ones that may be ranked."""
-        return tuple(run for run in self.runs if run.aid == "none")
+        return tuple(run for run in self.runs if run.truth_access == "none")
 
 
-def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line: None) -> list[Run]:
+def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line: None) -> list[FinishedRun]:
     """The finished runs in a folder (at any depth), or in all folders that a pattern matches.
 
     Of runs that repeat each other in everything but the time, the newest counts. Labels name what differs.
@@ -180,9 +180,9 @@ def _matches(pattern: str) -> list[Path]:
     return [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - patterns may be absolute
 
 
-def test_sets(runs: Sequence[Run]) -> list[TestSet]:
+def test_sets(runs: Sequence[FinishedRun]) -> list[Comparison]:
     """The runs by what they were scored on, the largest set first; labels name what differs in each set."""
-    by_pictures: dict[str, list[Run]] = {}
+    by_pictures: dict[str, list[FinishedRun]] = {}
     for run in runs:
         by_pictures.setdefault(_pictures_digest(run), []).append(run)
     names = [_data_name(group[0].record) for group in by_pictures.values()]
@@ -193,7 +193,7 @@ def test_sets(runs: Sequence[Run]) -> list[TestSet]:
     return sorted(sets, key=lambda found: -len(found.runs))
 
 
-def _labelled_anew(runs: Sequence[Run]) -> list[Run]:
+def _labelled_anew(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
     known = {run.folder: run for run in runs}
     renamed = _labelled({folder: run.record for folder, run in known.items()})
     for run in renamed:
@@ -201,13 +201,13 @@ def _labelled_anew(runs: Sequence[Run]) -> list[Run]:
     return renamed
 
 
-def _test_set(name: str, runs: Sequence[Run]) -> TestSet:
+def _test_set(name: str, runs: Sequence[FinishedRun]) -> Comparison:
     test = runs[0].test
-    ordered = sorted(runs, key=lambda run: (_AIDS.index(run.aid), run.label))
-    return TestSet(name, tuple(ordered), tuple(test.names), groups_of(test))
+    ordered = sorted(runs, key=lambda run: (_AIDS.index(run.truth_access), run.label))
+    return Comparison(name, tuple(ordered), tuple(test.names), groups_of(test))
 
 
-def groups_of(scored: Scored) -> tuple[str, ...]:
+def groups_of(scored: ImageCounts) -> tuple[str, ...]:
     """What is drawn again for an interval: the video of each picture, its own name where that is unknown."""
     return tuple(group or name for group, name in zip(scored.groups, scored.names, strict=True))
 
@@ -247,7 +247,7 @@ def _unusable(record: Mapping[str, Any]) -> str:
     return "" if record["aid"] in _AIDS else f"its aid is {record['aid']}, which nobody knows"
 
 
-def _pictures_digest(run: Run) -> str:
+def _pictures_digest(run: FinishedRun) -> str:
     """Of names and true sizes of foreground and background: the same pictures with the same truth."""
     test = run.test
     hasher = hashlib.sha256()
@@ -285,7 +285,7 @@ def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _labelled(finished: Mapping[Path, Mapping[str, Any]]) -> list[Run]:
+def _labelled(finished: Mapping[Path, Mapping[str, Any]]) -> list[FinishedRun]:
     """Each with its method's name and those of its overrides that another run of that method lacks."""
     runs = []
     words = {folder: _telling_words(record) for folder, record in finished.items()}
@@ -297,7 +297,7 @@ def _labelled(finished: Mapping[Path, Mapping[str, Any]]) -> list[Run]:
         parts = [str(record["method"])]
         parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
         family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
-        runs.append(Run(folder, record, f"{family} {seed}" if seed in own else family, family))
+        runs.append(FinishedRun(folder, record, f"{family} {seed}" if seed in own else family, family))
     return _numbered(runs)
 
 
@@ -319,7 +319,7 @@ def _telling_order(word: str) -> int:
     return _TELLING.index(root) if root in _TELLING else len(_TELLING)
 
 
-def _numbered(runs: Sequence[Run]) -> list[Run]:
+def _numbered(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
     """Labels that are still the same get a number, and such runs are families of their own."""
     labels = [run.label for run in runs]
     seen: dict[str, int] = {}
@@ -327,5 +327,5 @@ def _numbered(runs: Sequence[Run]) -> list[Run]:
     for run in runs:
         seen[run.label] = seen.get(run.label, 0) + 1
         number = f" ({seen[run.label]})" if labels.count(run.label) > 1 else ""
-        numbered.append(Run(run.folder, run.record, run.label + number, run.family + number))
+        numbered.append(FinishedRun(run.folder, run.record, run.label + number, run.family + number))
     return numbered

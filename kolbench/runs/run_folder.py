@@ -12,7 +12,7 @@ import pandas as pd
 from kolbench.errors import KolbenchError
 from kolbench.io.files import write_atomically
 from kolbench.metrics import scores
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.types import Int64Array
 
 CONFIG = "config.yaml"
@@ -44,7 +44,7 @@ def claim(folder: Path) -> None:
         ) from None
 
 
-def write_histograms(path: Path, scored: Mapping[str, Scored]) -> None:
+def write_histograms(path: Path, scored: Mapping[str, ImageCounts]) -> None:
     """One row per picture: identity, size, seconds, and 256 counts each of fg, bg and product."""
     frames = []
     for part in scored.values():
@@ -58,15 +58,15 @@ def write_histograms(path: Path, scored: Mapping[str, Scored]) -> None:
     write_atomically(path, lambda partial: table.to_parquet(partial, index=False))
 
 
-def read_histograms(path: Path) -> dict[str, Scored]:
+def read_histograms(path: Path) -> dict[str, ImageCounts]:
     """What `write_histograms` wrote, by split."""
     table = pd.read_parquet(path)
-    found: dict[str, Scored] = {}
+    found: dict[str, ImageCounts] = {}
     for split, rows in table.groupby("split", sort=False):
         counts: dict[str, list[Int64Array]] = {
             key: [np.asarray(row, np.int64) for row in rows[key]] for key in _COUNTS
         }
-        found[str(split)] = Scored(
+        found[str(split)] = ImageCounts(
             split=str(split),
             names=list(rows["name"]),
             groups=list(rows["group"]),
@@ -79,7 +79,7 @@ def read_histograms(path: Path) -> dict[str, Scored]:
     return found
 
 
-def write_scores(folder: Path, scored: Mapping[str, Scored], threshold: float) -> None:
+def write_scores(folder: Path, scored: Mapping[str, ImageCounts], threshold: float) -> None:
     """`scores.parquet` and `.csv`, a row per picture; `curve.csv`, a row per split and threshold."""
     table = pd.concat(
         [pd.DataFrame(part.image_rows(threshold)) for part in scored.values()], ignore_index=True
@@ -90,7 +90,7 @@ def write_scores(folder: Path, scored: Mapping[str, Scored], threshold: float) -
     write_atomically(folder / CURVE, lambda partial: curve.to_csv(partial, index=False))
 
 
-def curve_of(scored: Scored, chosen: float) -> pd.DataFrame:
+def curve_of(scored: ImageCounts, chosen: float) -> pd.DataFrame:
     """All mean scores of a split at 0.1 to 0.9 and at the chosen threshold."""
     thresholds: Sequence[float] = sorted({*scores.THRESHOLDS, chosen})
     rows = [{"split": scored.split, "threshold": t, **scored.mean_scores(t)} for t in thresholds]

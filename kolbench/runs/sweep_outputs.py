@@ -7,7 +7,7 @@ from pathlib import Path
 from kolbench.errors import ConfigError
 
 
-class Claims:
+class SweepOutputs:
     """The files of a sweep by the job that writes them. job: the present one; "" outside of sweeps."""
 
     def __init__(self) -> None:
@@ -35,4 +35,4 @@ class Claims:
         self._owners.update(dict.fromkeys(places, self.job))
 
 
-SWEEP = Claims()
+SWEEP = SweepOutputs()

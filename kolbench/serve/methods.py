@@ -86,7 +86,7 @@ def _loaded(source: str, device: str) -> Method:
         segmenter = kolbench.load(name, Path(file).expanduser(), device)
     else:
         segmenter = kolbench.load(source, device=device)
-    if segmenter.reads != ("image",):
+    if segmenter.input_keys != ("image",):
         raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
     trial = picture_of(0, *_TRIAL)
     # nothing is timed: the page opens at once

@@ -6,7 +6,7 @@ from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
 from kolbench.report import statistics
 from kolbench.report.statistics import Difference
-from kolbench.runs.finished import Run, find, test_sets
+from kolbench.runs.finished import FinishedRun, find, test_sets
 
 SCORE = "miou"
 EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "cannot tell": 3}
@@ -24,10 +24,10 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
             is a verdict.
     """
     a, b = (_only(settings, key) for key in ("a", "b"))
-    if a.aid != b.aid:
+    if a.truth_access != b.truth_access:
         raise ConfigError(
             f"a={a.folder} and b={b.folder} cannot be compared: one is given more of the truth than the "
-            f"other (aid {a.aid} and {b.aid})."
+            f"other (aid {a.truth_access} and {b.truth_access})."
         )
     found = test_sets([a, b])
     if len(found) > 1:
@@ -61,7 +61,7 @@ SENTENCES = {
 }
 
 
-def difference_of(a: Run, b: Run, groups: tuple[str, ...]) -> Difference:
+def difference_of(a: FinishedRun, b: FinishedRun, groups: tuple[str, ...]) -> Difference:
     """b - a in mIoU per picture, each at its own threshold."""
     values = {
         name: scores.image_scores(*run.test.histograms(), run.threshold)[SCORE]
@@ -87,7 +87,7 @@ def verdict(difference: Difference, gate: float) -> str:
     return "cannot tell"
 
 
-def _only(settings: dict[str, Any], key: str) -> Run:
+def _only(settings: dict[str, Any], key: str) -> FinishedRun:
     if settings[key] is None:
         raise ConfigError(f"task=compare needs {key}=RUN_FOLDER.")
     try:
@@ -99,9 +99,9 @@ def _only(settings: dict[str, Any], key: str) -> Run:
     return runs[0]
 
 
-def _what(run: Run) -> str:
+def _what(run: FinishedRun) -> str:
     return f"{len(run.test.names)} of {run.record['data']}"
 
 
-def _headline(run: Run) -> float:
+def _headline(run: FinishedRun) -> float:
     return run.test.mean_scores(run.threshold)[SCORE]

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from kolbench.config.compose import instantiate
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine.cache import EVALUATIONS
 from kolbench.engine.evaluation import TIMING, evaluate
 from kolbench.io.files import read_json
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
@@ -23,11 +23,11 @@ _EVALUATION_MODULES = (
 )
 
 
-def open_data(settings: dict[str, Any], device: torch.device) -> KolDataModule:
+def open_data(settings: dict[str, Any], device: torch.device) -> SegmentationDataModule:
     """The datamodule that the resolved configuration describes."""
     training = settings["model"].get("training")
     recipe = training["recipes"][settings["model"]["recipe"]] if training else {}
-    return KolDataModule(
+    return SegmentationDataModule(
         instantiate(settings["data"]["source"]),
         seed=int(settings["seed"]),
         batch=int(settings["budget"]["batch"]),
@@ -38,7 +38,7 @@ def open_data(settings: dict[str, Any], device: torch.device) -> KolDataModule:
     )
 
 
-def ready(segmenter: Segmenter, data: KolDataModule) -> Segmenter:
+def ready(segmenter: Segmenter, data: SegmentationDataModule) -> Segmenter:
     """An untrained method with what it needs of the data set: the mean mask, or a look for missing mattes."""
     if isinstance(segmenter, MeanMask):
         segmenter.fit_mean(data.mean_mask())
@@ -49,12 +49,12 @@ def ready(segmenter: Segmenter, data: KolDataModule) -> Segmenter:
 
 def scores_of(
     segmenter: Segmenter,
-    data: KolDataModule,
+    data: SegmentationDataModule,
     settings: dict[str, Any],
     device: torch.device,
     training: Path | None,
     pictures: Path | None = None,
-) -> dict[str, Scored]:
+) -> dict[str, ImageCounts]:
     """Histograms of validation and test pictures; found again where this training was evaluated before.
 
     Args:
@@ -81,7 +81,7 @@ def scores_of(
     return run_folder.read_histograms(folder / run_folder.HISTOGRAMS)
 
 
-def evaluation_folder(training: Path, data: KolDataModule, settings: dict[str, Any]) -> Path:
+def evaluation_folder(training: Path, data: SegmentationDataModule, settings: dict[str, Any]) -> Path:
     """Where this training's evaluation on these pictures, by this code, is kept."""
     chosen = {
         "pictures": data.fingerprint(),
@@ -98,11 +98,11 @@ def evaluation_folder(training: Path, data: KolDataModule, settings: dict[str, A
     return training / EVALUATIONS / digest
 
 
-def floors_of(
-    data: KolDataModule, settings: dict[str, Any], device: torch.device, training: Path | None
-) -> dict[str, dict[str, Scored]]:
+def baselines_of(
+    data: SegmentationDataModule, settings: dict[str, Any], device: torch.device, training: Path | None
+) -> dict[str, dict[str, ImageCounts]]:
     """The mean training mask and the ellipse, judged like any method."""
-    floors: dict[str, Callable[[], Segmenter]] = {
+    baselines: dict[str, Callable[[], Segmenter]] = {
         "ellipse": Ellipse,
         "meanmask": lambda: MeanMask(data.mean_mask()),
     }
@@ -112,13 +112,14 @@ def floors_of(
         kept = evaluation.with_name(f"{evaluation.name}-floors")
         kept.mkdir(parents=True, exist_ok=True)
     return {
-        name: _floor(build, data, device, kept and kept / f"{name}.parquet") for name, build in floors.items()
+        name: _floor(build, data, device, kept and kept / f"{name}.parquet")
+        for name, build in baselines.items()
     }
 
 
 def _floor(
-    build: Callable[[], Segmenter], data: KolDataModule, device: torch.device, kept: Path | None
-) -> dict[str, Scored]:
+    build: Callable[[], Segmenter], data: SegmentationDataModule, device: torch.device, kept: Path | None
+) -> dict[str, ImageCounts]:
     if kept is not None and kept.is_file():
         return run_folder.read_histograms(kept)
     scored = evaluate(build().to(device), data.evaluation_dataloaders(), device)

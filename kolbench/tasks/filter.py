@@ -6,7 +6,7 @@ from typing import Any
 
 from kolbench.config.compose import instantiate
 from kolbench.errors import ConfigError
-from kolbench.inference.apply.outputs import Kind, Plain
+from kolbench.inference.apply.outputs import OutputKind, Plain
 from kolbench.inference.apply.pipeline import note_of_frames, use
 from kolbench.io import images
 from kolbench.types import Float32Array, UInt8Array
@@ -41,4 +41,4 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     def make(image: UInt8Array, alpha: Float32Array) -> UInt8Array:
         return backdrop(image, alpha, estimate_foreground(image, alpha, clean))
 
-    return use(settings, [Kind("filtered", lambda: Plain(make))], "filtering", read)
+    return use(settings, [OutputKind("filtered", lambda: Plain(make))], "filtering", read)

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import seed_everything
 
 from kolbench.config.compose import build_segmenter, instantiate, without_backbone
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cache
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.training import Plan, train
@@ -19,7 +19,7 @@ from kolbench.models.checkpoints.run import load_into
 from kolbench.runs import fingerprint
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
-from kolbench.tasks.recorder import Run
+from kolbench.tasks.recorder import RunRecorder
 
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
@@ -37,7 +37,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         KolbenchError: the settings, the pictures or the training make a result impossible.
     """
     _check(settings)
-    with Run(settings) as current:
+    with RunRecorder(settings) as current:
         seed_everything(settings["seed"], workers=True, verbose=False)
         data = evaluation.open_data(settings, current.device)
         current.say(*data.describe())
@@ -53,8 +53,8 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
             scored = evaluation.scores_of(
                 segmenter, data, settings, current.device, found.folder, current.folder
             )
-            floors = evaluation.floors_of(data, settings, current.device, found.folder)
-        return current.finish(segmenter, scored, floors, data)
+            baselines = evaluation.baselines_of(data, settings, current.device, found.folder)
+        return current.finish(segmenter, scored, baselines, data)
 
 
 def _check(settings: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ def _fingerprint(settings: dict[str, Any], data: Any, device_type: str) -> tuple
 
 
 def _untrained(
-    found: cache.Training, data: KolDataModule, settings: dict[str, Any], current: Run
+    found: cache.Training, data: SegmentationDataModule, settings: dict[str, Any], current: RunRecorder
 ) -> Segmenter:
     current.say(f"{settings['model']['name']} is not trained: it is only scored")
     if not found.evaluated:
@@ -92,7 +92,9 @@ def _untrained(
     return evaluation.ready(build_segmenter(settings["model"]), data)
 
 
-def _trained(found: cache.Training, data: KolDataModule, settings: dict[str, Any], current: Run) -> Segmenter:
+def _trained(
+    found: cache.Training, data: SegmentationDataModule, settings: dict[str, Any], current: RunRecorder
+) -> Segmenter:
     """The method with the weights of its best epoch; the run folder holds them and the history."""
     summary = _training(found, data, settings, current)
     segmenter: Segmenter = build_segmenter(without_backbone(settings["model"]))
@@ -105,7 +107,7 @@ def _trained(found: cache.Training, data: KolDataModule, settings: dict[str, Any
 
 
 def _training(
-    found: cache.Training, data: KolDataModule, settings: dict[str, Any], current: Run
+    found: cache.Training, data: SegmentationDataModule, settings: dict[str, Any], current: RunRecorder
 ) -> dict[str, Any]:
     current.replay(found.folder)
     if found.finished:

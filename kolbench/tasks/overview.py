@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.metrics import scores
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.tracking import Overlay
 from kolbench.types import UInt8Array
 
@@ -37,7 +37,9 @@ def contact_sheet(pictures: Sequence[UInt8Array], columns: int = 2, width: int =
     return sheet
 
 
-def overlays(data: KolDataModule, test: Scored, alphas: Path, threshold: float) -> list[Overlay]:
+def overlays(
+    data: SegmentationDataModule, test: ImageCounts, alphas: Path, threshold: float
+) -> list[Overlay]:
     """The test pictures at evenly spaced ranks of foreground IoU, with truth and prediction."""
     fg, bg, product = test.histograms()
     iou = scores.image_scores(fg, bg, product, threshold)["iou"]

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from kolbench.config.compose import build_segmenter, load_yaml, without_backbone
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.io import progress
 from kolbench.io.arrays import as_arrays
 from kolbench.io.images import write_png
@@ -57,12 +57,14 @@ def _panel(runs: Mapping[str, Path]) -> UInt8Array:
         for name, folder in runs.items():
             segmenter = _segmenter(folder, data)
             given: list[Mapping[str, Any]] = [*batches]
-            columns[name] = [segmenter.shown(*(batch[k] for k in segmenter.reads)) for batch in given]
+            columns[name] = [
+                segmenter.visualize(*(batch[k] for k in segmenter.input_keys)) for batch in given
+            ]
             advance(1)
     return side_by_side(columns)
 
 
-def _segmenter(folder: Path, data: KolDataModule) -> Segmenter:
+def _segmenter(folder: Path, data: SegmentationDataModule) -> Segmenter:
     segmenter: Segmenter = build_segmenter(without_backbone(load_yaml(folder / CONFIG)["model"]))
     if not (folder / BEST).is_file():
         return evaluation.ready(segmenter, data).eval()

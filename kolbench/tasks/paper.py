@@ -11,7 +11,7 @@ from rich.table import Table
 from kolbench.errors import ConfigError, KolbenchError
 from kolbench.io.files import write_json
 from kolbench.metrics import scores
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.report import statistics
 from kolbench.report.statistics import Interval
 from kolbench.runs import run_folder
@@ -83,7 +83,7 @@ def _outcome(protocol: str, name: str, words: list[str], parent: Path) -> Outcom
     return Outcome(job, _miou(scored["test"], chosen), chosen, _miou(scored["test"], best), best, protocol)
 
 
-def _miou(test: Scored, threshold: float) -> Interval:
+def _miou(test: ImageCounts, threshold: float) -> Interval:
     values = scores.image_scores(*test.histograms(), threshold)[SCORE]
     return statistics.interval(values, groups_of(test))
 

@@ -11,7 +11,7 @@ import pandas as pd
 from kolbench.config.compose import instantiate
 from kolbench.data.manifest import VIDEO_SUFFIXES
 from kolbench.errors import ConfigError
-from kolbench.inference.apply.outputs import Kind
+from kolbench.inference.apply.outputs import OutputKind
 from kolbench.inference.apply.pipeline import use
 from kolbench.io import images
 from kolbench.io.files import write_atomically
@@ -52,7 +52,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     pictures: dict[Path, Row] = {}
     begin = partial(Placing, open_ad, placement, look, settings["clean"], pictures)
     output = Path(str(settings["output"])).expanduser()
-    kind = Kind("placed", begin, beside=partial(files_beside, output))
+    kind = OutputKind("placed", begin, beside=partial(files_beside, output))
     result = use(settings, [kind], "placing the ad in", [ad])
     if pictures:
         print(write_pictures(pictures, output))

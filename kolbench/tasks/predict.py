@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kolbench.inference.apply.outputs import Kind, Plain, kinds_of
+from kolbench.inference.apply.outputs import OutputKind, Plain, kinds_of
 from kolbench.inference.apply.pipeline import use
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing import renderings
@@ -27,7 +27,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     return use(settings, kinds_of(settings["save"], kinds(settings["clean"])), "predicting")
 
 
-def kinds(clean: str) -> dict[str, Kind]:
+def kinds(clean: str) -> dict[str, OutputKind]:
     """What can be saved, by name.
 
     Args:
@@ -36,11 +36,11 @@ def kinds(clean: str) -> dict[str, Kind]:
     cut_out = _cleaned(renderings.cutout, clean)
     on_black = _cleaned(renderings.on_black, clean)
     found = (
-        Kind("alpha", lambda: Plain(lambda _, alpha: renderings.alpha8(alpha))),
-        Kind("alpha16", lambda: Plain(lambda _, alpha: renderings.alpha16(alpha)), deep=True),
-        Kind("cutout", partial(Plain, cut_out), transparent=True),
-        Kind("black", partial(Plain, on_black)),
-        Kind("overlay", partial(Plain, renderings.overlay)),
+        OutputKind("alpha", lambda: Plain(lambda _, alpha: renderings.alpha8(alpha))),
+        OutputKind("alpha16", lambda: Plain(lambda _, alpha: renderings.alpha16(alpha)), deep=True),
+        OutputKind("cutout", partial(Plain, cut_out), transparent=True),
+        OutputKind("black", partial(Plain, on_black)),
+        OutputKind("overlay", partial(Plain, renderings.overlay)),
     )
     return {kind.name: kind for kind in found}
 

@@ -16,7 +16,7 @@ import torch
 
 import kolbench
 from kolbench.config import compose
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.devices import choose_device, describe
@@ -24,7 +24,7 @@ from kolbench.engine.evaluation import TIMING
 from kolbench.engine.training import HISTORY, PROGRESS
 from kolbench.io.files import read_json, write_atomically, write_json
 from kolbench.io.images import write_png
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
@@ -43,7 +43,7 @@ OVERVIEW = "overview.png"
 OWN_KEYS = ("choices", "sweep", "overrides")
 
 
-class Run:
+class RunRecorder:
     """The run folder of one job while it is worked on; leaving it on an error records the failure.
 
     Args:
@@ -155,9 +155,9 @@ class Run:
     def finish(
         self,
         segmenter: Segmenter,
-        scored: Mapping[str, Scored],
-        floors: Mapping[str, Mapping[str, Scored]],
-        data: KolDataModule,
+        scored: Mapping[str, ImageCounts],
+        baselines: Mapping[str, Mapping[str, ImageCounts]],
+        data: SegmentationDataModule,
     ) -> dict[str, Any]:
         """Writes all results, prints the table, informs the trackers.
 
@@ -171,17 +171,21 @@ class Run:
         run_folder.write_scores(self.folder, scored, threshold)
         headline = scored["test"].mean_scores(threshold)
         rows: dict[str, dict[str, Any]] = {}
-        rows[self.record["method"]] = {"aid": segmenter.aid, "threshold": threshold, **headline}
-        rows |= {name: _floor_row(parts) for name, parts in floors.items()}
+        rows[self.record["method"]] = {
+            "aid": segmenter.truth_access,
+            "threshold": threshold,
+            **headline,
+        }
+        rows |= {name: _floor_row(parts) for name, parts in baselines.items()}
         network = segmenter.inference_network()
         self.record |= {
             "threshold": threshold,
             "threshold_from": "validation" if fixed is None else "the command",
-            "aid": segmenter.aid,
-            "reads": list(segmenter.reads),
+            "aid": segmenter.truth_access,
+            "reads": list(segmenter.input_keys),
             "refiner": self.settings["refiner"]["name"],
             "scores": headline,
-            "floors": {name: rows[name] for name in floors},
+            "floors": {name: rows[name] for name in baselines},
             "pictures": {split: len(part.names) for split, part in scored.items()},
             "whole": scored["whole"].mean_scores(threshold) if "whole" in scored else None,
             "timed_on": self._beside(TIMING)["device"],
@@ -206,14 +210,14 @@ class Run:
             f"threshold {threshold:.2f} from {self.record['threshold_from']}; "
             f"{self.record['seconds']:.0f} s in all; results in {self.folder}"
         )
-        return {"aid": segmenter.aid, "threshold": threshold, **headline}
+        return {"aid": segmenter.truth_access, "threshold": threshold, **headline}
 
     def _beside(self, name: str) -> dict[str, Any]:
         """What the evaluation left beside its pictures; empty where it left no such file."""
         path = self.folder / name
         return read_json(path) if path.is_file() else {}
 
-    def _say_details(self, scored: Mapping[str, Scored]) -> None:
+    def _say_details(self, scored: Mapping[str, ImageCounts]) -> None:
         for key, meaning in (("both_empty", "no foreground"), ("both_full", "no background")):
             if self.record["scores"].get(key):
                 count = round(self.record["scores"][key])
@@ -230,7 +234,7 @@ class Run:
                 f"mIoU {whole['miou']:.4f}, IoU {whole['iou']:.4f}"
             )
 
-    def _track(self, test: Scored, threshold: float, headline: Mapping[str, float]) -> None:
+    def _track(self, test: ImageCounts, threshold: float, headline: Mapping[str, float]) -> None:
         curve = run_folder.curve_of(test, threshold)
         names = ("miou", "acc", "f0.3_pooled")
         self.trackers.curve("test/threshold", list(curve["threshold"]), {n: list(curve[n]) for n in names})
@@ -256,7 +260,7 @@ def _cost_figures(record: Mapping[str, Any]) -> dict[str, float]:
     return {f"cost/{name}": value for name, value in figures.items() if value is not None}
 
 
-def _floor_row(parts: Mapping[str, Scored]) -> dict[str, Any]:
+def _floor_row(parts: Mapping[str, ImageCounts]) -> dict[str, Any]:
     threshold = parts["val"].best_threshold()
     return {"aid": "none", "threshold": threshold, **parts["test"].mean_scores(threshold)}
 
@@ -270,8 +274,8 @@ def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:
     table.add_column("method", no_wrap=True)
     for column in ("threshold", *COLUMNS):
         table.add_column(column, justify="right")
-    for aid, heading in BLOCKS.items():
-        block = {name: row for name, row in rows.items() if row["aid"] == aid}
+    for truth_access, heading in BLOCKS.items():
+        block = {name: row for name, row in rows.items() if row["aid"] == truth_access}
         if block and heading:
             table.caption = "What is given the truth cannot be compared with the rows above it."
             table.add_section()

@@ -6,7 +6,7 @@ from typing import Any
 from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.report import figures, formats, gallery, page, tables
-from kolbench.runs.finished import TestSet, find, test_sets
+from kolbench.runs.finished import Comparison, find, test_sets
 
 PAGE = "report.html"
 WRITTEN = {"tables": (".csv", ".md", ".tex"), "figures": (".svg", ".png"), "galleries": (".png",)}
@@ -34,7 +34,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def write_report(test_set: TestSet, folder: Path) -> list[str]:
+def write_report(test_set: Comparison, folder: Path) -> list[str]:
     """One set's `report.html`, `tables/`, `figures/` and `galleries/`, in place of an earlier report's.
 
     Nothing is written before all is made.

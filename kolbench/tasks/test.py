@@ -11,7 +11,7 @@ from kolbench.errors import ConfigError
 from kolbench.models.checkpoints.run import load_into, model_of
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
-from kolbench.tasks.recorder import Run
+from kolbench.tasks.recorder import RunRecorder
 
 
 def run(settings: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         chosen = settings["model"]["name"]
         settings["model"] = without_backbone(model_of(settings, weights))
         _rename_folder(settings["paths"], chosen, settings["model"]["name"])
-    with Run(settings) as current:
+    with RunRecorder(settings) as current:
         seed_everything(settings["seed"], workers=True, verbose=False)
         data = evaluation.open_data(settings, current.device)
         current.say(*data.describe())
@@ -40,8 +40,8 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError("task=test needs weights=RUN_FOLDER or weights=FILE for this method.")
         evaluation.ready(segmenter, data)
         scored = evaluation.scores_of(segmenter, data, settings, current.device, None, current.folder)
-        floors = evaluation.floors_of(data, settings, current.device, None)
-        return current.finish(segmenter, scored, floors, data)
+        baselines = evaluation.baselines_of(data, settings, current.device, None)
+        return current.finish(segmenter, scored, baselines, data)
 
 
 def _rename_folder(paths: dict[str, Any], chosen: str, method: str) -> None:

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from kolbench import preprocessing
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.dataset import on_canvas
 from kolbench.data.sources.base import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError, DataError
 from kolbench.io.images import write_png
-from kolbench.types import Picture
+from kolbench.types import Sample
 
 SETTINGS = {
     "split": "auto",
@@ -30,7 +30,7 @@ NO_LIMIT = {"train": None, "val": None, "test": None}
 def make(source=None, limit=NO_LIMIT, **changes):
     source = source or SyntheticSource(0, 64, SCENES)
     flips = {"horizontal": 0.5, "vertical": 0.5}
-    return KolDataModule(source, 7, 2, flips, {**SETTINGS, **changes}, limit)
+    return SegmentationDataModule(source, 7, 2, flips, {**SETTINGS, **changes}, limit)
 
 
 def training_batches(data, epoch=0, size=(64, 64)):
@@ -105,7 +105,7 @@ def two_persons(height=32, width=32):
     instances[2:9, 3:8] = 1
     instances[20:24, width - 9 :] = 2
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    return Picture(image, (instances > 0).astype(np.uint8), instances=instances)
+    return Sample(image, (instances > 0).astype(np.uint8), instances=instances)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def two_persons(height=32, width=32):
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_instances_follow_flips(flips, corner, cache):
     source = OnePicture(two_persons())
-    data = KolDataModule(source, 0, 1, flips, {**SETTINGS, "cache": cache}, NO_LIMIT)
+    data = SegmentationDataModule(source, 0, 1, flips, {**SETTINGS, "cache": cache}, NO_LIMIT)
     (batch,) = training_batches(data, size=(32, 32))
     expected = np.zeros((32, 32), np.uint8)
     for person, (height, width) in {1: (7, 5), 2: (4, 9)}.items():
@@ -137,7 +137,9 @@ def test_instances_follow_resizing_and_crops():
     picture = two_persons(90, 120)
     picture.instances[30:60, 30:70] = 1
     picture = picture._replace(mask=(picture.instances > 0).astype(np.uint8))
-    data = KolDataModule(OnePicture(picture), 0, 1, {"crop": 0.75, "horizontal": 0.5}, SETTINGS, NO_LIMIT)
+    data = SegmentationDataModule(
+        OnePicture(picture), 0, 1, {"crop": 0.75, "horizontal": 0.5}, SETTINGS, NO_LIMIT
+    )
     seen = set()
     for epoch in range(12):
         (batch,) = training_batches(data, epoch)
@@ -169,7 +171,10 @@ def test_instances_change_nothing_else_in_a_batch():
     for epoch in range(4):
         knows, knows_not = (
             training_batches(
-                KolDataModule(OnePicture(p), 3, 1, {"crop": 0.75, "vertical": 0.5}, SETTINGS, NO_LIMIT), epoch
+                SegmentationDataModule(
+                    OnePicture(p), 3, 1, {"crop": 0.75, "vertical": 0.5}, SETTINGS, NO_LIMIT
+                ),
+                epoch,
             )[0]
             for p in (picture, picture._replace(instances=None))
         )
@@ -212,7 +217,7 @@ def test_the_training_canvas_is_what_inference_sees():
     """Training pictures are resized as InputSpec.encode does it, up to 8-bit rounding."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (90, 120, 3), np.uint8)
-    picture = Picture(image, np.zeros((90, 120), np.uint8))
+    picture = Sample(image, np.zeros((90, 120), np.uint8))
     colours, _ = on_canvas(picture, (64, 64), colours=False)
     seen = preprocessing.resize(torch.from_numpy(image).permute(2, 0, 1)[None].float(), (64, 64))[0]
     assert (torch.from_numpy(colours).float() - seen).abs().max() <= 0.5 + 1e-3

@@ -11,7 +11,7 @@ from kolbench.data import duplicates
 from kolbench.data.splits import Splits, assert_disjoint, describe, make_splits
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
-from kolbench.types import Picture
+from kolbench.types import Sample
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Names:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> Picture:
+    def read(self, index: int) -> Sample:
         raise AssertionError("splitting reads no picture")
 
     def fingerprint(self) -> str:

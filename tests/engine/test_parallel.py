@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kolbench.engine.evaluation import evaluate, timed_on
-from kolbench.engine.parallel import Ahead
+from kolbench.engine.parallel import Precomputed
 from kolbench.errors import DataError, KolbenchError
 from kolbench.io.arrays import as_arrays
 from kolbench.segmenter import Segmenter
@@ -46,7 +46,7 @@ class Dark(Segmenter):
     def predict(self, *inputs):
         return Prediction(1 - inputs[0][:, :1])
 
-    def picture_function(self):
+    def array_function(self):
         return Darkness(os.getpid())
 
 
@@ -72,7 +72,7 @@ class Loader:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_order_and_alphas_are_those_of_the_loader(processes):
-    found = list(Ahead(Loader(9), Darkness(os.getpid()), ("image",), processes))
+    found = list(Precomputed(Loader(9), Darkness(os.getpid()), ("image",), processes))
     assert [batch["name"] for batch in found] == [[f"n{index}"] for index in range(9)]
     for index, batch in enumerate(found):
         assert batch["ready"].shape == batch["mask"].shape
@@ -83,17 +83,17 @@ def test_order_and_alphas_are_those_of_the_loader(processes):
 
 def test_a_failure_in_a_process_reaches_the_user_as_it_is():
     with pytest.raises(DataError, match=r"cannot work on 2\d columns"):
-        list(Ahead(Loader(3), Refusing(), ("image",), 2))
+        list(Precomputed(Loader(3), Refusing(), ("image",), 2))
 
 
 def test_a_process_that_is_killed_is_named_as_that():
     with pytest.raises(KolbenchError, match="ended from outside"):
-        list(Ahead(Loader(3), Dying(), ("image",), 2))
+        list(Precomputed(Loader(3), Dying(), ("image",), 2))
 
 
 def test_the_judge_sees_the_same_as_without_processes():
     class Alone(Dark):
-        def picture_function(self):
+        def array_function(self):
             return None
 
     ahead, alone = (
@@ -108,7 +108,7 @@ def test_the_judge_sees_the_same_as_without_processes():
 
 def test_processes_are_timed_on_the_cpu_and_the_seconds_say_so(tmp_path):
     class Alone(Dark):
-        def picture_function(self):
+        def array_function(self):
             return None
 
     assert timed_on(Dark(), torch.device("cuda")) == torch.device("cpu")

@@ -14,13 +14,13 @@ import yaml
 from kolbench.io.files import write_json
 from kolbench.io.images import write_jpeg, write_png
 from kolbench.metrics import histogram
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.report import figures, gallery, tables
 from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery
 from kolbench.report.layout import Table
 from kolbench.runs import finished, run_folder
-from kolbench.runs.finished import TestSet
+from kolbench.runs.finished import Comparison
 
 HEIGHT, WIDTH = 48, 64
 PRODUCTS = ("bottle", "phone", "bag")
@@ -33,7 +33,7 @@ COSTS = {
     "rsudisnet": (7_646_857, 0.52, 0.024),
     "unet": (1_941_105, 0.12, 0.009),
 }
-FLOORS = ("allfg", "ellipse", "meanmask")
+BASELINES = ("allfg", "ellipse", "meanmask")
 
 
 def make_run(
@@ -42,7 +42,7 @@ def make_run(
     seed: int = 0,
     quality: float = 0.8,
     pictures: int = 12,
-    aid: str = "none",
+    truth_access: str = "none",
     *,
     threshold: float | None = None,
     overrides: Sequence[str] = (),
@@ -92,7 +92,12 @@ def make_run(
     run_folder.claim(folder)
     rng = np.random.default_rng([seed, zlib.crc32(method.encode())])
     if trained is None:
-        trained = aid == "none" and method not in (*FLOORS, "kmeans", "meanshift", "grabcut")
+        trained = truth_access == "none" and method not in (
+            *BASELINES,
+            "kmeans",
+            "meanshift",
+            "grabcut",
+        )
     parameters, gmacs, usual = COSTS.get(method, (0 if not trained else 500_000, 0.05, 0.02))
     pace = usual if seconds is None else seconds
     scored = {
@@ -113,7 +118,7 @@ def make_run(
     run_folder.write_scores(folder, scored, chosen)
     if trained:
         _write_training(folder, rng, epochs, quality, files)
-    record = _record(method, seed, aid, budget, data, started, [f"model={method}", *overrides])
+    record = _record(method, seed, truth_access, budget, data, started, [f"model={method}", *overrides])
     record |= {
         "threshold": chosen,
         "threshold_from": "validation" if threshold is None else "the command",
@@ -140,7 +145,7 @@ def make_run(
     return folder
 
 
-def page_runs(folder: Path) -> TestSet:
+def page_runs(folder: Path) -> Comparison:
     """Five runs of one test set, written below the folder: good and bad, a floor, one that is helped."""
     for method, quality, options in (
         ("rsudisnet", 0.9, {"threshold": 0.333}),
@@ -153,7 +158,9 @@ def page_runs(folder: Path) -> TestSet:
     return finished.test_sets(finished.find(str(folder)))[0]
 
 
-def page_parts(test_set: TestSet, *more: Table) -> tuple[list[Table], list[Figure], list[Gallery], list[str]]:
+def page_parts(
+    test_set: Comparison, *more: Table
+) -> tuple[list[Table], list[Figure], list[Gallery], list[str]]:
     """Tables (more of them at the end), figures, galleries and sentences of a page."""
     return (
         [*tables.all_tables(test_set), *more],
@@ -192,9 +199,9 @@ def _scored(
     folder: Path | None,
     given: tuple[bool, bool, bool],
     scene_seed: int,
-) -> Scored:
+) -> ImageCounts:
     videos, tags, products = given
-    part = Scored(split)
+    part = ImageCounts(split)
     for index in range(count):
         picture, truth, product, tag = scene(split, index, scene_seed)
         levels = _levels(truth, rng, quality)
@@ -215,9 +222,9 @@ def _scored(
     return part
 
 
-def _joined(split: str, *parts: Scored) -> Scored:
+def _joined(split: str, *parts: ImageCounts) -> ImageCounts:
     columns = ("names", "groups", "tags", "sizes", "seconds", "notes", "fg", "bg", "product")
-    return Scored(
+    return ImageCounts(
         split, **{key: [value for part in parts for value in getattr(part, key)] for key in columns}
     )
 
@@ -282,7 +289,7 @@ def _training(method: str, seed: int, epochs: int, quality: float, folder: Path)
     }
 
 
-def _floors(scored: Mapping[str, Scored], scene_seed: int) -> dict[str, dict[str, Any]]:
+def _floors(scored: Mapping[str, ImageCounts], scene_seed: int) -> dict[str, dict[str, Any]]:
     """An ellipse in the middle of the frame, and the mean of the validation truths."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     ellipse = ((x - WIDTH / 2) / 16) ** 2 + ((y - HEIGHT / 2) / 20) ** 2 <= 1
@@ -292,7 +299,7 @@ def _floors(scored: Mapping[str, Scored], scene_seed: int) -> dict[str, dict[str
 
 
 def _floor(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:
-    rows = Scored("test")
+    rows = ImageCounts("test")
     for index in range(count):
         _, truth, product, _ = scene("test", index, scene_seed)
         planes = (torch.from_numpy(plane)[None, None] for plane in (alpha, truth, product))
@@ -303,7 +310,13 @@ def _floor(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:
 
 
 def _record(
-    method: str, seed: int, aid: str, budget: str, data: str, started: str, overrides: list[str]
+    method: str,
+    seed: int,
+    truth_access: str,
+    budget: str,
+    data: str,
+    started: str,
+    overrides: list[str],
 ) -> dict[str, Any]:
     return {
         "status": "finished",
@@ -326,8 +339,10 @@ def _record(
         },
         "commit": "0123456789ab",
         "machine": {"cores": 2, "platform": "Linux", "threads": 2},
-        "aid": aid,
-        "reads": ["image"] if aid == "none" else ["image", "boxes" if aid == "box" else "mask"],
+        "aid": truth_access,
+        "reads": ["image"]
+        if truth_access == "none"
+        else ["image", "boxes" if truth_access == "box" else "mask"],
         "refiner": "none",
         "detection": None,
         "notes": {},

@@ -11,7 +11,7 @@ import torch
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.scenes import scene
 from kolbench.errors import ConfigError, DataError
-from kolbench.inference.predictor import Predictor, hardened, is_of_memory
+from kolbench.inference.predictor import Predictor, binarize, is_of_memory
 from kolbench.segmenter import Segmenter
 from kolbench.types import PictureResult, Prediction
 
@@ -54,7 +54,7 @@ def test_processes_give_what_one_by_one_gives_in_order(pictures, two_threads):
 def test_a_threshold_cuts_as_the_scores_do(threshold, foreground):
     # 8-bit levels 0, 127, 128 and 255: foreground is level > 255 t
     image = np.repeat(np.array([[0, 127, 128, 255]], np.uint8)[..., None], 3, axis=2)
-    alpha = hardened(Predictor(Brightness())(image), threshold)
+    alpha = binarize(Predictor(Brightness())(image), threshold)
     assert alpha.dtype == np.float32
     assert alpha.tolist() == [foreground]
 
@@ -67,7 +67,7 @@ def test_the_refiner_works_on_soft_alpha_before_the_threshold():
         seen.append((picture.shape, float(picture.max()), float(alpha.max())))
         return alpha + 0.5
 
-    alpha = hardened(Predictor(Brightness(), refiner)(image), 0.8)
+    alpha = binarize(Predictor(Brightness(), refiner)(image), 0.8)
     assert seen == [((1, 3, 3, 4), pytest.approx(100 / 255), pytest.approx(100 / 255))]
     assert (alpha == 1).all()
 
@@ -123,7 +123,7 @@ def crowded(image):
 class Crowded(Segmenter):
     """Works in processes."""
 
-    def picture_function(self):
+    def array_function(self):
         return crowded
 
 

@@ -73,7 +73,7 @@ def inputs(method, height, width, count=2):
         "mask": torch.from_numpy(mask)[:, None].float(),
         "name": NAMES[:count],
     }
-    return [given[key] for key in method.reads]
+    return [given[key] for key in method.input_keys]
 
 
 def one(entries, index):
@@ -123,18 +123,18 @@ def test_the_same_seed_gives_the_same_alpha(name, build):
 @pytest.mark.parametrize("name", METHODS)
 def test_compared_methods_read_no_truth(name, build):
     method = build(name)
-    assert method.aid == "none"
-    assert set(method.reads) <= {"image", "name"}
-    assert method.reads[0] == "image"
-    assert ("name" in method.reads) == (name == "masks")
+    assert method.truth_access == "none"
+    assert set(method.input_keys) <= {"image", "name"}
+    assert method.input_keys[0] == "image"
+    assert ("name" in method.input_keys) == (name == "masks")
 
 
 @pytest.mark.parametrize(("name", "variant"), HELPED)
 @torch.no_grad()
 def test_helped_variants_say_so_and_use_it(name, variant, build):
     method = build(name, variant=variant)
-    assert method.aid == variant
-    assert method.reads == ("image", "mask")
+    assert method.truth_access == variant
+    assert method.input_keys == ("image", "mask")
     image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)) * 0.1
     left, right = torch.zeros(1, 1, 96, 96), torch.zeros(1, 1, 96, 96)
     left[..., 20:76, 12:40] = 1
@@ -149,7 +149,7 @@ def test_helped_variants_say_so_and_use_it(name, variant, build):
 @torch.no_grad()
 def test_processes_are_given_the_same_function(name, build):
     method = build(name)
-    function = method.picture_function()
+    function = method.array_function()
     if function is None:
         assert next(method.inference_network().parameters(), None) is not None or name in NO_FUNCTION
         return
@@ -202,5 +202,5 @@ def test_a_state_dict_makes_another_the_same(name, build):
         parameter.mul_(0.5)
     given = inputs(first, 80, 60, 1)
     assert not torch.equal(first.predict(*given).alpha, second.predict(*given).alpha)
-    assert second.load_official(first.inference_network().state_dict()) == []
+    assert second.load_weights(first.inference_network().state_dict()) == []
     assert torch.equal(first.predict(*given).alpha, second.predict(*given).alpha)

@@ -128,7 +128,7 @@ def settings_at(budget: str) -> MaskRCNNSegmenter:
 def test_sizes_of_the_budgets(budget: str, size: int) -> None:
     segmenter = settings_at(budget)
     assert segmenter.network.transform.bounds == (size, size * 7 // 4)
-    assert segmenter.training_canvas(1080, 1920) == (size, size * 7 // 4)
+    assert segmenter.training_input_size(1080, 1920) == (size, size * 7 // 4)
     assert segmenter.network.roi_heads.detections_per_img == 20
     assert segmenter.network.roi_heads.score_thresh == 0.05
     assert segmenter.network.roi_heads.fg_bg_sampler.batch_size_per_image == (512 if size == 512 else 128)
@@ -452,7 +452,7 @@ def test_weights_with_frozen_norms_fit_a_network_without_backbone_file(tmp_path:
     first = small(backbone_weights=saved(theirs, tmp_path / "backbone.pth")).eval()
     second = small(seed=1).eval()
     state = first.inference_network().state_dict()
-    assert second.load_official(state) == []
+    assert second.load_weights(state) == []
     assert count(first) == count(second)
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(first.predict(image).alpha, second.predict(image).alpha)
@@ -463,7 +463,7 @@ def test_weights_with_frozen_norms_fit_a_network_without_backbone_file(tmp_path:
 def test_trained_weights_make_another_the_same(finder: MaskRCNNSegmenter) -> None:
     other = small(seed=1).eval()
     image = scenes()["image"]
-    assert other.load_official(finder.inference_network().state_dict()) == []
+    assert other.load_weights(finder.inference_network().state_dict()) == []
     assert any(isinstance(module, nn.BatchNorm2d) for module in other.modules())
     assert torch.equal(finder.predict(image).alpha, other.predict(image).alpha)
 
@@ -492,7 +492,7 @@ def test_the_coco_file_of_fpn_50_loads_as_torchvision_runs_it() -> None:
     assert sum(name not in theirs.state_dict() for name in state) == 16 + 2 + 8
     theirs.load_state_dict(state)  # torchvision itself knows these names
     ours = MaskRCNNSegmenter(64, "fpn_resnet50", min_size=64).eval()
-    assert ours.load_official(state) == []
+    assert ours.load_weights(state) == []
     image = torch.rand(1, 3, 64, 64)
     expected, found = theirs.backbone(image), ours.network.backbone(image)
     for level, values in expected.items():
@@ -560,7 +560,7 @@ def test_a_checkpoint_of_another_network_is_refused(finder: MaskRCNNSegmenter) -
     with torch.device("meta"):
         other = small(network="resnet18")
     with pytest.raises(WeightsError, match="does not fit MaskRCNN"):
-        other.load_official(finder.network.state_dict())
+        other.load_weights(finder.network.state_dict())
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def lively(name: str) -> Segmenter:
 
 def batch_for(segmenter: Segmenter, count: int = 2, seed: int = 1) -> Batch:
     generator = torch.Generator().manual_seed(seed)
-    height, width = segmenter.training_canvas(100, 100)
+    height, width = segmenter.training_input_size(100, 100)
     image = torch.rand(count, 3, height, width, generator=generator)
     mask = torch.zeros(count, 1, height, width)
     mask[:, :, height // 4 : -height // 4, width // 3 : -width // 3] = 1
@@ -281,8 +281,8 @@ def test_a_batch_is_its_pictures_one_by_one(name: str) -> None:
 def test_modnet_canvas_keeps_the_aspect() -> None:
     with torch.device("meta"):
         modnet, other = MODNetSegmenter(512), U2NetSegmenter(320, variant="p")
-    assert modnet.training_canvas(1080, 1920) == (512, 896)
-    assert other.training_canvas(1080, 1920) == (320, 320)
+    assert modnet.training_input_size(1080, 1920) == (512, 896)
+    assert other.training_input_size(1080, 1920) == (320, 320)
 
 
 def test_u2net_ignores_brightness_and_bears_black() -> None:
@@ -390,7 +390,7 @@ def test_bn_relu_alpha_is_clamped_at_inference_only() -> None:
 
 def test_gt_encoder_is_frozen_outside_its_stage() -> None:
     segmenter = RSUDISNetSegmenter(128, **SLIM)
-    (stage,) = segmenter.stages()
+    (stage,) = segmenter.pretraining()
     assert stage.segmenter.network is segmenter.gt_encoder
     settings = (stage.name, stage.lr, stage.max_steps, stage.check_every, stage.stop_f)
     assert settings == ("gt_encoder", 1e-3, 3000, 250, 0.99)
@@ -418,7 +418,7 @@ def test_gt_encoder_in_train_mode_moves_its_statistics_only() -> None:
 def test_gt_encoder_stage_learns_the_alpha_it_reads() -> None:
     torch.manual_seed(0)
     segmenter = RSUDISNetSegmenter(128, **SLIM)
-    stage = segmenter.stages()[0].segmenter
+    stage = segmenter.pretraining()[0].segmenter
     stage.requires_grad_(True).train()
     optimizer = torch.optim.Adam(stage.parameters(), lr=1e-2)
     batch = batch_for(segmenter)
@@ -426,7 +426,7 @@ def test_gt_encoder_stage_learns_the_alpha_it_reads() -> None:
         optimizer.zero_grad()
         torch.stack(list(stage.losses(batch).values())).sum().backward()
         optimizer.step()
-    assert stage.reads == ("alpha",)
+    assert stage.input_keys == ("alpha",)
     prediction = stage.predict(batch["alpha"])
     assert prediction.alpha.shape == batch["alpha"].shape
     inside, outside = batch["mask"] > 0, batch["mask"] == 0
@@ -436,7 +436,7 @@ def test_gt_encoder_stage_learns_the_alpha_it_reads() -> None:
 def test_no_intermediate_supervision_without_its_weight() -> None:
     segmenter = make("rsudisnet-bare")
     assert segmenter.gt_encoder is None
-    assert segmenter.stages() == ()
+    assert segmenter.pretraining() == ()
     assert set(segmenter.losses(batch_for(segmenter))) == {"semantic", "detail_m", "alpha_8", "comp_8"}
 
 
@@ -445,7 +445,7 @@ def test_modnet_may_see_wide_pictures_squashed() -> None:
     torch.manual_seed(0)
     segmenter = MODNetSegmenter(64, input_rule="squash").eval()
     image = torch.rand(1, 3, 90, 160)
-    assert segmenter.training_canvas(90, 160) == (64, 64)
+    assert segmenter.training_input_size(90, 160) == (64, 64)
     small = F.interpolate(image, (64, 64), mode="bilinear", antialias=True)
     alpha = F.interpolate(segmenter.network(2 * small - 1), (90, 160), mode="bilinear")
     torch.testing.assert_close(segmenter.predict(image).alpha, alpha, rtol=0, atol=1e-5)

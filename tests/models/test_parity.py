@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
 from kolbench.errors import WeightsError
-from kolbench.models.checkpoints.read import COUNTER, fit_state, read_state_dict
+from kolbench.models.checkpoints.read import COUNTER, load_state_strict, read_state_dict
 from kolbench.models.components.gt_encoder import GTEncoder, GTEncoderSegmenter
 from kolbench.models.components.mobilenet import MobileNetV2Backbone, load_backbone
 from kolbench.models.modnet import TRAINING_HEADS, MODNet, MODNetSegmenter, with_twin
@@ -45,7 +45,7 @@ def onnx_outputs(path: Path, value: Tensor) -> list[Tensor]:
 def modnet(shared: Path) -> MODNetSegmenter:
     segmenter = MODNetSegmenter(256).eval()
     with pytest.warns(UserWarning, match=r"lr_branch\.conv_lr, hr_branch\.conv_hr"):
-        lacking = segmenter.load_official(read_state_dict(shared / "weights" / MODNET_WEIGHTS))
+        lacking = segmenter.load_weights(read_state_dict(shared / "weights" / MODNET_WEIGHTS))
     assert lacking == list(TRAINING_HEADS)
     return segmenter
 
@@ -74,7 +74,7 @@ def test_modnet_predicts_what_the_official_demo_does(shared: Path, modnet: MODNe
 def test_u2netp_agrees_with_the_official_network(shared: Path) -> None:
     segmenter = U2NetSegmenter(320, variant="p").eval()
     state = read_state_dict(shared / "weights" / "u2netp_from_onnx_bnrecal.pth")
-    assert segmenter.load_official(state) == []
+    assert segmenter.load_weights(state) == []
     value = segmenter.input_spec.normalise(person(shared, 320, 320))
     official = onnx_outputs(shared / "weights" / "u2netp.onnx", value)
     with torch.no_grad():
@@ -189,12 +189,12 @@ def test_the_released_modnet_layout_is_accepted_and_given(tmp_path: Path) -> Non
     official = {f"module.{name}": tensor for name, tensor in with_twin(source.state_dict()).items()}
     assert len(official) == 751
     torch.save(official, tmp_path / "modnet.ckpt")
-    assert target.load_official(read_state_dict(tmp_path / "modnet.ckpt")) == []
+    assert target.load_weights(read_state_dict(tmp_path / "modnet.ckpt")) == []
     assert same(target.network, source)
     one_copy = {name: tensor for name, tensor in official.items() if not name.startswith("module.backbone.")}
     torch.save({"state_dict": one_copy, "epoch": 3}, tmp_path / "one.ckpt")
     other = MODNetSegmenter(64)
-    assert other.load_official(read_state_dict(tmp_path / "one.ckpt")) == []
+    assert other.load_weights(read_state_dict(tmp_path / "one.ckpt")) == []
     assert same(other.network, source)
 
 
@@ -220,7 +220,7 @@ def test_state_dict_round_trip(tmp_path: Path, build) -> None:
     assert not same(trained.network, fresh.network)
     best = {"state_dict": trained.inference_network().state_dict(), "epoch": 1, "score": 0.5}
     torch.save(best, tmp_path / "best.ckpt")
-    assert fresh.load_official(read_state_dict(tmp_path / "best.ckpt")) == []
+    assert fresh.load_weights(read_state_dict(tmp_path / "best.ckpt")) == []
     assert same(trained.network, fresh.network)
 
 
@@ -228,7 +228,7 @@ def test_old_files_without_counters_load(tmp_path: Path) -> None:
     source, target = U2NetSegmenter(64, "p"), U2NetSegmenter(64, "p")
     state = {name: value for name, value in source.network.state_dict().items() if not name.endswith(COUNTER)}
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    assert target.load_official(read_state_dict(tmp_path / "old.pth")) == []
+    assert target.load_weights(read_state_dict(tmp_path / "old.pth")) == []
     assert same(source.network, target.network)
 
 
@@ -246,7 +246,7 @@ def test_what_does_not_fit_is_named() -> None:
     ]
     for wrong, message in cases:
         with pytest.raises(WeightsError, match=message):
-            segmenter.load_official(wrong)
+            segmenter.load_weights(wrong)
     assert all(torch.equal(before[name], value) for name, value in segmenter.network.state_dict().items())
 
 
@@ -255,7 +255,7 @@ def test_rsudisnet_without_its_training_heads_predicts_the_same() -> None:
     heads = ("lr.head.", "hr.head.", "hr.side", "fusion.side")
     state = {n: v for n, v in source.network.state_dict().items() if not n.startswith(heads)}
     with pytest.warns(UserWarning, match=r"lr\.head"):
-        assert len(target.load_official(state)) == 6
+        assert len(target.load_weights(state)) == 6
     image = torch.rand(1, 3, 128, 128)
     with torch.no_grad():
         assert torch.equal(source.predict(image).alpha, target.predict(image).alpha)
@@ -330,7 +330,7 @@ def test_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     safetensors.save_file({f"module.{n}": v for n, v in network.state_dict().items()}, path)
     other = GTEncoder(4, 4)
-    assert fit_state(other, read_state_dict(path)) == []
+    assert load_state_strict(other, read_state_dict(path)) == []
     assert same(network, other)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(WeightsError, match="is damaged"):

@@ -134,8 +134,8 @@ def test_a_batch_takes_its_mattes_by_name_from_subfolders(tmp_path):
     (tmp_path / "notes.txt").write_text("not a picture")
     (tmp_path / "._x.y.png").write_bytes(b"left by a file manager")
     method = MasksSegmenter(tmp_path)
-    assert method.reads == ("image", "name")
-    assert method.aid == "none"
+    assert method.input_keys == ("image", "name")
+    assert method.truth_access == "none"
     assert not method.trainable
     alpha = method.predict(torch.rand(2, 3, 2, 3), ["x.y", "clip/00001"]).alpha
     assert np.allclose(alpha[:, 0], [1 - ALPHA, ALPHA], atol=1e-6)

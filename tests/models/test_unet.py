@@ -237,7 +237,7 @@ def test_prediction_is_encode_network_decode(name):
     probability = segmenter.network(squashed)
     expected = F.interpolate(probability, (33, 47), mode="bilinear", align_corners=False, antialias=True)
     torch.testing.assert_close(alpha, expected, atol=1e-6, rtol=0)
-    assert segmenter.training_canvas(1080, 1920) == (64, 64)
+    assert segmenter.training_input_size(1080, 1920) == (64, 64)
 
 
 def test_dropout_is_random_in_training_only():
@@ -354,13 +354,13 @@ def test_state_dicts_are_loaded_strictly(name):
     image = torch.rand(1, 3, 64, 64)
     state = first.inference_network().state_dict()
     assert not torch.equal(first.predict(image).alpha, second.predict(image).alpha)
-    assert second.load_official(state) == []
+    assert second.load_weights(state) == []
     assert torch.equal(first.predict(image).alpha, second.predict(image).alpha)
     some = next(iter(state))
     with pytest.raises(WeightsError, match="1 missing"):
-        second.load_official({n: value for n, value in state.items() if n != some})
+        second.load_weights({n: value for n, value in state.items() if n != some})
     with pytest.raises(WeightsError, match="1 unknown: extra"):
-        second.load_official({**state, "extra": torch.zeros(1)})
+        second.load_weights({**state, "extra": torch.zeros(1)})
 
 
 @pytest.mark.parametrize("name", METHODS)

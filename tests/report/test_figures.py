@@ -52,7 +52,7 @@ def runs(tmp_path_factory):
     make_run(folder / "c", "modnet", quality=0.8, pictures=16)
     make_run(folder / "d", "kmeans", quality=0.5, pictures=16)
     make_run(folder / "e", "ellipse", quality=0.2, pictures=16)
-    make_run(folder / "f", "grabcut", quality=0.95, aid="box", pictures=16)
+    make_run(folder / "f", "grabcut", quality=0.95, truth_access="box", pictures=16)
     return folder
 
 
@@ -444,7 +444,7 @@ def test_many_methods_with_long_names_fit(tmp_path):
 
 def test_what_does_not_apply_is_left_out(tmp_path):
     make_run(tmp_path / "a", "kmeans", pictures=4, tags=False, changes={"cost": None})
-    make_run(tmp_path / "b", "grabcut", pictures=4, tags=False, aid="box", changes={"cost": None})
+    make_run(tmp_path / "b", "grabcut", pictures=4, tags=False, truth_access="box", changes={"cost": None})
     names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).test_set)]
     assert names == ["threshold_curves", "precision_recall", "roc", "distributions", "pareto_time"]
 

@@ -12,7 +12,7 @@ from PIL import Image
 from kolbench.errors import DataError
 from kolbench.io import images, masks
 from kolbench.metrics import histogram
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.report import gallery
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.runs import finished as folders
@@ -39,10 +39,12 @@ def columns(first, last, level=255):
 GOOD, HALF, NONE, EVERYTHING = columns(0, 4), columns(0, 2), columns(0, 0), columns(0, 8)
 
 
-def write_run(folder, method, alphas, *, names=None, held=(), threshold=0.5, size=1, seed=0, aid="none"):
+def write_run(
+    folder, method, alphas, *, names=None, held=(), threshold=0.5, size=1, seed=0, truth_access="none"
+):
     """A run folder by hand; pictures of `held` rows have a product; files are `size` times as large."""
     names = names or [f"p{number}" for number in range(len(alphas))]
-    part = Scored("test")
+    part = ImageCounts("test")
     folder.mkdir(parents=True)
     for row, (name, alpha) in enumerate(zip(names, alphas, strict=True)):
         product = PRODUCT if row in held else NOTHING
@@ -65,7 +67,13 @@ def write_run(folder, method, alphas, *, names=None, held=(), threshold=0.5, siz
         (folder / "thumbs" / name).parent.mkdir(parents=True, exist_ok=True)
         images.write_jpeg(folder / "thumbs" / f"{name}.jpg", np.full((6, 8, 3), 200, np.uint8), quality=100)
     run_folder.write_histograms(folder / run_folder.HISTOGRAMS, {"test": part})
-    record = {"status": "finished", "method": method, "aid": aid, "seed": seed, "threshold": threshold}
+    record = {
+        "status": "finished",
+        "method": method,
+        "aid": truth_access,
+        "seed": seed,
+        "threshold": threshold,
+    }
     record |= {"data": "hand", "started": "2026", "overrides": [f"seed={seed}"], "fingerprint": {}}
     (folder / run_folder.RUN).write_text(json.dumps(record))
 
@@ -196,7 +204,7 @@ def test_floors_seeds_and_helped_methods_do_not_judge(tmp_path):
     write_run(tmp_path / "a1", "a", [NONE, GOOD], seed=1)
     write_run(tmp_path / "allfg", "allfg", [EVERYTHING, NONE])
     write_run(tmp_path / "ellipse", "ellipse", [HALF, HALF])
-    write_run(tmp_path / "box", "box", [NONE, NONE], aid="box")
+    write_run(tmp_path / "box", "box", [NONE, NONE], truth_access="box")
     found = galleries_of(tmp_path)
     assert list(found) == ["Good and bad", "Failures"]
     for made in found.values():

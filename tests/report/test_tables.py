@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kolbench.metrics import scores
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.report import formats, layout, published
 from kolbench.report.numbers import POOLED_F, f_of_sums
 from kolbench.report.statistics import differences, interval, pooled_intervals
@@ -76,7 +76,7 @@ def by_hand(tmp_path):
     a and b hold a product: a's 2 pixels are found, of b's 4 pixels 1 is.
     """
     folder = make_run(tmp_path / "run", "modnet", threshold=0.5, files=False)
-    part = Scored("test", names=list("abcd"), groups=["v", "v", "w", "w"], notes=[""] * 4)
+    part = ImageCounts("test", names=list("abcd"), groups=["v", "v", "w", "w"], notes=[""] * 4)
     part.tags = ["day cup", "day", "night", ""]
     part.sizes, part.seconds = [(4, 4)] * 4, [0.1, 0.1, 0.1, 0.1]
     part.fg = [counted((255, 6)), counted((200, 2), (100, 2)), counted(), counted()]
@@ -203,7 +203,7 @@ def test_methods_given_the_truth_and_floors_stand_apart(built):
             assert not of[layout.METHODS] & {"grabcut", "kmeans", "allfg", "ellipse", "meanmask"}, name
             assert of.get(layout.GIVEN_BOX, {"grabcut"}) == {"grabcut"}
             assert of.get(layout.GIVEN_MASK, {"kmeans"}) == {"kmeans"}
-    assert [heading for heading, _ in built["scores"].blocks] == [layout.METHODS, layout.FLOORS, *GIVEN]
+    assert [heading for heading, _ in built["scores"].blocks] == [layout.METHODS, layout.BASELINES, *GIVEN]
     assert not {"grabcut", "kmeans"} & set(built["differences"].frame[["A", "B"]].to_numpy().ravel())
 
 
@@ -218,9 +218,11 @@ def test_floors_stand_in_the_table_whether_run_or_recorded(mixed, built):
 
 def test_a_floor_that_runs_recorded_differently_is_named_with_the_run(tmp_path):
     make_run(tmp_path / "a", "modnet", files=False)
-    floors = {"ellipse": {"aid": "none", "threshold": 0.5, **read(tmp_path / "a").runs[0].record["scores"]}}
-    make_run(tmp_path / "b", "unet", files=False, changes={"floors": floors})
-    (rows,) = (rows for heading, rows in tables_of(tmp_path)["scores"].blocks if heading == layout.FLOORS)
+    baselines = {
+        "ellipse": {"aid": "none", "threshold": 0.5, **read(tmp_path / "a").runs[0].record["scores"]}
+    }
+    make_run(tmp_path / "b", "unet", files=False, changes={"floors": baselines})
+    (rows,) = (rows for heading, rows in tables_of(tmp_path)["scores"].blocks if heading == layout.BASELINES)
     names = list(tables_of(tmp_path)["scores"].frame["method"].iloc[list(rows)])
     assert names == ["ellipse", "meanmask", "ellipse of unet"]
 
@@ -622,7 +624,7 @@ def test_one_group_gives_no_interval_and_no_claim(tmp_path):
 
 
 def test_only_helped_methods_make_no_claim(tmp_path):
-    make_run(tmp_path / "a", "grabcut", aid="box", files=False)
+    make_run(tmp_path / "a", "grabcut", truth_access="box", files=False)
     assert sentences(read(tmp_path)) == ["Not compared, as the truth helps: grabcut (given the true box)."]
 
 

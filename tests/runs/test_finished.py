@@ -143,14 +143,14 @@ def test_the_same_words_with_another_training_are_numbered(runs, tmp_path):
 
 
 def test_runs_on_the_same_pictures_are_one_set_in_a_fixed_order(runs, tmp_path):
-    for name, aid in (
+    for name, truth_access in (
         ("zeta", "none"),
         ("kmeans", "oracle"),
         ("grabcut", "box"),
         ("alpha", "none"),
         ("beta", "oracle"),
     ):
-        runs(name, name, aid=aid)
+        runs(name, name, truth_access=truth_access)
     (found,) = sets_of(find(str(tmp_path / "runs")))
     assert [run.label for run in found.runs] == ["alpha", "zeta", "grabcut", "beta", "kmeans"]
     assert [run.label for run in found.compared] == ["alpha", "zeta"]
@@ -189,7 +189,7 @@ def test_groups_are_videos_or_else_the_pictures_themselves(runs, tmp_path):
 def test_a_run_reads_its_own_files(tmp_path):
     folder = make_run(tmp_path / "run", "modnet", seed=2, quality=0.7, epochs=3, pictures=4)
     (run,) = find(str(folder))
-    assert (run.method, run.aid, run.seed) == ("modnet", "none", 2)
+    assert (run.method, run.truth_access, run.seed) == ("modnet", "none", 2)
     assert run.history is not None
     assert len(run.history) == 3
     assert set(run.scored) == {"val", "test"}
@@ -200,7 +200,7 @@ def test_a_run_reads_its_own_files(tmp_path):
 
 
 def test_what_is_not_trained_has_no_history(runs):
-    (run,) = find(str(runs("a", "grabcut", aid="box")))
+    (run,) = find(str(runs("a", "grabcut", truth_access="box")))
     assert run.history is None
     assert run.record["training"] is None
 

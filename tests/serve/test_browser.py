@@ -29,7 +29,7 @@ ELLIPSE = load("ellipse").segment(PICTURE) == 1
 AD = np.zeros((60, 100, 3), np.uint8)
 AD[..., 0], AD[:, 50:, 1] = 250, 200
 NO_THRESHOLD = "\N{EN DASH}"
-READY = "document.getElementById('status').textContent.includes('ready')"
+PRECOMPUTED = "document.getElementById('status').textContent.includes('ready')"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def browser(chromium, port):
 def opened(browser):
     """The page with PICTURE and all its cut-outs."""
     drop(browser, encoded(PICTURE), "my photo.png")
-    until(browser, READY)
+    until(browser, PRECOMPUTED)
     return browser
 
 
@@ -290,7 +290,7 @@ def test_the_box_is_moved_and_drawn_by_hand(opened):
 def test_pasting_and_dropping_say_where_a_file_goes(opened):
     drop(opened, encoded(scenery(30, 70)), kind="paste")
     until(opened, "document.getElementById('size').textContent === arguments[0]", size(70, 30))
-    until(opened, READY)
+    until(opened, PRECOMPUTED)
     assert drop(opened, b"", kind="dragover", on="#stage")
     assert find(opened, "html").get_attribute("class").split()[-1] == "dropping-ad"
     drop(opened, encoded(AD), on="#stage")
@@ -302,14 +302,14 @@ def test_pasting_and_dropping_say_where_a_file_goes(opened):
 def test_the_last_picture_counts_when_two_come_quickly(browser):
     drop(browser, encoded(PICTURE))
     drop(browser, encoded(scenery(90, 90)))
-    until(browser, READY)
+    until(browser, PRECOMPUTED)
     assert text(browser, "#size") == size(90, 90)
     assert pixels(browser, card(2)).shape == (90, 90, 4)
 
 
 def test_an_example_scene_by_one_click(browser):
     find(browser, "[data-example='1']").click()
-    until(browser, READY)
+    until(browser, PRECOMPUTED)
     assert text(browser, "#size") == size(768, 768)
     assert not find(browser, "#problem").is_displayed()
 
@@ -328,7 +328,7 @@ def test_what_goes_wrong_is_said(chromium, port):
     with running([method("ramp", Ramp())]) as other:
         chromium.get(f"http://127.0.0.1:{other}/")
         drop(chromium, encoded(PICTURE))
-        until(chromium, READY)
+        until(chromium, PRECOMPUTED)
     find(chromium, "[data-file=alpha]").click()
     until(chromium, "document.getElementById('problem').textContent.includes('does not answer')")
     assert pixels(chromium, card(0)).shape == (HEIGHT, WIDTH, 4)
@@ -339,7 +339,7 @@ def test_a_threshold_may_be_given_by_the_command(chromium):
     with running(ramp_and_ellipse(), threshold=0.25) as port:
         for driver in visited(chromium, port):
             drop(driver, encoded(PICTURE))
-            until(driver, READY)
+            until(driver, PRECOMPUTED)
             assert text(driver, "#threshold-value") == "0.25"
             assert (pixels(driver, card(0))[..., 3] == np.where(np.arange(256) > 63, 255, 0)).all()
 
@@ -349,7 +349,7 @@ def test_names_that_try_to_be_markup_are_text(chromium):
     with running([method(attack, Ramp(), attack)]) as port:
         for driver in visited(chromium, port):
             drop(driver, encoded(PICTURE), f"{attack}.png")
-            until(driver, READY)
+            until(driver, PRECOMPUTED)
             assert text(driver, ".choice .name") == text(driver, ".choice .source") == attack
             assert attack in text(driver, "#what")
             assert driver.execute_script("return window.hacked") is None
@@ -391,7 +391,7 @@ def test_no_page_is_wider_than_its_screen(browser, width):
     ):
         assert too_wide(browser, except_in=".skip, .unseen") == []
         browser.execute_script(step)
-        until(browser, READY)
+        until(browser, PRECOMPUTED)
     until(browser, "!document.getElementById('no-ad').hidden")
     assert too_wide(browser, except_in=".skip, .unseen") == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width

@@ -38,7 +38,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for method, quality in (("rsudisnet", 0.9), ("modnet", 0.75), ("u2net", 0.3), ("ellipse", 0.1)):
         make_run(folder / method, method, quality=quality, pictures=30)
-    make_run(folder / "grabcut-box", "grabcut", aid="box", quality=0.8, pictures=30)
+    make_run(folder / "grabcut-box", "grabcut", truth_access="box", quality=0.8, pictures=30)
     return folder
 
 

@@ -16,7 +16,7 @@ from kolbench.data.sources.labelme import LabelmeSource
 from kolbench.errors import DataError
 from kolbench.io.images import read_rgb
 from kolbench.io.masks import MaskReading, inspect_mask, read_mask, require_same_size
-from kolbench.types import Picture, UInt8Array
+from kolbench.types import Sample, UInt8Array
 
 SAMPLED = 20
 CHUNK = 64
@@ -39,7 +39,7 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> Picture:
+    def read(self, index: int) -> Sample:
         """One picture; DataError where it cannot be used. Instances are told of all pictures or of none."""
         ...
 
@@ -90,7 +90,7 @@ def check_all(source: Source, keep: Callable[[int, UInt8Array], None] | None = N
         raise DataError(f"{len(problems)} of {len(source)} pictures cannot be used:\n  {listed}")
 
 
-def _attempt(source: Source, index: int) -> Picture | DataError:
+def _attempt(source: Source, index: int) -> Sample | DataError:
     try:
         return source.read(index)
     except DataError as error:
@@ -129,7 +129,7 @@ class FolderSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> Picture:
+    def read(self, index: int) -> Sample:
         """The picture, its mask and its product mask (None where there is no file).
 
         Raises:
@@ -140,10 +140,10 @@ class FolderSource:
         mask = self._mask_files.read(name)
         require_same_size(self._images[name], image, self._masks[name], mask)
         if name not in self._products:
-            return Picture(image, mask)
+            return Sample(image, mask)
         product = read_mask(self._products[name])
         require_same_size(self._images[name], image, self._products[name], product)
-        return Picture(image, np.maximum(mask, product), product)
+        return Sample(image, np.maximum(mask, product), product)
 
     def fingerprint(self) -> str:
         """See listing.digest; of pictures, masks and products."""
@@ -278,7 +278,7 @@ class KolSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> Picture:
+    def read(self, index: int) -> Sample:
         """One labelled frame; see FolderSource.read and LabelmeSource.read."""
         return self._inner.read(index)
 

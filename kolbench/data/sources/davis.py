@@ -15,7 +15,7 @@ from kolbench.data.sources.base import MaskFiles, unmatched
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.images import read_rgb
 from kolbench.io.masks import inspect_mask, require_same_size
-from kolbench.types import Picture, UInt8Array
+from kolbench.types import Sample, UInt8Array
 
 ALL = "all"
 PICTURES, ANNOTATIONS, LISTS = "JPEGImages", "Annotations", "ImageSets"
@@ -88,7 +88,7 @@ class DavisSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> Picture:
+    def read(self, index: int) -> Sample:
         """The frame, its mask, and the instances where this set tells objects apart.
 
         Raises:
@@ -104,11 +104,11 @@ class DavisSource:
                 raise DataError(
                     f"{self._masks[name]} tells no objects apart, so data.objects cannot choose among them."
                 )
-            return Picture(image, reading.mask)
+            return Sample(image, reading.mask)
         ids = _ids(self._masks[name]) if _tells_apart(reading.kind) else reading.mask
         if wanted is not None:
             ids = np.where(np.isin(ids, wanted), ids, 0).astype(np.uint8)
-        return Picture(image, (ids > 0).astype(np.uint8), instances=ids)
+        return Sample(image, (ids > 0).astype(np.uint8), instances=ids)
 
     def fingerprint(self) -> str:
         """See listing.digest; of frames and masks, and of the choice of objects."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from kolbench.data import listing
 from kolbench.errors import ConfigError, DataError, nearest, require_choice
 from kolbench.io import images, masks
-from kolbench.types import Picture, UInt8Array
+from kolbench.types import Sample, UInt8Array
 
 CLASSES = ("kol", "product", "background")
 DEFAULT_LABELS: Mapping[str, Sequence[str]] = {
@@ -291,7 +291,7 @@ class LabelmeSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> Picture:
+    def read(self, index: int) -> Sample:
         """The picture and its masks as drawn.
 
         Raises:
@@ -303,7 +303,7 @@ class LabelmeSource:
         height, width = image.shape[:2]
         _require_size(path, content, height, width)
         mask, product = draw(parse_shapes(content, self.classes, path), height, width)
-        return Picture(image, mask, product)
+        return Sample(image, mask, product)
 
     def fingerprint(self) -> str:
         """See listing.digest; of the label files and of the pictures that are opened with them."""

@@ -9,7 +9,7 @@ import numpy as np
 from kolbench.data.scenes import scene as synthetic
 from kolbench.errors import ConfigError
 from kolbench.runs.fingerprint import code_hash
-from kolbench.types import Picture
+from kolbench.types import Sample
 
 FIRST_SCENE = {"train": 0, "val": 1_000_000, "test": 2_000_000}
 MOST_SCENES = 1_000_000
@@ -55,11 +55,11 @@ class SyntheticSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> Picture:
+    def read(self, index: int) -> Sample:
         """The scene with its whole truth."""
         scene = synthetic.make_scene(self.seed, self.scene_numbers[index], self.size)
         self._known_tags[index] = " ".join(scene.tags)
-        return Picture(
+        return Sample(
             image=scene.image,
             mask=(scene.alpha >= 0.5).astype(np.uint8),
             product=scene.product,

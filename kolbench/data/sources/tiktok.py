@@ -18,7 +18,7 @@ from kolbench.io.files import write_atomically
 from kolbench.io.images import read_rgb
 from kolbench.io.masks import require_same_size
 from kolbench.runs.fingerprint import code_hash
-from kolbench.types import Picture
+from kolbench.types import Sample
 
 # Measured on the 8 clips of davis_person, one after the other: consecutive frames differ in at most 16 of
 # 64 bits (20 where every other frame is left out), the first frame of a clip and the last of the one before
@@ -83,7 +83,7 @@ class TiktokSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> Picture:
+    def read(self, index: int) -> Sample:
         """The frame and its mask.
 
         Raises:
@@ -93,7 +93,7 @@ class TiktokSource:
         image = read_rgb(self._images[name])
         mask = self._mask_files.read(name)
         require_same_size(self._images[name], image, self._masks[name], mask)
-        return Picture(image, mask)
+        return Sample(image, mask)
 
     def fingerprint(self) -> str:
         """See listing.digest; of pictures and masks."""

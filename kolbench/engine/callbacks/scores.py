@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from kolbench.metrics.counts import Scored
+from kolbench.metrics.counts import ImageCounts
 from kolbench.metrics.histogram import level_counts
 
 
@@ -21,13 +21,13 @@ class ScoreCallback(Callback):
 
     def __init__(self, *splits: str) -> None:
         self.splits = splits
-        self.scored: dict[str, Scored] = {}
+        self.scored: dict[str, ImageCounts] = {}
         self._losses: list[float] = []
         self._started = 0.0
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forgets the epoch before."""
-        self.scored = {name: Scored(name) for name in self.splits}
+        self.scored = {name: ImageCounts(name) for name in self.splits}
         self._losses = []
 
     on_test_epoch_start = on_validation_epoch_start

@@ -89,7 +89,7 @@ def _configured(settings: dict[str, Any]) -> Segmenter:
         settings["model"] = without_backbone(model_of(settings, weights))
     name = settings["model"]["name"]
     segmenter: Segmenter = build_segmenter(settings["model"])
-    if segmenter.reads != ("image",):
+    if segmenter.input_keys != ("image",):
         raise ConfigError(f"{name} needs more than the picture, which is all that task={task} has.")
     if weights is not None:
         load_into(segmenter, Path(weights))

@@ -43,7 +43,7 @@ class Rendering(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
+class OutputKind:
     """A kind of output.
 
     name: also its folder where several kinds are written. transparent: whether it has an alpha channel.
@@ -75,7 +75,7 @@ class Plain:
 
 
 def targets_of(
-    items: Sequence[Item], output: Path, kinds: Sequence[Kind], form: str, kept: Sequence[Path] = ()
+    items: Sequence[Item], output: Path, kinds: Sequence[OutputKind], form: str, kept: Sequence[Path] = ()
 ) -> dict[str, dict[Item, Path]]:
     """kind's name -> the output of each input.
 
@@ -125,7 +125,7 @@ def targets_of(
 
 
 def reports_of(
-    targets: Mapping[str, Mapping[Item, Path]], kinds: Sequence[Kind], form: str, output: Path
+    targets: Mapping[str, Mapping[Item, Path]], kinds: Sequence[OutputKind], form: str, output: Path
 ) -> list[Path]:
     """The files that are written besides the `targets`."""
     reports: list[Path] = []
@@ -147,12 +147,12 @@ def _require_fitting(item: Item, output: Path) -> None:
         raise ConfigError(f"output={output}: pictures are written as .png or .jpg.")
 
 
-def _require_eight_bits(kind: Kind, form: str) -> None:
+def _require_eight_bits(kind: OutputKind, form: str) -> None:
     if kind.deep and form != "png":
         raise ConfigError(f"save={kind.name}: a video holds 8 bits; use format=png and a folder for 16.")
 
 
-def _require_picture(kind: Kind, output: Path, form: str) -> None:
+def _require_picture(kind: OutputKind, output: Path, form: str) -> None:
     own = "jpg" if output.suffix.lower() in JPEG_SUFFIXES else "png"
     if form not in ("auto", own):
         raise ConfigError(f"output={output} and format={form} contradict each other; leave one of them away.")
@@ -176,13 +176,13 @@ def _require_folder(output: Path) -> None:
         )
 
 
-def _picture_suffix(kind: Kind, form: str) -> str:
+def _picture_suffix(kind: OutputKind, form: str) -> str:
     if form == "jpg" and (kind.transparent or kind.deep):
         raise ConfigError(f"format=jpg cannot hold save={kind.name}; use format=png.")
     return ".jpg" if form == "jpg" else ".png"
 
 
-def _video_suffix(kind: Kind, form: str) -> str:
+def _video_suffix(kind: OutputKind, form: str) -> str:
     if form in ("auto", "jpg"):
         form = "png" if kind.deep else "vp9" if kind.transparent else "h264"
     _require_eight_bits(kind, form)
@@ -191,7 +191,7 @@ def _video_suffix(kind: Kind, form: str) -> str:
     return VIDEO_SUFFIX[form]
 
 
-def is_sequence(kind: Kind, form: str, output: Path) -> bool:
+def is_sequence(kind: OutputKind, form: str, output: Path) -> bool:
     """Whether a video becomes a folder of PNGs, whatever the folder is called.
 
     Args:
@@ -221,7 +221,7 @@ def write_picture(path: Path, picture: Any) -> None:
         raise KolbenchError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def kinds_of(wanted: Any, known: Mapping[str, Kind]) -> list[Kind]:
+def kinds_of(wanted: Any, known: Mapping[str, OutputKind]) -> list[OutputKind]:
     """The kinds that `save=` names: one, or a list such as `[alpha,cutout]`.
 
     Raises:

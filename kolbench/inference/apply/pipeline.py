@@ -17,7 +17,7 @@ from kolbench.inference.apply import inputs
 from kolbench.inference.apply.inputs import PIPE, Item
 from kolbench.inference.apply.loading import open_predictor
 from kolbench.inference.apply.outputs import (
-    Kind,
+    OutputKind,
     Rendering,
     is_sequence,
     reports_of,
@@ -25,7 +25,7 @@ from kolbench.inference.apply.outputs import (
     video_form,
     write_picture,
 )
-from kolbench.inference.predictor import Predictor, hardened
+from kolbench.inference.predictor import Predictor, binarize
 from kolbench.io import images, progress
 from kolbench.runs import sweep_outputs
 from kolbench.types import Float32Array, UInt8Array
@@ -67,7 +67,7 @@ class Work:
     """
 
     settings: Mapping[str, Any]
-    kinds: Sequence[Kind]
+    kinds: Sequence[OutputKind]
     targets: Mapping[str, Mapping[Item, Path]]
     predictor: Predictor
     doing: str
@@ -75,11 +75,11 @@ class Work:
 
     def final(self, alpha: Float32Array) -> Float32Array:
         """The alpha as it is written: soft, or cut at `threshold=`."""
-        return hardened(alpha, self.settings["threshold"])
+        return binarize(alpha, self.settings["threshold"])
 
 
 def use(
-    settings: dict[str, Any], kinds: Sequence[Kind], doing: str, kept: Sequence[Path] = ()
+    settings: dict[str, Any], kinds: Sequence[OutputKind], doing: str, kept: Sequence[Path] = ()
 ) -> dict[str, Any]:
     """Runs a method over all of `input=` and writes every kind of output.
 
@@ -259,12 +259,12 @@ def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
     """Frames written and what there is to say of one video."""
     targets = {kind: work.targets[kind.name][item] for kind in work.kinds}
     stabiliser = Stabiliser(smoother_of(work.settings))
-    renderings: dict[Kind, Rendering] = {kind: kind.begin() for kind in targets}
+    renderings: dict[OutputKind, Rendering] = {kind: kind.begin() for kind in targets}
     held: deque[Frame] = deque()
     frames = 0
     with VideoReader(item.source) as reader:
         with ExitStack() as stack:
-            writers: dict[Kind, VideoWriter | PngSequence] = {}
+            writers: dict[OutputKind, VideoWriter | PngSequence] = {}
             for kind, target in targets.items():
                 writer = _writer(target, reader, kind, work.settings)
                 stack.enter_context(writer)
@@ -300,7 +300,7 @@ def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
 
 
 def _writer(
-    target: Path, reader: VideoReader, kind: Kind, settings: Mapping[str, Any]
+    target: Path, reader: VideoReader, kind: OutputKind, settings: Mapping[str, Any]
 ) -> VideoWriter | PngSequence:
     form, sound = settings["format"], settings["sound"]
     if is_sequence(kind, form, Path(str(settings["output"])).expanduser()):
@@ -325,7 +325,7 @@ def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
 
 
 def _pipe(
-    settings: dict[str, Any], kinds: Sequence[Kind], given: str, output: str, kept: Sequence[Path]
+    settings: dict[str, Any], kinds: Sequence[OutputKind], given: str, output: str, kept: Sequence[Path]
 ) -> dict[str, Any]:
     """One picture from stdin, or to stdout, or both; all that is said goes to stderr."""
     if len(kinds) > 1:
@@ -351,7 +351,7 @@ def _pipe(
             image = images.read_rgb(item.source)
             for line in note_of_frames(item.source):
                 print(line)
-        alpha = hardened(open_predictor(settings)(image), settings["threshold"])
+        alpha = binarize(open_predictor(settings)(image), settings["threshold"])
         picture = rendering(Frame(image, 0, 0.0), alpha, False)
     if target is None:
         sys.stdout.buffer.write(images.png_bytes(picture))

@@ -52,7 +52,9 @@ def read_model_settings(path: str | Path) -> dict[str, Any] | None:
     return dict(model) if isinstance(model, Mapping) and "name" in model else None
 
 
-def fit_state(network: nn.Module, state: Mapping[str, Tensor], heads: Iterable[str] = ()) -> list[str]:
+def load_state_strict(
+    network: nn.Module, state: Mapping[str, Tensor], heads: Iterable[str] = ()
+) -> list[str]:
     """Loads tensors into a network, strictly except for training-only heads that are missing altogether.
 
     A warning names those heads.

@@ -85,7 +85,7 @@ def load_into(segmenter: Segmenter, weights: Path) -> list[str]:
     with warnings.catch_warnings():
         # it names the heads that are returned
         warnings.filterwarnings("ignore", message="The checkpoint lacks")
-        return segmenter.load_official(state)
+        return segmenter.load_weights(state)
 
 
 def refuse_network(path: Path) -> None:

@@ -33,8 +33,8 @@ class PictureSegmenter(Segmenter):
     def __init__(self, function: Callable[..., PictureResult], variant: str) -> None:
         super().__init__()
         self.function = function
-        self.aid = AIDS[variant]
-        self.reads = ("image",) if variant == "auto" else ("image", "mask")
+        self.truth_access = AIDS[variant]
+        self.input_keys = ("image",) if variant == "auto" else ("image", "mask")
 
     def predict(self, *inputs: Tensor) -> Prediction:
         """(B, 3, H, W) in [0, 1], and (B, 1, H, W) where the mask is read -> alpha.
@@ -51,7 +51,7 @@ class PictureSegmenter(Segmenter):
         }
         return Prediction(alpha.to(device), aux)
 
-    def picture_function(self) -> Callable[..., PictureResult]:
+    def array_function(self) -> Callable[..., PictureResult]:
         """The function itself; its alpha comes with notes."""
         return self.function
 
@@ -61,7 +61,7 @@ class ClusterSegmenter(PictureSegmenter):
 
     cluster: Callable[[UInt8Array], Clusters]
 
-    def shown(self, *inputs: Tensor) -> UInt8Array:
+    def visualize(self, *inputs: Tensor) -> UInt8Array:
         """Each pixel in the mean colour of its cluster."""
         return replaced_by_centroids(self.cluster(as_arrays(inputs[0])[0]))
 

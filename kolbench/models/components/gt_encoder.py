@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.blocks import RSU, halve, resize_to
 from kolbench.models.losses import bce
 from kolbench.segmenter import Segmenter
@@ -59,7 +59,7 @@ class GTEncoderSegmenter(Segmenter):
         network: the encoder itself, not a copy.
     """
 
-    reads = ("alpha",)
+    input_keys = ("alpha",)
 
     def __init__(self, network: GTEncoder) -> None:
         super().__init__()
@@ -81,6 +81,6 @@ class GTEncoderSegmenter(Segmenter):
         """The encoder."""
         return self.network
 
-    def load_official(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
         """Loads an encoder of ours, strictly; there is no official one."""
-        return fit_state(self.network, state)
+        return load_state_strict(self.network, state)

@@ -34,7 +34,7 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.models.checkpoints.pretrained import state_of_file, state_of_torchvision
-from kolbench.models.checkpoints.read import COUNTER, fit_state
+from kolbench.models.checkpoints.read import COUNTER, load_state_strict
 from kolbench.models.components.mobilenet import MobileNetV2Backbone, load_backbone
 
 COCO_CLASSES = 91
@@ -217,7 +217,7 @@ def _load_resnet(network: nn.Module, name: str, state: Mapping[str, Tensor], sou
             resnet.add_module(child_name, child)
     given = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
     try:
-        fit_state(resnet, given)
+        load_state_strict(resnet, given)
     except WeightsError as error:
         raise WeightsError(
             f"model.backbone_weights={source} does not fit the backbone of model.network={name}: {error}"
@@ -245,7 +245,9 @@ def load_detector(network: nn.Module, name: str, state: Mapping[str, Tensor]) ->
     if name == "fpn_resnet50" and frozen and _classes(given) == COCO_CLASSES:
         given |= _scales_for_usual_eps(given)
     given = {key: _first_rows(key, tensor, own) for key, tensor in given.items()}
-    fit_state(network, {key: t for key, t in given.items() if key in own or not key.endswith(COUNTER)})
+    load_state_strict(
+        network, {key: t for key, t in given.items() if key in own or not key.endswith(COUNTER)}
+    )
     if frozen:
         freeze_norms(network)
 

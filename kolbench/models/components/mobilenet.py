@@ -8,7 +8,7 @@ from torchvision.models import MobileNet_V2_Weights
 
 from kolbench.errors import WeightsError
 from kolbench.models.checkpoints.pretrained import state_of_file, state_of_torchvision
-from kolbench.models.checkpoints.read import fit_state
+from kolbench.models.checkpoints.read import load_state_strict
 
 # expansion, output channels, repetitions, stride of the first (Sandler et al. 2018, table 2)
 GROUPS = (
@@ -122,7 +122,7 @@ def load_backbone(backbone: MobileNetV2Backbone, source: str | None) -> None:
             f"has {len(own)}; give torchvision's mobilenet_v2 file."
         )
     renamed = zip(sorted(own, key=_position), sorted(given, key=_position), strict=True)
-    fit_state(backbone.model, {ours: given[theirs] for ours, theirs in renamed})
+    load_state_strict(backbone.model, {ours: given[theirs] for ours, theirs in renamed})
 
 
 def _state(source: str) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.davis import DavisSource
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
@@ -101,7 +101,7 @@ def test_both_layouts_give_the_same_frames(tmp_path, layout):
     assert read.instances is None
     assert "14 frames with masks of 4 clips" in source.describe()[0]
     assert source.fingerprint() == DavisSource(tmp_path).fingerprint()
-    data = KolDataModule(source, 0, 2, {}, SETTINGS, {"train": None, "val": None, "test": None})
+    data = SegmentationDataModule(source, 0, 2, {}, SETTINGS, {"train": None, "val": None, "test": None})
     homes = [{source.groups[row] for row in rows} for rows in data.rows.values()]
     assert sorted(clip for home in homes for clip in home) == sorted(CLIPS)
 
@@ -238,7 +238,9 @@ def test_folders_that_cannot_be_used(tmp_path):
 def test_instances_reach_the_batches(tmp_path):
     root = original(tmp_path, palette=True)
     lists(root, "2017", train=("bear", "camel", "surf"), val=("dance",))
-    data = KolDataModule(DavisSource(root), 0, 2, {}, SETTINGS, {"train": None, "val": None, "test": None})
+    data = SegmentationDataModule(
+        DavisSource(root), 0, 2, {}, SETTINGS, {"train": None, "val": None, "test": None}
+    )
     batch = next(iter(data.test_dataloader()))
     assert np.array_equal(batch["instances"][0, 0].numpy(), ids(1, 2, 3))
     data.place_on(lambda height, width: (SIZE, SIZE))
@@ -247,7 +249,7 @@ def test_instances_reach_the_batches(tmp_path):
 
 def test_davis_person(shared):
     source = DavisSource(shared / "data" / "davis_person")
-    data = KolDataModule(source, 0, 2, {}, SETTINGS, {"train": None, "val": None, "test": None})
+    data = SegmentationDataModule(source, 0, 2, {}, SETTINGS, {"train": None, "val": None, "test": None})
     lines = data.describe()
     assert "600 frames with masks of 8 clips" in lines[0]
     assert "masks read so far: 0/255 (20)" in lines[1]

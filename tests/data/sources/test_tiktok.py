@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kolbench.data import duplicates
-from kolbench.data.datamodule import KolDataModule
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.tiktok import JUMP_BITS, TiktokSource, cut_clips, find_pair
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
@@ -60,8 +60,8 @@ def clip_of_each(lengths=LENGTHS) -> list[int]:
     return [clip for clip, length in enumerate(lengths) for _ in range(length)]
 
 
-def module(source: TiktokSource, limit=NO_LIMIT, **changes) -> KolDataModule:
-    return KolDataModule(source, 0, 2, {}, {**SETTINGS, **changes}, limit)
+def module(source: TiktokSource, limit=NO_LIMIT, **changes) -> SegmentationDataModule:
+    return SegmentationDataModule(source, 0, 2, {}, {**SETTINGS, **changes}, limit)
 
 
 @pytest.fixture

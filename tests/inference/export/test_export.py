@@ -69,7 +69,7 @@ def test_a_loaded_file_gives_the_methods_alphas(tmp_path, name, form):
     assert written.parity["max"] <= 1e-4
     assert len(written.parity["pictures"]) == 5
     loaded = kolbench.load(path, device="cpu")
-    assert loaded.reads == ("image",)
+    assert loaded.input_keys == ("image",)
     for height, width in ((97, 181), (203, 131), (64, 64)):
         picture = picture_of(9, height, width)
         expected = segmenter.segment(picture)

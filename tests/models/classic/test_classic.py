@@ -229,10 +229,10 @@ def test_the_true_trimap_doubts_seven_pixels_to_each_side():
 def test_variants_say_what_they_read_and_the_truth_helps(name):
     image, mask = photo(120, 90), block()[1]
     shifted = np.roll(mask, 25, axis=1)
-    for variant, aid in (("auto", "none"), ("box", "box"), ("oracle", "oracle")):
+    for variant, truth_access in (("auto", "none"), ("box", "box"), ("oracle", "oracle")):
         method = build(name, variant=variant)
-        assert method.aid == aid
-        assert method.reads == (("image",) if aid == "none" else ("image", "mask"))
+        assert method.truth_access == truth_access
+        assert method.input_keys == (("image",) if truth_access == "none" else ("image", "mask"))
         assert not method.trainable
     boxed = build(name, variant="box").function(image, shifted).alpha
     assert not boxed[oracle.true_trimap(shifted) == 0][:500].any()
@@ -305,7 +305,7 @@ def test_a_batch_a_single_picture_and_the_function_agree(name):
     assert together.alpha.shape == (2, 1, 100, 80)
     for index, image in enumerate(images):
         alone = method.predict(as_batch(image))
-        result = method.picture_function()(image)
+        result = method.array_function()(image)
         assert torch.equal(alone.alpha[0], together.alpha[index])
         assert np.array_equal(alone.alpha[0, 0].numpy(), result.alpha)
         for note, value in result.notes.items():
