@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from kolbench.data import augment, duplicates, splits, targets
+from kolbench.data import augment, checking, duplicates, splits, targets
 from kolbench.data.dataset import (
     EpochSampler,
     EvaluationSet,
@@ -110,10 +110,11 @@ class SegmentationDataModule(LightningDataModule):
         Raises:
             DataError: lists all bad files, or the pictures that stand in two splits.
         """
-        if getattr(self.source, "synthetic", False):
+        if not self.source.needs_checking:
             return []
-        checked: Mapping[int, np.uint64] | None = getattr(self.source, "checked", None)
-        hashes = duplicates.checked_hashes(self.source, "checking pictures") if checked is None else checked
+        hashes = self.source.known_hashes
+        if hashes is None:
+            hashes = checking.checked_hashes(self.source, "checking pictures")
         allowed = bool(self.settings["allow_duplicates"]) or self.policy == "paper"
         return duplicates.report(hashes, self.splits, self.source.names, allowed)
 
@@ -155,7 +156,7 @@ class SegmentationDataModule(LightningDataModule):
         return torch.from_numpy(total / len(rows)).float()[None, None]
 
     def _require_colours(self) -> None:
-        if self.settings["colours"] and not getattr(self.source, "synthetic", False):
+        if self.settings["colours"] and not self.source.knows_colours:
             raise ConfigError(
                 "data.colours=true: only data=synthetic knows the true colours of fore- and background."
             )

@@ -1,17 +1,12 @@
-"""The same picture in two splits, found by a perceptual hash."""
+"""Finds the same image in two splits by its perceptual hash."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
-import cv2
 import numpy as np
 
-from kolbench.data.sources.base import Source, check_all
 from kolbench.data.splits import Splits
 from kolbench.errors import DataError
-from kolbench.io import progress
-from kolbench.types import UInt8Array
 
 # Measured: unrelated street photographs differ in at least 10 bits, re-encoded or resized copies in at
 # most 2, and each of 8 video clips has neighbouring frames within 4.
@@ -19,44 +14,6 @@ MAX_DISTANCE = 4
 SHOWN = 5
 
 Pair = tuple[int, int, int]
-
-
-def perceptual_hash(image: UInt8Array) -> np.uint64:
-    """64 bits that stay the same when a picture is resized or compressed again.
-
-    The signs, against their median, of the 8 x 8 lowest frequencies of the 32 x 32 px grey picture (DCT);
-    the mean brightness does not count.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-    """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low: Any = cv2.dct(small)[:8, :8].ravel()
-    bits = low > np.median(low[1:])
-    bits[0] = False
-    return np.uint64(int.from_bytes(np.packbits(bits).tobytes(), "big"))
-
-
-def checked_hashes(source: Source, what: str) -> dict[int, np.uint64]:
-    """Reads every picture with its truth once; index -> perceptual hash.
-
-    Args:
-        source: what to read.
-        what: stands beside the progress.
-
-    Raises:
-        DataError: lists all pictures that cannot be used.
-    """
-    hashes: dict[int, np.uint64] = {}
-    with progress.bar(what, len(source)) as advance:
-
-        def keep(index: int, image: UInt8Array) -> None:
-            hashes[index] = perceptual_hash(image)
-            advance(1)
-
-        check_all(source, keep)
-    return hashes
 
 
 def cross_split_duplicates(

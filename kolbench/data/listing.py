@@ -1,4 +1,4 @@
-"""What lies below a folder: pictures by stem, groups, tags, split files, and a digest of it all."""
+"""Lists what lies below a folder: pictures by stem, groups, tags, split files, and a digest of it all."""
 
 import csv
 import hashlib
@@ -110,6 +110,20 @@ def shorten(items: Iterable[str], shown: int = SHOWN) -> str:
     return ", ".join(listed[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def unmatched(what: str, names: set[str], others: Mapping[str, Path]) -> list[str]:
+    """Names the files without a partner, and those that differ from one in case only; lines to print."""
+    if not names:
+        return []
+    lines = [f"{len(names)} {what} without a partner are left out: {shorten(sorted(names))}"]
+    folded = {other.casefold(): other for other in others if other not in names}
+    for name in sorted(names):
+        other = folded.get(name.casefold())
+        if other is not None and other != name:
+            lines.append(f"{name} and {other} differ in upper and lower case only; name them alike")
+            break
+    return lines
+
+
 def spread(count: int, wanted: int) -> list[int]:
     """At most `wanted` of the numbers below `count`, evenly spread."""
     return sorted({index * count // min(wanted, count) for index in range(min(wanted, count))})
@@ -172,8 +186,13 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
 
 
-def read_lists(root: Path, names: Sequence[str], absent: Mapping[str, str] | None = None) -> Lists:
-    """Groups, tags and splits of the named pictures.
+def read_lists(
+    root: Path,
+    names: Sequence[str],
+    absent: Mapping[str, str] | None = None,
+    clips: Mapping[str, Sequence[int]] | None = None,
+) -> Lists:
+    """Reads groups, tags and splits of the named pictures.
 
     `groups.csv` (columns stem, group and optionally tag) decides groups, an empty group being none;
     without it a sub-folder is a group. `train.txt`, `val.txt`, `test.txt` list one stem a line; without
@@ -183,23 +202,53 @@ def read_lists(root: Path, names: Sequence[str], absent: Mapping[str, str] | Non
         root: the folder of the files.
         names: pictures that can be used.
         absent: names that cannot, and why.
+        clips: names that stand for several pictures, and the indices of these.
 
     Raises:
         DataError: names file and line of an unknown stem, or of a picture that is listed twice.
     """
-    rows = {name: index for index, name in enumerate(names)}
+    known = _Known({name: index for index, name in enumerate(names)}, absent or {}, clips or {})
     groups, folder_splits = _from_folders(names)
     tags = [""] * len(names)
     notes: list[str] = []
     table = root / "groups.csv"
     if table.is_file():
-        groups = _read_groups(table, rows, tags, absent or {})
-    splits = _read_splits(root, rows, absent or {}) or folder_splits
+        groups = _read_groups(table, known, tags)
+    splits = _read_splits(root, known) or folder_splits
     if splits is not None:
         unlisted = len(names) - sum(len(indices) for indices in splits.values())
         if unlisted:
             notes.append(f"{unlisted} pictures stand in no split and are not used with data.split=files")
     return Lists(groups, tags, splits, notes)
+
+
+class _Known(NamedTuple):
+    """What a line of a list may name: a picture, one that cannot be used (and why), or a clip of pictures."""
+
+    pictures: Mapping[str, int]
+    absent: Mapping[str, str]
+    clips: Mapping[str, Sequence[int]]
+
+    def stem(self, line: str) -> str:
+        """The name that a line means, with or without suffix and `images/`."""
+        name = unicodedata.normalize("NFC", line.strip().replace("\\", "/")).removeprefix("./").rstrip("/")
+        bare = name.rpartition(".")[0] if "." + name.rpartition(".")[2].lower() in PICTURE_SUFFIXES else name
+        candidates = (name, bare, name.removeprefix("images/"), bare.removeprefix("images/"))
+        return next((stem for stem in candidates if any(stem in names for names in self)), name)
+
+    def rows(self, line: str, where: str) -> Sequence[int]:
+        """The pictures that a line means; none for what is known to be unusable."""
+        stem = self.stem(line)
+        if stem in self.pictures:
+            return [self.pictures[stem]]
+        if stem in self.clips:
+            return self.clips[stem]
+        if stem in self.absent:
+            return []
+        hint = nearest(stem, {**self.clips, **self.pictures})
+        meant = f" Did you mean {hint}?" if hint else ""
+        what = "clip or picture" if self.clips else "picture"
+        raise DataError(f"{where}: there is no {what} {line.strip()}.{meant}")
 
 
 def _from_folders(names: Sequence[str]) -> tuple[list[str | None], dict[str, list[int]] | None]:
@@ -212,10 +261,8 @@ def _from_folders(names: Sequence[str]) -> tuple[list[str | None], dict[str, lis
     return ["/".join(parent) or None for parent in parents], None
 
 
-def _read_groups(
-    table: Path, rows: Mapping[str, int], tags: list[str], absent: Mapping[str, str]
-) -> list[str | None]:
-    groups: list[str | None] = [None] * len(rows)
+def _read_groups(table: Path, known: _Known, tags: list[str]) -> list[str | None]:
+    groups: list[str | None] = [None] * len(known.pictures)
     for number, cells in enumerate(csv.reader(read_text(table).splitlines()), start=1):
         if not cells or not "".join(cells).strip() or (number == 1 and cells[0].strip() in ("stem", "name")):
             continue
@@ -223,16 +270,13 @@ def _read_groups(
             raise DataError(
                 f"{table}, line {number}: {len(cells)} columns; they are stem,group or stem,group,tag."
             )
-        row = _row(cells[0], f"{table}, line {number}", rows, absent)
-        if row is not None:
+        for row in known.rows(cells[0], f"{table}, line {number}"):
             groups[row] = cells[1].strip() or None
             tags[row] = cells[2].strip() if len(cells) == 3 else ""
     return groups
 
 
-def _read_splits(
-    root: Path, rows: Mapping[str, int], absent: Mapping[str, str]
-) -> dict[str, list[int]] | None:
+def _read_splits(root: Path, known: _Known) -> dict[str, list[int]] | None:
     files = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
     if not any(path.is_file() for path in files.values()):
         return None
@@ -244,34 +288,18 @@ def _read_splits(
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
-            row = _row(line, where, rows, absent)
-            if row is None:
-                why = absent[_stem(line, absent)]
+            rows = known.rows(line, where)
+            if not rows:
+                why = known.absent[known.stem(line)]
                 raise DataError(f"{where}: {line.strip()} {why}. Add what is missing, or remove the line.")
-            if row in seen:
-                raise DataError(f"{where}: {line.strip()} stands already in {seen[row]}. Keep one of them.")
-            seen[row] = where
-            splits[split].append(row)
+            for row in rows:
+                if row in seen:
+                    raise DataError(
+                        f"{where}: {line.strip()} stands already in {seen[row]}. Keep one of them."
+                    )
+                seen[row] = where
+            splits[split] += rows
     return splits
-
-
-def _row(line: str, where: str, rows: Mapping[str, int], absent: Mapping[str, str]) -> int | None:
-    """The picture that a line means; None for one that is known to be unusable."""
-    stem = _stem(line, rows, absent)
-    if stem in rows:
-        return rows[stem]
-    if stem in absent:
-        return None
-    hint = nearest(stem, rows)
-    meant = f" Did you mean {hint}?" if hint else ""
-    raise DataError(f"{where}: there is no picture {line.strip()}.{meant}")
-
-
-def _stem(line: str, *known: Mapping[str, object]) -> str:
-    name = unicodedata.normalize("NFC", line.strip().replace("\\", "/")).removeprefix("./")
-    bare = name.rpartition(".")[0] if "." + name.rpartition(".")[2].lower() in PICTURE_SUFFIXES else name
-    candidates = (name, bare, name.removeprefix("images/"), bare.removeprefix("images/"))
-    return next((stem for stem in candidates if any(stem in names for names in known)), name)
 
 
 def group_note(groups: Sequence[str | None]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kolbench.data.sources.base import Source, SplitPlan
+from kolbench.data.sources.base import Source
 from kolbench.errors import DataError, require_choice
 
 POLICIES = ("auto", "group", "paper", "files")
@@ -41,12 +41,6 @@ class Splits:
         return sorted({*self.train, *self.val, *self.test})
 
 
-def plan_of(source: Source) -> SplitPlan:
-    """How the set is split, by its own plan where it has one."""
-    plan: SplitPlan = getattr(source, "plan", SplitPlan())
-    return plan
-
-
 def make_splits(
     source: Source, policy: str, seed: int, fractions: tuple[float, float, float] | None = None
 ) -> Splits:
@@ -67,7 +61,7 @@ def make_splits(
     require_choice("data.split", policy, POLICIES)
     if policy == "files" or (policy == "auto" and source.given_splits is not None):
         return _by_files(source)
-    plan = plan_of(source)
+    plan = source.plan
     if policy == "paper":
         held_out = plan.paper_held_out
         return _by_picture(source.names, seed) if held_out is None else _in_two(source.names, seed, held_out)
@@ -205,7 +199,7 @@ def _how(splits: Splits, source: Source, policy: str) -> str:
     if policy == "paper":
         same = "; val and test are the same pictures" if splits.one_held_out else ""
         return (
-            f"at random by picture as in {plan_of(source).paper}{same}: frames of one video may stand in "
+            f"at random by picture as in {source.plan.paper}{same}: frames of one video may stand in "
             "several splits"
         )
     groups = [len({source.groups[row] for row in rows} - {None}) for _, rows in splits]

@@ -7,7 +7,8 @@ import torch
 from kolbench import preprocessing
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.dataset import on_canvas
-from kolbench.data.sources.base import FolderSource
+from kolbench.data.sources.base import Source
+from kolbench.data.sources.folder import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError, DataError
 from kolbench.io.images import write_png
@@ -76,18 +77,12 @@ def test_a_training_batch_holds_what_types_promise():
     assert (batch["mask"][batch["product"] == 1] == 1).all()
 
 
-class OnePicture:
+class OnePicture(Source):
     """A source of one picture, shown in every split."""
 
-    synthetic = True
-
     def __init__(self, picture):
+        super().__init__(["a", "b", "c"], given_splits={"train": [0], "val": [1], "test": [2]})
         self.picture = picture
-        self.names, self.groups, self.tags = ["a", "b", "c"], [None] * 3, [""] * 3
-        self.given_splits = {"train": [0], "val": [1], "test": [2]}
-
-    def __len__(self):
-        return 3
 
     def read(self, index):
         return self.picture

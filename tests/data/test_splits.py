@@ -1,5 +1,4 @@
 import io
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -7,24 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from kolbench.data import duplicates
+from kolbench.data import checking, duplicates
+from kolbench.data.sources.base import Source
 from kolbench.data.splits import Splits, assert_disjoint, describe, make_splits
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
 from kolbench.types import Sample
 
 
-@dataclass
-class Names:
+class Names(Source):
     """A source of names and groups alone."""
-
-    names: list[str]
-    groups: list[str | None]
-    given_splits: dict[str, list[int]] | None = None
-    tags: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def read(self, index: int) -> Sample:
         raise AssertionError("splitting reads no picture")
@@ -154,7 +145,7 @@ def scene(seed: int, height: int = 240, width: int = 180) -> np.ndarray:
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> int:
-    return int(np.bitwise_count(duplicates.perceptual_hash(one) ^ duplicates.perceptual_hash(other)))
+    return int(np.bitwise_count(checking.perceptual_hash(one) ^ checking.perceptual_hash(other)))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -192,7 +183,7 @@ def test_duplicates_are_refused_or_counted():
 def test_neighbouring_frames_of_real_clips_are_found(shared):
     for clip in ("breakdance", "swing"):
         paths = sorted((shared / "data" / "davis_person" / clip / "images").iterdir())
-        hashes = {row: duplicates.perceptual_hash(images.read_rgb(path)) for row, path in enumerate(paths)}
+        hashes = {row: checking.perceptual_hash(images.read_rgb(path)) for row, path in enumerate(paths)}
         source = Names([path.stem for path in paths], [clip] * len(paths))
         pairs = duplicates.cross_split_duplicates(hashes, make_splits(source, "paper", 0))
         assert len(pairs) >= 3

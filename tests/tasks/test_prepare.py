@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench.data.sources.base import KolSource
+from kolbench.data.sources.kol import KolSource
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
 from kolbench.tasks import prepare

@@ -5,13 +5,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from kolbench.data import listing
-from kolbench.data.sources.base import MaskFiles, unmatched
+from kolbench.data.mask_files import MaskFiles
+from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.images import read_rgb
 from kolbench.io.masks import inspect_mask, require_same_size
@@ -24,15 +25,21 @@ YEARS = ("2017", "2016")
 VAL_SHARE = 0.1  # of the pictures that train.txt names
 
 
-class DavisSource:
-    """Video clips with a mask for each frame; the groups are the clips.
+class DavisSource(Source):
+    """Reads video clips with a mask for each frame; the groups are the clips.
 
-    Two layouts: `CLIP/images` and `CLIP/masks`, with train.txt, val.txt, test.txt and groups.csv beside the
-    clips as in FolderSource; or the original `JPEGImages/480p/CLIP`, `Annotations/480p/CLIP` and
-    `ImageSets/2016|2017|480p/train.txt|val.txt` (Perazzi et al., CVPR 2016; Pont-Tuset et al., 2017). There
-    val.txt names the test clips, and some clips of train.txt are drawn for validation, the same on every
-    machine. Every object of an annotation is foreground. Where annotations tell objects apart (palette, as
-    in DAVIS-2017) these are the instances; annotations in black and white tell of none.
+    Two layouts:
+
+    - `CLIP/images` with `CLIP/masks`. Beside the clips may lie train.txt, val.txt and test.txt, each line a
+      clip (all of its frames) or a frame (`CLIP/STEM`), and groups.csv (see listing.read_lists), whose stems
+      may be clips too.
+    - DAVIS's own: `JPEGImages/480p/CLIP`, `Annotations/480p/CLIP` and
+      `ImageSets/2016|2017|480p/train.txt|val.txt` (Perazzi et al., CVPR 2016; Pont-Tuset et al., 2017).
+      There val.txt names the test clips, and some clips of train.txt are drawn for validation, the same on
+      every machine.
+
+    Every object of an annotation is foreground. Where annotations number their objects (palette, as in
+    DAVIS-2017) these are the instances; annotations in black and white have none.
 
     Args:
         root: the folder of the clips, or DAVIS's own (or the one above it).
@@ -41,7 +48,8 @@ class DavisSource:
         objects: `all`, or clip -> ids that count as foreground, all others of that clip being background.
 
     Raises:
-        DataError: neither layout is found, nothing matches, or a list contradicts itself.
+        DataError: neither layout is found, nothing matches, or a list contradicts itself or names an unknown
+            clip.
         ConfigError: no such resolution, image set, or clip in `objects`.
     """
 
@@ -50,7 +58,7 @@ class DavisSource:
         root: str | Path,
         resolution: str | None = None,
         image_set: str | int | None = None,
-        objects: str | Mapping[str, Sequence[int]] = ALL,
+        objects: object = ALL,
     ) -> None:
         self.root = listing.require_folder(root)
         layout = _original(self.root, resolution)
@@ -61,35 +69,25 @@ class DavisSource:
             )
         layout = layout or _simple(self.root)
         self._images, self._masks = layout.images, layout.masks
-        self.names = sorted(self._images.keys() & self._masks.keys())
-        if not self.names:
+        names = sorted(self._images.keys() & self._masks.keys())
+        if not names:
             raise DataError(
                 f"{self.root}: none of {len(self._images)} frames has a mask of the same clip and name "
                 f"({len(self._masks)} masks)."
             )
-        self._clips = [_clip(name) for name in self.names]
+        self._clips = [_clip(name) for name in names]
         self._objects = _wanted_objects(objects, self._clips)
         self._mask_files = MaskFiles(self._masks)
-        self._ids_known = self._any_ids()
-        self.groups: list[str | None] = list(self._clips)
-        self.tags = [""] * len(self.names)
-        self._notes: list[str] = []
-        self.given_splits: dict[str, list[int]] | None
         if layout.lists is None:
-            absent = dict.fromkeys(self._images.keys() - self._masks.keys(), "has no mask")
-            lists = listing.read_lists(self.root, self.names, absent)
-            self.tags, self.given_splits = lists.tags, lists.given_splits
-            if (self.root / "groups.csv").is_file():
-                self.groups = lists.groups
-            self._notes += lists.notes
+            lists = self._read_lists(names)
         else:
-            self.given_splits = self._read_image_set(layout.lists, image_set, layout.resolution)
-
-    def __len__(self) -> int:
-        return len(self.names)
+            lists = _read_image_set(layout.lists, image_set, layout.resolution, self._clips)
+        super().__init__(names, lists.groups, lists.tags, lists.given_splits)
+        self._notes = lists.notes
+        self._has_instances = self._any_ids()
 
     def read(self, index: int) -> Sample:
-        """The frame, its mask, and the instances where this set tells objects apart.
+        """The frame, its mask, and the instances where this set numbers its objects.
 
         Raises:
             DataError: a file cannot be read, the sizes differ, or `objects` asks for ids that no file has.
@@ -99,13 +97,13 @@ class DavisSource:
         reading = self._mask_files.inspect(name)
         require_same_size(self._images[name], image, self._masks[name], reading.mask)
         wanted = self._objects.get(self._clips[index])
-        if not self._ids_known:
+        if not self._has_instances:
             if wanted is not None:
                 raise DataError(
-                    f"{self._masks[name]} tells no objects apart, so data.objects cannot choose among them."
+                    f"{self._masks[name]} does not number its objects, so data.objects cannot choose any."
                 )
             return Sample(image, reading.mask)
-        ids = _ids(self._masks[name]) if _tells_apart(reading.kind) else reading.mask
+        ids = _ids(self._masks[name]) if _numbers_objects(reading.kind) else reading.mask
         if wanted is not None:
             ids = np.where(np.isin(ids, wanted), ids, 0).astype(np.uint8)
         return Sample(image, (ids > 0).astype(np.uint8), instances=ids)
@@ -125,54 +123,33 @@ class DavisSource:
     def describe(self) -> list[str]:
         """How many frames of how many clips, what is left out, the lists, and which mask levels were seen."""
         matched = set(self.names)
-        told = ", objects told apart" if self._ids_known else ""
-        lines = [f"{self.root}: {len(self)} frames with masks of {len(set(self._clips))} clips{told}"]
-        lines += unmatched("images", self._images.keys() - matched, self._masks)
-        lines += unmatched("masks", self._masks.keys() - matched, self._images)
+        numbered = ", objects are numbered" if self._has_instances else ""
+        lines = [f"{self.root}: {len(self)} frames with masks of {len(set(self._clips))} clips{numbered}"]
+        lines += listing.unmatched("images", self._images.keys() - matched, self._masks)
+        lines += listing.unmatched("masks", self._masks.keys() - matched, self._images)
         for clip, wanted in sorted(self._objects.items()):
             lines.append(f"{clip}: only the objects {', '.join(map(str, wanted))} are foreground")
         return [*lines, *self._notes, *self._mask_files.notes(self.names)]
 
     def _any_ids(self) -> bool:
-        """Whether the first mask of some clip tells objects apart."""
+        """Whether the first mask of some clip numbers its objects."""
         first = dict(zip(reversed(self._clips), reversed(self.names), strict=True))
         for name in first.values():
             try:
-                if _tells_apart(inspect_mask(self._masks[name]).kind):
+                if _numbers_objects(inspect_mask(self._masks[name]).kind):
                     return True
             except DataError:
                 continue  # reading all frames names it
         return False
 
-    def _read_image_set(
-        self, lists: Path, image_set: str | int | None, resolution: str
-    ) -> dict[str, list[int]] | None:
-        folder = _image_set_folder(lists, image_set, resolution)
-        if folder is None:
-            return None
-        named = {split: _listed_clips(folder / f"{split}.txt") for split in ("train", "val")}
-        both = sorted(set(named["train"]) & set(named["val"]))
-        if both:
-            raise DataError(f"{folder}: train.txt and val.txt both name {listing.shorten(both)}.")
-        frames = Counter(self._clips)
-        missing = sorted({*named["train"], *named["val"]} - frames.keys())
-        if missing:
-            self._notes.append(f"{folder}: {len(missing)} clips are not here: {listing.shorten(missing, 5)}")
-        train = [clip for clip in named["train"] if clip in frames]
-        test = [clip for clip in named["val"] if clip in frames]
-        if len(train) < 2 or not test:
-            self._notes.append(f"{folder} is not used: its lists leave too few of the clips that are here")
-            return None
-        val = _drawn_for_validation({clip: frames[clip] for clip in train})
-        split_of = dict.fromkeys(train, "train") | dict.fromkeys(val, "val") | dict.fromkeys(test, "test")
-        splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    def _read_lists(self, names: Sequence[str]) -> listing.Lists:
+        """What the files beside the clips say; without groups.csv each clip is a group."""
+        clips: dict[str, list[int]] = {}
         for row, clip in enumerate(self._clips):
-            if clip in split_of:
-                splits[split_of[clip]].append(row)
-        self._notes.append(
-            f"{folder}: val.txt is the test set; {', '.join(val)} of train.txt drawn for validation"
-        )
-        return splits
+            clips.setdefault(clip, []).append(row)
+        absent = dict.fromkeys(self._images.keys() - self._masks.keys(), "has no mask")
+        absent |= dict.fromkeys({_clip(name) for name in absent} - clips.keys(), "has no masks")
+        return listing.read_lists(self.root, names, absent, clips)
 
 
 class _Layout(NamedTuple):
@@ -190,7 +167,7 @@ def _ids(path: Path) -> UInt8Array:
         return np.array(image, np.uint8)
 
 
-def _tells_apart(kind: str) -> bool:
+def _numbers_objects(kind: str) -> bool:
     return kind.startswith(("palette", "class indices"))
 
 
@@ -266,6 +243,37 @@ def _image_set_folder(lists: Path, image_set: str | int | None, resolution: str)
     return next((lists / name for name in wanted if name in usable), None)
 
 
+def _read_image_set(
+    folders: Path, image_set: str | int | None, resolution: str, clips: Sequence[str]
+) -> listing.Lists:
+    """The split that DAVIS's own lists mean for frames of these clips, each clip being a group."""
+    unused = listing.Lists(list(clips), [""] * len(clips), None, [])
+    folder = _image_set_folder(folders, image_set, resolution)
+    if folder is None:
+        return unused
+    named = {split: _listed_clips(folder / f"{split}.txt") for split in ("train", "val")}
+    both = sorted(set(named["train"]) & set(named["val"]))
+    if both:
+        raise DataError(f"{folder}: train.txt and val.txt both name {listing.shorten(both)}.")
+    frames = Counter(clips)
+    missing = sorted({*named["train"], *named["val"]} - frames.keys())
+    if missing:
+        unused.notes.append(f"{folder}: {len(missing)} clips are not here: {listing.shorten(missing, 5)}")
+    train = [clip for clip in named["train"] if clip in frames]
+    test = [clip for clip in named["val"] if clip in frames]
+    if len(train) < 2 or not test:
+        unused.notes.append(f"{folder} is not used: its lists leave too few of the clips that are here")
+        return unused
+    val = _drawn_for_validation({clip: frames[clip] for clip in train})
+    split_of = dict.fromkeys(train, "train") | dict.fromkeys(val, "val") | dict.fromkeys(test, "test")
+    splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for row, clip in enumerate(clips):
+        if clip in split_of:
+            splits[split_of[clip]].append(row)
+    drawn = f"{folder}: val.txt is the test set; {', '.join(val)} of train.txt drawn for validation"
+    return unused._replace(given_splits=splits, notes=[*unused.notes, drawn])
+
+
 def _listed_clips(path: Path) -> list[str]:
     """Clips of a list that names one a line (2017), or a frame and its annotation (2016), in order."""
     clips: dict[str, None] = {}
@@ -291,7 +299,7 @@ def _drawn_for_validation(frames: Mapping[str, int]) -> list[str]:
     return sorted(drawn)
 
 
-def _wanted_objects(objects: Any, clips: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def _wanted_objects(objects: object, clips: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Clip -> ids; empty where all objects count."""
     if objects == ALL or objects is None:
         return {}

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kolbench.data import listing
+from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError, DataError, nearest, require_choice
 from kolbench.io import images, masks
 from kolbench.types import Sample, UInt8Array
@@ -258,8 +259,8 @@ def _bitmap(shape: Mapping[str, Any], points: Points, where: str) -> UInt8Array:
     return bitmap
 
 
-class LabelmeSource:
-    """Pictures with Labelme JSON beside them, at any depth below a folder.
+class LabelmeSource(Source):
+    """Reads images with Labelme JSON beside them, at any depth below a folder.
 
     Sub-folders are groups; `groups.csv` and split files work as for `data=folder`. Shapes with no area
     (points, lines) are ignored and counted. `imageData` is decoded only where the picture is missing.
@@ -279,17 +280,14 @@ class LabelmeSource:
         self._files, named, self._foreign = _labelme_files(self.root, self._pictures)
         if not self._files:
             raise DataError(_nothing_labelled(self.root, self._pictures, self._foreign))
-        self.names = sorted(self._files)
+        names = sorted(self._files)
         self.unlabelled = sorted(
             name for name, path in self._pictures.items() if name not in self._files and path not in named
         )
         absent = dict.fromkeys(self.unlabelled, "has no Labelme file")
-        self._lists = listing.read_lists(self.root, self.names, absent)
-        self.groups, self.tags = self._lists.groups, self._lists.tags
-        self.given_splits = self._lists.given_splits
-
-    def __len__(self) -> int:
-        return len(self.names)
+        lists = listing.read_lists(self.root, names, absent)
+        super().__init__(names, lists.groups, lists.tags, lists.given_splits)
+        self._notes = lists.notes
 
     def read(self, index: int) -> Sample:
         """The picture and its masks as drawn.
@@ -330,7 +328,7 @@ class LabelmeSource:
         if ignored:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
             lines.append(f"shapes without area are ignored ({kinds} in {SAMPLED} sampled files)")
-        return [*lines, *self._lists.notes]
+        return [*lines, *self._notes]
 
     def _ignored_shapes(self) -> Counter[str]:
         found: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""`data=synthetic`: procedural scenes as a Source; nothing on disk, everything known exactly."""
+"""`data=synthetic`: procedural scenes; nothing on disk, everything known exactly."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import overload
 import numpy as np
 
 from kolbench.data.scenes import scene as synthetic
+from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError
 from kolbench.runs.fingerprint import code_hash
 from kolbench.types import Sample
@@ -15,8 +16,8 @@ FIRST_SCENE = {"train": 0, "val": 1_000_000, "test": 2_000_000}
 MOST_SCENES = 1_000_000
 
 
-class SyntheticSource:
-    """Scenes of three series: training scenes from number 0, validation from 1,000,000, test from 2,000,000.
+class SyntheticSource(Source):
+    """Draws scenes of three series: for training from number 0, validation 1,000,000 and test 2,000,000.
 
     So more scenes of a split only add to those of fewer, and no scene of a split is ever one of another.
     `scene_numbers` holds the number of each row for synthetic.make_scene; a name shows it.
@@ -30,7 +31,8 @@ class SyntheticSource:
         ConfigError: a count is not in 1 to 1,000,000, or the size is below 32.
     """
 
-    synthetic = True
+    needs_checking = False
+    knows_colours = True
 
     def __init__(self, seed: int, size: int, scenes: Mapping[str, int]) -> None:
         if size < 32 or not all(1 <= scenes[name] <= MOST_SCENES for name in FIRST_SCENE):
@@ -40,20 +42,16 @@ class SyntheticSource:
             )
         self.seed = seed
         self.size = size
-        self.given_splits: dict[str, list[int]] | None = {}
         self.scene_numbers: list[int] = []
+        given_splits: dict[str, list[int]] = {}
         for name, first in FIRST_SCENE.items():
             row = len(self.scene_numbers)
-            self.given_splits[name] = list(range(row, row + scenes[name]))
+            given_splits[name] = list(range(row, row + scenes[name]))
             self.scene_numbers += range(first, first + scenes[name])
-        self.names = [f"scene_{number:07d}" for number in self.scene_numbers]
-        # each scene has people of its own, so each is a group of its own
-        self.groups: list[str | None] = list(self.names)
-        self.tags: Sequence[str] = _Tags(self)
         self._known_tags: dict[int, str] = {}
-
-    def __len__(self) -> int:
-        return len(self.names)
+        names = [f"scene_{number:07d}" for number in self.scene_numbers]
+        # each scene has people of its own, so each is a group of its own
+        super().__init__(names, groups=names, tags=_Tags(self), given_splits=given_splits)
 
     def read(self, index: int) -> Sample:
         """The scene with its whole truth."""
@@ -92,7 +90,7 @@ class _Tags(Sequence[str]):
         self._source = source
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._source.scene_numbers)
 
     @overload
     def __getitem__(self, index: int) -> str: ...

@@ -1,4 +1,4 @@
-"""`data=tiktok`: numbered frames of many clips in one folder, told apart where their hashes jump."""
+"""`data=tiktok`: numbered frames of many clips in one folder, cut where their hashes jump."""
 
 import hashlib
 import json
@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kolbench.data import duplicates, listing
-from kolbench.data.sources.base import MaskFiles, SplitPlan, unmatched
+from kolbench.data import checking, duplicates, listing
+from kolbench.data.mask_files import MaskFiles
+from kolbench.data.sources.base import Source, SplitPlan
 from kolbench.errors import DataError
 from kolbench.io.files import write_atomically
 from kolbench.io.images import read_rgb
@@ -20,9 +21,10 @@ from kolbench.io.masks import require_same_size
 from kolbench.runs.fingerprint import code_hash
 from kolbench.types import Sample
 
-# Measured on the 8 clips of davis_person, one after the other: consecutive frames differ in at most 16 of
-# 64 bits (20 where every other frame is left out), the first frame of a clip and the last of the one before
-# in 28 to 34. A jump that is missed makes one group of two clips; a false one puts a clip on both sides.
+# Measured on 8 clips of DAVIS-2016 of people on foot, one after the other: consecutive frames differ in at
+# most 16 of 64 bits (20 where every other frame is left out), the first frame of a clip and the last of the
+# one before in 28 to 34. A jump that is missed makes one group of two clips; a false one puts a clip on both
+# sides, as where a camera pans after a vehicle: motocross-jump has frames 30 bits apart.
 JUMP_BITS = 24
 # The report fits on 75 % and holds 25 % out; a ninth of the 75 % chooses epoch and threshold here.
 PLAN = SplitPlan((8 / 12, 1 / 12, 3 / 12), "the TikTok report (75/25)", 0.25)
@@ -32,8 +34,8 @@ _MASKS = ("masks", "mask")
 _NUMBER = re.compile(r"\d+(?=\D*$)")
 
 
-class TiktokSource:
-    """The layout of Kaggle's "Segmentation Full Body TikTok Dancing Dataset" (2,615 frames).
+class TiktokSource(Source):
+    """Reads the layout of Kaggle's "Segmentation Full Body TikTok Dancing Dataset" (2,615 frames).
 
     Two sibling folders of numbered files, pictures and masks, matched and ordered by the last number in
     their names. Groups are clips (see `cut_clips`), unless `groups.csv` beside the folders names them;
@@ -62,26 +64,21 @@ class TiktokSource:
                 f"in {pair.masks} ({len(masks.paths)} numbered); both need names such as 00001.png."
             )
         self._images = {listing.key_of(images.paths[n], pair.images): images.paths[n] for n in numbers}
-        self.names = list(self._images)
-        self._masks = dict(zip(self.names, (masks.paths[n] for n in numbers), strict=True))
+        names = list(self._images)
+        self._masks = dict(zip(names, (masks.paths[n] for n in numbers), strict=True))
         self._mask_files = MaskFiles(self._masks)
         self._range = (numbers[0], numbers[-1])
         self._notes = [*_left_out("images", images, numbers), *_left_out("masks", masks, numbers)]
         absent = {listing.key_of(p, pair.images): "has no mask" for p in images.paths.values()}
-        lists = listing.read_lists(pair.images.parent, self.names, absent)
-        self.tags, self.given_splits = lists.tags, lists.given_splits
+        lists = listing.read_lists(pair.images.parent, names, absent)
+        super().__init__(names, lists.groups, lists.tags, lists.given_splits)
         self._notes += lists.notes
-        self.checked: dict[int, np.uint64] | None = None
         if (pair.images.parent / "groups.csv").is_file():
-            self.groups = lists.groups
             self._notes += filter(None, [listing.group_note(self.groups)])
         else:
             clips = cut_clips(self._hashes())
             self.groups = _clip_names(self.names, clips.labels)
             self._notes.append(clips.describe())
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def read(self, index: int) -> Sample:
         """The frame and its mask.
@@ -119,8 +116,8 @@ class TiktokSource:
         known = _kept_hashes(kept, len(self))
         if known is not None:
             return known
-        self.checked = duplicates.checked_hashes(self, "telling clips apart")
-        hashes = [self.checked[row] for row in range(len(self))]
+        self.known_hashes = checking.checked_hashes(self, "finding clips")
+        hashes = [self.known_hashes[row] for row in range(len(self))]
         _keep_hashes(kept, hashes)
         return hashes
 
@@ -247,7 +244,7 @@ def _numbered(folder: Path) -> _Numbered:
 
 def _left_out(what: str, files: _Numbered, used: Iterable[int]) -> list[str]:
     lonely = {listing.key_of(files.paths[n], files.folder) for n in files.paths.keys() - set(used)}
-    lines = unmatched(what, lonely, {})
+    lines = listing.unmatched(what, lonely, {})
     if files.odd:
         lines.append(
             f"{len(files.odd)} {what} without a number in the name are left out: {listing.shorten(files.odd)}"
@@ -258,7 +255,7 @@ def _left_out(what: str, files: _Numbered, used: Iterable[int]) -> list[str]:
 def _cache_file(fingerprint: str) -> Path:
     """Where the hashes of these pictures, by this code, are kept."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    code = code_hash([duplicates.__name__])
+    code = code_hash([checking.__name__])
     key = hashlib.sha256(f"{fingerprint} {code}".encode()).hexdigest()[:16]
     return Path(base) / "kolbench" / f"hashes-{key}.json"
 

@@ -127,6 +127,47 @@ def test_lists_beside_simple_clips_are_read(tmp_path):
     assert source.given_splits == {"train": [0, 1], "val": [6], "test": [13]}
 
 
+def test_lists_beside_simple_clips_name_clips(tmp_path):
+    root = simple(tmp_path)
+    put(root / "bear" / "images" / "00099.jpg", picture(1))
+    (root / "train.txt").write_text("dance\nbear/\n")
+    (root / "val.txt").write_text("camel/00000\ncamel/00002.jpg\n", encoding="utf-8-sig")
+    (root / "test.txt").write_text("surf\r\n")
+    (root / "groups.csv").write_text("stem,group,tag\nbear,zoo,fur\ncamel,zoo\ndance/00001,floor\n")
+    source = DavisSource(root)
+    # a frame without mask is left out wherever its clip stands
+    train = [*range(7, 12), *range(4)]
+    assert source.given_splits == {"train": train, "val": [4, 6], "test": [12, 13]}
+    assert source.groups == [*["zoo"] * 7, None, "floor", *[None] * 5]
+    assert source.tags == [*["fur"] * 4, *[""] * 10]
+    assert any("1 pictures stand in no split" in line for line in source.describe())
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        (
+            "bear\ndanse\n",
+            "surf\n",
+            r"train\.txt, line 2: there is no clip or picture danse\. Did you mean dance\?",
+        ),
+        ("bear/0001\n", "surf\n", r"no clip or picture bear/0001\. Did you mean bear/00001\?"),
+        ("bear\n", "surf\nbear\n", r"test\.txt, line 2: bear stands already in .*train\.txt, line 1"),
+        ("bear/00002\nbear\n", "surf\n", r"train\.txt, line 2: bear stands already in .*train\.txt, line 1"),
+        ("bear\nwolf\n", "surf\n", r"train\.txt, line 2: wolf has no masks"),
+        ("bear\nwolf/00000\n", "surf\n", r"train\.txt, line 2: wolf/00000 has no mask\."),
+    ],
+)
+def test_wrong_lists_of_clips_name_file_and_line(tmp_path, train, test, words):
+    root = simple(tmp_path)
+    put(root / "wolf" / "images" / "00000.jpg", picture(1))
+    (root / "wolf" / "masks").mkdir()
+    (root / "train.txt").write_text(train)
+    (root / "test.txt").write_text(test)
+    with pytest.raises(DataError, match=words):
+        DavisSource(root)
+
+
 @pytest.mark.parametrize(("folder", "frames"), [("2016", False), ("480p", True), ("2017", False)])
 def test_davis_lists_give_test_and_validation_is_drawn_by_clip(tmp_path, folder, frames):
     root = original(tmp_path)
@@ -164,7 +205,7 @@ def test_which_list_counts(tmp_path):
 
 def test_palette_ids_are_instances_and_all_of_them_foreground(tmp_path):
     source = DavisSource(original(tmp_path, palette=True))
-    assert "objects told apart" in source.describe()[0]
+    assert "objects are numbered" in source.describe()[0]
     read = source.read(source.names.index("dance/00001"))
     assert np.array_equal(read.instances, ids(1, 2, 3))
     assert np.array_equal(read.mask, ids(1, 1, 1))
@@ -177,7 +218,7 @@ def test_a_black_and_white_mask_among_palettes_is_one_object(tmp_path):
     root = original(tmp_path, palette=True)
     put(root / "Annotations" / "480p" / "bear" / "00002.png", ids(255))
     assert np.array_equal(DavisSource(root).read(2).instances, ids(1))
-    # class numbers in grey are told apart like those of a palette
+    # class numbers in grey count like those of a palette
     put(root / "Annotations" / "480p" / "bear" / "00003.png", ids(2, 5))
     assert np.array_equal(DavisSource(root).read(3).instances, ids(2, 5))
 
@@ -199,7 +240,7 @@ def test_chosen_objects_alone_are_foreground(tmp_path):
     with pytest.raises(ConfigError, match="whole numbers"):
         DavisSource(root, objects={"dance": ["a"]})
     plain = DavisSource(simple(tmp_path / "plain"), objects={"bear": [1]})
-    with pytest.raises(DataError, match="tells no objects apart"):
+    with pytest.raises(DataError, match="does not number its objects"):
         plain.read(0)
 
 
@@ -251,11 +292,15 @@ def test_davis_person(shared):
     source = DavisSource(shared / "data" / "davis_person")
     data = SegmentationDataModule(source, 0, 2, {}, SETTINGS, {"train": None, "val": None, "test": None})
     lines = data.describe()
-    assert "600 frames with masks of 8 clips" in lines[0]
+    assert "1042 frames with masks of 15 clips" in lines[0]
     assert "masks read so far: 0/255 (20)" in lines[1]
-    assert lines[2] == "460 train / 60 val / 80 test pictures, disjoint by group (6 / 1 / 1 groups)"
-    read = source.read(599)
-    assert source.names[599] == "swing/00059"
+    split = "496 train / 229 val / 317 test pictures, disjoint by file list and by group (8 / 3 / 4 groups)"
+    assert lines[2] == split
+    clips = clips_of(source)
+    assert clips["val"] == {"bmx-trees", "horsejump-high", "soapbox"}
+    assert {"kite-surf", "kite-walk"} <= clips["train"]
+    read = source.read(1041)
+    assert source.names[1041] == "swing/00059"
     assert read.image.shape == (360, 640, 3)
     assert read.instances is None
     assert 0 < read.mask.mean() < 0.5

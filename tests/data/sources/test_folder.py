@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from kolbench.data import duplicates, listing, splits
+from kolbench.data.checking import check_all, perceptual_hash
 from kolbench.data.sources import labelme
-from kolbench.data.sources.base import FolderSource, KolSource, check_all
+from kolbench.data.sources.folder import FolderSource
+from kolbench.data.sources.kol import KolSource
 from kolbench.data.sources.labelme import LabelmeSource, fill_polygon
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images, masks
@@ -666,7 +668,7 @@ def test_street_kol(shared):
     line = splits.describe(made, source, "auto")
     assert line == "593 train / 100 val / 100 test pictures, disjoint by file list"
     hashes: dict[int, np.uint64] = {}
-    check_all(source, lambda index, image: hashes.update({index: duplicates.perceptual_hash(image)}))
+    check_all(source, lambda index, image: hashes.update({index: perceptual_hash(image)}))
     assert len(hashes) == 793
     assert duplicates.cross_split_duplicates(hashes, made) == []
     # one scene photographed twice, which differs enough to pass; unrelated pictures are 10 bits apart

@@ -1,0 +1,88 @@
+"""Reads every image of a source once before a run: bad ones are named together, good ones hashed."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from kolbench.data import listing
+from kolbench.data.sources.base import Source
+from kolbench.errors import DataError
+from kolbench.io import progress
+from kolbench.types import Sample, UInt8Array
+
+CHUNK = 64
+
+
+def perceptual_hash(image: UInt8Array) -> np.uint64:
+    """64 bits that stay the same when a picture is resized or compressed again.
+
+    The signs, against their median, of the 8 x 8 lowest frequencies of the 32 x 32 px grey picture (DCT);
+    the mean brightness does not count.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low: Any = cv2.dct(small)[:8, :8].ravel()
+    bits = low > np.median(low[1:])
+    bits[0] = False
+    return np.uint64(int.from_bytes(np.packbits(bits).tobytes(), "big"))
+
+
+def checked_hashes(source: Source, what: str) -> dict[int, np.uint64]:
+    """Reads every picture with its truth once; index -> perceptual hash.
+
+    Args:
+        source: what to read.
+        what: stands beside the progress.
+
+    Raises:
+        DataError: lists all pictures that cannot be used.
+    """
+    hashes: dict[int, np.uint64] = {}
+    with progress.bar(what, len(source)) as advance:
+
+        def keep(index: int, image: UInt8Array) -> None:
+            hashes[index] = perceptual_hash(image)
+            advance(1)
+
+        check_all(source, keep)
+    return hashes
+
+
+def check_all(source: Source, keep: Callable[[int, UInt8Array], None] | None = None) -> None:
+    """Reads every image once, so that no run dies hours later.
+
+    Args:
+        source: what to check.
+        keep: called with index and (H, W, 3) uint8 RGB of each good image, in order.
+
+    Raises:
+        DataError: one error that lists all bad images (the first 20, and how many more).
+    """
+    problems: list[str] = []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(source), CHUNK):
+            indices = range(start, min(start + CHUNK, len(source)))
+            for index, outcome in zip(indices, pool.map(partial(_attempt, source), indices), strict=True):
+                if isinstance(outcome, DataError):
+                    problems.append(str(outcome))
+                elif keep is not None:
+                    keep(index, outcome.image)
+    if problems:
+        rest = len(problems) - listing.SHOWN
+        listed = "\n  ".join(problems[: listing.SHOWN]) + (f"\n  and {rest} more" if rest > 0 else "")
+        raise DataError(f"{len(problems)} of {len(source)} pictures cannot be used:\n  {listed}")
+
+
+def _attempt(source: Source, index: int) -> Sample | DataError:
+    try:
+        return source.read(index)
+    except DataError as error:
+        return error

@@ -1,0 +1,53 @@
+"""Reads the mask files of a layout, and tells how their levels were understood."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from kolbench.data import listing
+from kolbench.errors import DataError
+from kolbench.io.masks import MaskReading, inspect_mask
+from kolbench.types import UInt8Array
+
+SAMPLED = 20
+
+
+class MaskFiles:
+    """Reads masks by name and remembers how the levels of each were understood.
+
+    Args:
+        paths: name -> mask file.
+    """
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = paths
+        self._readings: dict[str, MaskReading] = {}
+
+    def inspect(self, name: str) -> MaskReading:
+        """See io.masks.inspect_mask."""
+        reading = inspect_mask(self._paths[name])
+        self._readings[name] = reading._replace(mask=np.empty((0, 0), np.uint8))
+        return reading
+
+    def read(self, name: str) -> UInt8Array:
+        """(H, W) uint8 in {0, 1}."""
+        return self.inspect(name).mask
+
+    def notes(self, names: Sequence[str]) -> list[str]:
+        """Lines to print: the levels of the masks read so far, a sample of `names` at least."""
+        for index in listing.spread(len(names), SAMPLED):
+            if names[index] not in self._readings:
+                with suppress(DataError):  # reading all images names it
+                    self.read(names[index])
+        kinds = Counter(reading.kind for reading in self._readings.values())
+        seen = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
+        lines = [f"mask levels in {len(self._readings)} masks read so far: {seen}"]
+        warnings = {name: r.warning for name, r in sorted(self._readings.items()) if r.warning}
+        if warnings:
+            name, warning = next(iter(warnings.items()))
+            others = f" (and {len(warnings) - 1} more like it)" if len(warnings) > 1 else ""
+            lines.append(f"warning: {self._paths[name]}: {warning}{others}")
+        return lines

@@ -1,0 +1,104 @@
+"""`data=folder`: images, masks and perhaps product masks in folders of their own, matched by stem."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kolbench.data import listing
+from kolbench.data.mask_files import MaskFiles
+from kolbench.data.sources.base import Source
+from kolbench.errors import DataError
+from kolbench.io.images import read_rgb
+from kolbench.io.masks import read_mask, require_same_size
+from kolbench.types import Sample
+
+
+class FolderSource(Source):
+    """Reads `images/` with `masks/` and perhaps `products/`, matched by path without suffix, at any depth.
+
+    A product outside its mask is added to the mask: what is held belongs to the KOL. Beside the folders
+    may lie `train.txt`, `val.txt`, `test.txt` and `groups.csv` (see listing.read_lists).
+
+    Args:
+        root: the folder that holds them.
+
+    Raises:
+        DataError: a folder is missing, nothing matches, names collide, or a list names an unknown picture.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = listing.require_folder(root)
+        self._images = listing.pictures_below(subfolder(self.root, "images"))
+        self._masks = listing.pictures_below(subfolder(self.root, "masks"))
+        products = self.root / "products"
+        self._products = listing.pictures_below(products) if products.is_dir() else {}
+        names = sorted(self._images.keys() & self._masks.keys())
+        if not names:
+            raise DataError(_nothing_matches(self.root, self._images, self._masks))
+        absent = dict.fromkeys(self._images.keys() - self._masks.keys(), "has no mask")
+        absent |= dict.fromkeys(self._masks.keys() - self._images.keys(), "has a mask but no image")
+        lists = listing.read_lists(self.root, names, absent)
+        super().__init__(names, lists.groups, lists.tags, lists.given_splits)
+        self._notes = lists.notes
+        self._mask_files = MaskFiles(self._masks)
+
+    def read(self, index: int) -> Sample:
+        """The image, its mask and its product mask (None where there is no file).
+
+        Raises:
+            DataError: a file cannot be read or the sizes differ; names the files.
+        """
+        name = self.names[index]
+        image = read_rgb(self._images[name])
+        mask = self._mask_files.read(name)
+        require_same_size(self._images[name], image, self._masks[name], mask)
+        if name not in self._products:
+            return Sample(image, mask)
+        product = read_mask(self._products[name])
+        require_same_size(self._images[name], image, self._products[name], product)
+        return Sample(image, np.maximum(mask, product), product)
+
+    def fingerprint(self) -> str:
+        """See listing.digest; of images, masks and products."""
+        parts = [(f"{name} image", self._images[name], False) for name in self.names]
+        parts += [(f"{name} mask", self._masks[name], True) for name in self.names]
+        parts += [(f"{n} product", self._products[n], True) for n in self.names if n in self._products]
+        return listing.digest(parts)
+
+    def describe(self) -> list[str]:
+        """What the folder holds, what is left out, and which mask levels were seen."""
+        matched = set(self.names)
+        parts = [f"{len(self)} pictures with masks"]
+        if self._products:
+            parts.append(f"{len(matched & self._products.keys())} with product masks")
+        parts += filter(None, [listing.group_note(self.groups)])
+        lines = [f"{self.root}: {', '.join(parts)}"]
+        for what, files in (("images", self._images), ("masks", self._masks), ("products", self._products)):
+            lines += listing.unmatched(
+                what, files.keys() - matched, self._masks if what == "images" else self._images
+            )
+        return [*lines, *self._notes, *self._mask_files.notes(self.names)]
+
+
+def subfolder(root: Path, name: str) -> Path:
+    """The folder `name` in `root`.
+
+    Raises:
+        DataError: there is none; lists the folders that are there.
+    """
+    if (root / name).is_dir():
+        return root / name
+    inside = sorted(path.name for path in root.iterdir() if path.is_dir())
+    raise DataError(
+        f"{root} has no folder {name}/; data=folder needs images/ and masks/. "
+        f"It holds {listing.shorten(inside) or 'no folders'}."
+    )
+
+
+def _nothing_matches(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> str:
+    first = [next(iter(sorted(files)), None) for files in (images, masks)]
+    return (
+        f"No picture of {root / 'images'} ({len(images)}, first: {first[0]}) has a mask of the same name in "
+        f"{root / 'masks'} ({len(masks)}, first: {first[1]}). Name them alike, suffixes may differ."
+    )
