@@ -18,6 +18,9 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
+# the key of an evaluation batch under which an alpha stands that processes have computed already
+PRECOMPUTED = "ready"
+
 
 class Sample(NamedTuple):
     """One picture with its truth, as a source reads it, all of one size H x W.

@@ -11,10 +11,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from kolbench.errors import TrainingError
 from kolbench.segmenter import Segmenter
-from kolbench.types import Batch, Prediction
+from kolbench.types import PRECOMPUTED, Batch, Prediction
 
-# the key under which an alpha stands that processes computed ahead (see kolbench.engine.parallel)
-PRECOMPUTED = "ready"
 WARMUP_START = 1e-3
 
 

@@ -10,10 +10,9 @@ import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from kolbench.engine.module import PRECOMPUTED
 from kolbench.errors import KolbenchError
 from kolbench.io.arrays import as_arrays
-from kolbench.types import Float32Array, PictureResult
+from kolbench.types import PRECOMPUTED, Float32Array, PictureResult
 
 # batches that are read while all processes are busy
 LOOK_AHEAD = "2*n_jobs"
