@@ -34,7 +34,7 @@ def load(
         WeightsError: the weights cannot be read, are a whole network or do not fit, or a file is not what its
             sidecar says. No code of a checkpoint is executed.
     """
-    from kolbench.config.compose import build_segmenter, model_config, without_backbone
+    from kolbench.config.compose import build_segmenter, model_config
     from kolbench.engine.devices import choose_device
     from kolbench.inference.export.opening import is_exported, open_exported
     from kolbench.models.checkpoints import run as weight_files
@@ -48,11 +48,11 @@ def load(
     if weight_files.is_run_folder(source):
         return load(weight_files.method_of(source), weights or source, device, **options)
     settings = weight_files.settings_of(weights) if weights is not None else None
-    if settings is not None and settings["name"] == str(source):
-        settings = {**settings, **options}
+    if settings is not None and settings.name == str(source):
+        settings = settings.changed(**options)
     else:
         settings = model_config(str(source), **options)
-    segmenter: Segmenter = build_segmenter(without_backbone(settings))
+    segmenter: Segmenter = build_segmenter(settings.without_backbone())
     if weights is not None:
         weight_files.load_into(segmenter, Path(weights))
     elif segmenter.trainable:

@@ -1,12 +1,13 @@
 """The command line: Hydra as it is, with errors that a person can act on."""
 
+import dataclasses
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,33 +17,31 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from kolbench.config import compose
-from kolbench.config.schema import check
+from kolbench.config.fields import Values, require_mapping
+from kolbench.config.groups import Invocation
+from kolbench.config.old_names import current_word
+from kolbench.config.schema import PATHS, TaskResult, task_config
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError, nearest
 from kolbench.runs import sweep_outputs
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+# groups and keys that every command has, as of conf/config.yaml
+ROOT_KEYS = frozenset(
+    ("task", "data", "model", "refiner", "trainer", "callbacks", "budget", "logger", "paths", "name")
+)
 AGAIN = "the same command may be given again; a training goes on where it stood."
 
-# values that are names of files or colours, and what of them Hydra understands without quotes
-PATHS = frozenset(
-    (
-        *("input", "output", "weights", "ad", "runs", "suite", "a", "b", "data.root", "model.file"),
-        *("model.masks_dir", "filter.image", "filter.colour"),
-    )
-)
+# what of a file's name Hydra understands without quotes
 PLAIN_PATH = re.compile(r"[\w./:\-+@%*?|,]*", re.ASCII)
 INTERPOLATION = re.compile(r"\$\{[\w.:]*\}")
 # a folder 2026_11_21 is no number to a person
 NUMBER = r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[-+]?\d[\d_]*)?"
 NO_TEXT = re.compile(rf"{NUMBER}|true|false|nan|[-+]?inf", re.IGNORECASE)
 
-# tasks that can say what they would do
-FORETELLING = ("suite", "predict", "place", "filter", "export")
-
 _failures: list[tuple[str, KolbenchError]] = []
 _exit_codes: list[int] = []
-_sweep_results: dict[tuple[str, ...], dict[str, Any]] = {}
+_sweep_rows: dict[tuple[str, ...], Mapping[str, float | str]] = {}
 
 
 def main() -> None:
@@ -51,13 +50,18 @@ def main() -> None:
     A task may exit with a code of its own: what it found, not what it failed at.
     """
     compose.register()
+    # what `python -m` does by itself: methods of one's own are found in the present folder
+    here = str(Path.cwd())
+    if not {"", here} & set(sys.path):
+        sys.path.append(here)
     # Hydra knows no flags but its own
-    sys.argv = ["dry_run=true" if word == "--dry-run" else quoted(word) for word in sys.argv]
+    words = ("dry_run=true" if word == "--dry-run" else word for word in sys.argv)
+    sys.argv = [quoted(current_word(word)) for word in words]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(compose.conf_dir()), config_name="config")(run_job)
     _failures.clear()
     _exit_codes.clear()
-    _sweep_results.clear()
+    _sweep_rows.clear()
     sweep_outputs.SWEEP.clear()
     try:
         entry()
@@ -72,7 +76,7 @@ def main() -> None:
         if stop.code == TERMINATED:
             _stop(f"stopped by SIGTERM; {AGAIN}", TERMINATED)
         raise
-    if _sweep_results:
+    if _sweep_rows:
         _print_sweep()
     if _failures:
         _report_failures()
@@ -97,8 +101,8 @@ def quoted(word: str) -> str:
 def _print_sweep() -> None:
     from kolbench.tasks.recorder import print_table
 
-    labels = what_differs(list(_sweep_results))
-    rows = dict(zip(labels, _sweep_results.values(), strict=True))
+    labels = what_differs(list(_sweep_rows))
+    rows = dict(zip(labels, _sweep_rows.values(), strict=True))
     print_table(rows, "all jobs of the sweep, test pictures")
 
 
@@ -125,7 +129,7 @@ def _stop(message: str, code: int) -> None:
 
 
 def run_job(config: DictConfig) -> float | None:
-    """One job: the task's `run` with the resolved configuration; the headline score, for sweepers.
+    """One job: the task's `run` with its typed configuration; a validation score, for sweepers.
 
     A failing job of a sweep is reported and counted, and the sweep goes on.
     """
@@ -139,9 +143,9 @@ def run_job(config: DictConfig) -> float | None:
         print(f"== {label}", flush=True)
     try:
         result = _run_task(config)
-        if swept and "miou" in result:
-            _sweep_results[tuple(hydra_config.overrides.task)] = result
-        return result.get("miou")
+        if swept and result.row is not None:
+            _sweep_rows[tuple(hydra_config.overrides.task)] = result.row
+        return result.objective
     except KolbenchError as error:
         failure = error
     except OSError as error:
@@ -168,34 +172,30 @@ def _unexpected(error: Exception) -> str:
     )
 
 
-def _run_task(config: DictConfig) -> dict[str, Any]:
-    unknown = [str(key) for key in config if key not in compose.Root.__dataclass_fields__]
-    if unknown:
-        raise ConfigError(_wrong_key(unknown[0]))
-    settings = compose.plain(config)
-    check(settings)
-    if settings["dry_run"] and settings["task"]["name"] not in FORETELLING:
-        raise ConfigError(
-            f"task={settings['task']['name']} has no --dry-run; {', '.join(FORETELLING)} have one."
-        )
-    choices: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
-    settings["choices"] = {
-        group: choice for group, choice in choices.items() if choice and not group.startswith("hydra/")
-    }
-    settings["sweep"] = _sweep_name()
-    settings["overrides"] = list(HydraConfig.get().overrides.task)
-    result: dict[str, Any] = compose.method(settings["task"]["run"])(settings)
-    if result.get("failed"):
-        raise KolbenchError(f"{result['failed']} of the inputs failed; they are named above.")
-    _exit_codes.append(result.get("exit_code", 0))
+def _run_task(config: DictConfig) -> TaskResult:
+    values = compose.plain(config)
+    run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
+    known = {field.name for field in dataclasses.fields(kind)} | ROOT_KEYS
+    unknown = next((name for name in values if name not in known), None)
+    if unknown is not None:
+        raise ConfigError(_wrong_key(unknown))
+    result = run(task_config(kind, values, _invocation(values)))
+    if result.failed:
+        raise KolbenchError(f"{result.failed} of the inputs failed; they are named above.")
+    _exit_codes.append(result.exit_code)
     return result
 
 
-def _sweep_name() -> str | None:
+def _invocation(values: Values) -> Invocation:
     hydra_config = HydraConfig.get()
-    if hydra_config.mode is not RunMode.MULTIRUN:
-        return None
-    return os.path.basename(hydra_config.sweep.dir)  # noqa: PTH119 - a string of Hydra's
+    chosen = require_mapping("hydra.runtime.choices", OmegaConf.to_container(hydra_config.runtime.choices))
+    swept = hydra_config.mode is RunMode.MULTIRUN
+    return Invocation(
+        overrides=tuple(hydra_config.overrides.task),
+        choices={group: str(c) for group, c in chosen.items() if c and not group.startswith("hydra/")},
+        sweep=os.path.basename(hydra_config.sweep.dir) if swept else None,  # noqa: PTH119 - a string of Hydra's
+        resolved=values,
+    )
 
 
 def explain(error: BaseException) -> str:
@@ -207,7 +207,7 @@ def explain(error: BaseException) -> str:
     unknown = next(
         (e for e in chain if isinstance(e, ConfigKeyError | OmegaConfBaseException) and e.key), None
     )
-    if unknown is not None and ("is not in struct" in str(unknown) or "not in 'Root'" in str(unknown)):
+    if unknown is not None and "is not in struct" in str(unknown):
         return _wrong_key(str(unknown.full_key))
     text = str(error).strip()
     if "Config group override must be a string" in text:
@@ -239,7 +239,7 @@ def _wrong_key(full_key: str) -> str:
     if full_key in keys:
         group, _, name = full_key.partition(".")
         if not name:
-            return f"this task takes no {group}=; another task= does."
+            return _of_another_task(full_key)
         chosen = "experiment" if group == "model" else group
         return f"the chosen {group} has no key {name}; another choice of {group} has it ({chosen}=NAME)."
     hint = nearest(full_key, keys)
@@ -251,19 +251,34 @@ def _wrong_key(full_key: str) -> str:
     return f"there is no key {full_key}.{meant} (python -m kolbench --cfg job lists all keys)"
 
 
+def _of_another_task(name: str) -> str:
+    key = "--dry-run" if name == "dry_run" else f"{name}="
+    tasks = [f"task={task}" for task, keys in _keys_of_tasks().items() if name in keys]
+    verb = "has" if len(tasks) < 2 else "have"
+    return f"this task has no {key}; {', '.join(tasks) or 'another task='} {verb} it."
+
+
+def _keys_of_tasks() -> dict[str, set[str]]:
+    """Task -> the keys at the root that its YAML sets, and the groups it adds."""
+    found = {}
+    for path in sorted((compose.conf_dir() / "task").glob("[!_]*.yaml")):
+        loaded = OmegaConf.load(path)
+        assert isinstance(loaded, DictConfig)
+        added = {str(word).rpartition("@")[2] for entry in loaded.get("defaults", []) for word in entry}
+        found[path.stem] = {key for key in _flatten(loaded) if key.partition(".")[0] != "task"} | added
+    return found
+
+
 def known_keys() -> list[str]:
-    """Every key that can be overridden in the command as it stands, and the names of the groups."""
+    """Every key of any task, method and group, and the names of the groups."""
     folder = compose.conf_dir()
     groups = [path.name for path in folder.iterdir() if path.is_dir()]
-    keys = set(compose.Root.__dataclass_fields__) | set(groups)
+    keys = ROOT_KEYS.union(groups, *_keys_of_tasks().values())
     for group in groups:
         for choice in (folder / group).glob("*.yaml"):
             loaded = OmegaConf.load(choice)
-            if not isinstance(loaded, DictConfig) or group in ("experiment", "sweep"):
-                continue
-            # what a task sets stands at the root
-            prefix, own = ("", "task") if group == "task" else (f"{group}.", None)
-            keys |= {f"{prefix}{key}" for key in _flatten(loaded) if key.partition(".")[0] != own}
+            if isinstance(loaded, DictConfig) and group not in ("experiment", "sweep", "task"):
+                keys |= {f"{group}.{key}" for key in _flatten(loaded)}
     return sorted(keys)
 
 

@@ -8,8 +8,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from kolbench.cli import quoted, what_differs
-from kolbench.config.compose import build_segmenter, conf_dir, instantiate, method, plain, register
+from kolbench.config.compose import build_segmenter, conf_dir, instantiate, method, register
 from kolbench.errors import ConfigError
+from tests.helpers.tasks import configured
 
 
 def kolbench(*words, cwd):
@@ -29,9 +30,21 @@ def kolbench(*words, cwd):
         (["threshhold=0.3"], "Did you mean threshold?"),
         (["+treshold=0.3"], "Did you mean threshold?"),
         (["bugdet=smoke"], "Did you mean budget?"),
-        (["threshold=abc"], "could not be converted to Float"),
+        (["experiment=allfg", "gate=0.3"], "this task has no gate=; task=compare has it"),
+        (["experiment=allfg", "+gate=0.3"], "this task has no gate=; task=compare has it"),
+        (["experiment=allfg", "ad=x.png"], "this task has no ad=; task=place has it"),
+        (
+            ["task=report", "runs=x", "experiment=unet"],
+            "task=report reads no experiment=; leave experiment= away",
+        ),
+        (["task=compare", "data=folder", "data.root=x"], "task=compare reads no data=; leave data= away"),
+        (["+budget.sise=256"], "there is no key budget.sise"),
+        (["threshold=abc"], "threshold=abc is not a number in [0, 1), or null"),
         (["refiner=null"], "a group cannot be null; its own choice for nothing is often called none"),
-        (["--dry-run"], "task=fit has no --dry-run; suite, predict, place, filter, export have one"),
+        (
+            ["--dry-run"],
+            "has no --dry-run; task=export, task=filter, task=place, task=predict, task=suite have",
+        ),
         (["task=place", "placement.widht=0.3"], "Did you mean placement.width?"),
         (
             ["model.input_rule=squash"],
@@ -89,59 +102,36 @@ ASKED = {
 }
 
 
-@pytest.fixture
-def composed():
-    register()
-
-    def make(*overrides):
-        words = ["paths.run=unused", *overrides]
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return plain(compose("config", overrides=words))
-
-    return make
-
-
 @pytest.mark.parametrize("budget", config_names("budget"))
 @pytest.mark.parametrize("experiment", config_names("experiment"))
-def test_every_experiment_composes_and_builds_at_every_budget(experiment, budget, composed):
-    settings = composed(
-        f"experiment={experiment}",
-        f"budget={budget}",
-        "budget.backbone_weights=null",
-        *ASKED.get(experiment, []),
-    )
-    if experiment in ASKED:  # what they ask for is built in test_outsider
+def test_every_experiment_composes_and_builds_at_every_budget(experiment, budget):
+    words = (f"experiment={experiment}", f"budget={budget}", "budget.backbone_weights=null")
+    model = configured(*words, *ASKED.get(experiment, [])).model
+    if experiment in ASKED:  # what they ask for is built in models/test_precomputed
         return
-    segmenter = build_segmenter(settings["model"])
-    assert segmenter.trainable == ("training" in settings["model"])
+    segmenter = build_segmenter(model)
+    assert segmenter.trainable == (model.training is not None)
     if not segmenter.trainable:
         return
-    recipe = settings["model"]["training"]["recipes"][settings["model"]["recipe"]]
-    optimizer = instantiate(recipe["optimizer"])(segmenter.parameters())
+    optimizer = instantiate(model.chosen_recipe.optimizer)(segmenter.parameters())
     assert optimizer.param_groups[0]["lr"] > 0
 
 
-def test_the_paper_budget_is_the_papers_recipe(composed):
+def test_the_paper_budget_is_the_papers_recipe():
     def chosen(name):
-        settings = composed(f"experiment={name}", "budget=paper")
-        recipe = settings["model"]["training"]["recipes"][settings["model"]["recipe"]]
-        budget = settings["budget"]
-        return (
-            budget["size"],
-            budget["epochs"],
-            budget["batch"],
-            recipe["optimizer"]["lr"],
-            budget["lr_factor"],
-        )
+        config = configured(f"experiment={name}", "budget=paper")
+        budget = config.budget
+        rate = config.model.chosen_recipe.optimizer["lr"]
+        return (budget.size, budget.epochs, budget.batch, rate, budget.lr_factor)
 
     assert chosen("rsudisnet") == (512, 200, 4, 1e-4, 1.0)
     assert chosen("modnet") == (512, 200, 4, 1e-3, 1.0)
     assert chosen("u2net") == (320, 150, 12, 0.01, 1.0)
 
 
-def test_an_override_on_the_command_line_wins_over_the_experiment(composed):
-    assert composed("experiment=modnet", "data=folder", "data.root=x")["data"]["name"] == "folder"
-    assert composed("experiment=modnet", "model.loss=paper")["model"]["loss"] == "paper"
+def test_an_override_on_the_command_line_wins_over_the_experiment():
+    assert configured("experiment=modnet", "data=folder", "data.root=x").data.name == "folder"
+    assert configured("experiment=modnet", "model.loss=paper").model.options["loss"] == "paper"
 
 
 @pytest.mark.parametrize("group", ["task", "data", "logger"])
@@ -175,7 +165,7 @@ def test_every_target_exists(group):
         ),
         (
             {"_target_": "kolbench.video.temporal.smooth.Calm"},
-            r"kolbench\.video\.smooth\.Calm does not exist",
+            r"kolbench\.video\.temporal\.smooth\.Calm does not exist",
         ),
     ],
 )
@@ -222,7 +212,8 @@ def test_every_sweep_composes(sweep):
 )
 def test_names_of_files_need_no_quotes_of_hydras(word):
     register()
-    words = [quoted(word), "task=filter", "filter=colour"]
+    task = "place" if word.startswith("ad=") else "filter"
+    words = [quoted(word), f"task={task}", *(["filter=colour"] if task == "filter" else [])]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("config", overrides=words)
     key, _, value = word.partition("=")

@@ -1,74 +1,24 @@
-"""Where configuration lives and how it becomes objects: with cli.py the only home of hydra and omegaconf."""
+"""From YAML files and words to values and objects: with cli.py the only home of hydra and omegaconf."""
 
 import inspect
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import typing
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
 from hydra.utils import get_method
 from hydra.utils import instantiate as hydra_instantiate
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kolbench.config.fields import Values, require_mapping
+from kolbench.config.groups import Component, ModelConfig
+from kolbench.config.old_names import current_model, current_target
+from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, KolbenchError, nearest
-
-
-@dataclass
-class Root:
-    """The keys that a user types bare; a misspelt one is refused wherever it stands.
-
-    threshold: fixed alpha threshold in [0, 1), or null to choose it on the validation pictures.
-    device: auto, cpu, cuda or cuda:N. weights: a run folder or a checkpoint. input, output: of the
-    tasks that read and write files. runs: run folders to read. resume: auto continues a killed
-    training, never starts it anew. suite: of task=suite. dry_run: only say what would be done. frames: of
-    task=prepare. format: of the files that task=prepare, predict, place, filter and export write. smooth,
-    save, clean, backend, sound: of task=predict, place and filter. ad, placement, look: of task=place.
-    filter: of task=filter. methods, host, port, limit_mb: of task=serve.
-    """
-
-    task: Any = MISSING
-    data: Any = MISSING
-    model: Any = MISSING
-    refiner: Any = MISSING
-    trainer: Any = MISSING
-    budget: Any = MISSING
-    logger: Any = None
-    paths: Any = MISSING
-    name: str = MISSING
-    threshold: float | None = None
-    seed: int = 0
-    device: str = "auto"
-    weights: str | None = None
-    input: str | None = None
-    output: str | None = None
-    runs: str | None = None
-    resume: str = "auto"
-    suite: str | None = None
-    dry_run: bool = False
-    a: str | None = None
-    b: str | None = None
-    gate: float = 0.005
-    project: str | None = None
-    frames: int = 20
-    format: str = "png"
-    smooth: Any = None
-    save: Any = None
-    clean: str = "fast"
-    backend: str = "auto"
-    sound: bool = True
-    ad: str | None = None
-    placement: Any = None
-    look: Any = None
-    filter: Any = None
-    methods: Any = None
-    host: str = "127.0.0.1"
-    port: int = 8000
-    limit_mb: int = 20
 
 
 def conf_dir() -> Path:
@@ -81,12 +31,11 @@ def conf_dir() -> Path:
 
 
 def register() -> None:
-    """Makes the root schema and the resolvers known to Hydra; repeating it changes nothing."""
-    ConfigStore.instance().store(name="root_schema", node=Root)
+    """Makes the resolvers known to Hydra; repeating it changes nothing."""
     OmegaConf.register_new_resolver("kolbench.pid", os.getpid, replace=True)
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig) -> Values:
     """The resolved configuration as plain dicts, lists, strings and numbers.
 
     Raises:
@@ -102,23 +51,23 @@ def plain(config: DictConfig) -> dict[str, Any]:
         if absent:
             raise ConfigError(f"{absent[1]} has no value: add {absent[1]}=... to the command.") from error
         raise ConfigError(f"The configuration cannot be resolved: {error}") from error
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+    return require_mapping("the configuration", resolved)
 
 
-def instantiate(config: dict[str, Any], **overrides: Any) -> Any:
+def instantiate(config: Values | Component, **overrides: object) -> Any:
     """The object that `_target_` names, built from the other keys as plain Python values.
 
     Raises:
         ConfigError: a key does not fit the constructor, or `_target_` does not exist.
         KolbenchError: whatever the constructor itself raised.
     """
-    target = str(config.get("_target_"))
+    given = dict(config.options if isinstance(config, Component) else config)
+    target = given["_target_"] = current_target(str(given.get("_target_")))
     known = inspect.signature(method(target)).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        _require_options(target, {**config, **overrides}, known)
+        _require_options(target, {**given, **overrides}, known)
     try:
-        return hydra_instantiate(config, _convert_="all", **overrides)
+        return hydra_instantiate(given, _convert_="all", **overrides)
     except InstantiationException as error:
         if isinstance(error.__cause__, KolbenchError):
             raise error.__cause__ from None
@@ -147,18 +96,26 @@ def method(path: str) -> Any:
         raise ConfigError(f"{path} does not exist: {error}") from error
 
 
-def build_segmenter(model: dict[str, Any]) -> Any:
-    """The method of a resolved `model` group: its keys are the constructor's, less the training recipe."""
-    knobs = {key: value for key, value in model.items() if key not in ("name", "recipe", "training")}
-    return instantiate(knobs)
+def task_of(path: str) -> tuple[Callable[[Any], TaskResult], type[TaskConfig]]:
+    """A task's `run` and the dataclass that it takes, which its annotation names.
+
+    Raises:
+        ConfigError: there is no such function, or it does not take a TaskConfig.
+    """
+    run = method(path)
+    parameters = list(inspect.signature(run).parameters)
+    kind = typing.get_type_hints(run).get(parameters[0]) if len(parameters) == 1 else None
+    if not (isinstance(kind, type) and issubclass(kind, TaskConfig)):
+        raise ConfigError(f"{path} is no task: it must take one argument, annotated with a TaskConfig.")
+    return run, kind
 
 
-def without_backbone(model: dict[str, Any]) -> dict[str, Any]:
-    """The same `model` group for a network whose checkpoint holds the backbone: nothing else is loaded."""
-    return {**model, "backbone_weights": None} if "backbone_weights" in model else model
+def build_segmenter(model: ModelConfig) -> Any:
+    """The method of a `model` group: its keys are the constructor's, less the training recipe."""
+    return instantiate(model.options)
 
 
-def model_config(name: str, budget: str = "paper", **options: Any) -> dict[str, Any]:
+def model_config(name: str, budget: str = "paper", **options: object) -> ModelConfig:
     """The resolved `model` group of one method, without the command line.
 
     Args:
@@ -181,19 +138,17 @@ def model_config(name: str, budget: str = "paper", **options: Any) -> dict[str, 
             "budget": OmegaConf.load(folder / "budget" / f"{budget}.yaml"),
         }
     )
-    _require_options(name, options, [str(key) for key in config.model])
-    config.model.update(options)
-    resolved: dict[str, Any] = plain(config)["model"]
-    return resolved
+    given = current_model(options)
+    _require_options(name, given, [str(key) for key in config.model])
+    config.model.update(given)
+    return ModelConfig.from_mapping(require_mapping("model", plain(config)["model"]))
 
 
-def save_yaml(config: dict[str, Any], path: Path) -> None:
+def save_yaml(config: Values, path: Path) -> None:
     """Writes plain values as YAML."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(dict(config))), encoding="utf-8")
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
+def load_yaml(path: Path) -> Values:
     """Reads a YAML that `save_yaml` wrote."""
-    loaded = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(loaded, dict)
-    return {str(key): value for key, value in loaded.items()}
+    return require_mapping(str(path), OmegaConf.to_container(OmegaConf.load(path)))

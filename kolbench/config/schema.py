@@ -1,93 +1,168 @@
-"""Ranges of the settings that a user types: each mistake is named by its key before anything is written."""
+"""The keys of a command, each declared once: what it may be, and whether it names a file or a folder.
 
-import math
-from collections.abc import Callable, Mapping
+Which task reads a key stands in conf/task: a task's YAML sets the keys that the task reads, and the
+dataclass of its `run` gives them their types.
+"""
+
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar, TypeVar
 
+from kolbench.config.fields import (
+    POSITIVE,
+    SHARE,
+    SWITCH,
+    Key,
+    Rule,
+    Values,
+    at_least,
+    build,
+    require_mapping,
+    whole,
+)
+from kolbench.config.groups import Invocation, Paths, key_of
 from kolbench.errors import ConfigError, require_choice
 
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
 LARGEST_SEED = 2**32 - 1
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a value may be: `fits` decides, `wanted` says it in words."""
-
-    wanted: str
-    fits: Callable[[Any], bool]
-
-    def or_null(self) -> "Rule":
-        """The same, or null."""
-        return Rule(f"{self.wanted}, or null", lambda value: value is None or self.fits(value))
-
-
-def whole(low: int, high: float = math.inf) -> Rule:
-    """A whole number in [low, high]."""
-    bound = f"from {low} to {int(high)}" if high < math.inf else f"of at least {low}"
-    return Rule(
-        f"a whole number {bound}",
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
-    )
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-POSITIVE = Rule("a positive number", lambda value: _number(value) and value > 0)
-SWITCH = Rule("true or false", lambda value: isinstance(value, bool))
-SHARE = Rule("a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1)
-
-RULES = {
-    "seed": whole(0, LARGEST_SEED),
-    "threshold": SHARE.or_null(),
-    "frames": whole(1),
-    "port": whole(0, 65535),
-    "limit_mb": whole(1, 1000),
-    "gate": Rule("a number of at least 0", lambda value: _number(value) and value >= 0),
-    "budget.size": whole(1),
-    "budget.epochs": whole(1),
-    "budget.batch": whole(1),
-    "budget.lr_factor": POSITIVE,
-    "budget.stage_steps": whole(1),
-    "budget.stage_check_every": whole(1),
-    **{f"budget.limit.{split}": whole(1).or_null() for split in ("train", "val", "test")},
-    **{f"budget.scenes.{split}": whole(1) for split in ("train", "val", "test")},
-    "trainer.accumulate_grad_batches": whole(1),
-    "trainer.gradient_clip_val": POSITIVE.or_null(),
-    "trainer.deterministic": SWITCH,
-    "trainer.stop_on_nan": SWITCH,
-    "data.split_seed": whole(0, LARGEST_SEED),
-    "data.region_px": whole(1),
-    "data.allow_duplicates": SWITCH,
-    "data.colours": SWITCH,
-    "data.picture_size": whole(32, 4096),
-    "data.scene_seed": whole(0, LARGEST_SEED),
-    "model.backbone_weights": Rule("imagenet, a file, or null", lambda v: v is None or isinstance(v, str)),
+_PATH = Key(is_path=True)
+KEYS: Mapping[str, Key] = {
+    **dict.fromkeys(("input", "output", "weights", "ad", "runs", "suite", "a", "b"), _PATH),
+    **dict.fromkeys(("data.root", "model.file", "model.masks_dir", "filter.image", "filter.colour"), _PATH),
+    "seed": Key(whole(0, LARGEST_SEED)),
+    "threshold": Key(SHARE.or_null()),
+    "frames": Key(whole(1)),
+    "port": Key(whole(0, 65535)),
+    "limit_mb": Key(whole(1, 1000)),
+    "gate": Key(at_least(0)),
+    "sound": Key(SWITCH),
+    "dry_run": Key(SWITCH),
+    "budget.size": Key(whole(1)),
+    "budget.epochs": Key(whole(1)),
+    "budget.batch": Key(whole(1)),
+    "budget.lr_factor": Key(POSITIVE),
+    "budget.stage_steps": Key(whole(1)),
+    "budget.stage_check_every": Key(whole(1)),
+    **{f"budget.limit.{split}": Key(whole(1).or_null()) for split in ("train", "val", "test")},
+    **{f"budget.scenes.{split}": Key(whole(1)) for split in ("train", "val", "test")},
+    "trainer.accumulate_grad_batches": Key(whole(1)),
+    "trainer.gradient_clip_val": Key(POSITIVE.or_null()),
+    "trainer.deterministic": Key(SWITCH),
+    "trainer.stop_on_nan": Key(SWITCH),
+    "data.split_seed": Key(whole(0, LARGEST_SEED)),
+    "data.region_px": Key(whole(1)),
+    "data.allow_duplicates": Key(SWITCH),
+    "data.colours": Key(SWITCH),
+    "data.picture_size": Key(whole(32, 4096)),
+    "data.scene_seed": Key(whole(0, LARGEST_SEED)),
+    "model.backbone_weights": Key(
+        Rule("imagenet, a file, or null", lambda value: value is None or isinstance(value, str))
+    ),
 }
+PATHS = frozenset(name for name, key in KEYS.items() if key.is_path)
+# groups that every command has: where runs go, and how Hydra works
+_OF_ALL_TASKS = frozenset(("task", "paths", "hydra", "sweep"))
+# groups whose YAML or constructor refuses what it does not know, so that keys may be added to them
+_OPEN_GROUPS = frozenset(
+    ("model", "refiner", "trainer", "callbacks", "logger", "smooth", "filter", "placement", "look", "hydra")
+)
 
 
-def check(settings: Mapping[str, Any]) -> None:
-    """Refuses the first setting that is out of range; keys that a task or method lacks are passed over.
+@dataclass(frozen=True)
+class TaskConfig:
+    """What every task is given; a task adds a field for each key and group that it reads.
+
+    task: its name. paths: where runs go. invocation: what was typed. hands_on: whether the words go on to
+    runs in processes of their own, so that no key is refused.
+    """
+
+    hands_on: ClassVar[bool] = False
+
+    task: str
+    paths: Paths
+    invocation: Invocation
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a task tells the command line.
+
+    row: scores of the test pictures for the table of a sweep. objective: what a sweeper makes as high as it
+    can; a score of the validation pictures, never of the test pictures. failed: how many inputs or runs
+    failed. exit_code: what the task found, where it says so by its exit code. figures: numbers for programs
+    that run the task, such as `pictures` and `frames`.
+    """
+
+    row: Mapping[str, float | str] | None = None
+    objective: float | None = None
+    failed: int = 0
+    exit_code: int = 0
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+T = TypeVar("T")
+
+
+def check(values: Values) -> None:
+    """Refuses the first value that is out of range; keys that a task or method lacks are passed over.
 
     Raises:
         ConfigError: names the key and what it may be.
     """
-    for key, rule in RULES.items():
-        found, value = _at(settings, key)
-        if found and not rule.fits(value):
-            raise ConfigError(f"{key}={value} is not {rule.wanted}.")
-    require_choice("trainer.precision", str(settings["trainer"]["precision"]), PRECISIONS)
-    recipes = (settings["model"].get("training") or {}).get("recipes")
-    if recipes:
-        require_choice("model.recipe", str(settings["model"]["recipe"]), recipes)
+    for name, declared in KEYS.items():
+        found, value = _at(values, name)
+        if found and not declared.rule.fits(value):
+            raise ConfigError(f"{name}={value} is not {declared.rule.wanted}.")
+    found, precision = _at(values, "trainer.precision")
+    if found:
+        require_choice("trainer.precision", str(precision), PRECISIONS)
+    found, recipes = _at(values, "model.training.recipes")
+    if found and isinstance(recipes, Mapping):
+        require_choice("model.recipe", str(_at(values, "model.recipe")[1]), recipes)
 
 
-def _at(settings: Mapping[str, Any], key: str) -> tuple[bool, Any]:
-    node: Any = settings
-    for part in key.split("."):
+def task_config(kind: type[T], values: Values, invocation: Invocation) -> T:
+    """The dataclass of a task from the resolved configuration.
+
+    Args:
+        kind: a TaskConfig.
+        values: the resolved configuration.
+        invocation: what was typed.
+
+    Raises:
+        ConfigError: a value is out of range or of another type, or the task reads no such key.
+    """
+    name = str(require_mapping("task", values["task"])["name"])
+    refuse_unread(kind, name, invocation)
+    check(values)
+    return build(kind, {**values, "task": name, "invocation": invocation})
+
+
+def refuse_unread(kind: type[object], task: str, invocation: Invocation) -> None:
+    """Refuses the first typed key that the task does not read.
+
+    Raises:
+        ConfigError: names the key and the task.
+    """
+    if getattr(kind, "hands_on", False):
+        return
+    read = {field.name for field in dataclasses.fields(kind)} | _OF_ALL_TASKS  # type: ignore[arg-type]  # a dataclass
+    # an experiment chooses the method and what goes with it
+    read |= {"experiment"} if "model" in read else set()
+    for word in invocation.overrides:
+        root = key_of(word).partition(".")[0].partition("/")[0]
+        if root not in read:
+            raise ConfigError(f"task={task} reads no {root}=; leave {key_of(word)}= away.")
+        if word.startswith("+") and root not in _OPEN_GROUPS and key_of(word) not in KEYS:
+            raise ConfigError(f"there is no key {key_of(word)} that {word} could add.")
+
+
+def _at(values: Values, name: str) -> tuple[bool, object]:
+    node: object = values
+    for part in name.split("."):
         if not isinstance(node, Mapping) or part not in node:
             return False, None
         node = node[part]

@@ -1,7 +1,9 @@
 """`task=compare`: is one run better than another on the same pictures, worse, or can nobody tell?"""
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
+from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
 from kolbench.report import statistics
@@ -12,7 +14,16 @@ SCORE = "miou"
 EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "cannot tell": 3}
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CompareConfig(TaskConfig):
+    """What `task=compare` reads. a, b: run folders. gate: how large a difference counts."""
+
+    a: Path | None
+    b: Path | None
+    gate: float
+
+
+def run(config: CompareConfig) -> TaskResult:
     """Prints the difference b - a with its interval, and the verdict.
 
     Returns:
@@ -23,7 +34,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         ConfigError: a run is missing or unfinished, or the two cannot be compared. Its exit code is 2, as 1
             is a verdict.
     """
-    a, b = (_only(settings, key) for key in ("a", "b"))
+    a, b = _only("a", config.a), _only("b", config.b)
     if a.truth_access != b.truth_access:
         raise ConfigError(
             f"a={a.folder} and b={b.folder} cannot be compared: one is given more of the truth than the "
@@ -36,8 +47,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
             f"compared: {_what(a)} against {_what(b)}."
         )
     difference = difference_of(a, b, found[0].groups)
-    gate = float(settings["gate"])
-    said = verdict(difference, gate)
+    said = verdict(difference, config.gate)
     groups = len(set(found[0].groups))
     print(f"a: {a.label}, mIoU {_headline(a):.4f} at threshold {a.threshold:.2f}   {a.folder}")
     print(f"b: {b.label}, mIoU {_headline(b):.4f} at threshold {b.threshold:.2f}   {b.folder}")
@@ -46,11 +56,11 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         f"b - a: {value:+.4f} mIoU, 95 % interval [{low:+.4f}, {high:+.4f}], p = {difference.p:.2g}, "
         f"paired over {len(found[0].pictures)} pictures of {groups} groups"
     )
-    print(f"gate {gate:g}: {SENTENCES[said]}", flush=True)
+    print(f"gate {config.gate:g}: {SENTENCES[said]}", flush=True)
     fewest = statistics.fewest_groups()
     if groups < fewest:
         print(f"{groups} groups can make no difference certain: at least {fewest} videos are needed")
-    return {"exit_code": EXIT_CODES[said]}
+    return TaskResult(exit_code=EXIT_CODES[said])
 
 
 SENTENCES = {
@@ -87,15 +97,15 @@ def verdict(difference: Difference, gate: float) -> str:
     return "cannot tell"
 
 
-def _only(settings: dict[str, Any], key: str) -> FinishedRun:
-    if settings[key] is None:
+def _only(key: str, folder: Path | None) -> FinishedRun:
+    if folder is None:
         raise ConfigError(f"task=compare needs {key}=RUN_FOLDER.")
     try:
-        runs = find(settings[key])
+        runs = find(str(folder))
     except DataError as error:
         raise ConfigError(f"{key}: {error}") from error
     if len(runs) > 1:
-        raise ConfigError(f"{key}={settings[key]} holds {len(runs)} finished runs; name one of them.")
+        raise ConfigError(f"{key}={folder} holds {len(runs)} finished runs; name one of them.")
     return runs[0]
 
 

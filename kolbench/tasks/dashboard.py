@@ -1,9 +1,10 @@
 """`task=dashboard`: the workspace and the report of a wandb project, sent or saved."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
 from kolbench.io.files import write_json
 from kolbench.tracking import dashboard, one_line
@@ -13,7 +14,15 @@ ENTITY = "entity"
 WORKSPACE, LAYOUT = "workspace.json", "layout.json"
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class DashboardConfig(TaskConfig):
+    """What `task=dashboard` reads. project: PROJECT or ENTITY/PROJECT. output: a folder."""
+
+    project: str | None
+    output: Path | None
+
+
+def run(config: DashboardConfig) -> TaskResult:
     """Saves both on the server where one is reachable, else their specification in `output` (`dashboard/`).
 
     `project=ENTITY/PROJECT`, or PROJECT of the default entity.
@@ -21,21 +30,21 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: no project is named, or wandb-workspaces is not installed.
     """
-    entity, _, project = str(settings["project"] or "").rpartition("/")
+    entity, _, project = (config.project or "").rpartition("/")
     if not project:
         raise ConfigError("task=dashboard needs project=PROJECT or project=ENTITY/PROJECT.")
-    output = Path(settings["output"] or "dashboard")
+    output = config.output or Path("dashboard")
     _save(output, entity or ENTITY, project)
     mode, reason = choose_mode("auto")
     if mode != "online":
         print(f"not sent, as wandb is offline ({reason}); the same command sends it later", flush=True)
-        return {}
+        return TaskResult()
     try:
         _send(entity or _default_entity(), project)
     except Exception as error:  # the server may refuse in any way; the specification is on disk
         print(f"wandb refused the dashboard ({one_line(error)})", flush=True)
-        return {"failed": 1}
-    return {}
+        return TaskResult(failed=1)
+    return TaskResult()
 
 
 def _save(output: Path, entity: str, project: str) -> None:

@@ -1,8 +1,8 @@
 """What fit and test share: the datamodule of a configuration, and scores that are computed once."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,6 +15,7 @@ from kolbench.metrics.counts import ImageCounts
 from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
+from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
 
 _EVALUATION_MODULES = (
     "kolbench.engine.evaluation",
@@ -23,17 +24,15 @@ _EVALUATION_MODULES = (
 )
 
 
-def open_data(settings: dict[str, Any], device: torch.device) -> SegmentationDataModule:
+def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataModule:
     """The datamodule that the resolved configuration describes."""
-    training = settings["model"].get("training")
-    recipe = training["recipes"][settings["model"]["recipe"]] if training else {}
     return SegmentationDataModule(
-        instantiate(settings["data"]["source"]),
-        seed=int(settings["seed"]),
-        batch=int(settings["budget"]["batch"]),
-        augment=recipe.get("augment", {}),
-        settings=settings["data"],
-        limit=settings["budget"]["limit"],
+        instantiate(config.data.source),
+        seed=config.seed,
+        batch=config.budget.batch,
+        augment=config.model.chosen_recipe.augment if config.model.training else {},
+        settings=config.data.values,
+        limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
     )
 
@@ -50,7 +49,7 @@ def ready(segmenter: Segmenter, data: SegmentationDataModule) -> Segmenter:
 def scores_of(
     segmenter: Segmenter,
     data: SegmentationDataModule,
-    settings: dict[str, Any],
+    config: ScoringConfig,
     device: torch.device,
     training: Path | None,
     pictures: Path | None = None,
@@ -62,11 +61,11 @@ def scores_of(
         pictures: where alphas and thumbnails go when nothing is kept.
     """
     loaders = data.evaluation_dataloaders()
-    precision = settings["trainer"]["precision"]
-    refiner = instantiate({k: v for k, v in settings["refiner"].items() if k != "name"})
+    precision = config.precision
+    refiner = instantiate(config.refiner)
     if training is None:
         return evaluate(segmenter, loaders, device, pictures, precision, refiner)
-    folder = evaluation_folder(training, data, settings)
+    folder = evaluation_folder(training, data, config)
     if not (folder / run_folder.HISTOGRAMS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         scored = evaluate(segmenter, loaders, device, folder, precision, refiner)
@@ -81,7 +80,7 @@ def scores_of(
     return run_folder.read_histograms(folder / run_folder.HISTOGRAMS)
 
 
-def evaluation_folder(training: Path, data: SegmentationDataModule, settings: dict[str, Any]) -> Path:
+def evaluation_folder(training: Path, data: SegmentationDataModule, config: ScoringConfig) -> Path:
     """Where this training's evaluation on these pictures, by this code, is kept."""
     chosen = {
         "pictures": data.fingerprint(),
@@ -89,17 +88,17 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, settings: di
         "groups": data.source.groups,
         # tags that are made on demand follow from the pictures
         "tags": data.source.tags if isinstance(data.source.tags, list) else None,
-        "model": settings["model"],
-        "refiner": settings["refiner"],
-        "precision": settings["trainer"]["precision"],
+        "model": config.model.to_mapping(),
+        "refiner": config.refiner.to_mapping(),
+        "precision": config.precision,
     }
-    modules = [*_EVALUATION_MODULES, settings["refiner"]["_target_"].rpartition(".")[0]]
+    modules = [*_EVALUATION_MODULES, str(config.refiner.options["_target_"]).rpartition(".")[0]]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest
 
 
 def baselines_of(
-    data: SegmentationDataModule, settings: dict[str, Any], device: torch.device, training: Path | None
+    data: SegmentationDataModule, config: ScoringConfig, device: torch.device, training: Path | None
 ) -> dict[str, dict[str, ImageCounts]]:
     """The mean training mask and the ellipse, judged like any method."""
     baselines: dict[str, Callable[[], Segmenter]] = {
@@ -108,7 +107,7 @@ def baselines_of(
     }
     kept = None
     if training is not None:
-        evaluation = evaluation_folder(training, data, settings)
+        evaluation = evaluation_folder(training, data, config)
         kept = evaluation.with_name(f"{evaluation.name}-floors")
         kept.mkdir(parents=True, exist_ok=True)
     return {

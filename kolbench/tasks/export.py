@@ -1,10 +1,12 @@
 """task=export: a trained network as an ONNX or TorchScript file that gives the same alphas elsewhere."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kolbench.config.compose import build_segmenter, without_backbone
+from kolbench.config.compose import build_segmenter
+from kolbench.config.schema import TaskResult
 from kolbench.errors import ConfigError
+from kolbench.inference.apply.config import MethodConfig
 from kolbench.inference.export.graph import network_of
 from kolbench.inference.export.parity import in_words
 from kolbench.inference.export.sidecar import Sidecar, sha256
@@ -16,48 +18,50 @@ from kolbench.runs.run_folder import RUN
 from kolbench.segmenter import Segmenter
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ExportConfig(MethodConfig):
+    """What `task=export` reads.
+
+    output: the file. format: onnx or torchscript. dry_run: only say what would be written.
+    """
+
+    output: Path | None
+    format: str
+    dry_run: bool
+
+
+def run(config: ExportConfig) -> TaskResult:
     """Writes the network of `weights` to `output`, with a sidecar, and compares both on pictures.
-
-    Args:
-        settings: the resolved configuration: `weights` (a run folder or a checkpoint), `output` (a file),
-            `format` (onnx or torchscript), `model`.
-
-    Returns:
-        `output`, `max_difference` and `mean_difference` of alpha.
 
     Raises:
         ConfigError: a setting is missing or does not fit, or the method has no network to export.
         KolbenchError: the file does not give the same alphas; none is left.
     """
-    if not settings["output"]:
+    if config.output is None:
         raise ConfigError("task=export needs output=FILE, such as output=x.onnx.")
-    output, form = Path(settings["output"]).expanduser(), settings["format"]
+    output, form = config.output, config.format
     check_target(output, form)
-    weights = settings["weights"]
-    model = settings["model"] if weights is None else without_backbone(model_of(settings, weights))
+    weights, model = config.weights, config.model
+    if weights is not None:
+        model = model_of(model, weights, config.invocation.typed_keys).without_backbone()
     segmenter: Segmenter = build_segmenter(model)
     network_of(segmenter)
     if weights is None:
         raise ConfigError(
-            f"task=export needs weights=RUN_FOLDER, or weights=FILE with experiment={model['name']}."
+            f"task=export needs weights=RUN_FOLDER, or weights=FILE with experiment={model.name}."
         )
-    if settings["dry_run"]:
+    if config.dry_run:
         print(f"{weights} -> {output}, {sidecar_of(output)}")
-        return {}
-    for head in load_into(segmenter, Path(weights)):
+        return TaskResult()
+    for head in load_into(segmenter, weights):
         print(f"{weights} lacks the training-only head {head}; it is not needed here")
     sweep_outputs.SWEEP.take([output, sidecar_of(output)])
     output.parent.mkdir(parents=True, exist_ok=True)
-    origin = Origin(model["name"], model, _identity(Path(weights)), threshold_of(Path(weights)))
+    origin = Origin(model.name, model.to_mapping(), _identity(weights), threshold_of(weights))
     written = export(segmenter.eval(), output, form, origin)
     for line in _described(written, output):
         print(line)
-    return {
-        "output": str(output),
-        "max_difference": written.parity["max"],
-        "mean_difference": written.parity["mean"],
-    }
+    return TaskResult(figures={f"{key}_difference": float(written.parity[key]) for key in ("max", "mean")})
 
 
 def threshold_of(weights: Path) -> float | None:

@@ -1,11 +1,14 @@
 """`task=filter`: the background blurred, without colour, in one colour or replaced by a picture."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kolbench.config.compose import instantiate
+from kolbench.config.groups import Component
+from kolbench.config.schema import TaskResult
 from kolbench.errors import ConfigError
+from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.apply.outputs import OutputKind, Plain
 from kolbench.inference.apply.pipeline import note_of_frames, use
 from kolbench.io import images
@@ -14,19 +17,23 @@ from kolbench.video.compositing.backdrops import Backdrop
 from kolbench.video.compositing.colours import estimate_foreground, require_cleaner
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class FilterConfig(ApplyConfig):
+    """What `task=filter` reads. filter: see backdrops.make_backdrop."""
+
+    filter: Component
+
+
+def run(config: FilterConfig) -> TaskResult:
     """Writes every input with `filter=` applied to what is behind the KOL.
 
-    Args:
-        settings: see using.use; `filter`, see backdrops.make_backdrop; `clean`.
-
     Returns:
-        `pictures`, `frames` and `failed`, each a count.
+        How many inputs failed.
 
     Raises:
         KolbenchError: an option is out of range, or see using.use.
     """
-    options, read = dict(settings["filter"]), []
+    options, read = config.filter.to_mapping(), []
     if options["name"] == "image":
         if not options["image"]:
             raise ConfigError("filter=image needs filter.image=FILE.")
@@ -35,10 +42,10 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         for line in note_of_frames(read[0]):
             print(line, file=sys.stderr)
     backdrop: Backdrop = instantiate(options)
-    clean = settings["clean"]
+    clean = config.clean
     require_cleaner(clean)
 
     def make(image: UInt8Array, alpha: Float32Array) -> UInt8Array:
         return backdrop(image, alpha, estimate_foreground(image, alpha, clean))
 
-    return use(settings, [OutputKind("filtered", lambda: Plain(make))], "filtering", read)
+    return use(config, [OutputKind("filtered", lambda: Plain(make))], "filtering", read)

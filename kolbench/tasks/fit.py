@@ -3,13 +3,15 @@
 Methods that are not trained go straight to their scores.
 """
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from lightning.pytorch import seed_everything
 
-from kolbench.config.compose import build_segmenter, instantiate, without_backbone
+from kolbench.config.compose import build_segmenter, instantiate
+from kolbench.config.groups import ModelConfig
+from kolbench.config.schema import TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cache
 from kolbench.engine.callbacks.checkpoint import BEST
@@ -20,119 +22,121 @@ from kolbench.runs import fingerprint
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
 from kolbench.tasks.recorder import RunRecorder
+from kolbench.tasks.scoring import ScoringConfig
 
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class FitConfig(ScoringConfig):
+    """What `task=fit` reads. resume: auto goes on with a killed training, never starts it anew."""
+
+    resume: str
+
+
+def run(config: FitConfig) -> TaskResult:
     """One run of one method.
 
-    Args:
-        settings: the resolved configuration.
-
     Returns:
-        The headline scores on the test pictures.
+        The headline scores on the test pictures, and the validation score for sweepers.
 
     Raises:
         KolbenchError: the settings, the pictures or the training make a result impossible.
     """
-    _check(settings)
-    with RunRecorder(settings) as current:
-        seed_everything(settings["seed"], workers=True, verbose=False)
-        data = evaluation.open_data(settings, current.device)
-        current.say(*data.describe())
-        chosen, code = _fingerprint(settings, data, current.device.type)
-        name = settings["model"]["name"]
-        trained = "training" in settings["model"]
-        root = Path(settings["paths"]["runs"]) / ("trainings" if trained else "untrained")
+    _check(config)
+    with RunRecorder(config) as recorder:
+        seed_everything(config.seed, workers=True, verbose=False)
+        data = evaluation.open_data(config, recorder.device)
+        recorder.say(*data.describe())
+        settings, code = _fingerprint(config, data, recorder.device.type)
+        root = config.paths.runs / ("untrained" if config.model.training is None else "trainings")
         with cache.training(
-            root, name, fingerprint.digest(chosen, code), {"settings": chosen}, settings["resume"]
+            root, config.model.name, fingerprint.digest(settings, code), {"settings": settings}, config.resume
         ) as found:
-            prepare = _trained if trained else _untrained
-            segmenter = prepare(found, data, settings, current)
+            prepare = _untrained if config.model.training is None else _trained
+            segmenter = prepare(found, data, config, recorder)
             scored = evaluation.scores_of(
-                segmenter, data, settings, current.device, found.folder, current.folder
+                segmenter, data, config, recorder.device, found.folder, recorder.folder
             )
-            baselines = evaluation.baselines_of(data, settings, current.device, found.folder)
-        return current.finish(segmenter, scored, baselines, data)
+            baselines = evaluation.baselines_of(data, config, recorder.device, found.folder)
+        return recorder.finish(segmenter, scored, baselines, data)
 
 
-def _check(settings: dict[str, Any]) -> None:
-    if settings["weights"] is not None:
-        raise ConfigError("weights= is for finished networks: use task=test, or leave it out to train.")
-    require_choice("resume", settings["resume"], ("auto", "never"))
+def _check(config: FitConfig) -> None:
+    require_choice("resume", config.resume, ("auto", "never"))
     # a wrong option is refused before anything is written
-    build_segmenter(without_backbone(settings["model"]))
-    if "training" in settings["model"]:
-        _check_optimizer(settings["model"])
+    build_segmenter(config.model.without_backbone())
+    if config.model.training is not None:
+        _check_optimizer(config.model)
 
 
-def _check_optimizer(model: dict[str, Any]) -> None:
-    optimizer = model["training"]["recipes"][model["recipe"]]["optimizer"]
+def _check_optimizer(model: ModelConfig) -> None:
     try:
-        instantiate(optimizer)([torch.nn.Parameter(torch.zeros(1))])
+        instantiate(model.chosen_recipe.optimizer)([torch.nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"model.training.recipes.{model['recipe']}.optimizer: {error}.") from error
+        raise ConfigError(f"model.training.recipes.{model.recipe}.optimizer: {error}.") from error
 
 
-def _fingerprint(settings: dict[str, Any], data: Any, device_type: str) -> tuple[dict[str, Any], str]:
+def _fingerprint(
+    config: FitConfig, data: SegmentationDataModule, device_type: str
+) -> tuple[Mapping[str, object], str]:
     modules = [*ENTRY_MODULES]
-    modules.append(settings["model"]["_target_"].rpartition(".")[0])
-    modules.append(settings["data"]["source"]["_target_"].rpartition(".")[0])
-    chosen = fingerprint.training_settings(settings, device_type, data.fingerprint())
+    modules.append(config.model.target.rpartition(".")[0])
+    modules.append(str(config.data.source.options["_target_"]).rpartition(".")[0])
+    chosen = fingerprint.training_settings(config.invocation.resolved, device_type, data.fingerprint())
     return chosen, fingerprint.code_hash(modules)
 
 
 def _untrained(
-    found: cache.Training, data: SegmentationDataModule, settings: dict[str, Any], current: RunRecorder
+    found: cache.Training, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
 ) -> Segmenter:
-    current.say(f"{settings['model']['name']} is not trained: it is only scored")
+    recorder.say(f"{config.model.name} is not trained: it is only scored")
     if not found.evaluated:
-        current.say(*data.verify())
-    return evaluation.ready(build_segmenter(settings["model"]), data)
+        recorder.say(*data.verify())
+    return evaluation.ready(build_segmenter(config.model), data)
 
 
 def _trained(
-    found: cache.Training, data: SegmentationDataModule, settings: dict[str, Any], current: RunRecorder
+    found: cache.Training, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
 ) -> Segmenter:
     """The method with the weights of its best epoch; the run folder holds them and the history."""
-    summary = _training(found, data, settings, current)
-    segmenter: Segmenter = build_segmenter(without_backbone(settings["model"]))
+    summary = _training(found, data, config, recorder)
+    segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:
         load_into(segmenter, found.folder / BEST)
     except WeightsError as error:
         raise WeightsError(f"{error} Or train it anew with resume=never.") from error
-    current.keep_training(found.folder, summary)
+    recorder.keep_training(found.folder, summary)
     return segmenter
 
 
 def _training(
-    found: cache.Training, data: SegmentationDataModule, settings: dict[str, Any], current: RunRecorder
-) -> dict[str, Any]:
-    current.replay(found.folder)
+    found: cache.Training, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
+) -> Mapping[str, object]:
+    recorder.replay(found.folder)
     if found.finished:
-        current.say(
+        recorder.say(
             f"training {found.fingerprint} is finished already: {found.folder} (resume=never trains anew); "
             "only the evaluation runs"
         )
         return {**found.summary(), "reused": True}
     if found.begun:
-        current.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
-    current.say(*data.verify())
-    segmenter: Segmenter = build_segmenter(fingerprint.as_trained(settings["model"]))
-    plan = _plan(settings, current.device)
-    return {**train(segmenter, data, plan, found.folder, current.listen), "reused": False}
+        recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
+    recorder.say(*data.verify())
+    segmenter: Segmenter = build_segmenter(config.model.as_trained())
+    plan = _plan(config, recorder.device)
+    return {**train(segmenter, data, plan, found.folder, recorder.listen), "reused": False}
 
 
-def _plan(settings: dict[str, Any], device: Any) -> Plan:
-    recipe = settings["model"]["training"]["recipes"][settings["model"]["recipe"]]
+def _plan(config: FitConfig, device: torch.device) -> Plan:
+    recipe = config.model.chosen_recipe
     return Plan(
-        optimizer=instantiate(recipe["optimizer"]),
-        scheduler=recipe["scheduler"],
-        lr_factor=float(settings["budget"]["lr_factor"]),
-        epochs=int(settings["budget"]["epochs"]),
-        seed=int(settings["seed"]),
-        knobs=settings["trainer"],
+        optimizer=instantiate(recipe.optimizer),
+        scheduler=recipe.scheduler,
+        lr_factor=config.budget.lr_factor,
+        epochs=config.budget.epochs,
+        seed=config.seed,
+        knobs=config.trainer,
         device=device,
-        model=settings["model"],
+        model=config.model.to_mapping(),
     )

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from kolbench.config.compose import build_segmenter, load_yaml, without_backbone
+from kolbench.config.compose import build_segmenter, load_yaml
+from kolbench.config.fields import build, require_mapping
+from kolbench.config.groups import ModelConfig
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.io import progress
 from kolbench.io.arrays import as_arrays
@@ -18,6 +20,7 @@ from kolbench.models.checkpoints.run import BEST, load_into
 from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
+from kolbench.tasks.scoring import PicturesConfig
 from kolbench.types import UInt8Array
 
 PICTURES = 4
@@ -50,7 +53,7 @@ def write_panels(panels: Mapping[str, Sequence[str]], runs: Mapping[str, Path], 
 
 def _panel(runs: Mapping[str, Path]) -> UInt8Array:
     settings = load_yaml(next(iter(runs.values())) / CONFIG)
-    data = evaluation.open_data(settings, torch.device("cpu"))
+    data = evaluation.open_data(build(PicturesConfig, settings), torch.device("cpu"))
     batches = [data.test_batch(number) for number in range(min(PICTURES, len(data.rows["test"])))]
     columns = {ORIGINAL: [as_arrays(batch["image"])[0] for batch in batches]}
     with progress.bar("drawing panels", len(runs)) as advance:
@@ -64,8 +67,12 @@ def _panel(runs: Mapping[str, Path]) -> UInt8Array:
     return side_by_side(columns)
 
 
+def _model(folder: Path) -> ModelConfig:
+    return ModelConfig.from_mapping(require_mapping("model", load_yaml(folder / CONFIG)["model"]))
+
+
 def _segmenter(folder: Path, data: SegmentationDataModule) -> Segmenter:
-    segmenter: Segmenter = build_segmenter(without_backbone(load_yaml(folder / CONFIG)["model"]))
+    segmenter: Segmenter = build_segmenter(_model(folder).without_backbone())
     if not (folder / BEST).is_file():
         return evaluation.ready(segmenter, data).eval()
     load_into(segmenter, folder)

@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.table import Table
 
+from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, KolbenchError
 from kolbench.io.files import write_json
 from kolbench.metrics import scores
@@ -52,24 +53,39 @@ class Outcome:
         return self.best_on_test if PROTOCOLS[self.protocol][1] else self.from_validation
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PaperConfig(TaskConfig):
+    """What `task=paper` reads itself; all words go on to its two runs. threshold: must stay None."""
+
+    hands_on: ClassVar[bool] = True
+
+    name: str
+    output: Path | None
+    threshold: float | None
+    seed: int
+    device: str
+    resume: str
+    metrics: tuple[str, ...]
+
+
+def run(config: PaperConfig) -> TaskResult:
     """Runs both (each in a process; what is finished is not run again), prints them and writes `gap.json`.
 
     Raises:
         KolbenchError: one of the runs failed.
     """
-    if settings["threshold"] is not None:
+    if config.threshold is not None:
         raise ConfigError("task=paper chooses its thresholds by the two protocols: leave threshold= out.")
-    parent = Path(settings["paths"]["runs"]) / "paper"
-    words = [word for word in own_words(settings["overrides"]) if not word.startswith("data.split=")]
-    outcomes = [_outcome(protocol, settings["name"], words, parent) for protocol in PROTOCOLS]
+    parent = config.paths.runs / "paper"
+    words = [word for word in own_words(config.invocation.overrides) if not word.startswith("data.split=")]
+    outcomes = [_outcome(protocol, config.name, words, parent) for protocol in PROTOCOLS]
     gap = outcomes[0].headline.value - outcomes[1].headline.value
-    _print(settings["name"], outcomes, gap)
-    output = Path(settings["output"] or outcomes[1].job.folder)
+    _print(config.name, outcomes, gap)
+    output = config.output or outcomes[1].job.folder
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "gap.json", _record(outcomes, gap))
     print(f"written to {output / 'gap.json'}", flush=True)
-    return {}
+    return TaskResult()
 
 
 def _outcome(protocol: str, name: str, words: list[str], parent: Path) -> Outcome:

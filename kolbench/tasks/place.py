@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pandas as pd
 
 from kolbench.config.compose import instantiate
+from kolbench.config.groups import Component
+from kolbench.config.schema import TaskResult
 from kolbench.data.manifest import VIDEO_SUFFIXES
 from kolbench.errors import ConfigError
+from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.apply.outputs import OutputKind
 from kolbench.inference.apply.pipeline import use
 from kolbench.io import images
@@ -27,33 +31,35 @@ from kolbench.video.survey import reads_animation
 PICTURE_COLUMNS = ("share", "ad_area", "visible_area")
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PlaceConfig(ApplyConfig):
+    """What `task=place` reads. ad: a picture or a video. placement: ad.Placement. look: composite.Look."""
+
+    ad: Path | None
+    placement: Component
+    look: Component
+
+
+def run(config: PlaceConfig) -> TaskResult:
     """Writes every input with `ad=` behind the KOL, and beside it a report of what could be seen of the ad.
 
-    Args:
-        settings: see using.use; `ad`, a picture or a video; `placement`, see ad.Placement; `look`, see
-            composite.Look; `clean`.
-
     Returns:
-        `pictures`, `frames` and `failed`, each a count.
+        How many inputs failed.
 
     Raises:
         KolbenchError: the ad cannot be read, or see using.use.
     """
-    if not settings["ad"]:
+    ad = config.ad
+    if ad is None:
         raise ConfigError("task=place needs ad=FILE, a picture or a video.")
-    ad = Path(str(settings["ad"])).expanduser()
     open_ad = ad_opener(ad)
-    require_cleaner(settings["clean"])
-    for group in ("placement", "look"):
-        if not isinstance(settings[group], dict):
-            raise ConfigError(f"{group}={settings[group]}: it has keys; see conf/task/place.yaml.")
-    placement, look = instantiate(settings["placement"]), instantiate(settings["look"])
+    require_cleaner(config.clean)
+    placement, look = instantiate(config.placement), instantiate(config.look)
     pictures: dict[Path, Row] = {}
-    begin = partial(Placing, open_ad, placement, look, settings["clean"], pictures)
-    output = Path(str(settings["output"])).expanduser()
+    begin = partial(Placing, open_ad, placement, look, config.clean, pictures)
+    output = Path(str(config.output)).expanduser()
     kind = OutputKind("placed", begin, beside=partial(files_beside, output))
-    result = use(settings, [kind], "placing the ad in", [ad])
+    result = use(config, [kind], "placing the ad in", [ad])
     if pictures:
         print(write_pictures(pictures, output))
     return result

@@ -1,9 +1,11 @@
 """`task=predict`: alphas, cut-outs and overlays of pictures and videos, by any method of the suite."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+from kolbench.config.schema import TaskResult
+from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.apply.outputs import OutputKind, Plain, kinds_of
 from kolbench.inference.apply.pipeline import use
 from kolbench.types import Float32Array, UInt8Array
@@ -11,20 +13,24 @@ from kolbench.video.compositing import renderings
 from kolbench.video.compositing.colours import estimate_foreground, require_cleaner
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PredictConfig(ApplyConfig):
+    """What `task=predict` reads. save: the kinds of output, see `kinds`."""
+
+    save: tuple[str, ...]
+
+
+def run(config: PredictConfig) -> TaskResult:
     """Writes what `save=` names of every input.
 
-    Args:
-        settings: see using.use; `save`, one of the keys of `kinds` or a list of them; `clean`.
-
     Returns:
-        `pictures`, `frames` and `failed`, each a count.
+        How many inputs failed.
 
     Raises:
         KolbenchError: see using.use.
     """
-    require_cleaner(settings["clean"])
-    return use(settings, kinds_of(settings["save"], kinds(settings["clean"])), "predicting")
+    require_cleaner(config.clean)
+    return use(config, kinds_of(config.save, kinds(config.clean)), "predicting")
 
 
 def kinds(clean: str) -> dict[str, OutputKind]:

@@ -2,9 +2,10 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.data import listing
 from kolbench.data.manifest import HOW_TO_LABEL, VIDEO_SUFFIXES, ManifestRow, read_manifest, write_manifest
 from kolbench.errors import ConfigError, DataError, KolbenchError, require_choice
@@ -20,27 +21,34 @@ WRITERS: Mapping[str, Callable[[Path, UInt8Array], None]] = {
 }
 
 
-def run(cfg: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PrepareConfig(TaskConfig):
+    """What `task=prepare` reads.
+
+    input: a video, or a folder searched at any depth. output: a folder. frames: of a video. format: png or
+    jpg.
+    """
+
+    input: Path | None
+    output: Path | None
+    frames: int
+    format: str
+
+
+def run(config: PrepareConfig) -> TaskResult:
     """Extracts frames of every video into `output/images/VIDEO/` and remembers them in `output/manifest.csv`.
 
     A second run adds only what is missing; files that are there are never touched. A video that cannot be
     read is named and skipped, and leaves nothing behind.
 
-    Args:
-        cfg: `input` (a video, or a folder searched at any depth), `output` (a folder), `frames` (a video,
-            default 20), `format` (png or jpg, default png).
-
     Returns:
-        `videos` and `frames` (there now, of this input), `written` (new frames), `failed` (videos skipped).
+        How many videos were skipped.
 
     Raises:
         ConfigError: a setting is missing or out of range. DataError: no video, or none could be read.
     """
-    source, output = (_path(cfg, key) for key in ("input", "output"))
-    count = cfg.get("frames", 20)
-    if not isinstance(count, int) or count < 1:
-        raise ConfigError(f"frames={count} is not a positive number of frames.")
-    form = require_choice("format", cfg.get("format", "png"), WRITERS)
+    source, output = _required("input", config.input), _required("output", config.output)
+    count, form = config.frames, require_choice("format", config.format, WRITERS)
     videos = _find_videos(source)
     (output / "images").mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
@@ -56,19 +64,14 @@ def run(cfg: Mapping[str, Any]) -> dict[str, Any]:
                 raise DataError(f"Writing into {output} failed: {error.strerror or error}.") from error
             advance(1)
     _summarise(output, len(videos) - len(failures), total, written, failures)
-    return {
-        "videos": len(videos) - len(failures),
-        "frames": total,
-        "written": written,
-        "failed": len(failures),
-    }
+    figures = {"videos": len(videos) - len(failures), "frames": total, "written": written}
+    return TaskResult(failed=len(failures), figures=figures)
 
 
-def _path(cfg: Mapping[str, Any], key: str) -> Path:
-    value = cfg.get(key)
-    if not value:
+def _required(key: str, path: Path | None) -> Path:
+    if path is None:
         raise ConfigError(f"{key} has no value: add {key}=PATH to the command.")
-    return Path(str(value)).expanduser()
+    return path
 
 
 def _find_videos(source: Path) -> list[tuple[str, Path]]:

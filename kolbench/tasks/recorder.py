@@ -16,6 +16,8 @@ import torch
 
 import kolbench
 from kolbench.config import compose
+from kolbench.config.fields import Values
+from kolbench.config.schema import TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
@@ -28,6 +30,7 @@ from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
+from kolbench.tasks.scoring import ScoringConfig
 from kolbench.tracking import RunInfo, Trackers, overlay_picture
 
 COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
@@ -40,44 +43,42 @@ BLOCKS = {
 }
 SUMMARY = ("method", "aid", "refiner", "budget", "data", "threshold", "parameters", "seconds")
 OVERVIEW = "overview.png"
-OWN_KEYS = ("choices", "sweep", "overrides")
 
 
 class RunRecorder:
     """The run folder of one job while it is worked on; leaving it on an error records the failure.
 
     Args:
-        settings: the resolved configuration; `paths.run` is the folder.
+        config: of the task; `paths.run` is the folder.
 
     Raises:
         ConfigError: the device that was asked for is not there.
         KolbenchError: the folder belongs to another run.
     """
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
+    def __init__(self, config: ScoringConfig) -> None:
+        self.config = config
         self.started = time.monotonic()
-        self.device = choose_device(settings["device"])
-        self.folder = Path(settings["paths"]["run"])
-        self.trackers = Trackers(
-            [compose.instantiate(entry) for entry in (settings.get("logger") or {}).values()]
-        )
+        self.device = choose_device(config.device)
+        self.folder = config.paths.run
+        self.trackers = Trackers([compose.instantiate(entry) for entry in config.logger.values()])
         self.record: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         run_folder.claim(self.folder)
-        config = {key: value for key, value in self.settings.items() if key not in OWN_KEYS}
+        invocation = self.config.invocation
+        config = invocation.resolved
         write_atomically(self.folder / run_folder.CONFIG, lambda partial: compose.save_yaml(config, partial))
         self.record = {
             "status": "running",
-            "task": self.settings["task"]["name"],
-            "method": self.settings["model"]["name"],
-            "budget": self.settings["budget"]["name"],
-            "data": self.settings["data"]["name"],
-            "seed": self.settings["seed"],
-            "sweep": self.settings.get("sweep"),
-            "choices": self.settings.get("choices"),
-            "overrides": self.settings.get("overrides"),
+            "task": self.config.task,
+            "method": self.config.model.name,
+            "budget": self.config.budget.name,
+            "data": self.config.data.name,
+            "seed": self.config.seed,
+            "sweep": invocation.sweep,
+            "choices": dict(invocation.choices),
+            "overrides": list(invocation.overrides),
             "device": describe(self.device),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             **environment(),
@@ -91,11 +92,11 @@ class RunRecorder:
         self.trackers.start(self._info(config))
         return self
 
-    def _info(self, config: Mapping[str, Any]) -> RunInfo:
+    def _info(self, config: Values) -> RunInfo:
         return RunInfo(
             id=f"{self.folder.parent.name}-{self.folder.name}".replace("/", "-"),
             name=f"{self.record['method']}-{self.record['budget']}-{self.folder.name}",
-            group=self.settings.get("sweep"),
+            group=self.config.invocation.sweep,
             folder=self.folder,
             config=config,
             tags=(self.record["method"], self.record["budget"], self.record["data"]),
@@ -158,13 +159,13 @@ class RunRecorder:
         scored: Mapping[str, ImageCounts],
         baselines: Mapping[str, Mapping[str, ImageCounts]],
         data: SegmentationDataModule,
-    ) -> dict[str, Any]:
+    ) -> TaskResult:
         """Writes all results, prints the table, informs the trackers.
 
         Returns:
-            The headline scores on the test pictures.
+            The headline scores on the test pictures; mIoU on the validation pictures for sweepers.
         """
-        fixed = self.settings["threshold"]
+        fixed = self.config.threshold
         threshold = scored["val"].best_threshold() if fixed is None else float(fixed)
         if not (self.folder / run_folder.HISTOGRAMS).is_file():
             run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)
@@ -183,7 +184,7 @@ class RunRecorder:
             "threshold_from": "validation" if fixed is None else "the command",
             "aid": segmenter.truth_access,
             "reads": list(segmenter.input_keys),
-            "refiner": self.settings["refiner"]["name"],
+            "refiner": self.config.refiner.name,
             "scores": headline,
             "floors": {name: rows[name] for name in baselines},
             "pictures": {split: len(part.names) for split, part in scored.items()},
@@ -210,7 +211,10 @@ class RunRecorder:
             f"threshold {threshold:.2f} from {self.record['threshold_from']}; "
             f"{self.record['seconds']:.0f} s in all; results in {self.folder}"
         )
-        return {"aid": segmenter.truth_access, "threshold": threshold, **headline}
+        return TaskResult(
+            row={"aid": segmenter.truth_access, "threshold": threshold, **headline},
+            objective=scored["val"].mean_scores(threshold)["miou"],
+        )
 
     def _beside(self, name: str) -> dict[str, Any]:
         """What the evaluation left beside its pictures; empty where it left no such file."""

@@ -1,8 +1,9 @@
 """`task=report`: run folders become tables, figures, galleries and one HTML page."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.report import figures, formats, gallery, page, tables
@@ -12,16 +13,29 @@ PAGE = "report.html"
 WRITTEN = {"tables": (".csv", ".md", ".tex"), "figures": (".svg", ".png"), "galleries": (".png",)}
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ReportConfig(TaskConfig):
+    """What `task=report` reads.
+
+    runs: a folder of run folders, or a pattern. output: a folder. metrics: modules of scores outside this
+    package.
+    """
+
+    runs: str | None
+    output: Path | None
+    metrics: tuple[str, ...]
+
+
+def run(config: ReportConfig) -> TaskResult:
     """Writes `output` (else `report/`); runs on several test sets give a folder for each set.
 
     Raises:
         KolbenchError: `runs` is not given, matches nothing, or holds no finished run.
     """
-    if settings["runs"] is None:
+    if config.runs is None:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
-    output = Path(settings["output"] or "report")
-    sets = test_sets(find(settings["runs"], print))
+    output = config.output or Path("report")
+    sets = test_sets(find(config.runs, print))
     for test_set in sets:
         folder = output if len(sets) == 1 else output / test_set.name
         said = write_report(test_set, folder)
@@ -31,7 +45,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
         for sentence in said:
             print(f"  {sentence}")
         print(f"report in {folder / PAGE}", flush=True)
-    return {}
+    return TaskResult()
 
 
 def write_report(test_set: Comparison, folder: Path) -> list[str]:

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from kolbench.config.compose import load_yaml
+from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.files import read_json, write_atomically, write_json
 from kolbench.runs import run_folder
@@ -50,7 +51,27 @@ class Job:
         return self.record.get("status") == "finished"
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SuiteConfig(TaskConfig):
+    """What `task=suite` reads itself; all other words go on to its runs.
+
+    suite: a folder with a suite.yaml. output: where results go. dry_run: only say what would be run.
+    """
+
+    hands_on: ClassVar[bool] = True
+
+    suite: Path | None
+    output: Path | None
+    dry_run: bool
+    weights: str | None
+    threshold: float | None
+    seed: int
+    device: str
+    resume: str
+    metrics: tuple[str, ...]
+
+
+def run(config: SuiteConfig) -> TaskResult:
     """Runs what is not finished, writes `output` (else the suite's own `results/`), prints the table.
 
     Returns:
@@ -59,30 +80,30 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     Raises:
         KolbenchError: there is no such suite, or it cannot be understood.
     """
-    if settings["suite"] is None:
+    folder = config.suite
+    if folder is None:
         raise ConfigError(
             "task=suite needs suite=FOLDER with a suite.yaml, such as suite=experiments/01_methods."
         )
-    folder = Path(settings["suite"])
-    jobs = jobs_of(folder, Path(settings["paths"]["runs"]), own_words(settings["overrides"]))
+    jobs = jobs_of(folder, config.paths.runs, own_words(config.invocation.overrides))
     panels = panels_of(folder)
     failed = []
     for number, job in enumerate(jobs, start=1):
         state = "finished already" if job.finished else "to run"
         print(f"== {number} of {len(jobs)}, {job.name}: {state}\n   {shown(job)}", flush=True)
-        if not settings["dry_run"] and not job.finished and not execute(job):
+        if not config.dry_run and not job.finished and not execute(job):
             failed.append(job.name)
-    if settings["dry_run"]:
-        return {}
+    if config.dry_run:
+        return TaskResult()
     done = [job for job in jobs if job.finished]
     if done:
-        results = Path(settings["output"] or folder / "results")
+        results = config.output or folder / "results"
         write_results(results, done)
         write_panels(panels, {job.name: job.folder for job in done}, results)
         print_table({job.name: _row(job) for job in done}, f"{folder.name}, test pictures")
     for name in failed:
         print(f"failed: {name}")
-    return {"failed": len(failed)}
+    return TaskResult(failed=len(failed))
 
 
 def own_words(overrides: Sequence[str]) -> list[str]:
@@ -130,7 +151,7 @@ def panels_of(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> Mapping[str, Any]:
     path = folder / SUITE
     if not path.is_file():
         raise DataError(f"{path} does not exist; suite= names a folder of experiments/.")

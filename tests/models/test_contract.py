@@ -33,7 +33,7 @@ PLACEHOLDER = {
     "official_u2netp": {"file": "unused"},
 }
 TRAINABLE = [
-    name for name in METHODS if "training" in compose.model_config(name, "smoke", **PLACEHOLDER.get(name, {}))
+    name for name in METHODS if compose.model_config(name, "smoke", **PLACEHOLDER.get(name, {})).training
 ]
 
 
@@ -166,19 +166,21 @@ def test_the_methods_of_the_papers_are_there():
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_every_trainable_method_has_both_recipes(name):
-    training = compose.model_config(name, "smoke")["training"]
-    assert set(training) - {"evaluation_only"} == {"paper", "short_lr_factor", "recipes"}
-    assert set(training["paper"]) == {"size", "epochs", "batch"}
-    assert set(training["recipes"]) == {"official", "paper"}
-    for recipe in training["recipes"].values():
+    model = compose.model_config(name, "smoke")
+    assert model.training is not None
+    assert set(model.training.paper) == {"size", "epochs", "batch"}
+    assert set(model.training.recipes) == {"official", "paper"}
+    written = model.to_mapping()["training"]
+    assert set(written) - {"evaluation_only"} == {"paper", "short_lr_factor", "recipes"}
+    for recipe in written["recipes"].values():
         assert set(recipe) == {"optimizer", "scheduler", "augment"}
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_what_only_changes_predictions_stands_at_its_value_while_training(name):
-    settings = compose.model_config(name, "smoke")
-    fixed = settings["training"].get("evaluation_only", {})
-    assert {key: settings[key] for key in fixed} == fixed
+    model = compose.model_config(name, "smoke")
+    fixed = model.training.evaluation_only
+    assert {key: model.options[key] for key in fixed} == fixed
 
 
 @pytest.mark.parametrize("name", TRAINABLE)

@@ -369,17 +369,17 @@ def test_recipes_of_the_yaml(name):
         settings = compose.model_config(
             name, budget, **({} if name == "unet" else {"backbone_weights": None})
         )
-        recipes = settings["training"]["recipes"]
+        recipes = settings.training.recipes
         assert recipes["official"] == recipes["paper"]
-        assert settings["recipe"] in recipes
+        assert settings.recipe in recipes
     paper = {
         "unet": {"size": 256, "epochs": 50, "batch": 16},
         "unet_smp": {"size": 320, "epochs": 50, "batch": 8},
     }
-    assert settings["training"]["paper"] == paper[name]
+    assert settings.training.paper == paper[name]
     segmenter = compose.build_segmenter(settings)
     assert segmenter.input_spec.size == paper[name]["size"]
-    optimizer = compose.instantiate(recipes["paper"]["optimizer"])(segmenter.parameters())
+    optimizer = compose.instantiate(recipes["paper"].optimizer)(segmenter.parameters())
     expected = {"unet": (1e-3, 1e-7), "unet_smp": (3e-4, 1e-8)}
     assert (optimizer.defaults["lr"], optimizer.defaults["eps"]) == expected[name]
     assert isinstance(optimizer, torch.optim.Adam)

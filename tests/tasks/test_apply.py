@@ -12,35 +12,25 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image, ImageSequence
 
-from kolbench.config.compose import build_segmenter, conf_dir, model_config, plain, register
+from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.scenes import scene
 from kolbench.errors import ConfigError, DataError
 from kolbench.inference.apply import pipeline
 from kolbench.inference.apply.outputs import write_picture
 from kolbench.io import images, masks
 from kolbench.models.trivial import Ellipse
-from kolbench.tasks import export, place, predict
-from kolbench.tasks import filter as filtering
 from kolbench.video.reading import VideoReader
 from tests.helpers import clips
+from tests.helpers.tasks import run_task
 
 SIZE = (48, 64)
 
 
-def settings_of(*words):
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        settings = plain(compose("config", overrides=[*words, "paths.run=unused"]))
-    return {**settings, "overrides": list(words)}
-
-
 def run(task, given, output, *words, method="ellipse"):
-    settings = settings_of(f"task={task}", f"experiment={method}", *words)
-    settings |= {"input": str(given), "output": str(output)}
-    return {"predict": predict, "place": place, "filter": filtering}[task].run(settings)
+    done = run_task(f"task={task}", f"experiment={method}", *words, input=str(given), output=str(output))
+    return {**done.figures, "failed": done.failed}
 
 
 def ellipse(size=SIZE):
@@ -313,19 +303,16 @@ def test_an_exported_network_needs_no_configuration(tmp_path):
     network = build_segmenter(model_config("u2netp")).network
     torch.save(network.state_dict(), tmp_path / "u2netp.pth")
     words = (f"weights={tmp_path / 'u2netp.pth'}", "model.size=64", "experiment=u2netp")
-    export.run(settings_of("task=export", *words, f"output={tmp_path / 'x.onnx'}"))
+    run_task("task=export", *words, f"output={tmp_path / 'x.onnx'}")
     write_picture(tmp_path / "scene.png", scene.make_scene(0, 3, 96).image)
-    settings = settings_of("task=predict", f"weights={tmp_path / 'x.onnx'}", "save=alpha16")
-    predict.run(settings | {"input": str(tmp_path / "scene.png"), "output": str(tmp_path / "onnx.png")})
+    words_of_file = ("task=predict", f"weights={tmp_path / 'x.onnx'}", f"input={tmp_path / 'scene.png'}")
+    run_task(*words_of_file, "save=alpha16", f"output={tmp_path / 'onnx.png'}")
     run("predict", tmp_path / "scene.png", tmp_path / "own.png", *words[:2], "save=alpha16", method="u2netp")
     levels = [masks.read_alpha(tmp_path / f"{name}.png")[0].astype(int) for name in ("onnx", "own")]
     assert np.abs(levels[0] - levels[1]).max() <= 0.001 * 65535
     for word in ("model.size=96", "experiment=u2net"):
         with pytest.raises(ConfigError, match=rf"a whole network .* leave {word.partition('=')[0]}= away"):
-            predict.run(
-                settings_of("task=predict", f"weights={tmp_path / 'x.onnx'}", word)
-                | {"input": str(tmp_path / "scene.png"), "output": str(tmp_path / "no.png")}
-            )
+            run_task(*words_of_file, word, f"output={tmp_path / 'no.png'}")
     assert not (tmp_path / "no.png").exists()
 
 

@@ -15,6 +15,7 @@ import torch
 
 from kolbench import load
 from kolbench.config import compose
+from kolbench.config.groups import Invocation
 from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError
 from kolbench.models.checkpoints.run import model_of
@@ -159,33 +160,30 @@ def test_task_test_scores_a_run_folder_without_training(sweep, tmp_path):
     assert "network input 128 px" in done.stdout
 
 
-def settings_for(name, *overrides):
-    return {"model": compose.model_config(name, "quick", backbone_weights=None), "overrides": list(overrides)}
+def model_with(name, weights, *words, budget="quick", **options):
+    model = compose.model_config(name, budget, **options)
+    return model_of(model, weights, Invocation(overrides=words).typed_keys)
 
 
 def test_released_weights_are_scored_at_their_own_size(tmp_path):
     released = tmp_path / "modnet.pth"
     torch.save({"weight": torch.zeros(1)}, released)
-    assert model_of(settings_for("modnet"), str(released))["size"] == 512
-    assert model_of(settings_for("modnet", "budget=quick"), str(released))["size"] == 128
-    assert model_of(settings_for("modnet", "model.size=128"), str(released))["size"] == 128
+    assert model_with("modnet", released).options["size"] == 512
+    assert model_with("modnet", released, "budget=quick").options["size"] == 128
+    assert model_with("modnet", released, "model.size=128").options["size"] == 128
 
 
 def test_a_checkpoint_of_ours_knows_its_settings(sweep):
     run = run_folders(sweep[0])[0]
     file = run / "checkpoints" / "best.ckpt"
     assert load("u2netp", weights=file, device="cpu").input_spec.size == 128
-    settings = {"model": compose.model_config("u2netp", "paper"), "overrides": []}
     for weights in (file, run):
-        assert model_of(settings, str(weights))["size"] == 128
-        typed = {
-            "model": compose.model_config("u2netp", "paper", postprocess="minmax"),
-            "overrides": ["experiment=u2netp", "model.postprocess=minmax"],
-        }
-        assert model_of(typed, str(weights))["postprocess"] == "minmax"
-        assert model_of(typed, str(weights))["size"] == 128
+        assert model_with("u2netp", weights, budget="paper").options["size"] == 128
+        words = ("experiment=u2netp", "model.postprocess=minmax")
+        typed = model_with("u2netp", weights, *words, budget="paper", postprocess="minmax")
+        assert (typed.options["postprocess"], typed.options["size"]) == ("minmax", 128)
         with pytest.raises(ConfigError, match="is a u2netp, not a modnet"):
-            model_of(settings_for("modnet", "experiment=modnet"), str(weights))
+            model_with("modnet", weights, "experiment=modnet")
 
 
 def test_what_only_changes_predictions_trains_nothing(sweep):

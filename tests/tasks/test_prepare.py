@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 import struct
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
 from kolbench.tasks import prepare
 from kolbench.video import frames
+from tests.helpers.tasks import run_task
 
 WIDTH, HEIGHT = 64, 48
 
@@ -55,6 +57,11 @@ def numbers(folder: Path) -> list[int]:
     return [round((float(images.read_rgb(path).mean()) - 20) / 3) for path in pictures]
 
 
+def prepared(values: Mapping[str, object]) -> dict[str, float]:
+    result = run_task("task=prepare", **values)
+    return {**result.figures, "failed": result.failed}
+
+
 def manifest(root: Path) -> list[dict[str, str]]:
     with (root / "manifest.csv").open(encoding="utf-8") as handle:
         return list(csv.DictReader(handle))
@@ -65,7 +72,7 @@ def manifest(root: Path) -> list[dict[str, str]]:
 )
 def test_frames_are_the_centres_of_equal_parts(tmp_path, suffix, codec, gop):
     video = record(tmp_path / f"clip.{suffix}", constant_rate(60), codec, gop)
-    result = prepare.run({"input": str(video), "output": str(tmp_path / "out"), "frames": 4, "format": "png"})
+    result = prepared({"input": str(video), "output": str(tmp_path / "out"), "frames": 4, "format": "png"})
     assert result == {"videos": 1, "frames": 4, "written": 4, "failed": 0}
     # parts of 15 frames: the first centre lies within frame 7
     assert numbers(tmp_path / "out" / "images" / "clip") == [7, 22, 37, 52]
@@ -92,7 +99,7 @@ def test_timestamps_decide_where_the_frame_rate_varies(tmp_path):
 
 def test_short_videos_give_all_their_frames(tmp_path):
     record(tmp_path / "in" / "v.mp4", constant_rate(4))
-    prepare.run({"input": tmp_path / "in", "output": tmp_path / "out"})
+    prepared({"input": tmp_path / "in", "output": tmp_path / "out"})
     assert numbers(tmp_path / "out" / "images" / "v") == [0, 1, 2, 3]
 
 
@@ -128,7 +135,7 @@ def turn(path: Path, degrees: int) -> None:
 def test_rotation_is_applied(tmp_path, degrees, corner):
     video = record(tmp_path / "v.mp4", constant_rate(3), marked=True)
     turn(video, degrees)
-    prepare.run({"input": video, "output": tmp_path / "out", "frames": 1})
+    prepared({"input": video, "output": tmp_path / "out", "frames": 1})
     (path,) = (tmp_path / "out" / "images" / "v").iterdir()
     image = images.read_rgb(path)
     assert image.shape[:2] == ((WIDTH, HEIGHT) if degrees != 180 else (HEIGHT, WIDTH))
@@ -144,7 +151,7 @@ def test_bad_videos_are_named_skipped_and_leave_nothing(tmp_path, capsys):
     whole = (tmp_path / "in" / "good.mp4").read_bytes()
     (tmp_path / "in" / "cut.mp4").write_bytes(whole[: len(whole) // 3])
     (tmp_path / "in" / "notes.txt").write_text("no video")
-    result = prepare.run({"input": tmp_path / "in", "output": tmp_path / "out", "frames": 2})
+    result = prepared({"input": tmp_path / "in", "output": tmp_path / "out", "frames": 2})
     assert result == {"videos": 1, "frames": 2, "written": 2, "failed": 3}
     printed = capsys.readouterr().out
     assert "empty.mp4 is empty (0 bytes)" in printed
@@ -167,7 +174,7 @@ def test_a_video_that_breaks_off_while_decoding_leaves_nothing(tmp_path, monkeyp
     with pytest.raises(
         DataError, match=r"None of the 1 videos could be read.*v\.mkv breaks off before 60\.00 s"
     ):
-        prepare.run({"input": video, "output": tmp_path / "out", "frames": 31})
+        prepared({"input": video, "output": tmp_path / "out", "frames": 31})
     assert list((tmp_path / "out" / "images").iterdir()) == []
     assert manifest(tmp_path / "out") == []
 
@@ -187,7 +194,7 @@ def test_sound_alone_is_no_video(tmp_path):
 def test_running_again_adds_only_what_is_missing(tmp_path):
     record(tmp_path / "in" / "v.mp4", constant_rate(40))
     settings = {"input": tmp_path / "in", "output": tmp_path / "out", "frames": 4}
-    prepare.run(settings)
+    prepared(settings)
     folder = tmp_path / "out" / "images" / "v"
     first, second, *_ = sorted(folder.iterdir())
     label = first.with_suffix(".json")
@@ -196,13 +203,13 @@ def test_running_again_adds_only_what_is_missing(tmp_path):
     touched, rows = first.read_bytes(), manifest(tmp_path / "out")
     second.unlink()
     record(tmp_path / "in" / "w.mp4", constant_rate(7))
-    result = prepare.run({**settings, "format": "jpg"})
+    result = prepared({**settings, "format": "jpg"})
     assert result == {"videos": 2, "frames": 8, "written": 5, "failed": 0}
     assert (first.read_bytes(), label.read_text()) == (touched, "{}")
     assert second.with_suffix(".jpg").is_file()
     assert [row for row in manifest(tmp_path / "out") if row["video"] == "v"] == rows
-    assert prepare.run(settings)["written"] == 0
-    more = prepare.run({**settings, "frames": 5})
+    assert prepared(settings)["written"] == 0
+    more = prepared({**settings, "frames": 5})
     assert more["written"] > 0
     assert len(manifest(tmp_path / "out")) == len({row["name"] for row in manifest(tmp_path / "out")})
 
@@ -219,21 +226,21 @@ def test_a_killed_run_is_completed_in_the_same_folder(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(prepare, "WRITERS", {"png": killed})
         with pytest.raises(KeyboardInterrupt):
-            prepare.run(settings)
-    assert prepare.run(settings)["written"] == 3
+            prepared(settings)
+    assert prepared(settings)["written"] == 3
     assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == ["v"]
     assert numbers(tmp_path / "out" / "images" / "v") == [2, 7, 12, 17]
 
 
 def test_videos_of_one_name_get_folders_and_groups_of_their_own(tmp_path):
     record(tmp_path / "in" / "b" / "clip.mp4", constant_rate(10))
-    prepare.run({"input": tmp_path / "in", "output": tmp_path / "out", "frames": 2})
+    prepared({"input": tmp_path / "in", "output": tmp_path / "out", "frames": 2})
     # sorts before the first one, and a third has the suffix only in common
     record(tmp_path / "in" / "a" / "CLIP.mp4", constant_rate(12))
     record(tmp_path / "in" / "b" / "clip.mkv", constant_rate(14))
     # the same content under another name is the same video
     shutil.copy(tmp_path / "in" / "b" / "clip.mp4", tmp_path / "in" / "copy.mp4")
-    prepare.run({"input": tmp_path / "in", "output": tmp_path / "out", "frames": 2})
+    prepared({"input": tmp_path / "in", "output": tmp_path / "out", "frames": 2})
     rows = manifest(tmp_path / "out")
     assert {row["file"]: row["video"] for row in rows} == {
         "b/clip.mp4": "clip",
@@ -246,7 +253,7 @@ def test_videos_of_one_name_get_folders_and_groups_of_their_own(tmp_path):
 def test_frames_become_a_data_set_once_labelled(tmp_path):
     for count, name in ((10, "你好 👜.mp4"), (12, "b.c.mp4")):
         record(tmp_path / "in" / name, constant_rate(count))
-    prepare.run({"input": tmp_path / "in", "output": tmp_path / "out", "frames": 2})
+    prepared({"input": tmp_path / "in", "output": tmp_path / "out", "frames": 2})
     with pytest.raises(DataError, match="None of the 4 frames"):
         KolSource(tmp_path / "out")
     for path in (tmp_path / "out" / "images").rglob("*.png"):
@@ -260,7 +267,7 @@ def test_frames_become_a_data_set_once_labelled(tmp_path):
 
 def test_jpeg_frames(tmp_path):
     video = record(tmp_path / "v.mp4", constant_rate(10))
-    prepare.run({"input": video, "output": tmp_path / "out", "frames": 1, "format": "jpg"})
+    prepared({"input": video, "output": tmp_path / "out", "frames": 1, "format": "jpg"})
     (path,) = (tmp_path / "out" / "images" / "v").iterdir()
     with Image.open(path) as image:
         assert (image.format, image.size) == ("JPEG", (WIDTH, HEIGHT))
@@ -277,11 +284,11 @@ def test_jpeg_frames(tmp_path):
 )
 def test_wrong_settings(tmp_path, change, words):
     with pytest.raises(ConfigError, match=words):
-        prepare.run({"input": tmp_path, "output": tmp_path / "out", "frames": 2, "format": "png", **change})
+        prepared({"input": tmp_path, "output": tmp_path / "out", "frames": 2, "format": "png", **change})
 
 
 def test_inputs_without_video(tmp_path):
     with pytest.raises(DataError, match="holds no video"):
-        prepare.run({"input": tmp_path, "output": tmp_path / "out"})
+        prepared({"input": tmp_path, "output": tmp_path / "out"})
     with pytest.raises(DataError, match=r"input=.*nowhere does not exist"):
-        prepare.run({"input": tmp_path / "nowhere", "output": tmp_path / "out"})
+        prepared({"input": tmp_path / "nowhere", "output": tmp_path / "out"})

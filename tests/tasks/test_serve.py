@@ -17,8 +17,8 @@ from kolbench.errors import ConfigError, KolbenchError
 from kolbench.serve import methods as methods_module
 from kolbench.serve import page, pictures, server
 from kolbench.serve.app import TryIt
-from kolbench.tasks import serve
 from tests.helpers.serving import encoded, ramp_and_ellipse, scenery, send, uploaded
+from tests.helpers.tasks import run_task
 
 # --- methods
 
@@ -31,7 +31,7 @@ def test_methods_are_named_by_what_was_loaded(tmp_path):
     torch.save(unet.network.state_dict(), weights)
     run = tmp_path / "2026-01-01_run"
     (run / "checkpoints").mkdir(parents=True)
-    save_yaml({"model": settings}, run / "config.yaml")
+    save_yaml({"model": settings.to_mapping()}, run / "config.yaml")
     torch.save(unet.network.state_dict(), run / "checkpoints" / "best.ckpt")
     sources = ["ellipse", f"unet:{weights}", str(run), "ellipse", "ellipse"]
     found = methods_module.load_methods(sources, "cpu")
@@ -97,34 +97,23 @@ def test_what_is_no_list_of_methods(given):
 # --- the command
 
 
-def settings(**changes):
-    return {
-        "task": {"name": "serve"},
-        "methods": ["ellipse"],
-        "host": "127.0.0.1",
-        "port": 0,
-        "limit_mb": 20,
-        "threshold": None,
-        "device": "cpu",
-        "overrides": ["task=serve"],
-        **changes,
-    }
+def serve_with(*words):
+    return run_task("task=serve", "methods=[ellipse]", "port=0", "device=cpu", *words)
 
 
-@pytest.mark.parametrize("word", ["weights=x.pth", "experiment=modnet", "+model=unet", "input=a.png"])
+@pytest.mark.parametrize("word", ["experiment=modnet", "model=unet", "refiner=guided"])
 def test_ways_of_other_tasks_are_refused(word):
-    key = word.lstrip("+").partition("=")[0]
-    with pytest.raises(ConfigError, match=f"takes no {key}=; its methods are named in one list"):
-        serve.run(settings(overrides=["task=serve", word]))
+    with pytest.raises(ConfigError, match=f"task=serve reads no {word.partition('=')[0]}="):
+        serve_with(word)
 
 
 def test_a_taken_port_and_a_foreign_host_are_named():
     with server.listen("127.0.0.1", 0) as taken:
         number = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port={number} is taken on 127.0.0.1; port=0 picks"):
-            serve.run(settings(port=number))
+            serve_with(f"port={number}")
     with pytest.raises(ConfigError, match=r"host=192\.0\.2\.1 port=0 cannot be listened on: [^()]+\.$"):
-        serve.run(settings(host="192.0.2.1"))
+        serve_with("host=192.0.2.1")
 
 
 def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
@@ -132,7 +121,7 @@ def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "starlette", None)
     with pytest.raises(ConfigError, match=re.escape("pip install 'kolbench[serve]'")):
-        serve.run(settings())
+        serve_with()
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])

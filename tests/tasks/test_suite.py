@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from kolbench.config import compose as configs
@@ -16,6 +15,7 @@ from kolbench.errors import DataError
 from kolbench.tasks.panels import HEADING, WIDTH
 from kolbench.tasks.suite import jobs_of, own_words, panels_of
 from tests.helpers.paths import ROOT
+from tests.helpers.tasks import configured
 
 SUITES = sorted(path.parent for path in (ROOT / "experiments").glob("*/suite.yaml"))
 
@@ -29,15 +29,11 @@ def kolbench(*words, cwd, code=0):
 
 @pytest.mark.parametrize("folder", SUITES, ids=lambda folder: folder.name)
 def test_every_run_of_a_suite_composes(folder, tmp_path):
-    configs.register()
     jobs = jobs_of(folder, tmp_path)
     assert {name for names in panels_of(folder).values() for name in names} <= {job.name for job in jobs}
     assert len({job.folder for job in jobs}) == len(jobs)
     for job in jobs:
-        with initialize_config_dir(str(configs.conf_dir()), version_base="1.3"):
-            words = [*job.words, "paths.run=unused", "budget.backbone_weights=null"]
-            settings = configs.plain(compose("config", overrides=words))
-        configs.build_segmenter(settings["model"])
+        configs.build_segmenter(configured(*job.words, "budget.backbone_weights=null").model)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from kolbench.config.compose import build_segmenter, instantiate, without_backbone
+from kolbench.config.compose import build_segmenter, instantiate
 from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError, require_choice
+from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.backends import BACKENDS, prepare
 from kolbench.inference.export.opening import is_exported, open_exported
 from kolbench.inference.highres import LONGEST, segment_bounded, shrunk
@@ -44,7 +44,7 @@ class Fast:
         return segment_bounded(found.segmenter, image)
 
 
-def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
+def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:
     """The method of a configuration with its weights and refiner, on its device.
 
     Args:
@@ -53,27 +53,26 @@ def open_predictor(settings: dict[str, Any], pictures: int = 1) -> Predictor:
     Raises:
         KolbenchError: there are no weights, they do not fit, or the method needs the truth.
     """
-    weights, device = settings["weights"], choose_device(settings["device"])
-    if weights is not None and holds_network(Path(weights)):
-        _refuse_options(settings)
-        segmenter = open_exported(weights, settings["device"])
-        name = Path(weights).name
+    weights, device = config.weights, choose_device(config.device)
+    if weights is not None and holds_network(weights):
+        _refuse_options(config)
+        segmenter = open_exported(weights, config.device)
+        name = weights.name
     else:
-        segmenter = _configured(settings)
-        name = settings["model"]["name"]
+        segmenter, name = _configured(config)
     print(f"{name} on {describe(device)}")
-    refiner = instantiate({key: value for key, value in settings["refiner"].items() if key != "name"})
+    refiner = instantiate(config.refiner)
     segmenter = segmenter.to(device).eval()
-    fast = Fast(segmenter, device, settings["backend"], pictures)
+    fast = Fast(segmenter, device, config.backend, pictures)
     return Predictor(segmenter, refiner, fast)
 
 
-def _refuse_options(settings: dict[str, Any]) -> None:
-    typed = (word.lstrip("+").partition("=")[0] for word in settings["overrides"])
+def _refuse_options(config: ApplyConfig) -> None:
+    typed = sorted(config.invocation.typed_keys)
     wrong = next((key for key in typed if key.partition(".")[0] in ("experiment", "model")), None)
     if wrong:
         raise ConfigError(
-            f"weights={settings['weights']} is a whole network that knows its input; leave {wrong}= away. "
+            f"weights={config.weights} is a whole network that knows its input; leave {wrong}= away. "
             "For another size export it again with model.size=, or use kolbench.load(FILE, size=...)."
         )
 
@@ -83,19 +82,20 @@ def holds_network(weights: Path) -> bool:
     return is_exported(weights) and (weights.suffix.lower() == ".onnx" or sidecar_of(weights).is_file())
 
 
-def _configured(settings: dict[str, Any]) -> Segmenter:
-    task, weights = settings["task"]["name"], settings["weights"]
+def _configured(config: ApplyConfig) -> tuple[Segmenter, str]:
+    """The method with its weights, and its name."""
+    task, weights, model = config.task, config.weights, config.model
     if weights is not None:
-        settings["model"] = without_backbone(model_of(settings, weights))
-    name = settings["model"]["name"]
-    segmenter: Segmenter = build_segmenter(settings["model"])
+        model = model_of(model, weights, config.invocation.typed_keys).without_backbone()
+    name = model.name
+    segmenter: Segmenter = build_segmenter(model)
     if segmenter.input_keys != ("image",):
         raise ConfigError(f"{name} needs more than the picture, which is all that task={task} has.")
     if weights is not None:
-        load_into(segmenter, Path(weights))
+        load_into(segmenter, weights)
     elif segmenter.trainable:
         raise ConfigError(
             f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={name}, or a method that is "
             "not trained, such as experiment=grabcut."
         )
-    return segmenter
+    return segmenter, name

@@ -221,13 +221,12 @@ def write_picture(path: Path, picture: Any) -> None:
         raise KolbenchError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def kinds_of(wanted: Any, known: Mapping[str, OutputKind]) -> list[OutputKind]:
+def kinds_of(names: Sequence[str], known: Mapping[str, OutputKind]) -> list[OutputKind]:
     """The kinds that `save=` names: one, or a list such as `[alpha,cutout]`.
 
     Raises:
         ConfigError: a name is unknown, or nothing is named.
     """
-    names = wanted if isinstance(wanted, list) else [wanted]
     if not names:
         raise ConfigError(f"save= names nothing; it is one or a list of {', '.join(known)}.")
-    return [known[require_choice("save", str(name), known)] for name in dict.fromkeys(names)]
+    return [known[require_choice("save", name, known)] for name in dict.fromkeys(names)]

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from kolbench.config.compose import instantiate
+from kolbench.config.schema import TaskResult
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError
 from kolbench.inference.apply import inputs
+from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.apply.inputs import PIPE, Item
 from kolbench.inference.apply.loading import open_predictor
 from kolbench.inference.apply.outputs import (
@@ -54,19 +55,21 @@ class Tally:
         words = [f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts if count]
         return " and ".join(words) or "nothing"
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> TaskResult:
         """What the task returns."""
-        return {"pictures": self.pictures, "frames": self.frames, "failed": len(self.failures)}
+        return TaskResult(
+            failed=len(self.failures), figures={"pictures": self.pictures, "frames": self.frames}
+        )
 
 
 @dataclass(frozen=True)
 class Work:
     """One command: what is done with every input, and what was done so far.
 
-    settings, kinds, doing: see `use`. targets: name of a kind -> the output of each input. predictor: ready.
+    config, kinds, doing: see `use`. targets: name of a kind -> the output of each input. predictor: ready.
     """
 
-    settings: Mapping[str, Any]
+    config: ApplyConfig
     kinds: Sequence[OutputKind]
     targets: Mapping[str, Mapping[Item, Path]]
     predictor: Predictor
@@ -75,41 +78,40 @@ class Work:
 
     def final(self, alpha: Float32Array) -> Float32Array:
         """The alpha as it is written: soft, or cut at `threshold=`."""
-        return binarize(alpha, self.settings["threshold"])
+        return binarize(alpha, self.config.threshold)
 
 
 def use(
-    settings: dict[str, Any], kinds: Sequence[OutputKind], doing: str, kept: Sequence[Path] = ()
-) -> dict[str, Any]:
+    config: ApplyConfig, kinds: Sequence[OutputKind], doing: str, kept: Sequence[Path] = ()
+) -> TaskResult:
     """Runs a method over all of `input=` and writes every kind of output.
 
     An input that cannot be read is named and skipped; nothing partial is left of it.
 
     Args:
-        settings: the resolved configuration: `input`, `output`, `weights`, `model`, `refiner`, `threshold`,
-            `device`, `smooth`, `format`, `sound`.
+        config: of the task.
         kinds: what is written of each input.
         doing: for the progress bar.
         kept: files that are read besides the inputs, and so may not be written.
 
     Returns:
-        `pictures`, `frames` and `failed`, each a count.
+        How many inputs failed.
 
     Raises:
         KolbenchError: the settings do not go together, there is no input, or no weights.
     """
-    given, output = _required(settings, "input"), _required(settings, "output")
-    smoother_of(settings)
+    given, output = _required(config, "input"), _required(config, "output")
+    smoother_of(config)
     if PIPE in (given, output):
-        return _pipe(settings, kinds, given, output, kept)
-    place, form = Path(output).expanduser(), settings["format"]
+        return _pipe(config, kinds, given, output, kept)
+    place, form = Path(output).expanduser(), config.format
     items = inputs.items_of(given, place)
     targets = targets_of(items, place, kinds, form, kept)
-    if settings["dry_run"]:
+    if config.dry_run:
         return _foretold(targets)
     written = [target for own in targets.values() for target in own.values()]
     sweep_outputs.SWEEP.take([*written, *reports_of(targets, kinds, form, place)])
-    work = Work(settings, kinds, targets, open_predictor(settings, _expected(items)), doing)
+    work = Work(config, kinds, targets, open_predictor(config, _expected(items)), doing)
     print(f"{inputs.describe(items)} from {given}")
     started, tally = time.monotonic(), work.tally
     of_pictures = [item for item in items if not item.is_video]
@@ -129,7 +131,7 @@ def use(
     return tally.result()
 
 
-def _foretold(targets: Mapping[str, Mapping[Item, Path]]) -> dict[str, Any]:
+def _foretold(targets: Mapping[str, Mapping[Item, Path]]) -> TaskResult:
     for own in targets.values():
         for item, target in own.items():
             print(f"{item.source} -> {target}")
@@ -153,19 +155,20 @@ def ended_cleanly() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _required(settings: Mapping[str, Any], key: str) -> str:
-    if not settings[key]:
-        raise ConfigError(f"task={settings['task']['name']} needs {key}=PATH.")
-    return str(settings[key])
+def _required(config: ApplyConfig, key: str) -> str:
+    value: str | None = getattr(config, key)
+    if not value:
+        raise ConfigError(f"task={config.task} needs {key}=PATH.")
+    return value
 
 
-def smoother_of(settings: Mapping[str, Any]) -> Smoother:
+def smoother_of(config: ApplyConfig) -> Smoother:
     """A new smoother as `smooth=` says.
 
     Raises:
         ConfigError: an option is out of range.
     """
-    smoother: Smoother = instantiate({k: v for k, v in settings["smooth"].items() if k != "name"})
+    smoother: Smoother = instantiate(config.smooth)
     return smoother
 
 
@@ -258,7 +261,7 @@ def _clip(work: Work, item: Item) -> None:
 def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
     """Frames written and what there is to say of one video."""
     targets = {kind: work.targets[kind.name][item] for kind in work.kinds}
-    stabiliser = Stabiliser(smoother_of(work.settings))
+    stabiliser = Stabiliser(smoother_of(work.config))
     renderings: dict[OutputKind, Rendering] = {kind: kind.begin() for kind in targets}
     held: deque[Frame] = deque()
     frames = 0
@@ -266,7 +269,7 @@ def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
         with ExitStack() as stack:
             writers: dict[OutputKind, VideoWriter | PngSequence] = {}
             for kind, target in targets.items():
-                writer = _writer(target, reader, kind, work.settings)
+                writer = _writer(target, reader, kind, work.config)
                 stack.enter_context(writer)
                 writers[kind] = writer
 
@@ -293,17 +296,17 @@ def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
                 advance(1)
             finish(stabiliser.flush())
         lines = [*reader.notes, *(note for writer in writers.values() for note in writer.notes)]
-        lines += _flicker(stabiliser, work.settings["smooth"]["name"])
+        lines += _flicker(stabiliser, work.config.smooth.name)
         for kind, rendering in renderings.items():
             lines += rendering.finish(targets[kind], reader.seconds)
     return frames, lines
 
 
 def _writer(
-    target: Path, reader: VideoReader, kind: OutputKind, settings: Mapping[str, Any]
+    target: Path, reader: VideoReader, kind: OutputKind, config: ApplyConfig
 ) -> VideoWriter | PngSequence:
-    form, sound = settings["format"], settings["sound"]
-    if is_sequence(kind, form, Path(str(settings["output"])).expanduser()):
+    form, sound = config.format, config.sound
+    if is_sequence(kind, form, Path(str(config.output)).expanduser()):
         return PngSequence(target, reader, sound=sound)
     return open_writer(target, reader, kind.transparent, video_form(form), sound)
 
@@ -325,8 +328,8 @@ def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
 
 
 def _pipe(
-    settings: dict[str, Any], kinds: Sequence[OutputKind], given: str, output: str, kept: Sequence[Path]
-) -> dict[str, Any]:
+    config: ApplyConfig, kinds: Sequence[OutputKind], given: str, output: str, kept: Sequence[Path]
+) -> TaskResult:
     """One picture from stdin, or to stdout, or both; all that is said goes to stderr."""
     if len(kinds) > 1:
         raise ConfigError(f"A pipe holds one picture; save= names {len(kinds)} kinds.")
@@ -335,11 +338,11 @@ def _pipe(
     item = Item(Path(FROM_STDIN), Path(FROM_STDIN)) if given == PIPE else _lone_picture(given)
     rendering, target = kinds[0].begin(), None
     if output != PIPE:
-        targets = targets_of([item], Path(output).expanduser(), kinds, settings["format"], kept)
+        targets = targets_of([item], Path(output).expanduser(), kinds, config.format, kept)
         target = targets[kinds[0].name][item]
-    elif settings["format"] not in ("auto", "png"):
-        raise ConfigError(f"format={settings['format']}: a pipe gives a PNG; leave format away.")
-    if settings["dry_run"]:
+    elif config.format not in ("auto", "png"):
+        raise ConfigError(f"format={config.format}: a pipe gives a PNG; leave format away.")
+    if config.dry_run:
         print(f"{'stdin' if given == PIPE else item.source} -> {target or 'stdout'}", file=sys.stderr)
         return Tally().result()
     if target is not None:
@@ -351,7 +354,7 @@ def _pipe(
             image = images.read_rgb(item.source)
             for line in note_of_frames(item.source):
                 print(line)
-        alpha = binarize(open_predictor(settings)(image), settings["threshold"])
+        alpha = binarize(open_predictor(config)(image), config.threshold)
         picture = rendering(Frame(image, 0, 0.0), alpha, False)
     if target is None:
         sys.stdout.buffer.write(images.png_bytes(picture))
@@ -359,7 +362,7 @@ def _pipe(
     else:
         write_picture(target, picture)
         rendering.finish(target, 0.0)
-    return {"pictures": 1, "frames": 0, "failed": 0}
+    return Tally(pictures=1).result()
 
 
 def _lone_picture(given: str) -> Item:

@@ -2,10 +2,12 @@
 
 import warnings
 import zipfile
+from collections.abc import Set
 from pathlib import Path
-from typing import Any
 
 from kolbench.config.compose import load_yaml
+from kolbench.config.fields import require_mapping
+from kolbench.config.groups import ModelConfig
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.models.checkpoints.read import read_model_settings, read_state_dict
 from kolbench.segmenter import Segmenter
@@ -20,50 +22,54 @@ def is_run_folder(path: str | Path) -> bool:
     return (Path(path) / CONFIG).is_file()
 
 
-def settings_of(weights: str | Path) -> dict[str, Any] | None:
+def settings_of(weights: str | Path) -> ModelConfig | None:
     """The `model` group that a run folder or a checkpoint of ours was trained with, else None.
 
     Raises:
         WeightsError: the file is missing or damaged, or a whole network.
     """
-    if not is_run_folder(weights):
-        if Path(weights).is_dir():
-            return None
-        refuse_network(Path(weights))
-        return read_model_settings(weights)
-    model: dict[str, Any] = load_yaml(Path(weights) / CONFIG)["model"]
-    return model
+    if is_run_folder(weights):
+        values = load_yaml(Path(weights) / CONFIG)["model"]
+        return ModelConfig.from_mapping(require_mapping("model", values))
+    if Path(weights).is_dir():
+        return None
+    refuse_network(Path(weights))
+    found = read_model_settings(weights)
+    return None if found is None else ModelConfig.from_mapping(found)
 
 
-def model_of(settings: dict[str, Any], weights: str) -> dict[str, Any]:
+def model_of(model: ModelConfig, weights: str | Path, typed_keys: Set[str]) -> ModelConfig:
     """The `model` group for these weights: the one they were trained with, changed by what was typed.
 
     A released checkpoint is taken at its own paper's size, whatever the budget, unless a size was typed.
+
+    Args:
+        model: the group of the command.
+        weights: a run folder or a checkpoint.
+        typed_keys: the keys of the command.
 
     Raises:
         ConfigError: another method was typed than the weights belong to.
         WeightsError: the weights cannot be read.
     """
-    composed: dict[str, Any] = settings["model"]
-    typed = {word.lstrip("+").partition("=")[0] for word in settings["overrides"]}
     trained = settings_of(weights)
     if trained is None:
-        if "training" in composed and not typed & {"budget", "budget.size", "model.size"}:
-            return {**composed, "size": composed["training"]["paper"]["size"]}
-        return composed
-    if typed & {"experiment", "model"} and composed["name"] != trained["name"]:
+        if model.training is not None and not typed_keys & {"budget", "budget.size", "model.size"}:
+            return model.changed(size=model.training.paper["size"])
+        return model
+    if typed_keys & {"experiment", "model"} and model.name != trained.name:
         raise ConfigError(
-            f"weights={weights} is a {trained['name']}, not a {composed['name']}: leave experiment= out."
+            f"weights={weights} is a {trained.name}, not a {model.name}: leave experiment= out."
         )
-    own = {key.split(".")[1] for key in typed if key.startswith("model.")}
-    return {**trained, **{key: composed[key] for key in own}}
+    own = {key.split(".")[1] for key in typed_keys if key.startswith("model.")}
+    return trained.changed(**{key: model.values[key] for key in own})
 
 
 def method_of(run_folder: str | Path) -> str:
     """The name of the method that a run folder holds."""
     settings = settings_of(run_folder)
     assert settings is not None
-    return str(settings["name"])
+    return settings.name
 
 
 def load_into(segmenter: Segmenter, weights: Path) -> list[str]:

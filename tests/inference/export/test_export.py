@@ -25,8 +25,8 @@ from kolbench.models.u2net import U2NetSegmenter
 from kolbench.models.unet import UNetSegmenter
 from kolbench.models.unet_smp import SmpSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from kolbench.tasks.export import run
 from tests.helpers.encoded import Encoded
+from tests.helpers.tasks import run_task
 
 SLIM = {"channels": 16, "mid": 8, "gt_mid": 8, "tail": 320}
 METHODS = {
@@ -298,13 +298,13 @@ def test_the_task_takes_a_run_folder_with_its_threshold(tmp_path, capsys):
     folder = tmp_path / "run"
     (folder / "checkpoints").mkdir(parents=True)
     checkpoint = folder / "checkpoints" / "best.ckpt"
-    torch.save({"state_dict": segmenter.network.state_dict(), "model": model}, checkpoint)
-    compose.save_yaml({"model": model}, folder / "config.yaml")
+    values = model.to_mapping()
+    torch.save({"state_dict": segmenter.network.state_dict(), "model": values}, checkpoint)
+    compose.save_yaml({"model": values}, folder / "config.yaml")
     write_json(folder / "run.json", {"threshold": 0.62, "threshold_from": "validation"})
     output = tmp_path / "new" / "x.onnx"
-    settings = {"weights": str(folder), "output": str(output), "format": "onnx", "overrides": []}
-    settings["dry_run"] = False
-    result = run({**settings, "model": model_config("rsudisnet")})
+    words = ("task=export", f"weights={folder}", f"output={output}")
+    result = run_task(*words).figures
     said = capsys.readouterr().out
     assert f"largest difference {result['max_difference']:.1e}, mean {result['mean_difference']:.1e}" in said
     assert "threshold 0.62 from validation" in said
@@ -317,20 +317,22 @@ def test_the_task_takes_a_run_folder_with_its_threshold(tmp_path, capsys):
     picture = picture_of(6, 88, 120)
     assert np.abs(kolbench.load(output).segment(picture) - segmenter.segment(picture)).max() <= 1e-4
     write_json(folder / "run.json", {"threshold": 0.5, "threshold_from": "the command"})
-    run({**settings, "model": model_config("unet")})
+    run_task(*words)
     again = read(output)
     assert again is not None
     assert again.threshold is None
 
 
 def test_a_command_without_what_it_needs_is_answered(tmp_path):
-    settings = {"output": str(tmp_path / "x.onnx"), "format": "onnx", "weights": None, "overrides": []}
-    settings |= {"model": model_config("unet", filters=2, size=32), "dry_run": False}
-    for change, message in (
-        ({}, "needs weights=RUN_FOLDER, or weights=FILE with experiment=unet"),
-        ({"output": None}, "needs output=FILE"),
-        ({"format": "png"}, "format=png is not a choice; it is one of onnx, torchscript"),
-        ({"model": model_config("ellipse")}, "Ellipse has no network to export"),
+    output = f"output={tmp_path / 'x.onnx'}"
+    for words, message in (
+        (
+            ("experiment=unet", "model.filters=2", output),
+            "needs weights=RUN_FOLDER, or weights=FILE with experiment=unet",
+        ),
+        (("experiment=unet",), "needs output=FILE"),
+        (("format=png", output), "format=png is not a choice; it is one of onnx, torchscript"),
+        (("experiment=ellipse", output), "Ellipse has no network to export"),
     ):
         with pytest.raises(ConfigError, match=message):
-            run({**settings, **change})
+            run_task("task=export", *words)
