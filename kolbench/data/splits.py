@@ -1,9 +1,8 @@
-"""Training, validation and test pictures: by file lists, by video, or as the RSUDISNet paper did."""
+"""Splits images into train, val and test: by file lists, by video, or as the RSUDISNet paper did."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError, require_choice
@@ -153,7 +152,7 @@ def _deal(
     return dealt
 
 
-def _draw(*parts: Any) -> bytes:
+def _draw(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 

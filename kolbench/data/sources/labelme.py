@@ -1,4 +1,4 @@
-"""Labelme annotations (JSON): shapes drawn as masks, and the pictures they lie beside as a source."""
+"""`data=labelme`: images with Labelme's annotations (JSON) beside them."""
 
 import base64
 import binascii
@@ -7,12 +7,12 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any, NamedTuple
+from typing import TypedDict, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from kolbench.data import listing
+from kolbench.data.shapes import IGNORED, SHAPE_TYPES, Points, Shape, draw
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError, DataError, nearest, require_choice
 from kolbench.io import images, masks
@@ -24,100 +24,17 @@ DEFAULT_LABELS: Mapping[str, Sequence[str]] = {
     "product": ("product", "object", "item", "bag"),
     "background": ("background", "hole"),
 }
-POLYGONS = ("polygon", "oriented_rectangle")
-IGNORED = ("point", "points", "line", "linestrip")
-SHAPE_TYPES = (*POLYGONS, "rectangle", "circle", "mask", *IGNORED)
 SAMPLED = 20
 
-BoolArray = npt.NDArray[np.bool_]
-Points = npt.NDArray[np.float64]
 
+class Annotation(TypedDict, total=False):
+    """What is read of a Labelme file; nothing but `shapes` being a list is checked yet."""
 
-class Shape(NamedTuple):
-    """One drawn shape.
-
-    kind: one of CLASSES. points: (N, 2) float x, y in pixels of the upright picture; pixel (0, 0)
-    covers [0, 1) x [0, 1). group: Labelme's group_id. bitmap: (h, w) uint8 {0, 1} of a `mask` shape.
-    """
-
-    kind: str
-    shape_type: str
-    points: Points
-    group: int | str | None = None
-    bitmap: UInt8Array | None = None
-
-
-def draw(shapes: Sequence[Shape], height: int, width: int) -> tuple[UInt8Array, UInt8Array]:
-    """The mask and the product mask that shapes mean, (height, width) uint8 in {0, 1} each.
-
-    Shapes are painted in their order, and a background shape cuts out of what was painted before it:
-    of shapes with the same group_id where it has one, else of all. The parts of a group are joined.
-    The mask is the union of KOL and products. A point or line paints nothing.
-    """
-    layers: dict[tuple[str, int | str | None], BoolArray] = {}
-    for shape in shapes:
-        if shape.shape_type in IGNORED:
-            continue
-        covered = _cover(shape, height, width)
-        if shape.kind == "background":
-            for (_, group), layer in layers.items():
-                if shape.group is None or shape.group == group:
-                    layer &= ~covered
-        else:
-            layers.setdefault((shape.kind, shape.group), np.zeros((height, width), bool))
-            layers[shape.kind, shape.group] |= covered
-    empty = np.zeros((height, width), bool)
-    product = np.logical_or.reduce([empty, *(a for (kind, _), a in layers.items() if kind == "product")])
-    mask = np.logical_or.reduce([product, *layers.values()])
-    return mask.astype(np.uint8), product.astype(np.uint8)
-
-
-def _cover(shape: Shape, height: int, width: int) -> BoolArray:
-    points = shape.points
-    if shape.shape_type == "circle":
-        radius = float(np.hypot(*(points[1] - points[0])))
-        y, x = np.mgrid[:height, :width] + 0.5
-        return np.asarray((x - points[0, 0]) ** 2 + (y - points[0, 1]) ** 2 <= radius**2)
-    if shape.bitmap is not None:
-        return _place(shape.bitmap, points, height, width)
-    if shape.shape_type == "rectangle" and len(points) == 2:
-        (left, top), (right, bottom) = points
-        points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    return fill_polygon(points, height, width)
-
-
-def fill_polygon(points: Points, height: int, width: int) -> BoolArray:
-    """Pixels whose centre lies in a polygon by the even-odd rule, (height, width) bool.
-
-    Even-odd, as Labelme shows it: where an outline leads through a bridge around an inner outline,
-    that is a hole.
-
-    Args:
-        points: (N, 2) x, y of the corners, N >= 3; may lie outside the picture.
-    """
-    toggles = np.zeros((height, width + 1), np.int32)
-    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        if y0 == y1:
-            continue
-        # rows whose centre y + 0.5 the edge crosses, its upper end included and its lower end not
-        first, last = np.ceil(np.array([min(y0, y1), max(y0, y1)]) - 0.5).astype(int).clip(0, height)
-        rows = np.arange(first, last)
-        crossing = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-        columns = np.ceil(crossing - 0.5).clip(0, width).astype(int)
-        np.add.at(toggles, (rows, columns), 1)
-    return np.asarray(np.cumsum(toggles, axis=1)[:, :width] % 2 == 1)
-
-
-def _place(bitmap: UInt8Array, points: Points, height: int, width: int) -> BoolArray:
-    """A bitmap at its box's upper left corner, cut at the picture's borders."""
-    covered = np.zeros((height, width), bool)
-    left, top = (int(v) for v in np.rint(points.min(axis=0)))
-    rows = slice(max(top, 0), min(top + bitmap.shape[0], height))
-    columns = slice(max(left, 0), min(left + bitmap.shape[1], width))
-    if rows.start < rows.stop and columns.start < columns.stop:
-        part = bitmap[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-        covered[rows, columns] = part > 0
-    return covered
+    shapes: list[object]
+    imagePath: object
+    imageData: object
+    imageHeight: object
+    imageWidth: object
 
 
 def label_classes(labels: Mapping[str, str | Sequence[str] | None] | None) -> dict[str, str]:
@@ -146,7 +63,7 @@ def label_classes(labels: Mapping[str, str | Sequence[str] | None] | None) -> di
     return classes
 
 
-def _label_list(kind: str, names: Any) -> Sequence[str]:
+def _label_list(kind: str, names: object) -> Sequence[str]:
     listed = [names] if isinstance(names, str) else () if names is None else names
     if isinstance(listed, Sequence) and all(isinstance(name, str) and name.strip() for name in listed):
         return listed
@@ -156,8 +73,8 @@ def _label_list(kind: str, names: Any) -> Sequence[str]:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A Labelme file's content.
+def read_annotation(path: Path) -> Annotation:
+    """Reads a Labelme file.
 
     Raises:
         DataError: it is no JSON, or JSON of another tool, which is named.
@@ -169,7 +86,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{path} is no Labelme file: {_text_format(path, str(error))}.") from None
     if isinstance(loaded, dict) and isinstance(loaded.get("shapes"), list):
-        return loaded
+        return cast(Annotation, loaded)
     raise DataError(f"{path} is no Labelme file: {_json_format(loaded)}.")
 
 
@@ -185,7 +102,7 @@ def _text_format(path: Path, detail: str) -> str:
     return f"it is damaged JSON ({detail})"
 
 
-def _json_format(loaded: Any) -> str:
+def _json_format(loaded: object) -> str:
     if isinstance(loaded, dict) and "annotations" in loaded and "images" in loaded:
         return "it is COCO JSON; export masks as PNG and use data=folder"
     if isinstance(loaded, list) and loaded and isinstance(loaded[0], dict) and "annotations" in loaded[0]:
@@ -193,19 +110,19 @@ def _json_format(loaded: Any) -> str:
     return "it has no list of shapes"
 
 
-def parse_shapes(content: Mapping[str, Any], classes: Mapping[str, str], path: Path) -> list[Shape]:
-    """The shapes of a Labelme file.
+def parse_shapes(annotation: Annotation, classes: Mapping[str, str], path: Path) -> list[Shape]:
+    """Turns the shapes of a Labelme file into what can be drawn.
 
     Raises:
         DataError: a label or shape type is unknown, or a shape is malformed; names file and shape.
     """
     return [
         _parse_shape(shape, classes, f"{path}, shape {number}")
-        for number, shape in enumerate(content["shapes"], start=1)
+        for number, shape in enumerate(annotation["shapes"], start=1)
     ]
 
 
-def _parse_shape(shape: Any, classes: Mapping[str, str], where: str) -> Shape:
+def _parse_shape(shape: object, classes: Mapping[str, str], where: str) -> Shape:
     if not isinstance(shape, dict):
         raise DataError(f"{where} is no shape; save the file again in Labelme.")
     shape_type = shape.get("shape_type") or "polygon"
@@ -216,10 +133,13 @@ def _parse_shape(shape: Any, classes: Mapping[str, str], where: str) -> Shape:
         return Shape("background", shape_type, np.zeros((0, 2)))
     points = _points(shape.get("points"), shape_type, where)
     bitmap = _bitmap(shape, points, where) if shape_type == "mask" else None
-    return Shape(_kind(shape.get("label"), classes, where), shape_type, points, shape.get("group_id"), bitmap)
+    group = shape.get("group_id")
+    if not isinstance(group, int | str | None):
+        raise DataError(f"{where}: its group_id {group} is no number; save the file again in Labelme.")
+    return Shape(_kind(shape.get("label"), classes, where), shape_type, points, group, bitmap)
 
 
-def _kind(label: Any, classes: Mapping[str, str], where: str) -> str:
+def _kind(label: object, classes: Mapping[str, str], where: str) -> str:
     key = str(label).strip().casefold()
     if key in classes:
         return classes[key]
@@ -231,7 +151,7 @@ def _kind(label: Any, classes: Mapping[str, str], where: str) -> str:
     )
 
 
-def _points(points: Any, shape_type: str, where: str) -> Points:
+def _points(points: object, shape_type: str, where: str) -> Points:
     try:
         array = np.array(points, np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
@@ -243,7 +163,7 @@ def _points(points: Any, shape_type: str, where: str) -> Points:
     return array
 
 
-def _bitmap(shape: Mapping[str, Any], points: Points, where: str) -> UInt8Array:
+def _bitmap(shape: Mapping[str, object], points: Points, where: str) -> UInt8Array:
     try:
         data = base64.b64decode(str(shape.get("mask") or ""), validate=True)
     except binascii.Error:
@@ -296,11 +216,11 @@ class LabelmeSource(Source):
             DataError: picture or annotation cannot be used; names the file.
         """
         path = self._files[self.names[index]]
-        content = read_json(path)
-        image = self._image(self.names[index], path, content)
+        annotation = read_annotation(path)
+        image = self._image(self.names[index], path, annotation)
         height, width = image.shape[:2]
-        _require_size(path, content, height, width)
-        mask, product = draw(parse_shapes(content, self.classes, path), height, width)
+        _require_size(path, annotation, height, width)
+        mask, product = draw(parse_shapes(annotation, self.classes, path), height, width)
         return Sample(image, mask, product)
 
     def fingerprint(self) -> str:
@@ -308,7 +228,7 @@ class LabelmeSource(Source):
         parts = [(f"{name} label", path, True) for name, path in self._files.items()]
         for name, path in self._files.items():
             try:
-                opened = self._picture_file(name, _named_picture(path, read_json(path)))
+                opened = self._picture_file(name, _named_picture(path, read_annotation(path)))
             except DataError:
                 continue  # reading all pictures names it
             if opened is not None:
@@ -334,7 +254,7 @@ class LabelmeSource(Source):
         found: Counter[str] = Counter()
         for index in listing.spread(len(self), SAMPLED):
             try:
-                shapes = read_json(self._files[self.names[index]])["shapes"]
+                shapes = read_annotation(self._files[self.names[index]])["shapes"]
             except DataError:
                 continue  # reading all pictures names it
             found.update(
@@ -342,14 +262,14 @@ class LabelmeSource(Source):
             )
         return found
 
-    def _image(self, name: str, path: Path, content: Mapping[str, Any]) -> UInt8Array:
-        named = _named_picture(path, content)
+    def _image(self, name: str, path: Path, annotation: Annotation) -> UInt8Array:
+        named = _named_picture(path, annotation)
         opened = self._picture_file(name, named)
         if opened is not None:
             return images.read_rgb(opened)
-        if content.get("imageData"):
+        if annotation.get("imageData"):
             try:
-                data = base64.b64decode(str(content["imageData"]))
+                data = base64.b64decode(str(annotation["imageData"]))
             except binascii.Error:
                 raise DataError(f"{path}: its imageData is no base64, and {named} is missing.") from None
             return images.rgb_from_bytes(data, f"the imageData of {path}")
@@ -360,9 +280,9 @@ class LabelmeSource(Source):
         return named if named.is_file() else self._pictures.get(name)
 
 
-def _named_picture(path: Path, content: Mapping[str, Any]) -> Path:
+def _named_picture(path: Path, annotation: Annotation) -> Path:
     """Where imagePath leads from the annotation's folder, back-slashes of Windows or not."""
-    return Path(os.path.normpath(path.parent / PureWindowsPath(str(content.get("imagePath"))).as_posix()))
+    return Path(os.path.normpath(path.parent / PureWindowsPath(str(annotation.get("imagePath"))).as_posix()))
 
 
 def _labelme_files(root: Path, pictures: Mapping[str, Path]) -> tuple[dict[str, Path], set[Path], list[Path]]:
@@ -377,7 +297,7 @@ def _labelme_files(root: Path, pictures: Mapping[str, Path]) -> tuple[dict[str, 
         key = listing.key_of(path, root)
         if key not in pictures:
             try:
-                named.add(_named_picture(path, read_json(path)))
+                named.add(_named_picture(path, read_annotation(path)))
             except DataError:
                 foreign.append(path)
                 continue
@@ -389,14 +309,14 @@ def _nothing_labelled(root: Path, pictures: Mapping[str, Path], foreign: Sequenc
     message = f"{root} holds {len(pictures)} pictures, but no Labelme file (picture.json beside picture.jpg)."
     for path in [*foreign, *listing.visible_files(root, (".xml",))][:1]:
         try:
-            read_json(path)
+            read_annotation(path)
         except DataError as error:
             message += f" {error}"
     return f"{message} Label the pictures with Labelme and save beside them, or give another data.root."
 
 
-def _require_size(path: Path, content: Mapping[str, Any], height: int, width: int) -> None:
-    said = content.get("imageHeight"), content.get("imageWidth")
+def _require_size(path: Path, annotation: Annotation, height: int, width: int) -> None:
+    said = annotation.get("imageHeight"), annotation.get("imageWidth")
     if None in said or said == (height, width):
         return
     turned = " It was labelled before the EXIF orientation was applied." if said == (width, height) else ""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import overload
 
 import numpy as np
@@ -74,13 +75,17 @@ class SyntheticSource(Source):
         return self._known_tags[index]
 
     def fingerprint(self) -> str:
-        """Digest of what decides the scenes: seed, size and the code that draws them."""
-        code = code_hash([synthetic.__name__])
-        return hashlib.sha256(f"{self.seed} {self.size} {code}".encode()).hexdigest()
+        """A digest of what decides the scenes: seed, size and the code that draws them."""
+        return hashlib.sha256(f"{self.seed} {self.size} {_drawing_code()}".encode()).hexdigest()
 
     def describe(self) -> list[str]:
-        """A line to print."""
+        """How many scenes of which size and seed."""
         return [f"{len(self)} synthetic scenes of {self.size}x{self.size} px, seed {self.seed}"]
+
+
+@cache
+def _drawing_code() -> str:
+    return code_hash([synthetic.__name__])
 
 
 class _Tags(Sequence[str]):

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -255,9 +256,13 @@ def _left_out(what: str, files: _Numbered, used: Iterable[int]) -> list[str]:
 def _cache_file(fingerprint: str) -> Path:
     """Where the hashes of these pictures, by this code, are kept."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    code = code_hash([checking.__name__])
-    key = hashlib.sha256(f"{fingerprint} {code}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{fingerprint} {_hashing_code()}".encode()).hexdigest()[:16]
     return Path(base) / "kolbench" / f"hashes-{key}.json"
+
+
+@cache
+def _hashing_code() -> str:
+    return code_hash([checking.__name__])
 
 
 def _kept_hashes(path: Path, count: int) -> list[np.uint64] | None:
