@@ -6,7 +6,8 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -20,7 +21,7 @@ from kolbench.config import compose
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import Invocation
 from kolbench.config.old_names import current_word
-from kolbench.config.schema import PATHS, TaskResult, task_config
+from kolbench.config.schema import PATHS, TaskConfig, task_config
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError, nearest
 from kolbench.runs import sweep_outputs
 
@@ -134,28 +135,53 @@ def run_job(config: DictConfig) -> float | None:
     A failing job of a sweep is reported and counted, and the sweep goes on.
     """
     hydra_config = HydraConfig.get()
-    swept = hydra_config.mode is RunMode.MULTIRUN
-    label = (
-        f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})" if swept else ""
-    )
-    sweep_outputs.SWEEP.job = label
-    if swept:
+    label = ""
+    if hydra_config.mode is RunMode.MULTIRUN:
+        label = f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})"
         print(f"== {label}", flush=True)
-    try:
-        result = _run_task(config)
-        if swept and result.row is not None:
+    sweep_outputs.SWEEP.job = label
+    objective = None
+    with _failures_noted(label):
+        values = compose.plain(config)
+        run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
+        result = run(_typed(kind, values))
+        if label and result.row is not None:
             _sweep_rows[tuple(hydra_config.overrides.task)] = result.row
-        return result.objective
+        if result.failed:
+            raise KolbenchError(f"{result.failed} of the inputs failed; they are named above.")
+        _exit_codes.append(result.exit_code)
+        objective = result.objective
+    return objective
+
+
+@contextmanager
+def _failures_noted(label: str) -> Iterator[None]:
+    """Takes note of why a job failed, for the exit code and the last line."""
+    try:
+        yield
+        return
     except KolbenchError as error:
         failure = error
     except OSError as error:
         failure = KolbenchError(_disk(error))
     except Exception as error:
         failure = KolbenchError(_unexpected(error))
-    if swept:
+    if label:
         print(f"kolbench: {label}: {failure}", file=sys.stderr)
     _failures.append((label, failure))
-    return None
+
+
+def _typed(kind: type[TaskConfig], values: Values) -> TaskConfig:
+    """The task's configuration.
+
+    Raises:
+        ConfigError: a key of the configuration is unknown, or a value does not fit.
+    """
+    known = {field.name for field in dataclasses.fields(kind)} | ROOT_KEYS
+    unknown = next((name for name in values if name not in known), None)
+    if unknown is not None:
+        raise ConfigError(_wrong_key(unknown))
+    return task_config(kind, values, _invocation(values))
 
 
 def _disk(error: OSError) -> str:
@@ -170,20 +196,6 @@ def _unexpected(error: Exception) -> str:
         f"{type(error).__name__}: {error}. That is a fault of kolbench or a value it should have refused; "
         f"{file.name} holds the details for a report."
     )
-
-
-def _run_task(config: DictConfig) -> TaskResult:
-    values = compose.plain(config)
-    run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
-    known = {field.name for field in dataclasses.fields(kind)} | ROOT_KEYS
-    unknown = next((name for name in values if name not in known), None)
-    if unknown is not None:
-        raise ConfigError(_wrong_key(unknown))
-    result = run(task_config(kind, values, _invocation(values)))
-    if result.failed:
-        raise KolbenchError(f"{result.failed} of the inputs failed; they are named above.")
-    _exit_codes.append(result.exit_code)
-    return result
 
 
 def _invocation(values: Values) -> Invocation:

@@ -100,7 +100,20 @@ def _trained(
     found: cache.Training, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
 ) -> Segmenter:
     """The method with the weights of its best epoch; the run folder holds them and the history."""
-    summary = _training(found, data, config, recorder)
+    recorder.replay(found.folder)
+    if found.finished:
+        recorder.say(
+            f"training {found.fingerprint} is finished already: {found.folder} (resume=never trains anew); "
+            "only the evaluation runs"
+        )
+        summary = {**found.summary(), "reused": True}
+    else:
+        if found.begun:
+            recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
+        recorder.say(*data.verify())
+        untrained: Segmenter = build_segmenter(config.model.as_trained())
+        plan = _plan(config, recorder.device)
+        summary = {**train(untrained, data, plan, found.folder, recorder.listen), "reused": False}
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:
         load_into(segmenter, found.folder / BEST)
@@ -108,24 +121,6 @@ def _trained(
         raise WeightsError(f"{error} Or train it anew with resume=never.") from error
     recorder.keep_training(found.folder, summary)
     return segmenter
-
-
-def _training(
-    found: cache.Training, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
-) -> Mapping[str, object]:
-    recorder.replay(found.folder)
-    if found.finished:
-        recorder.say(
-            f"training {found.fingerprint} is finished already: {found.folder} (resume=never trains anew); "
-            "only the evaluation runs"
-        )
-        return {**found.summary(), "reused": True}
-    if found.begun:
-        recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
-    recorder.say(*data.verify())
-    segmenter: Segmenter = build_segmenter(config.model.as_trained())
-    plan = _plan(config, recorder.device)
-    return {**train(segmenter, data, plan, found.folder, recorder.listen), "reused": False}
 
 
 def _plan(config: FitConfig, device: torch.device) -> Plan:
