@@ -6,8 +6,7 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import hydra
@@ -140,8 +139,7 @@ def run_job(config: DictConfig) -> float | None:
         label = f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})"
         print(f"== {label}", flush=True)
     sweep_outputs.SWEEP.job = label
-    objective = None
-    with _failures_noted(label):
+    try:
         values = compose.plain(config)
         run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
         result = run(_typed(kind, values))
@@ -150,25 +148,21 @@ def run_job(config: DictConfig) -> float | None:
         if result.failed:
             raise KolbenchError(f"{result.failed} of the inputs failed; they are named above.")
         _exit_codes.append(result.exit_code)
-        objective = result.objective
-    return objective
-
-
-@contextmanager
-def _failures_noted(label: str) -> Iterator[None]:
-    """Takes note of why a job failed, for the exit code and the last line."""
-    try:
-        yield
-        return
-    except KolbenchError as error:
-        failure = error
-    except OSError as error:
-        failure = KolbenchError(_disk(error))
+        return result.objective
     except Exception as error:
-        failure = KolbenchError(_unexpected(error))
+        _note_failure(label, error)
+    return None
+
+
+def _note_failure(label: str, error: Exception) -> None:
+    """Keeps why a job failed, for the exit code and the last line; a job of a sweep says it at once."""
+    if isinstance(error, OSError):
+        error = KolbenchError(_disk(error))
+    elif not isinstance(error, KolbenchError):
+        error = KolbenchError(_unexpected(error))
     if label:
-        print(f"kolbench: {label}: {failure}", file=sys.stderr)
-    _failures.append((label, failure))
+        print(f"kolbench: {label}: {error}", file=sys.stderr)
+    _failures.append((label, error))
 
 
 def _typed(kind: type[TaskConfig], values: Values) -> TaskConfig:
