@@ -1,4 +1,4 @@
-"""Training augmentation: the few flips and crops of the papers, the same for image and masks."""
+"""Augments training samples by the few flips and crops of the papers, the same for image and masks."""
 
 from collections.abc import Mapping
 
@@ -13,13 +13,13 @@ STRIDE = 16
 KEYS = ("horizontal", "vertical", "crop")
 
 
-def build(settings: Mapping[str, float], canvas: tuple[int, int]) -> v2.Transform:
-    """The transform of a recipe's `augment` entry.
+def build(settings: Mapping[str, float], size: tuple[int, int]) -> v2.Transform:
+    """Builds the transform of a recipe's `augment` entry.
 
     Args:
         settings: `horizontal` and `vertical`, probabilities of a flip; `crop`, the share of each side
             that a random crop keeps (1 = no crop; U2Net's 320 -> 288 is 0.9).
-        canvas: (height, width) of the training canvas in pixels.
+        size: (height, width) of the training input in pixels.
 
     Raises:
         ConfigError: an unknown key, or a value outside its range.
@@ -34,7 +34,7 @@ def build(settings: Mapping[str, float], canvas: tuple[int, int]) -> v2.Transfor
         raise ConfigError(f"augment={dict(settings)}: probabilities lie in [0, 1], crop in (0, 1].")
     steps: list[v2.Transform] = []
     if crop < 1:
-        steps.append(v2.RandomCrop((_cropped(canvas[0], crop), _cropped(canvas[1], crop))))
+        steps.append(v2.RandomCrop((_cropped(size[0], crop), _cropped(size[1], crop))))
     if vertical > 0:
         steps.append(v2.RandomVerticalFlip(vertical))
     if horizontal > 0:
@@ -48,7 +48,7 @@ def _cropped(side: int, share: float) -> int:
 
 
 def apply(transform: v2.Transform, image: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """The same random geometry on (C, H, W) uint8 colours and (M, H, W) uint8 masks.
+    """Applies the same random geometry to (C, H, W) uint8 colours and (M, H, W) uint8 masks.
 
     `seed` alone decides the draw, whatever process or order it happens in; the global generator
     is left as it was.

@@ -19,9 +19,9 @@ CHUNK = 64
 
 
 def perceptual_hash(image: UInt8Array) -> np.uint64:
-    """64 bits that stay the same when a picture is resized or compressed again.
+    """Computes 64 bits that stay the same when an image is resized or compressed again.
 
-    The signs, against their median, of the 8 x 8 lowest frequencies of the 32 x 32 px grey picture (DCT);
+    The signs, against their median, of the 8 x 8 lowest frequencies of the 32 x 32 px grey image (DCT);
     the mean brightness does not count.
 
     Args:
@@ -36,14 +36,14 @@ def perceptual_hash(image: UInt8Array) -> np.uint64:
 
 
 def checked_hashes(source: Source, what: str) -> dict[int, np.uint64]:
-    """Reads every picture with its truth once; index -> perceptual hash.
+    """Reads every image with its truth once; index -> perceptual hash.
 
     Args:
         source: what to read.
         what: stands beside the progress.
 
     Raises:
-        DataError: lists all pictures that cannot be used.
+        DataError: lists all images that cannot be used.
     """
     hashes: dict[int, np.uint64] = {}
     with progress.bar(what, len(source)) as advance:

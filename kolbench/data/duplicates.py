@@ -19,10 +19,10 @@ Pair = tuple[int, int, int]
 def cross_split_duplicates(
     hashes: Mapping[int, np.uint64], splits: Splits, max_distance: int = MAX_DISTANCE
 ) -> list[Pair]:
-    """Pairs of pictures of different splits whose hashes differ in at most so many bits.
+    """Finds pairs of images of different splits whose hashes differ in at most so many bits.
 
     Args:
-        hashes: index -> perceptual hash; pictures without one are passed over.
+        hashes: index -> perceptual hash; images without one are passed over.
         splits: what to compare.
         max_distance: in bits, of 64.
 

@@ -1,4 +1,4 @@
-"""Lists what lies below a folder: pictures by stem, groups, tags, split files, and a digest of it all."""
+"""Lists what lies below a folder: images by stem, groups, tags, split files, and a digest of it all."""
 
 import csv
 import hashlib
@@ -25,9 +25,9 @@ WHOLE_BYTES = 64 * 1024 * 1024
 
 
 class Lists(NamedTuple):
-    """What files beside the pictures say about them, in the order of the names.
+    """What files beside the images say about them, in the order of the names.
 
-    groups: the video of each picture, None where unknown. tags: scenarios, may be "".
+    groups: the video of each image, None where unknown. tags: scenarios, may be "".
     given_splits: split -> indices; None where the folder says nothing. notes: lines to print.
     """
 
@@ -38,7 +38,7 @@ class Lists(NamedTuple):
 
 
 def require_folder(folder: str | Path, key: str = "data.root") -> Path:
-    """`folder` as a path.
+    """Makes a path of `folder` and requires that it is one.
 
     Raises:
         DataError: it does not exist or is a file; names the nearest sibling.
@@ -54,12 +54,12 @@ def require_folder(folder: str | Path, key: str = "data.root") -> Path:
 
 
 def key_of(path: Path, folder: Path) -> str:
-    """The name of a file: its path below `folder` with slashes, without suffix, composed Unicode (NFC)."""
+    """Names a file: its path below `folder` with slashes, without suffix, in composed Unicode (NFC)."""
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
 
 
 def visible_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Files of these suffixes (in lower case) below `folder`, sorted, without hidden ones.
+    """Lists files of these suffixes (in lower case) below `folder`, sorted, without hidden ones.
 
     Links are followed, so that a folder linked to twice is there twice; those that lead back into a
     folder that they lie in are not.
@@ -86,7 +86,7 @@ def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
 
 
 def pictures_below(folder: Path) -> dict[str, Path]:
-    """Name -> picture file, for all pictures below `folder` at any depth.
+    """Finds all image files below `folder` at any depth; name -> file.
 
     Raises:
         DataError: two files differ in their suffix only, so a mask would belong to both.
@@ -104,7 +104,7 @@ def pictures_below(folder: Path) -> dict[str, Path]:
 
 
 def shorten(items: Iterable[str], shown: int = SHOWN) -> str:
-    """`a, b, c and 7 more`."""
+    """Writes a list as `a, b, c and 7 more`."""
     listed = list(items)
     rest = len(listed) - shown
     return ", ".join(listed[:shown]) + (f" and {rest} more" if rest > 0 else "")
@@ -125,16 +125,16 @@ def unmatched(what: str, names: set[str], others: Mapping[str, Path]) -> list[st
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """At most `wanted` of the numbers below `count`, evenly spread."""
+    """Picks at most `wanted` of the numbers below `count`, evenly spread."""
     return sorted({index * count // min(wanted, count) for index in range(min(wanted, count))})
 
 
 def digest(parts: Iterable[tuple[str, Path, bool]]) -> str:
-    """sha256 over names, sizes and contents; times and places do not count.
+    """Digests names, sizes and contents (sha256); times and places do not count.
 
     Args:
-        parts: (name, file, whole). Labels are hashed whole, and so are pictures up to 64 MiB. Of a
-            larger picture only its size and both ends of 64 KiB count: a change between them that
+        parts: (name, file, whole). Labels are hashed whole, and so are images up to 64 MiB. Of a
+            larger image only its size and both ends of 64 KiB count: a change between them that
             keeps the size is not seen.
 
     Raises:
@@ -152,7 +152,7 @@ def digest(parts: Iterable[tuple[str, Path, bool]]) -> str:
 
 
 def content_digest(path: Path, whole: bool) -> bytes:
-    """sha256 of a file, or of its first and last 64 KiB, by which a video is known again.
+    """Digests a file (sha256), or its first and last 64 KiB, by which a video is known again.
 
     Raises:
         DataError: the file cannot be read.
@@ -173,7 +173,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text, with or without byte order mark, its line ends as they are.
+    """Reads a UTF-8 text, with or without byte order mark, its line ends as they are.
 
     Raises:
         DataError: the file cannot be read or is not UTF-8.
@@ -192,20 +192,20 @@ def read_lists(
     absent: Mapping[str, str] | None = None,
     clips: Mapping[str, Sequence[int]] | None = None,
 ) -> Lists:
-    """Reads groups, tags and splits of the named pictures.
+    """Reads groups, tags and splits of the named images.
 
     `groups.csv` (columns stem, group and optionally tag) decides groups, an empty group being none;
     without it a sub-folder is a group. `train.txt`, `val.txt`, `test.txt` list one stem a line; without
-    them sub-folders called train, val and test, if all pictures lie in them, are the splits.
+    them sub-folders called train, val and test, if all images lie in them, are the splits.
 
     Args:
         root: the folder of the files.
-        names: pictures that can be used.
+        names: of the images that can be used.
         absent: names that cannot, and why.
-        clips: names that stand for several pictures, and the indices of these.
+        clips: names that stand for several images, and the indices of these.
 
     Raises:
-        DataError: names file and line of an unknown stem, or of a picture that is listed twice.
+        DataError: names file and line of an unknown stem, or of an image that is listed twice.
     """
     known = _Known({name: index for index, name in enumerate(names)}, absent or {}, clips or {})
     groups, folder_splits = _from_folders(names)
@@ -223,21 +223,21 @@ def read_lists(
 
 
 class _Known(NamedTuple):
-    """What a line of a list may name: a picture, one that cannot be used (and why), or a clip of pictures."""
+    """What a line of a list may name: an image, one that cannot be used (and why), or a clip of images."""
 
     pictures: Mapping[str, int]
     absent: Mapping[str, str]
     clips: Mapping[str, Sequence[int]]
 
     def stem(self, line: str) -> str:
-        """The name that a line means, with or without suffix and `images/`."""
+        """Finds the name that a line means, with or without suffix and `images/`."""
         name = unicodedata.normalize("NFC", line.strip().replace("\\", "/")).removeprefix("./").rstrip("/")
         bare = name.rpartition(".")[0] if "." + name.rpartition(".")[2].lower() in PICTURE_SUFFIXES else name
         candidates = (name, bare, name.removeprefix("images/"), bare.removeprefix("images/"))
         return next((stem for stem in candidates if any(stem in names for names in self)), name)
 
     def rows(self, line: str, where: str) -> Sequence[int]:
-        """The pictures that a line means; none for what is known to be unusable."""
+        """Finds the images that a line means; none for what is known to be unusable."""
         stem = self.stem(line)
         if stem in self.pictures:
             return [self.pictures[stem]]
@@ -303,7 +303,7 @@ def _read_splits(root: Path, known: _Known) -> dict[str, list[int]] | None:
 
 
 def group_note(groups: Sequence[str | None]) -> str:
-    """How many groups are known, for a line to print; "" where none is."""
+    """Says how many groups are known, for a line to print; "" where none is."""
     known = Counter(group for group in groups if group is not None)
     if not known:
         return ""

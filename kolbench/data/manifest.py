@@ -1,4 +1,4 @@
-"""The manifest of extracted frames: which frame of which video each picture is."""
+"""Reads and writes the manifest of extracted frames: which frame of which video each image is."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ class ManifestRow(NamedTuple):
 
 
 def read_manifest(root: Path) -> list[ManifestRow]:
-    """The rows of `manifest.csv`; none where there is no file. Columns that are missing are empty.
+    """Reads the rows of `manifest.csv`; none where there is no file. Columns that are missing are empty.
 
     Raises:
         DataError: the file is not UTF-8, or the columns name and video are missing.

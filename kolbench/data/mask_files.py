@@ -27,17 +27,17 @@ class MaskFiles:
         self._readings: dict[str, MaskReading] = {}
 
     def inspect(self, name: str) -> MaskReading:
-        """See io.masks.inspect_mask."""
+        """Reads a mask as io.masks.inspect_mask does."""
         reading = inspect_mask(self._paths[name])
         self._readings[name] = reading._replace(mask=np.empty((0, 0), np.uint8))
         return reading
 
     def read(self, name: str) -> UInt8Array:
-        """(H, W) uint8 in {0, 1}."""
+        """Reads a mask, (H, W) uint8 in {0, 1}."""
         return self.inspect(name).mask
 
     def notes(self, names: Sequence[str]) -> list[str]:
-        """Lines to print: the levels of the masks read so far, a sample of `names` at least."""
+        """Tells the levels of the masks read so far, a sample of `names` at least; lines to print."""
         for index in listing.spread(len(names), SAMPLED):
             if names[index] not in self._readings:
                 with suppress(DataError):  # reading all images names it

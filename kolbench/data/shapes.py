@@ -20,7 +20,7 @@ class Shape(NamedTuple):
     """One drawn shape.
 
     kind: `kol`, `product` or `background`. shape_type: one of SHAPE_TYPES. points: (N, 2) float x, y in
-    pixels of the upright picture; pixel (0, 0) covers [0, 1) x [0, 1). group: shapes with the same one are
+    pixels of the upright image; pixel (0, 0) covers [0, 1) x [0, 1). group: shapes with the same one are
     parts of one object. bitmap: (h, w) uint8 {0, 1} of a `mask` shape.
     """
 
@@ -93,7 +93,7 @@ def fill_polygon(points: Points, height: int, width: int) -> BoolArray:
 
 
 def _place(bitmap: UInt8Array, points: Points, height: int, width: int) -> BoolArray:
-    """A bitmap at its box's upper left corner, cut at the picture's borders."""
+    """A bitmap at its box's upper left corner, cut at the image's borders."""
     covered = np.zeros((height, width), bool)
     left, top = (int(v) for v in np.rint(points.min(axis=0)))
     rows = slice(max(top, 0), min(top + bitmap.shape[0], height))

@@ -16,9 +16,9 @@ SHUFFLES = 64
 
 @dataclass(frozen=True)
 class Splits:
-    """Indices of the pictures of each split.
+    """Indices of the images of each split.
 
-    one_held_out: val and test are the same pictures, by design of the split.
+    one_held_out: val and test are the same images, by design of the split.
     """
 
     train: list[int]
@@ -30,13 +30,13 @@ class Splits:
         return iter((name, getattr(self, name)) for name in NAMES)
 
     def apart(self) -> list[tuple[str, list[int]]]:
-        """The parts that must share no picture, with their names."""
+        """Lists the parts that must share no image, with their names."""
         if self.one_held_out:
             return [("train", self.train), ("val = test", sorted({*self.val, *self.test}))]
         return list(self)
 
     def whole(self) -> list[int]:
-        """Every picture of all splits once, in order."""
+        """Lists every image of all splits once, in order."""
         return sorted({*self.train, *self.val, *self.test})
 
 
@@ -47,9 +47,9 @@ def make_splits(
 
     Args:
         source: what to split.
-        policy: `files`: the source's own lists; `group`: no group (video) in two splits, a picture
+        policy: `files`: the source's own lists; `group`: no group (video) in two splits, an image
             without group standing alone; `auto`: files where there are some, else group; `paper`: by
-            picture, 1000/100/100 of at least 1200, else 10:1:1, or what the set's own plan says.
+            image, 1000/100/100 of at least 1200, else 10:1:1, or what the set's own plan says.
         seed: of the draw; without effect on `files`.
         fractions: of train, val and test (`group` only); None = the plan's.
 
@@ -141,7 +141,7 @@ def _imbalance(
 def _deal(
     sizes: dict[tuple[str, str], int], targets: Sequence[float], seed: int, attempt: int
 ) -> list[list[tuple[str, str]]]:
-    """Groups in a drawn order, one to each split, then each to the split that lacks most pictures."""
+    """Groups in a drawn order, one to each split, then each to the split that lacks most images."""
     order = sorted(sizes, key=lambda key: _draw(seed, attempt, *key))
     dealt: list[list[tuple[str, str]]] = [[key] for key in order[: len(targets)]]
     missing = [target - sizes[key] for target, key in zip(targets, order, strict=False)]
@@ -159,7 +159,7 @@ def _draw(*parts: object) -> bytes:
 def assert_disjoint(
     splits: Splits, names: Sequence[str], groups: Sequence[str | None], by_group: bool
 ) -> None:
-    """Refuses splits that share a picture, or with `by_group` a group (video).
+    """Refuses splits that share an image, or with `by_group` a group (video).
 
     Raises:
         DataError: names what stands in two splits, and in which.
@@ -189,7 +189,7 @@ def _require_apart(
 
 
 def describe(splits: Splits, source: Source, policy: str) -> str:
-    """One line, such as `593 train / 100 val / 100 test pictures, disjoint by file list`."""
+    """Describes a split in a line like `593 train / 100 val / 100 test pictures, disjoint by file list`."""
     counts = " / ".join(f"{len(rows)} {name}" for name, rows in splits)
     return f"{counts} pictures, {_how(splits, source, policy)}"
 

@@ -1,6 +1,6 @@
-"""The only place where ground truth is derived from a mask: band, transition region, semantic map, boxes.
+"""Derives training targets from a mask: band, transition region, semantic map, instances.
 
-Everything here runs per sample, after resizing and augmentation, on the training canvas: a band of 2 px
+All of it runs per sample, after resizing and augmentation, at the training input size: a band of 2 px
 made at 1080p would vanish at 512 px. Metrics never read these targets, but the binary mask.
 """
 
@@ -18,7 +18,7 @@ from kolbench.errors import ConfigError, require_choice
 from kolbench.types import Float32Array, UInt8Array
 
 BAND_PX = 2
-REGION_CANVAS_PX = 512
+REGION_REFERENCE_PX = 512
 SEMANTIC_STRIDE = 16
 # corner, edge and centre of MODNet's 3x3 Gaussian of sigma 0.8; they sum to 1
 _BLUR = (
@@ -33,7 +33,7 @@ COMPONENTS = ("auto", "components", "merge")
 
 
 def band(mask: UInt8Array) -> Float32Array:
-    """The mask with a band of 0.5 on its edge, 1 px inside and 1 px outside (RSUDISNet, section 4: 2 px).
+    """Lays a band of 0.5 on the mask's edge, 1 px inside and 1 px outside (RSUDISNet, section 4: 2 px).
 
     Args:
         mask: (H, W) uint8 in {0, 1}.
@@ -47,7 +47,7 @@ def band(mask: UInt8Array) -> Float32Array:
 
 
 def transition_region(mask: UInt8Array, width: int) -> UInt8Array:
-    """m_d: the pixels near the edge of the mask, half of the width to each side.
+    """Marks m_d, the pixels near the edge of the mask, half of the width to each side.
 
     Dilation and erosion with a square of 2 (width // 2) + 1 pixels differ there: 31x31 for 30 px.
 
@@ -66,15 +66,15 @@ def transition_region(mask: UInt8Array, width: int) -> UInt8Array:
     return _near_edge(mask, 2 * (width // 2) + 1).astype(np.uint8)
 
 
-def scaled_region(region_px_at_512: int, canvas_short_side: int) -> int:
-    """Width of the transition region on a canvas, so that it covers the same share of the picture.
+def scaled_region(region_px_at_512: int, shorter_side: int) -> int:
+    """Scales the width of the transition region to an input size, so that it covers the same share.
 
     Rounded to the nearest even number (halves go up), as a square reaches equally far to both sides, and
     never below the 2 px of the band, which the region must hold: 30 px at 512 are 8 px at 128.
 
     Args:
-        region_px_at_512: pixels on a canvas whose shorter side is 512; 30 in MODNet's and RSUDISNet's papers.
-        canvas_short_side: pixels.
+        region_px_at_512: pixels where the shorter side is 512; 30 in MODNet's and RSUDISNet's papers.
+        shorter_side: of the input size, in pixels.
 
     Raises:
         ConfigError: the width at 512 is below 2.
@@ -84,12 +84,12 @@ def scaled_region(region_px_at_512: int, canvas_short_side: int) -> int:
             f"data.region_px={region_px_at_512} cannot hold the band of {BAND_PX} px at the mask's edge. "
             f"Use 30, as the papers do, or at least {BAND_PX}."
         )
-    half = region_px_at_512 * canvas_short_side / (2 * REGION_CANVAS_PX)
+    half = region_px_at_512 * shorter_side / (2 * REGION_REFERENCE_PX)
     return max(BAND_PX, 2 * math.floor(half + 0.5))
 
 
 def semantic_target(alpha: Tensor) -> Tensor:
-    """G(alpha): what MODNet's low-resolution branch learns (released trainer; RSUDISNet, eq. 1).
+    """Computes G(alpha), what MODNet's low-resolution branch learns (released trainer; RSUDISNet, eq. 1).
 
     Bilinear resize by 1/16 (align_corners=False, no antialiasing, so the mean of the four central pixels
     of each 16x16 block), then a 3x3 Gaussian blur of sigma 0.8 with reflected borders.
@@ -113,11 +113,11 @@ def semantic_target(alpha: Tensor) -> Tensor:
 
 
 def derive(mask: UInt8Array, region_px: int) -> dict[str, Tensor]:
-    """All training targets of one sample.
+    """Derives all training targets of one sample.
 
     Args:
-        mask: (H, W) uint8 in {0, 1} on the training canvas, sides multiples of 16 and at least 32.
-        region_px: width of the transition region on this canvas, see `scaled_region`.
+        mask: (H, W) uint8 in {0, 1} at the training input size, sides multiples of 16 and at least 32.
+        region_px: width of the transition region at this size, see `scaled_region`.
 
     Returns:
         Entries of types.Batch without the batch axis, float32: `alpha` and `transition` (1, H, W),
@@ -129,7 +129,7 @@ def derive(mask: UInt8Array, region_px: int) -> dict[str, Tensor]:
 
 
 def instance_labels(mask: UInt8Array, min_area: int | None = None, most: int = _MOST_INSTANCES) -> UInt8Array:
-    """Instances of a binary mask, for sources that do not label persons: its 8-connected components.
+    """Labels the 8-connected components of a binary mask, for sources that do not label persons.
 
     The mask is closed with a 3x3 square before labelling, so that a gap of 1 or 2 px does not split a
     person; the gap itself stays background.
@@ -157,7 +157,7 @@ def instance_labels(mask: UInt8Array, min_area: int | None = None, most: int = _
 
 
 def person_labels(mask: UInt8Array, known: UInt8Array | None = None, components: str = "auto") -> UInt8Array:
-    """Which pixel belongs to which person, as far as the data tells (maskrcnn.md, section 3).
+    """Labels which pixel belongs to which person, as far as the data tells.
 
     Args:
         mask: (H, W) uint8 in {0, 1}.

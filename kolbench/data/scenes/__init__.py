@@ -1,1 +1,1 @@
-"""What a procedural KOL scene is drawn from: people, products, backgrounds, camera (no torch)."""
+"""Draws procedural KOL scenes from people, products, backgrounds and a camera, without torch."""

@@ -1,4 +1,4 @@
-"""Clean plates: plain walls, rooms and streets, at times in the colours of the people before them."""
+"""Paints clean plates: plain walls, rooms and streets, at times in the colours of the people before them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Drawing of a person below the head: legs, torso and clothes, arms and hands."""
+"""Paints a person below the head: legs, torso and clothes, arms and hands."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from kolbench.data.scenes.pose import Arm
 
 
 def draw_legs(canvas: Canvas, look: Look, body: Frame) -> None:
-    """Trousers or bare legs under a skirt, and shoes."""
+    """Paints trousers or bare legs under a skirt, and shoes."""
     if body.at((0, 1.9))[1] > 1.0:
         return
     s, bare, h = body.scale, look.skirt, look.hips
@@ -45,7 +45,7 @@ def _torso(look: Look, top: float = 0.0) -> Points:
 
 
 def draw_torso(canvas: Canvas, look: Look, body: Frame) -> None:
-    """The trunk with its garment, the neckline and the neck."""
+    """Paints the trunk with its garment, the neckline and the neck."""
     s = body.scale
     top = fabric.cloth(look.top, body, 0.13)
     strapped = look.garment == "tank" or (look.garment == "dress" and look.sleeve == 0)
@@ -150,7 +150,7 @@ def _lapels(canvas: Canvas, look: Look, body: Frame, dark: Colour) -> None:
 
 
 def draw_arm(canvas: Canvas, look: Look, arm: Arm, scale: float) -> None:
-    """Upper arm, forearm and sleeve, up to the wrist; the hand comes separately."""
+    """Paints upper arm, forearm and sleeve, up to the wrist; the hand comes separately."""
     s, limb = scale, look.limb
     joints = np.stack([arm.shoulder, arm.elbow, arm.wrist])
     radii = [0.2 * limb * s, 0.165 * limb**0.7 * s, 0.105 * s]
@@ -189,7 +189,7 @@ def _digits(hand: Frame, places: list[tuple[float, float, float, float]], radius
 
 
 def draw_palm(canvas: Canvas, look: Look, arm: Arm) -> None:
-    """The part of the hand that lies behind what it holds, or the whole of an empty hand."""
+    """Paints the part of the hand that lies behind what it holds, or the whole of an empty hand."""
     hand, s = arm.hand, arm.hand.scale
     if arm.grip in ("fingers", "thumb", "fist"):
         wrist = hand.back(arm.wrist)
@@ -209,7 +209,7 @@ def draw_palm(canvas: Canvas, look: Look, arm: Arm) -> None:
 
 
 def draw_fingers(canvas: Canvas, look: Look, arm: Arm, wide: float) -> None:
-    """The part of the hand in front of what it holds; `wide`: how far fingers may reach around it."""
+    """Paints the part of the hand in front of what it holds; `wide`: how far fingers may reach around it."""
     hand, s = arm.hand, arm.hand.scale
     if arm.grip == "thumb":
         digits = _digits(hand, [(-0.08, -0.07, 0.2, -0.16)], 0.054)

@@ -1,4 +1,4 @@
-"""Lighting of a scene, and the camera that takes it: vignette, white balance, blur, noise, JPEG."""
+"""Lights a scene and takes it with a camera: vignette, white balance, blur, noise, JPEG."""
 
 import math
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Camera:
 
 
 def sample_camera(random: Random) -> Camera:
-    """A bright or dim scene taken by a better or worse camera."""
+    """Draws how bright a scene is and how good its camera."""
     dim = bool(random.random() < 0.28)
     warmth, green = random.normal(0, 0.07 if dim else 0.045), random.normal(0, 0.015)
     side = random.uniform(-1, 1)
@@ -58,13 +58,13 @@ def sample_camera(random: Random) -> Camera:
 
 
 def to_bytes(colours: Floats) -> UInt8Array:
-    """Colours rounded and limited to 0..255, in the same shape."""
+    """Rounds colours and limits them to 0..255, in the same shape."""
     limited = np.clip(colours, 0, 255)
     return np.asarray(np.rint(limited, out=limited).astype(np.uint8))
 
 
 def lighting(camera: Camera, side: int) -> Floats:
-    """(3, side, side) factors that light and lens give true colours, the same for fore- and background."""
+    """Computes the factors (3, side, side) of light and lens, the same for fore- and background."""
     axis = (np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side) * 2 - 1
     ramp = 1 + np.float32(camera.slope[0]) * axis[None, :] + np.float32(camera.slope[1]) * axis[:, None]
     corner = (axis[None, :] ** 2 + axis[:, None] ** 2) * np.float32(0.5)
@@ -73,7 +73,7 @@ def lighting(camera: Camera, side: int) -> Floats:
 
 
 def take(camera: Camera, composite: UInt8Array, random: Random) -> UInt8Array:
-    """What the camera makes of a lit composite: blur, noise that grows with brightness, JPEG.
+    """Takes a lit composite as the camera does: blur, noise that grows with brightness, JPEG.
 
     Args:
         camera: its blur, noise and quality.

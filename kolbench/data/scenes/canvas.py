@@ -1,4 +1,4 @@
-"""Painting in unit coordinates: shapes, soft relief shading, planes of colour, alpha and product."""
+"""Paints in unit coordinates: shapes, soft relief shading, planes of colour, alpha and product."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,27 +28,27 @@ class Frame(NamedTuple):
     flip: float = 1.0
 
     def at(self, points: npt.ArrayLike) -> Points:
-        """(..., 2) local -> (..., 2) unit coordinates."""
+        """Turns local (..., 2) into unit coordinates (..., 2)."""
         local = np.asarray(points, np.float64)
         cos, sin = math.cos(self.angle) * self.scale, math.sin(self.angle) * self.scale
         turn = np.array([[self.flip * cos, self.flip * sin], [-sin, cos]])
         return np.asarray(local @ turn + (self.x, self.y))
 
     def child(self, x: float, y: float, scale: float = 1.0, angle: float = 0.0, flip: float = 1.0) -> "Frame":
-        """The frame placed at local (x, y), turned by `angle` (radians) and scaled within this one."""
+        """Places a frame at local (x, y), turned by `angle` (radians) and scaled within this one."""
         origin = self.at((x, y))
         turned = self.angle + self.flip * angle
         return Frame(float(origin[0]), float(origin[1]), self.scale * scale, turned, self.flip * flip)
 
     def local(self, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
-        """Unit x (w,) and y (h,) -> local u and v, each (h, w)."""
+        """Turns unit x (w,) and y (h,) into local u and v, each (h, w)."""
         cos, sin = math.cos(self.angle) / self.scale, math.sin(self.angle) / self.scale
         dx, dy = (xs - self.x)[None, :], (ys - self.y)[:, None]
         u = (cos * self.flip * dx + sin * self.flip * dy).astype(np.float32)
         return u, (cos * dy - sin * dx).astype(np.float32)
 
     def back(self, point: npt.ArrayLike) -> Points:
-        """(..., 2) unit -> (..., 2) local coordinates."""
+        """Turns unit (..., 2) into local coordinates (..., 2)."""
         delta = np.asarray(point, np.float64) - (self.x, self.y)
         cos, sin = math.cos(self.angle) / self.scale, math.sin(self.angle) / self.scale
         u = (cos * delta[..., 0] + sin * delta[..., 1]) * self.flip
@@ -56,7 +56,7 @@ class Frame(NamedTuple):
 
 
 def smooth(points: npt.ArrayLike, steps: int = 6) -> Points:
-    """(n, 2) corners -> (n * steps, 2) closed Catmull-Rom curve through them."""
+    """Draws a closed Catmull-Rom curve (n * steps, 2) through corners (n, 2)."""
     knots = np.asarray(points, np.float64)
     around = np.concatenate([knots[-1:], knots, knots[:2]])
     count = len(knots)
@@ -74,7 +74,7 @@ def _catmull_rom(steps: int) -> Points:
 
 
 def mirrored(half: npt.ArrayLike) -> Points:
-    """Right half of an outline, from top to bottom -> the closed symmetric outline."""
+    """Closes the right half of an outline, given from top to bottom, to the symmetric outline."""
     right = np.asarray(half, np.float64)
     left = right[::-1] * (-1, 1)
     keep = np.abs(left[:, 0]) > 1e-9
@@ -82,7 +82,7 @@ def mirrored(half: npt.ArrayLike) -> Points:
 
 
 def oval(x: float, y: float, rx: float, ry: float, angle: float = 0.0, steps: int = 24) -> Points:
-    """(steps, 2) ellipse around (x, y)."""
+    """Outlines an ellipse around (x, y), (steps, 2)."""
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[rx * cos, rx * sin], [-ry * sin, ry * cos]])
     return np.asarray(_circle(steps) @ turn + (x, y))
@@ -95,7 +95,7 @@ def _circle(steps: int) -> Points:
 
 
 def rounded(width: float, height: float, radius: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """(20, 2) rectangle with round corners around (x, y)."""
+    """Outlines a rectangle with round corners around (x, y), (20, 2)."""
     radius = min(radius, width / 2, height / 2)
     arcs = _circle(20)[[0, 1, 3, 4, 5, 5, 6, 8, 9, 10, 10, 11, 13, 14, 15, 15, 16, 18, 19, 0]]
     return np.asarray(radius * arcs + _CORNERS * (width / 2 - radius, height / 2 - radius) + (x, y))
@@ -149,7 +149,7 @@ class Shape:
         return self
 
     def bounds(self) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) in unit coordinates."""
+        """Bounds the shape: left, top, right, bottom in unit coordinates."""
         lines = [lines.reshape(-1, 2) for lines, _, _ in self.strands]
         parts = [*self.polygons, *(outer for outer, _ in self.rings), *lines]
         if self.discs:
@@ -159,7 +159,7 @@ class Shape:
         return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
     def moved(self, dx: float, dy: float) -> "Shape":
-        """The same shape elsewhere."""
+        """Copies the shape to elsewhere."""
         other, by = Shape(), np.array([dx, dy])
         other.polygons = [points + by for points in self.polygons]
         other.rings = [(outer + by, inner + by) for outer, inner in self.rings]
@@ -185,7 +185,7 @@ class Light(NamedTuple):
 
 
 def rasterise(shape: Shape, side: int, margin: float = 0.0) -> Region | None:
-    """Coverage of a shape on a side x side picture, `margin` pixels around it; None where it is outside."""
+    """Computes a shape's coverage on side x side pixels, `margin` around it; None where it is outside."""
     left, top, right, bottom = shape.bounds()
     pad = math.ceil(margin) + 2
     x0, y0 = max(0, math.floor(left * side) - pad), max(0, math.floor(top * side) - pad)
@@ -231,7 +231,7 @@ def _like(plane: Floats, mask: npt.NDArray[np.uint8]) -> Floats:
 
 
 def relief(mask: npt.NDArray[np.uint8], radius: float, light: Light) -> Floats:
-    """Brightness minus 1 of a shape that bulges towards the viewer over `radius` pixels at its edge."""
+    """Shades a shape that bulges towards the viewer over `radius` pixels at its edge: brightness minus 1."""
     height = _blurred(mask, radius)
     steepness = light.strength * radius * height.shape[1] / mask.shape[1] / 2040
     shade = np.asarray(cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=-light.x * steepness), np.float32)

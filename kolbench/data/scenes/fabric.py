@@ -1,4 +1,4 @@
-"""Colours and surfaces: skin tones, hair colours, cloth patterns, noise."""
+"""Mixes colours and surfaces: skin tones, hair colours, cloth patterns, noise."""
 
 import colorsys
 import math
@@ -47,7 +47,7 @@ NOISE = _tileable_noise()
 
 
 def noise(u: Floats, v: Floats, cells: float, offset: float = 0.0) -> Floats:
-    """Smooth noise in [-1, 1] at local coordinates, with about `cells` bumps per unit."""
+    """Gives smooth noise in [-1, 1] at local coordinates, with about `cells` bumps per unit."""
     step = np.float32(cells * _NOISE_SIDE / 8)
     shift = np.float32(offset * _NOISE_SIDE)
     across = np.asarray(u * step + shift, np.float32)
@@ -58,23 +58,23 @@ def noise(u: Floats, v: Floats, cells: float, offset: float = 0.0) -> Floats:
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """The colour `share` of the way from a to b."""
+    """Mixes a colour, `share` of the way from a to b."""
     return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share)
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
-    """The colour made darker (factor < 1) or lighter, within [0, 255]."""
+    """Makes a colour darker (factor < 1) or lighter, within [0, 255]."""
     return (min(255.0, colour[0] * factor), min(255.0, colour[1] * factor), min(255.0, colour[2] * factor))
 
 
 def hsv(hue: float, saturation: float, value: float) -> Colour:
-    """A colour from hue, saturation and value in [0, 1]."""
+    """Makes a colour of hue, saturation and value in [0, 1]."""
     red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
     return (255 * red, 255 * green, 255 * blue)
 
 
 def skin_tone(random: Random) -> Colour:
-    """A skin colour anywhere between the lightest and the darkest."""
+    """Draws a skin colour anywhere between the lightest and the darkest."""
     place = random.uniform(0, len(SKIN) - 1.001)
     low = int(place)
     tone = mix(SKIN[low], SKIN[low + 1], place - low)
@@ -84,12 +84,12 @@ def skin_tone(random: Random) -> Colour:
 
 
 def hair_colour(random: Random) -> Colour:
-    """A natural, grey or dyed hair colour."""
+    """Draws a natural, grey or dyed hair colour."""
     return scaled(HAIR[random.choice(len(HAIR), p=HAIR_CHANCES)], random.uniform(0.85, 1.15))
 
 
 def cloth_colour(random: Random) -> Colour:
-    """White, black, muted or strong."""
+    """Draws a cloth's colour: white, black, muted or strong."""
     kind = random.random()
     if kind < 0.14:
         return hsv(random.random(), random.uniform(0, 0.06), random.uniform(0.8, 0.93))
@@ -112,7 +112,7 @@ class Fabric:
 
 
 def sample_fabric(random: Random, base: Colour | None = None) -> Fabric:
-    """A fabric whose second colour stands out from the first."""
+    """Draws a fabric whose second colour stands out from the first."""
     first = cloth_colour(random) if base is None else base
     second = cloth_colour(random)
     bright = sum(first) > 380
@@ -147,7 +147,7 @@ def _pattern(fabric: Fabric, u: Floats, v: Floats) -> Floats | None:
 
 
 def cloth(fabric: Fabric, frame: Frame, folds: float = 0.1) -> Fill:
-    """The fabric laid along a frame, with soft folds of the given strength."""
+    """Lays the fabric along a frame, with soft folds of the given strength."""
 
     def fill(xs: Floats, ys: Floats) -> Floats:
         u, v = frame.local(xs, ys)
@@ -164,7 +164,7 @@ def cloth(fabric: Fabric, frame: Frame, folds: float = 0.1) -> Fill:
 
 
 def gradient(top: Colour, bottom: Colour, frame: Frame, grain: float = 0.0, across: float = 3.0) -> Fill:
-    """From `top` at local v = 0 to `bottom` at v = 1, with streaky grain along u."""
+    """Blends from `top` at local v = 0 to `bottom` at v = 1, with streaky grain along u."""
 
     def fill(xs: Floats, ys: Floats) -> Floats:
         u, v = frame.local(xs, ys)

@@ -1,4 +1,4 @@
-"""Drawing of a whole person with what is held, back to front."""
+"""Paints a whole person with what is held, back to front."""
 
 from kolbench.data.scenes.body import draw_arm, draw_fingers, draw_legs, draw_palm, draw_torso
 from kolbench.data.scenes.canvas import Canvas

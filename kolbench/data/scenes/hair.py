@@ -1,4 +1,4 @@
-"""Drawing of hair, headscarves and caps: shaded masses with strand-like soft edges."""
+"""Paints hair, headscarves and caps: shaded masses with strand-like soft edges."""
 
 import math
 from collections.abc import Sequence
@@ -148,7 +148,7 @@ def _afro_outline(look: Look) -> Points:
 
 
 def draw_back_hair(canvas: Canvas, look: Look, head: Frame) -> None:
-    """What hangs behind head and shoulders; drawn before the body."""
+    """Paints what hangs behind head and shoulders; comes before the body."""
     style = look.hair_style
     if style == "long_hair":
         _mass(canvas, look, head, _long_outline(look), 1, 0.3, 130)
@@ -223,7 +223,7 @@ def _cap_outline(look: Look, low: float, lift: float) -> Points:
 
 
 def draw_front_hair(canvas: Canvas, look: Look, head: Frame) -> None:
-    """What lies on the skull and beside the face; drawn after the head."""
+    """Paints what lies on the skull and beside the face; comes after the head."""
     style, s = look.hair_style, head.scale
     if style == "bald":
         half = [

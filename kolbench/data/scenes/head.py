@@ -1,4 +1,4 @@
-"""Drawing of a head: skull, ears, face, beard, glasses."""
+"""Paints a head: skull, ears, face, beard, glasses."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ EYE_X, EYE_Y, MOUTH_Y = 0.155, 0.03, 0.295
 
 
 def face_outline(look: Look) -> Points:
-    """Closed outline of skull and jaw in head coordinates."""
+    """Outlines skull and jaw in head coordinates; closed."""
     j = look.jaw
     half = [
         (0, -0.5), (0.17, -0.475), (0.3, -0.36), (0.355, -0.17), (0.352, 0.05),
@@ -20,7 +20,7 @@ def face_outline(look: Look) -> Points:
 
 
 def draw_head(canvas: Canvas, look: Look, head: Frame, yaw: float, blink: float) -> None:
-    """Ears, face and its features; the hair comes separately."""
+    """Paints ears, face and its features; the hair comes separately."""
     s = head.scale
     chin = Shape().polygon(head.at(oval(0, 0.52, 0.3, 0.16)))
     canvas.cast(chin, 0.12 * s, 0.42)

@@ -1,4 +1,4 @@
-"""Streets and parks behind the people."""
+"""Paints streets and parks behind the people."""
 
 import math
 
@@ -11,7 +11,7 @@ from kolbench.data.scenes.palette import Palette, quad
 
 
 def draw_outdoor(canvas: Canvas, random: Random, palette: Palette) -> None:
-    """Sky with clouds over a street or a park, by day or in the evening."""
+    """Paints sky with clouds over a street or a park, by day or in the evening."""
     horizon = random.uniform(0.5, 0.78)
     evening = random.random() < 0.3
     top, low = ((112, 134, 182), (246, 196, 158)) if evening else ((128, 176, 226), (222, 234, 242))

@@ -1,4 +1,4 @@
-"""Who stands in a scene: build, skin, hair, clothes, place in the frame and what is held where."""
+"""Draws who stands in a scene: build, skin, hair, clothes, place in the frame and what is held where."""
 
 import math
 from dataclasses import dataclass, replace
@@ -90,7 +90,7 @@ class Person:
 
 
 def sample_look(random: Random) -> Look:
-    """A person of any build, skin, hair and clothing."""
+    """Draws a look of any build, skin, hair and clothing."""
     skin = fabric.skin_tone(random)
     style = str(random.choice(HAIR_STYLES, p=HAIR_CHANCES))
     feminine = style in ("long_hair", "bun", "ponytail", "headscarf") or random.random() < 0.25

@@ -1,4 +1,4 @@
-"""What a scene consists of, before anything is drawn, and the tags that say so."""
+"""Chooses what a scene consists of before anything is painted, and the tags that say so."""
 
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ class Plan:
 
 
 def make_plan(random: Random) -> Plan:
-    """All choices of a scene except the background's details."""
+    """Makes all choices of a scene except the background's details."""
     pair = random.random() < TWO_PEOPLE
     first: tuple[float, float] | None = None
     side = float(random.choice((-1, 1)))
@@ -59,7 +59,7 @@ def _stranger(random: Random) -> Person:
 
 
 def own_palette(plan: Plan) -> list[Colour]:
-    """Skin, hair, clothes and product of the people, for a background that is hard to tell from them."""
+    """Collects the people's own colours, for a background that is hard to distinguish from them."""
     colours = []
     for one in plan.people:
         colours += [one.look.skin, one.look.hair, one.look.top.base, one.look.top.second]
@@ -80,6 +80,6 @@ def _tags(plan: Plan) -> tuple[str, ...]:
     return tuple(tags)
 
 
-def generator(seed: int, index: int, *stage: int) -> Random:
-    """The source of randomness of one stage of one scene; stages never share a stream."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index], spawn_key=stage)))
+def generator(seed: int, index: int, *part: int) -> Random:
+    """Makes the source of randomness of one part of one scene; parts never share a stream."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index], spawn_key=part)))

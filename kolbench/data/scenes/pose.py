@@ -1,4 +1,4 @@
-"""Where a person's joints, head and product are at a time: sway, and arms by two-bone inverse kinematics."""
+"""Poses a person at a time: sway, head, product, and arms by two-bone inverse kinematics."""
 
 import math
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def _wave(person: Person, which: int, rate: float, time: float) -> float:
 
 
 def pose_at(person: Person, time: float) -> Pose:
-    """The pose of a person at a time in seconds."""
+    """Poses a person at a time in seconds."""
     body = Frame(
         person.x + 0.05 * person.head * _wave(person, 0, 0.31, time),
         person.y + 0.02 * person.head * _wave(person, 1, 0.53, time),

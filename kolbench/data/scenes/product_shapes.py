@@ -1,4 +1,4 @@
-"""Drawing of the products, each in its own frame with its centre at the origin."""
+"""Paints the products, each in its own frame with its centre at the origin."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,32 +24,32 @@ class Brush:
     def poly(
         self, points: npt.ArrayLike, fill: Colour | Fill, depth: float = 0.0, opacity: float = 1.0
     ) -> None:
-        """A filled outline; `depth` is its relief."""
+        """Paints a filled outline; `depth` is its relief."""
         shape = Shape().polygon(self.frame.at(points))
         self.canvas.paint(shape, fill, depth * self.frame.scale, opacity, held=True)
 
     def line(
         self, points: npt.ArrayLike, radius: float | Sequence[float], fill: Colour, depth: float = 0.0
     ) -> None:
-        """A line with round ends, of one radius or of one for each point."""
+        """Paints a line with round ends, of one radius or of one for each point."""
         spots = self.frame.at(points)
         radii = [radius] * len(spots) if isinstance(radius, float) else radius
         shape = Shape().limb(spots, [r * self.frame.scale for r in radii])
         self.canvas.paint(shape, fill, depth * self.frame.scale, held=True)
 
     def small_print(self, x: float, y: float, width: float, rows: int, step: float, colour: Colour) -> None:
-        """Bars that stand for text."""
+        """Paints bars that stand for text."""
         for row in range(rows):
             length = width * (1.0 if row == 0 else 0.8 - 0.12 * (row % 3))
             self.poly(rounded(length, step * 0.42, 0.01, x, y + row * step), colour, 0.0, 0.85)
 
     def cylinder(self, points: npt.ArrayLike, colour: Colour, half: float) -> None:
-        """A filled outline shaded like a round body of the given half width."""
+        """Paints a filled outline shaded like a round body of the given half width."""
         self.poly(points, round_body(colour, self.frame, half))
 
 
 def round_body(colour: Colour, frame: Frame, half: float) -> Fill:
-    """Colours of a glossy upright cylinder around local u = 0."""
+    """Shades a glossy upright cylinder around local u = 0."""
 
     def fill(xs: npt.NDArray[np.float32], ys: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         u, _ = frame.local(xs, ys)

@@ -1,4 +1,4 @@
-"""The products that are shown: kind, size in head heights, colours, and where hands grip them."""
+"""Draws the products that are shown: kind, size in head heights, colours, and where hands grip them."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,7 +55,7 @@ class Product:
 
 
 def sample_product(random: Random, kind: str) -> Product:
-    """A product of a kind in any size, colours and variant."""
+    """Draws a product of a kind in any size, colours and variant."""
     least, most, flat, tall = SIZES[kind]
     width = random.uniform(least, most)
     height = width * random.uniform(flat, tall)

@@ -1,4 +1,4 @@
-"""What stands and hangs in a room behind the people: furniture, shelves, windows, lamps, clothes."""
+"""Paints what stands and hangs in a room: furniture, shelves, windows, lamps, clothes."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from kolbench.data.scenes.palette import Palette, quad
 
 
 def draw_curtain(canvas: Canvas, random: Random, palette: Palette, left: float, width: float) -> None:
-    """A curtain from ceiling to floor."""
+    """Paints a curtain from ceiling to floor."""
     tone = palette.pick(0.5, 0.35, 0.92)
     folds, phase = random.uniform(5, 11) / max(width, 0.3), random.uniform(0, 6)
 

@@ -1,4 +1,4 @@
-"""Procedural KOL scenes in which everything is known exactly: alpha, true colours, product, instances, tags.
+"""Makes procedural KOL scenes in which all is known exactly: alpha, true colours, product, instances, tags.
 
 People of varied build, skin and clothing, with soft hair, hold a product in front of body or face. A scene
 depends on (seed, index) alone; its size changes nothing but the number of pixels.
@@ -62,7 +62,7 @@ class _Figures(NamedTuple):
 
 
 def make_scene(seed: int, index: int, size: int = 256) -> Scene:
-    """Scene `index` of the series `seed`, size x size pixels.
+    """Makes scene `index` of the series `seed`, size x size pixels.
 
     Raises:
         ConfigError: seed or index is negative, or size is below 32.
@@ -71,7 +71,7 @@ def make_scene(seed: int, index: int, size: int = 256) -> Scene:
 
 
 def make_clip(seed: int, index: int, frames: int, size: int = 256, fps: float = 25.0) -> list[Scene]:
-    """The scene moving before a still camera: same people, product and plate; frame 0 is `make_scene`.
+    """Makes a scene that moves before a still camera: same people, product, plate; frame 0 is `make_scene`.
 
     Raises:
         ConfigError: seed or index is negative, size is below 32, frames below 1, or fps not positive.
@@ -91,7 +91,7 @@ def make_clip(seed: int, index: int, frames: int, size: int = 256, fps: float = 
 
 
 def compose(alpha: Floats, foreground: UInt8Array, background: UInt8Array) -> UInt8Array:
-    """alpha F + (1 - alpha) B, rounded: (H, W) in [0, 1] and two (H, W, 3) uint8 -> (H, W, 3) uint8."""
+    """Composes alpha F + (1 - alpha) B, rounded; (H, W) in [0, 1] and (H, W, 3) uint8 -> (H, W, 3) uint8."""
     back = background.astype(np.float32)
     mixed = back + alpha[..., None] * (foreground.astype(np.float32) - back)
     return to_bytes(mixed)
@@ -186,7 +186,7 @@ def _quantised(planes: Floats) -> UInt8Array:
 
 
 def contact_sheet(scenes: Sequence[Scene], columns: int) -> UInt8Array:
-    """Rows of pictures, each above its alphas and above its products (orange) and outline (white).
+    """Lays scenes out in rows, each above its alphas and above its products (orange) and outline (white).
 
     Args:
         scenes: at least one, all of one size.

@@ -73,7 +73,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Sample:
-        """One image with its truth; `instances` are given with all samples of a source or with none.
+        """Reads one image with its truth; `instances` are given with all samples of a source or with none.
 
         Raises:
             DataError: it cannot be used; names the file.
@@ -81,11 +81,11 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest that changes when an image or its truth does."""
+        """Computes a digest that changes when an image or its truth does."""
 
     @abstractmethod
     def describe(self) -> list[str]:
-        """Lines to print: what there is, and what is left out."""
+        """Says what there is, and what is left out; lines to print."""
 
     def _require_agreement(self) -> None:
         layout, count = type(self).__name__, len(self.names)

@@ -22,7 +22,7 @@ ALL = "all"
 PICTURES, ANNOTATIONS, LISTS = "JPEGImages", "Annotations", "ImageSets"
 RESOLUTION = "480p"
 YEARS = ("2017", "2016")
-VAL_SHARE = 0.1  # of the pictures that train.txt names
+VAL_SHARE = 0.1  # of the images that train.txt names
 
 
 class DavisSource(Source):
@@ -87,7 +87,7 @@ class DavisSource(Source):
         self._has_instances = self._any_ids()
 
     def read(self, index: int) -> Sample:
-        """The frame, its mask, and the instances where this set numbers its objects.
+        """Reads the frame, its mask, and the instances where this set numbers its objects.
 
         Raises:
             DataError: a file cannot be read, the sizes differ, or `objects` asks for ids that no file has.
@@ -109,7 +109,7 @@ class DavisSource(Source):
         return Sample(image, (ids > 0).astype(np.uint8), instances=ids)
 
     def fingerprint(self) -> str:
-        """See listing.digest; of frames and masks, and of the choice of objects."""
+        """Digests frames and masks (see listing.digest), and the choice of objects."""
         digest = listing.digest(
             [
                 *((f"{name} image", self._images[name], False) for name in self.names),
@@ -121,7 +121,7 @@ class DavisSource(Source):
         return hashlib.sha256(f"{digest} {sorted(self._objects.items())}".encode()).hexdigest()
 
     def describe(self) -> list[str]:
-        """How many frames of how many clips, what is left out, the lists, and which mask levels were seen."""
+        """Says how many frames and clips there are, what is left out, and which mask levels were seen."""
         matched = set(self.names)
         numbered = ", objects are numbered" if self._has_instances else ""
         lines = [f"{self.root}: {len(self)} frames with masks of {len(set(self._clips))} clips{numbered}"]
@@ -285,10 +285,10 @@ def _listed_clips(path: Path) -> list[str]:
 
 
 def _drawn_for_validation(frames: Mapping[str, int]) -> list[str]:
-    """Clips for validation, by a draw that only their names decide, until they hold a tenth of the pictures.
+    """Clips for validation, by a draw that only their names decide, until they hold a tenth of the images.
 
     Args:
-        frames: pictures of each training clip; at least two clips, of which one stays.
+        frames: images of each training clip; at least two clips, of which one stays.
     """
     order = sorted(frames, key=lambda clip: hashlib.sha256(clip.encode()).digest())
     drawn: list[str] = []

@@ -44,7 +44,7 @@ class FolderSource(Source):
         self._mask_files = MaskFiles(self._masks)
 
     def read(self, index: int) -> Sample:
-        """The image, its mask and its product mask (None where there is no file).
+        """Reads the image, its mask and its product mask (None where there is no file).
 
         Raises:
             DataError: a file cannot be read or the sizes differ; names the files.
@@ -60,14 +60,14 @@ class FolderSource(Source):
         return Sample(image, np.maximum(mask, product), product)
 
     def fingerprint(self) -> str:
-        """See listing.digest; of images, masks and products."""
+        """Digests images, masks and products (see listing.digest)."""
         parts = [(f"{name} image", self._images[name], False) for name in self.names]
         parts += [(f"{name} mask", self._masks[name], True) for name in self.names]
         parts += [(f"{n} product", self._products[n], True) for n in self.names if n in self._products]
         return listing.digest(parts)
 
     def describe(self) -> list[str]:
-        """What the folder holds, what is left out, and which mask levels were seen."""
+        """Says what the folder holds, what is left out, and which mask levels were seen."""
         matched = set(self.names)
         parts = [f"{len(self)} pictures with masks"]
         if self._products:
@@ -82,7 +82,7 @@ class FolderSource(Source):
 
 
 def subfolder(root: Path, name: str) -> Path:
-    """The folder `name` in `root`.
+    """Finds the folder `name` in `root`.
 
     Raises:
         DataError: there is none; lists the folders that are there.

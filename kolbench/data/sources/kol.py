@@ -15,7 +15,7 @@ from kolbench.types import Sample
 class KolSource(Source):
     """Reads frames that task=prepare extracted, labelled with Labelme or by masks; the groups are the videos.
 
-    Where `masks/` holds pictures it is read (as `data=folder`, with `products/`), else the Labelme files
+    Where `masks/` holds images it is read (as `data=folder`, with `products/`), else the Labelme files
     beside the frames. Frames without label are counted and left out.
 
     Args:
@@ -49,15 +49,15 @@ class KolSource(Source):
         self._video_count = len(set(videos.values()))
 
     def read(self, index: int) -> Sample:
-        """One labelled frame; see FolderSource.read and LabelmeSource.read."""
+        """Reads one labelled frame as FolderSource or LabelmeSource does."""
         return self._inner.read(index)
 
     def fingerprint(self) -> str:
-        """Of the labelled frames."""
+        """Digests the labelled frames."""
         return self._inner.fingerprint()
 
     def describe(self) -> list[str]:
-        """How many frames of how many videos are labelled, and what the labels hold."""
+        """Says how many frames of how many videos are labelled, and what the labels hold."""
         labelled = len({group for group in self.groups if group is not None})
         line = (
             f"{self.root}: {len(self)} of {self._frame_count} frames labelled, "

@@ -38,7 +38,7 @@ class Annotation(TypedDict, total=False):
 
 
 def label_classes(labels: Mapping[str, str | Sequence[str] | None] | None) -> dict[str, str]:
-    """Label in lower case -> one of CLASSES, from a map of class -> labels (one or a list).
+    """Turns a map of class -> labels (one or a list) round: label in lower case -> one of CLASSES.
 
     Raises:
         ConfigError: a class is unknown, or its labels are no text.
@@ -183,7 +183,7 @@ class LabelmeSource(Source):
     """Reads images with Labelme JSON beside them, at any depth below a folder.
 
     Sub-folders are groups; `groups.csv` and split files work as for `data=folder`. Shapes with no area
-    (points, lines) are ignored and counted. `imageData` is decoded only where the picture is missing.
+    (points, lines) are ignored and counted. `imageData` is decoded only where the image is missing.
 
     Args:
         root: the folder.
@@ -210,10 +210,10 @@ class LabelmeSource(Source):
         self._notes = lists.notes
 
     def read(self, index: int) -> Sample:
-        """The picture and its masks as drawn.
+        """Reads the image and its masks as drawn.
 
         Raises:
-            DataError: picture or annotation cannot be used; names the file.
+            DataError: image or annotation cannot be used; names the file.
         """
         path = self._files[self.names[index]]
         annotation = read_annotation(path)
@@ -224,19 +224,19 @@ class LabelmeSource(Source):
         return Sample(image, mask, product)
 
     def fingerprint(self) -> str:
-        """See listing.digest; of the label files and of the pictures that are opened with them."""
+        """Digests the label files and the images that are opened with them (see listing.digest)."""
         parts = [(f"{name} label", path, True) for name, path in self._files.items()]
         for name, path in self._files.items():
             try:
                 opened = self._picture_file(name, _named_picture(path, read_annotation(path)))
             except DataError:
-                continue  # reading all pictures names it
+                continue  # reading all images names it
             if opened is not None:
                 parts.append((name, opened, False))
         return listing.digest(parts)
 
     def describe(self) -> list[str]:
-        """What the folder holds, with what is left out."""
+        """Says what the folder holds, and what is left out."""
         groups = listing.group_note(self.groups)
         lines = [f"{self.root}: {len(self)} labelled pictures{', ' + groups if groups else ''}"]
         if self.unlabelled:
@@ -256,7 +256,7 @@ class LabelmeSource(Source):
             try:
                 shapes = read_annotation(self._files[self.names[index]])["shapes"]
             except DataError:
-                continue  # reading all pictures names it
+                continue  # reading all images names it
             found.update(
                 s["shape_type"] for s in shapes if isinstance(s, dict) and s.get("shape_type") in IGNORED
             )
@@ -276,7 +276,7 @@ class LabelmeSource(Source):
         raise DataError(f"{path}: its picture {named} is missing; put it beside the file.")
 
     def _picture_file(self, name: str, named: Path) -> Path | None:
-        """The picture that the annotation names, else the one beside it, else none."""
+        """The image that the annotation names, else the one beside it, else none."""
         return named if named.is_file() else self._pictures.get(name)
 
 
@@ -286,9 +286,9 @@ def _named_picture(path: Path, annotation: Annotation) -> Path:
 
 
 def _labelme_files(root: Path, pictures: Mapping[str, Path]) -> tuple[dict[str, Path], set[Path], list[Path]]:
-    """Name -> annotation, pictures that annotations elsewhere name, and JSON files of other tools.
+    """Name -> annotation, images that annotations elsewhere name, and JSON files of other tools.
 
-    A file with its picture beside it is not opened yet: with imageData it may be large.
+    A file with its image beside it is not opened yet: with imageData it may be large.
     """
     files: dict[str, Path] = {}
     named: set[Path] = set()

@@ -55,7 +55,7 @@ class SyntheticSource(Source):
         super().__init__(names, groups=names, tags=_Tags(self), given_splits=given_splits)
 
     def read(self, index: int) -> Sample:
-        """The scene with its whole truth."""
+        """Draws the scene with its whole truth."""
         scene = synthetic.make_scene(self.seed, self.scene_numbers[index], self.size)
         self._known_tags[index] = " ".join(scene.tags)
         return Sample(
@@ -69,17 +69,17 @@ class SyntheticSource(Source):
         )
 
     def tags_of(self, index: int) -> str:
-        """The scene's tags, separated by blanks."""
+        """Names what is in the scene: its tags, separated by blanks."""
         if index not in self._known_tags:
             self.read(index)
         return self._known_tags[index]
 
     def fingerprint(self) -> str:
-        """A digest of what decides the scenes: seed, size and the code that draws them."""
+        """Digests what decides the scenes: seed, size and the code that draws them."""
         return hashlib.sha256(f"{self.seed} {self.size} {_drawing_code()}".encode()).hexdigest()
 
     def describe(self) -> list[str]:
-        """How many scenes of which size and seed."""
+        """Says how many scenes of which size and seed there are."""
         return [f"{len(self)} synthetic scenes of {self.size}x{self.size} px, seed {self.seed}"]
 
 

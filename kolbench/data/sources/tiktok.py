@@ -38,9 +38,9 @@ _NUMBER = re.compile(r"\d+(?=\D*$)")
 class TiktokSource(Source):
     """Reads the layout of Kaggle's "Segmentation Full Body TikTok Dancing Dataset" (2,615 frames).
 
-    Two sibling folders of numbered files, pictures and masks, matched and ordered by the last number in
+    Two sibling folders of numbered files, images and masks, matched and ordered by the last number in
     their names. Groups are clips (see `cut_clips`), unless `groups.csv` beside the folders names them;
-    train.txt, val.txt and test.txt may lie there too (see listing.read_lists). Each picture is read once
+    train.txt, val.txt and test.txt may lie there too (see listing.read_lists). Each image is read once
     for its hash; the hashes are kept in the user's cache folder (XDG_CACHE_HOME, ~/.cache).
 
     Args:
@@ -48,7 +48,7 @@ class TiktokSource(Source):
 
     Raises:
         DataError: there is no such pair or more than one, a number stands twice, nothing matches, or
-            pictures cannot be read.
+            images cannot be read.
     """
 
     plan = PLAN
@@ -82,7 +82,7 @@ class TiktokSource(Source):
             self._notes.append(clips.describe())
 
     def read(self, index: int) -> Sample:
-        """The frame and its mask.
+        """Reads the frame and its mask.
 
         Raises:
             DataError: a file cannot be read or the sizes differ; names the files.
@@ -94,7 +94,7 @@ class TiktokSource(Source):
         return Sample(image, mask)
 
     def fingerprint(self) -> str:
-        """See listing.digest; of pictures and masks."""
+        """Digests images and masks (see listing.digest)."""
         return listing.digest(
             [
                 *((f"{name} image", self._images[name], False) for name in self.names),
@@ -103,7 +103,7 @@ class TiktokSource(Source):
         )
 
     def describe(self) -> list[str]:
-        """What there is, what is left out, where the clips come from, and which mask levels were seen."""
+        """Says what there is, what is left out, where clips come from, and which mask levels were seen."""
         first, last = self._range
         line = (
             f"{self._pair.images.parent}: {len(self)} pictures with masks, numbers {first} to {last}, "
@@ -112,7 +112,7 @@ class TiktokSource(Source):
         return [line, *self._notes, *self._mask_files.notes(self.names)]
 
     def _hashes(self) -> list[np.uint64]:
-        """Of all pictures in order, computed once for a state of the files."""
+        """Of all images in order, computed once for a state of the files."""
         kept = _cache_file(self.fingerprint())
         known = _kept_hashes(kept, len(self))
         if known is not None:
@@ -124,20 +124,20 @@ class TiktokSource(Source):
 
 
 class Pair(NamedTuple):
-    """Sibling folders of pictures and of masks."""
+    """Sibling folders of images and of masks."""
 
     images: Path
     masks: Path
 
 
 class Clips(NamedTuple):
-    """labels: the number of each picture's clip, in order; joined: runs that went into an earlier one."""
+    """labels: the number of each image's clip, in order; joined: runs that went into an earlier one."""
 
     labels: list[int]
     joined: int
 
     def describe(self) -> str:
-        """A line to print."""
+        """Says how many clips there are and where they were cut; a line to print."""
         sizes = Counter(self.labels).values()
         joined = f"; {self.joined} runs joined to one with the same picture" if self.joined else ""
         return (
@@ -147,7 +147,7 @@ class Clips(NamedTuple):
 
 
 def cut_clips(hashes: Sequence[np.uint64], jump: int = JUMP_BITS) -> Clips:
-    """Consecutive frames as clips, which begin where the hash jumps; those with a near-duplicate are one.
+    """Cuts consecutive frames into clips where the hash jumps, and joins clips that share a near-duplicate.
 
     Args:
         hashes: perceptual hashes of frames in order.
@@ -179,7 +179,7 @@ def _clip_names(names: Sequence[str], labels: Sequence[int]) -> list[str | None]
 
 
 def find_pair(root: Path) -> Pair:
-    """The folders of pictures and masks in `root` or up to two levels below, names in any case.
+    """Finds the folders of images and masks in `root` or up to two levels below, names in any case.
 
     Raises:
         DataError: none or several; lists what was found and what is expected.
@@ -205,7 +205,7 @@ def find_pair(root: Path) -> Pair:
 
 
 def _siblings(root: Path, depth: int) -> Iterator[list[Path]]:
-    """The visible sub-folders of each folder, down to `depth`; folders of pictures are not entered."""
+    """The visible sub-folders of each folder, down to `depth`; folders of images are not entered."""
     children = sorted(
         path
         for path in root.iterdir()
@@ -254,7 +254,7 @@ def _left_out(what: str, files: _Numbered, used: Iterable[int]) -> list[str]:
 
 
 def _cache_file(fingerprint: str) -> Path:
-    """Where the hashes of these pictures, by this code, are kept."""
+    """Where the hashes of these images, by this code, are kept."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     key = hashlib.sha256(f"{fingerprint} {_hashing_code()}".encode()).hexdigest()[:16]
     return Path(base) / "kolbench" / f"hashes-{key}.json"
