@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
 # the key of an evaluation batch under which an alpha stands that processes have computed already

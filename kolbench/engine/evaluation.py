@@ -18,6 +18,7 @@ from kolbench.engine.training import quiet_lightning, stopping_plainly
 from kolbench.io.files import write_json
 from kolbench.io.images import thumbnail, write_jpeg, write_png
 from kolbench.io.progress import in_terminal
+from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.runs.run_folder import DETECTION
 from kolbench.segmenter import Segmenter
@@ -51,7 +52,7 @@ def evaluate(
     Returns:
         Split name -> counts of its pictures.
     """
-    judge = ScoreCallback(*loaders)
+    judge = ScoreCallback(*loaders, extra=scores.extra_counts())
     callbacks: list[Callback] = [judge]
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ from kolbench.engine.module import SegmentationModule
 from kolbench.errors import TERMINATED, TrainingError
 from kolbench.io.files import read_json, write_json
 from kolbench.io.progress import in_terminal
-from kolbench.metrics import scores
+from kolbench.metrics.selection import max_f
 from kolbench.segmenter import PretrainSpec, Segmenter
 
 DONE = "done.json"
@@ -184,8 +184,7 @@ class StopAtF(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks."""
-        fg, bg, _ = self.judge.scored["train"].histograms()
-        self.best_f = scores.max_f(fg, bg)
+        self.best_f = max_f(self.judge.scored["train"].counts)
         trainer.should_stop = trainer.should_stop or self.best_f > self.bound
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,22 +1,88 @@
-"""What scoring leaves of a picture: three histograms, from which every score follows."""
+"""What evaluation keeps of a picture: histograms of its alpha, from which every score follows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from kolbench.metrics import scores
 from kolbench.types import Int64Array
+
+LEVELS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Pixels of N pictures at each 8-bit level of alpha, by name; every array is (N, 256) int64.
+
+    fg: true foreground pixels. bg: true background pixels. product: pixels inside the product mask.
+    extra: what single scores asked for (`kolbench.metrics.score.ExtraCounts`); may be empty.
+
+    Raises:
+        ValueError: the shapes are not (N, 256) for one N.
+    """
+
+    fg: Int64Array
+    bg: Int64Array
+    product: Int64Array
+    extra: Mapping[str, Int64Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shapes = {name: array.shape for name, array in self.items()}
+        if any(shape != (len(self.fg), LEVELS) for shape in shapes.values()):
+            raise ValueError(f"counts must all be (N, {LEVELS}) for one N, got {shapes}")
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Int64Array]) -> "Counts":
+        """From arrays by name; `fg`, `bg` and `product` must be among them."""
+        extra = {name: array for name, array in arrays.items() if name not in ("fg", "bg", "product")}
+        return cls(arrays["fg"], arrays["bg"], arrays["product"], extra)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Counts"]) -> "Counts":
+        """The pictures of all parts, in their order, with the names that every part has."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            empty = np.zeros((0, LEVELS), np.int64)
+            return cls(empty, empty, empty)
+        shared = [name for name in parts[0] if all(name in part for part in parts)]
+        return cls.of({name: np.concatenate([part[name] for part in parts]) for name in shared})
+
+    def __len__(self) -> int:
+        """N, the number of pictures."""
+        return len(self.fg)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        yield from ("fg", "bg", "product", *self.extra)
+
+    def __contains__(self, name: object) -> bool:
+        return name in ("fg", "bg", "product") or name in self.extra
+
+    def __getitem__(self, name: str) -> Int64Array:
+        """(N, 256) of a name."""
+        return {"fg": self.fg, "bg": self.bg, "product": self.product, **self.extra}[name]
+
+    def items(self) -> Iterator[tuple[str, Int64Array]]:
+        """Names and arrays, fg, bg and product first."""
+        yield from ((name, self[name]) for name in self)
+
+    def rows(self, chosen: slice | Sequence[int] | npt.NDArray[np.bool_]) -> "Counts":
+        """Some of the pictures."""
+        return Counts.of({name: array[chosen] for name, array in self.items()})
+
+    def pooled(self) -> "Counts":
+        """All pictures counted together, as one."""
+        return Counts.of({name: array.sum(0, keepdims=True) for name, array in self.items()})
 
 
 @dataclass
 class ImageCounts:
     """Counts of N pictures of one split, in the order they were seen.
 
-    fg, bg, product: per picture, 256 counts of its foreground, background and product pixels at each
-    8-bit level of alpha. seconds: of the method on each picture. sizes: (height, width) in pixels.
-    notes: what the method says went differently on a picture (`fallback`), else "".
+    seconds: of the method on each picture. sizes: (height, width) in pixels. notes: what the method says
+    went differently on a picture (`fallback`), else "". parts: the counts, batch by batch.
     """
 
     split: str
@@ -26,42 +92,10 @@ class ImageCounts:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    fg: list[Int64Array] = field(default_factory=list)
-    bg: list[Int64Array] = field(default_factory=list)
-    product: list[Int64Array] = field(default_factory=list)
+    parts: list[Counts] = field(default_factory=list)
 
-    def histograms(self) -> tuple[Int64Array, Int64Array, Int64Array]:
-        """fg, bg and product as (N, 256) int64."""
-        empty = np.zeros((0, 256), np.int64)
-        fg, bg, product = (np.stack(rows) if rows else empty for rows in (self.fg, self.bg, self.product))
-        return fg, bg, product
-
-    def best_threshold(self) -> float:
-        """The threshold of the highest mean mIoU on these pictures."""
-        fg, bg, _ = self.histograms()
-        return scores.best_threshold(fg, bg)
-
-    def mean_scores(self, threshold: float) -> dict[str, float]:
-        """All scores at a threshold."""
-        return scores.mean_scores(*self.histograms(), threshold)
-
-    def image_rows(self, threshold: float) -> dict[str, Sequence[Any]]:
-        """Columns of the per-picture table: identity, size, seconds, scores at `threshold` and 0.1 to 0.9."""
-        counts = self.histograms()
-        columns: dict[str, Sequence[Any]] = {
-            "split": [self.split] * len(self.names),
-            "name": self.names,
-            "group": self.groups,
-            "tags": self.tags,
-            "height": [height for height, _ in self.sizes],
-            "width": [width for _, width in self.sizes],
-            "seconds": self.seconds,
-            "notes": self.notes,
-            "threshold": [threshold] * len(self.names),
-        }
-        at = scores.image_scores(*counts, threshold)
-        columns |= {name: values.tolist() for name, values in at.items()}
-        for fixed in scores.THRESHOLDS:
-            at = scores.image_scores(*counts, fixed)
-            columns |= {f"{name}@{fixed}": v.tolist() for name, v in at.items() if name != "mae"}
-        return columns
+    @property
+    def counts(self) -> Counts:
+        """Of all pictures."""
+        self.parts = [Counts.joined(self.parts)]
+        return self.parts[0]

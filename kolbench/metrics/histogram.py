@@ -1,29 +1,36 @@
 """The scoring kernel: one pass over an alpha leaves 256 counts per class, from which every score follows."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from kolbench.errors import KolbenchError
+from kolbench.metrics.counts import LEVELS, Counts
 
-LEVELS = 256
 
+class Counter(Protocol):
+    """What a score asks for beside fg, bg and product: see `kolbench.metrics.score.ExtraCounts`."""
 
-class LevelCounts(NamedTuple):
-    """Pixels of each picture at each 8-bit level of alpha, (B, 256) int64 each.
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the histograms."""
 
-    fg: true foreground pixels. bg: true background pixels. product: pixels inside the product mask.
-    """
-
-    fg: Tensor
-    bg: Tensor
-    product: Tensor
+    @property
+    def count(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """(H, W) uint8 levels and (H, W) bool mask -> (len(names), 256) int64."""
 
 
 def level_counts(
-    alpha: Tensor, mask: Tensor, inside: Tensor | None = None, keep: Tensor | None = None
-) -> LevelCounts:
+    alpha: Tensor,
+    mask: Tensor,
+    inside: Tensor | None = None,
+    keep: Tensor | None = None,
+    extra: Sequence[Counter] = (),
+) -> Counts:
     """Counts the pixels of each class at each level round(255 alpha), the level that a saved PNG would have.
 
     Exact and deterministic on every device: integers only. Halves are rounded to even, as torch and numpy do.
@@ -33,9 +40,10 @@ def level_counts(
         mask: (B, 1, H, W) in {0, 1}, any dtype; the binary truth.
         inside: (B, 1, H, W) in {0, 1}, any dtype; the product mask. None counts no product.
         keep: (B, 1, H, W) in {0, 1}, any dtype; the pixels that count at all. None keeps all.
+        extra: what else is to be counted; of all pixels, whatever `keep` says.
 
     Returns:
-        Counts on the device of alpha.
+        Counts of the B pictures, in the computer's memory.
 
     Raises:
         ValueError: the shapes differ.
@@ -53,10 +61,33 @@ def level_counts(
         )
         for i in range(len(alpha))
     ]
-    counts = torch.stack(rows) if rows else torch.zeros(0, 4, LEVELS, dtype=torch.int64, device=alpha.device)
-    return LevelCounts(
-        fg=counts[:, 1] + counts[:, 3], bg=counts[:, 0] + counts[:, 2], product=counts[:, 2] + counts[:, 3]
-    )
+    counts = (torch.stack(rows) if rows else torch.zeros(0, 4, LEVELS, dtype=torch.int64)).cpu().numpy()
+    arrays = {
+        "fg": counts[:, 1] + counts[:, 3],
+        "bg": counts[:, 0] + counts[:, 2],
+        "product": counts[:, 2] + counts[:, 3],
+    }
+    for counter in extra:
+        empty = torch.zeros(0, len(counter.names), LEVELS, dtype=torch.int64)
+        found = [_extra_of(counter, alpha[i, 0], mask[i, 0]) for i in range(len(alpha))]
+        planes = (torch.stack(found) if found else empty).cpu().numpy()
+        arrays |= {name: planes[:, row] for row, name in enumerate(counter.names)}
+    return Counts.of(arrays)
+
+
+def levels_of(alpha: Tensor) -> Tensor:
+    """The 8-bit level round(255 alpha), uint8, of alphas in [0, 1] of any shape; halves to even."""
+    return (alpha.float() * (LEVELS - 1)).round_().to(torch.uint8)
+
+
+def _extra_of(counter: Counter, alpha: Tensor, mask: Tensor) -> Tensor:
+    found = counter.count(levels_of(alpha), mask != 0)
+    if found.shape != (len(counter.names), LEVELS) or found.is_floating_point():
+        raise KolbenchError(
+            f"The counts {', '.join(counter.names)} of a score are {tuple(found.shape)} {found.dtype}; its "
+            f"function must give ({len(counter.names)}, {LEVELS}) integers."
+        )
+    return found.long()
 
 
 def _counts_of(alpha: Tensor, mask: Tensor, inside: Tensor | None, keep: Tensor | None) -> Tensor:

@@ -28,7 +28,7 @@ def threshold_curves(numbers: Numbers) -> Figure:
     axes = drawing.canvas([2.3, 2.1], drawing.legend_of(numbers))
     chosen = drawing.styles(numbers)
     for run in numbers.runs:
-        curve = scores.threshold_curve(*run.counts, [*THRESHOLDS, run.run.threshold])
+        curve = scores.threshold_curve(run.counts, [*THRESHOLDS, run.run.threshold])
         for panel, name in zip(axes, ("miou", "acc"), strict=True):
             panel.plot(THRESHOLDS, curve[name][:-1], **chosen[run.label].line())
             _mark(panel, run.run.threshold, curve[name][-1], chosen[run.label])
@@ -45,19 +45,16 @@ def threshold_curves(numbers: Numbers) -> Figure:
     )
 
 
-def cuts(fg: scores.Counts, bg: scores.Counts) -> scores.Confusion:
+def cuts(counts: scores.Counts) -> scores.Confusion:
     """Pixels by truth and prediction at each cut between 8-bit levels, (256,) int64 each.
 
     Of all pictures together, the strictest cut first: level 255 only, then 254 and up ... then everything.
-
-    Args:
-        fg, bg: (N, 256) counts.
     """
-    all_fg, all_bg = (part.sum(0, keepdims=True, dtype=np.int64) for part in (fg, bg))
+    together = counts.pooled()
     levels = range(scores.LEVELS - 2, -1, -1)
-    steps = [scores.confusion(all_fg, all_bg, level / (scores.LEVELS - 1)) for level in levels]
+    steps = [scores.confusion(together, level / (scores.LEVELS - 1)) for level in levels]
     zero = np.zeros(1, np.int64)
-    everything = scores.Confusion(all_fg.sum(-1), all_bg.sum(-1), zero, zero)
+    everything = scores.Confusion(together.fg.sum(-1), together.bg.sum(-1), zero, zero)
     return scores.Confusion(*(np.concatenate(parts) for parts in zip(*steps, everything, strict=True)))
 
 
@@ -87,7 +84,7 @@ def area(false_rate: Float64Array, true_rate: Float64Array) -> float:
 @drawing.rules()
 def precision_recall(numbers: Numbers) -> Figure | None:
     """Precision against recall of all test pixels; None where one class is missing from the truth."""
-    found = {run.label: cuts(*run.counts[:2]) for run in numbers.runs}
+    found = {run.label: cuts(run.counts) for run in numbers.runs}
     share = _share_of_foreground(next(iter(found.values())))
     if share in (0, 1):
         return None
@@ -115,7 +112,7 @@ def precision_recall(numbers: Numbers) -> Figure | None:
 @drawing.rules()
 def roc(numbers: Numbers) -> Figure | None:
     """True against false positive rate of all test pixels; None where one class is missing."""
-    found = {run.label: cuts(*run.counts[:2]) for run in numbers.runs}
+    found = {run.label: cuts(run.counts) for run in numbers.runs}
     if _share_of_foreground(next(iter(found.values()))) in (0, 1):
         return None
     points = {label: roc_points(parts) for label, parts in found.items()}
@@ -192,7 +189,7 @@ def plain_log(panel: Axes, axis: str) -> None:
 def _enlarged_corner(panel: Axes, numbers: Numbers) -> list[Axes]:
     """Small axes for the corner where good methods crowd; none where no run's threshold lies there."""
     (left, right), (bottom, top) = _CORNER
-    places = [_rates(scores.confusion(*run.counts[:2], run.run.threshold).pooled()) for run in numbers.runs]
+    places = [_rates(scores.confusion(run.counts, run.run.threshold).pooled()) for run in numbers.runs]
     if not any(left <= x <= right and bottom <= y <= top for x, y in places):
         return []
     # below the diagonal, where no curve of any use passes
@@ -228,7 +225,7 @@ def _mark_threshold(
     clip_on: bool = False,
 ) -> None:
     """Marks the run's threshold, unless nothing is foreground there."""
-    at = scores.confusion(*run.counts[:2], run.run.threshold).pooled()
+    at = scores.confusion(run.counts, run.run.threshold).pooled()
     if at.tp + at.fp > 0:
         _mark(panel, *place(at), style, clip_on)
 

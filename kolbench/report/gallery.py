@@ -203,7 +203,7 @@ def own_best(run: RunNumbers) -> tuple[Float64Array, Float64Array]:
     Of several thresholds the one nearest to the run's own.
     """
     nearest = sorted(OWN_THRESHOLDS, key=lambda at: abs(at - run.run.threshold))
-    rows = np.stack([scores.image_scores(*run.counts, at)["miou"] for at in nearest])
+    rows = np.stack([scores.image_scores(run.counts, at)["miou"] for at in nearest])
     return rows.max(0), np.asarray(nearest)[rows.argmax(0)]
 
 

@@ -21,8 +21,6 @@ WHOLE = "whole"
 # pooled scores of the tables -> beta squared
 POOLED_F = {"f0.3_pooled": 0.3, "f0.09_pooled": 0.09}
 
-Counts = tuple[Int64Array, Int64Array, Int64Array]
-
 
 class Pace(NamedTuple):
     """Seconds per test picture: median and quartiles."""
@@ -49,35 +47,35 @@ class RunNumbers:
         self.label = run.label
 
     @cached_property
-    def counts(self) -> Counts:
-        """fg, bg and product, (N, 256) int64 each."""
-        return self.run.test.histograms()
+    def counts(self) -> scores.Counts:
+        """Of the test pictures."""
+        return self.run.test.counts
 
     @cached_property
     def images(self) -> dict[str, scores.Float64Array]:
         """Scores of each picture at the run's own threshold."""
-        return scores.image_scores(*self.counts, self.run.threshold)
+        return scores.image_scores(self.counts, self.run.threshold)
 
     @cached_property
     def means(self) -> dict[str, float]:
         """Mean scores at the run's own threshold."""
-        return scores.mean_scores(*self.counts, self.run.threshold)
+        return scores.mean_scores(self.counts, self.run.threshold)
 
     @cached_property
     def confusion(self) -> Int64Array:
         """(N, 4): TP, FP, FN and TN of each picture at the run's own threshold."""
-        return np.stack(scores.confusion(*self.counts[:2], self.run.threshold), axis=-1)
+        return np.stack(scores.confusion(self.counts, self.run.threshold), axis=-1)
 
     @cached_property
     def curve(self) -> dict[str, scores.Float64Array]:
         """Mean scores at 0.1 to 0.9."""
-        return scores.threshold_curve(*self.counts, scores.THRESHOLDS)
+        return scores.threshold_curve(self.counts, scores.THRESHOLDS)
 
     @cached_property
     def best(self) -> tuple[float, float]:
         """The threshold of the highest mIoU on the test pictures themselves, and that mIoU."""
-        threshold = scores.best_threshold(*self.counts[:2])
-        return threshold, scores.mean_scores(*self.counts, threshold)["miou"]
+        threshold = scores.best_threshold(self.counts)
+        return threshold, scores.mean_scores(self.counts, threshold)["miou"]
 
     @cached_property
     def pace(self) -> Pace:
@@ -88,7 +86,7 @@ class RunNumbers:
     @cached_property
     def has_product(self) -> npt.NDArray[np.bool_]:
         """(N,) bool: pictures with a held product."""
-        held: npt.NDArray[np.bool_] = self.counts[2].sum(-1) > 0
+        held: npt.NDArray[np.bool_] = self.counts.product.sum(-1) > 0
         return held
 
     @property
@@ -104,7 +102,7 @@ class RunNumbers:
     @cached_property
     def validation_miou(self) -> float:
         """Mean mIoU on the validation pictures at the run's own threshold."""
-        return self.run.scored["val"].mean_scores(self.run.threshold)["miou"]
+        return scores.mean_scores(self.run.scored["val"].counts, self.run.threshold)["miou"]
 
     @cached_property
     def training_miou(self) -> float | None:
@@ -117,8 +115,7 @@ class RunNumbers:
             return None
         held_out = {name for split in ("val", "test") for name in self.run.scored[split].names}
         rows = [row for row, name in enumerate(whole.names) if name not in held_out]
-        fg, bg, product = (part[rows] for part in whole.histograms())
-        return scores.mean_scores(fg, bg, product, self.run.threshold)["miou"] if rows else None
+        return scores.mean_scores(whole.counts.rows(rows), self.run.threshold)["miou"] if rows else None
 
 
 class Numbers:

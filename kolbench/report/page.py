@@ -103,7 +103,7 @@ def render(
 def live_scores(run: RunNumbers) -> dict[str, Any]:
     """What the page knows of a run: its scores at each slider position and at its own threshold."""
     own = run.run.threshold
-    curve = scores.threshold_curve(*run.counts, [*POSITIONS, own])
+    curve = scores.threshold_curve(run.counts, [*POSITIONS, own])
     rows = [np.round(curve[name], _DIGITS).tolist() for name in LIVE]
     return {
         "label": run.label,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kolbench.metrics.scores import Counts, Float64Array, Int64Array
+from kolbench.types import Float64Array, Int64Array
 
 # of every test; intervals hold the rest, 95 %
 SIGNIFICANCE = 0.05
@@ -122,7 +122,7 @@ def intervals(
 
 
 def pooled_intervals(
-    counts: Mapping[str, npt.NDArray[np.floating] | Counts],
+    counts: Mapping[str, npt.NDArray[np.floating | np.integer]],
     statistic: Statistic,
     groups: Sequence[str],
     seed: int = 0,

@@ -4,7 +4,7 @@ All scores come from `kolbench.metrics.scores`, all intervals from `kolbench.rep
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kolbench.metrics import scores
@@ -19,6 +19,7 @@ from kolbench.runs.finished import Comparison
 __all__ = ["Table", "all_tables", "sentences"]
 
 TABLE_2 = ("miou", "acc", "f0.3_pooled", "f0.09_pooled")
+# in this order, and after them whatever other score is registered as shown
 HEADLINE = ("iou", "acc", *POOLED_F, "f1", "mae", "product_recall")
 OWN_THRESHOLD = (
     "Each run at its own threshold: the one of the highest mIoU on its validation pictures, or the one that "
@@ -44,13 +45,16 @@ def all_tables(test_set: Comparison) -> list[Table]:
 
 def headline(numbers: Numbers) -> Table:
     """`scores`: every method at its own threshold."""
-    rows = [(run.heading, _headline_cells(numbers, run)) for run in numbers.runs]
-    baselines = [(BASELINES, _floor_cells(name, row)) for name, row in numbers.recorded_baselines.items()]
+    shown = _shown(numbers)
+    rows = [(run.heading, _headline_cells(numbers, run, shown)) for run in numbers.runs]
+    baselines = [
+        (BASELINES, _floor_cells(name, row, shown)) for name, row in numbers.recorded_baselines.items()
+    ]
     notes = [
         OWN_THRESHOLD,
         *definitions(["miou"]),
         INTERVAL,
-        *definitions(HEADLINE),
+        *definitions(shown),
         POOLED_INTERVAL,
         "both_empty: pictures without foreground in truth and prediction; both count as 1 by rule.",
         "oracle threshold: the one of the highest mIoU on the test pictures themselves, and 'oracle miou' "
@@ -61,7 +65,13 @@ def headline(numbers: Numbers) -> Table:
     return table("scores", "Scores on the test pictures", rows + baselines, notes)
 
 
-def _headline_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:
+def _shown(numbers: Numbers) -> list[str]:
+    """`HEADLINE`, and the other scores that are registered as shown and that a run has."""
+    others = (score.name for score in scores.all_scores() if score.shown and score.name not in HEADLINE)
+    return [*HEADLINE, *(name for name in others if any(name in run.means for run in numbers.runs))]
+
+
+def _headline_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dict[str, Any]:
     found = numbers.miou[run.label]
     oracle, oracle_miou = run.best
     return {
@@ -71,7 +81,7 @@ def _headline_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:
         "miou": run.means["miou"],
         "low": found.low,
         "high": found.high,
-        **_score_cells(numbers, run),
+        **_score_cells(numbers, run, shown),
         "pictures": round(run.means["images"]),
         "both_empty": round(run.means["both_empty"]),
         "oracle threshold": oracle,
@@ -79,10 +89,10 @@ def _headline_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:
     }
 
 
-def _score_cells(numbers: Numbers, run: RunNumbers) -> dict[str, Any]:
-    """The scores of `HEADLINE`, pooled ones with their intervals behind them."""
+def _score_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dict[str, Any]:
+    """The scores that are shown, pooled ones with their intervals behind them."""
     cells: dict[str, Any] = {}
-    for name in HEADLINE:
+    for name in shown:
         cells[name] = run.means.get(name)
         if name in POOLED_F:
             cells[f"{name} 95 %"] = _brackets(numbers.pooled[name][run.label])
@@ -93,13 +103,13 @@ def _brackets(found: Interval) -> str | None:
     return None if math.isnan(found.low) else f"[{found.low:.4f}, {found.high:.4f}]"
 
 
-def _floor_cells(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def _floor_cells(name: str, row: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
     return {
         "method": name,
         "threshold": row["threshold"],
         "threshold from": "validation",
         "miou": row["miou"],
-        **{score: row.get(score) for score in HEADLINE},
+        **{score: row.get(score) for score in shown},
         "pictures": round(row["images"]),
         "both_empty": round(row["both_empty"]),
     }

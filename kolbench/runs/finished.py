@@ -251,7 +251,7 @@ def _pictures_digest(run: FinishedRun) -> str:
     """Of names and true sizes of foreground and background: the same pictures with the same truth."""
     test = run.test
     hasher = hashlib.sha256()
-    for name, fg, bg in zip(test.names, test.fg, test.bg, strict=True):
+    for name, fg, bg in zip(test.names, test.counts.fg, test.counts.bg, strict=True):
         hasher.update(f"{name} {fg.sum()} {bg.sum()}\n".encode())
     return hasher.hexdigest()
 

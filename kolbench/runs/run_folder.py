@@ -12,8 +12,7 @@ import pandas as pd
 from kolbench.errors import KolbenchError
 from kolbench.io.files import write_atomically
 from kolbench.metrics import scores
-from kolbench.metrics.counts import ImageCounts
-from kolbench.types import Int64Array
+from kolbench.metrics.counts import LEVELS, Counts, ImageCounts
 
 CONFIG = "config.yaml"
 RUN = "run.json"
@@ -25,8 +24,8 @@ DETECTION = "detection.json"
 _REPORTED = (RUN, CONFIG, HISTOGRAMS, CURVE, HISTORY, DETECTION)
 _PICTURES = ("alphas", "truths", "thumbs", "progress")
 _MOST_PICTURE_BYTES = 64e6
-_COUNTS = ("fg", "bg", "product")
 _IDENTITY = ("name", "group", "tags", "seconds", "notes")
+_OTHER = ("split", *_IDENTITY, "height", "width")
 
 
 def claim(folder: Path) -> None:
@@ -45,27 +44,26 @@ def claim(folder: Path) -> None:
 
 
 def write_histograms(path: Path, scored: Mapping[str, ImageCounts]) -> None:
-    """One row per picture: identity, size, seconds, and 256 counts each of fg, bg and product."""
+    """One row per picture: identity, size, seconds, and 256 counts each of fg, bg, product and the like."""
     frames = []
     for part in scored.values():
         columns: dict[str, Any] = {"split": [part.split] * len(part.names)}
         columns |= {key: getattr(part, f"{key}s" if key in ("name", "group") else key) for key in _IDENTITY}
         columns["height"] = [height for height, _ in part.sizes]
         columns["width"] = [width for _, width in part.sizes]
-        columns |= {key: [row.tolist() for row in getattr(part, key)] for key in _COUNTS}
+        columns |= {name: list(array) for name, array in part.counts.items()}
         frames.append(pd.DataFrame(columns))
     table = pd.concat(frames, ignore_index=True)
     write_atomically(path, lambda partial: table.to_parquet(partial, index=False))
 
 
 def read_histograms(path: Path) -> dict[str, ImageCounts]:
-    """What `write_histograms` wrote, by split."""
+    """What `write_histograms` wrote, by split; columns that are no counts of 256 levels are passed over."""
     table = pd.read_parquet(path)
     found: dict[str, ImageCounts] = {}
     for split, rows in table.groupby("split", sort=False):
-        counts: dict[str, list[Int64Array]] = {
-            key: [np.asarray(row, np.int64) for row in rows[key]] for key in _COUNTS
-        }
+        names = [str(name) for name in table.columns if name not in _OTHER and _holds_counts(rows[name])]
+        counts = Counts.of({name: np.stack([np.asarray(row, np.int64) for row in rows[name]]) for name in names})
         found[str(split)] = ImageCounts(
             split=str(split),
             names=list(rows["name"]),
@@ -74,15 +72,20 @@ def read_histograms(path: Path) -> dict[str, ImageCounts]:
             sizes=[(int(h), int(w)) for h, w in zip(rows["height"], rows["width"], strict=True)],
             seconds=[float(value) for value in rows["seconds"]],
             notes=list(rows["notes"]),
-            **counts,
+            parts=[counts],
         )
     return found
+
+
+def _holds_counts(column: "pd.Series[Any]") -> bool:
+    """Whether every cell is a list of 256 numbers: a run of another version may lack some, or have more."""
+    return all(isinstance(cell, np.ndarray) and cell.shape == (LEVELS,) for cell in column)
 
 
 def write_scores(folder: Path, scored: Mapping[str, ImageCounts], threshold: float) -> None:
     """`scores.parquet` and `.csv`, a row per picture; `curve.csv`, a row per split and threshold."""
     table = pd.concat(
-        [pd.DataFrame(part.image_rows(threshold)) for part in scored.values()], ignore_index=True
+        [pd.DataFrame(scores.image_columns(part, threshold)) for part in scored.values()], ignore_index=True
     )
     write_atomically(folder / SCORES, lambda partial: table.to_parquet(partial, index=False))
     write_atomically(folder / "scores.csv", lambda partial: table.to_csv(partial, index=False))
@@ -93,7 +96,7 @@ def write_scores(folder: Path, scored: Mapping[str, ImageCounts], threshold: flo
 def curve_of(scored: ImageCounts, chosen: float) -> pd.DataFrame:
     """All mean scores of a split at 0.1 to 0.9 and at the chosen threshold."""
     thresholds: Sequence[float] = sorted({*scores.THRESHOLDS, chosen})
-    rows = [{"split": scored.split, "threshold": t, **scored.mean_scores(t)} for t in thresholds]
+    rows = [{"split": scored.split, "threshold": t, **scores.mean_scores(scored.counts, t)} for t in thresholds]
     return pd.DataFrame(rows).assign(chosen=[t == chosen for t in thresholds])
 
 

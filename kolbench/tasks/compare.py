@@ -74,8 +74,7 @@ SENTENCES = {
 def difference_of(a: FinishedRun, b: FinishedRun, groups: tuple[str, ...]) -> Difference:
     """b - a in mIoU per picture, each at its own threshold."""
     values = {
-        name: scores.image_scores(*run.test.histograms(), run.threshold)[SCORE]
-        for name, run in (("b", b), ("a", a))
+        name: scores.image_scores(run.test.counts, run.threshold)[SCORE] for name, run in (("b", b), ("a", a))
     }
     return statistics.differences(values, groups)[0]
 
@@ -114,4 +113,4 @@ def _what(run: FinishedRun) -> str:
 
 
 def _headline(run: FinishedRun) -> float:
-    return run.test.mean_scores(run.threshold)[SCORE]
+    return scores.mean_scores(run.test.counts, run.threshold)[SCORE]

@@ -11,6 +11,7 @@ from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine.cache import EVALUATIONS
 from kolbench.engine.evaluation import TIMING, evaluate
 from kolbench.io.files import read_json
+from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.runs import fingerprint, run_folder
@@ -92,7 +93,11 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         "refiner": config.refiner.to_mapping(),
         "precision": config.precision,
     }
-    modules = [*_EVALUATION_MODULES, *fingerprint.targets(chosen["refiner"])]
+    modules = [
+        *_EVALUATION_MODULES,
+        *scores.counting_modules(),
+        str(config.refiner.options["_target_"]).rpartition(".")[0],
+    ]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest
 

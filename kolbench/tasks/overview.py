@@ -41,8 +41,7 @@ def overlays(
     data: SegmentationDataModule, test: ImageCounts, alphas: Path, threshold: float
 ) -> list[Overlay]:
     """The test pictures at evenly spaced ranks of foreground IoU, with truth and prediction."""
-    fg, bg, product = test.histograms()
-    iou = scores.image_scores(fg, bg, product, threshold)["iou"]
+    iou = scores.image_scores(test.counts, threshold)["iou"]
     rows = {data.source.names[index]: index for index in data.rows["test"]}
     cutoff = scores.cutoff_level(threshold)
     found = []

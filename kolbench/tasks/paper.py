@@ -95,12 +95,12 @@ def _outcome(protocol: str, name: str, words: list[str], parent: Path) -> Outcom
     if not job.finished and not execute(job):
         raise KolbenchError(f"The run under the {protocol} protocol failed; it says why above.")
     scored = run_folder.read_histograms(job.folder / run_folder.HISTOGRAMS)
-    chosen, best = scored["val"].best_threshold(), scored["test"].best_threshold()
+    chosen, best = (scores.best_threshold(scored[split].counts) for split in ("val", "test"))
     return Outcome(job, _miou(scored["test"], chosen), chosen, _miou(scored["test"], best), best, protocol)
 
 
 def _miou(test: ImageCounts, threshold: float) -> Interval:
-    values = scores.image_scores(*test.histograms(), threshold)[SCORE]
+    values = scores.image_scores(test.counts, threshold)[SCORE]
     return statistics.interval(values, groups_of(test))
 
 

@@ -26,6 +26,7 @@ from kolbench.engine.evaluation import TIMING
 from kolbench.engine.training import HISTORY, PROGRESS
 from kolbench.io.files import read_json, write_atomically, write_json
 from kolbench.io.images import write_png
+from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import run_folder
 from kolbench.segmenter import Segmenter
@@ -166,11 +167,11 @@ class RunRecorder:
             The headline scores on the test pictures; mIoU on the validation pictures for sweepers.
         """
         fixed = self.config.threshold
-        threshold = scored["val"].best_threshold() if fixed is None else float(fixed)
+        threshold = scores.best_threshold(scored["val"].counts) if fixed is None else float(fixed)
         if not (self.folder / run_folder.HISTOGRAMS).is_file():
             run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)
         run_folder.write_scores(self.folder, scored, threshold)
-        headline = scored["test"].mean_scores(threshold)
+        headline = scores.mean_scores(scored["test"].counts, threshold)
         rows: dict[str, dict[str, Any]] = {}
         rows[self.record["method"]] = {
             "aid": segmenter.truth_access,
@@ -188,7 +189,7 @@ class RunRecorder:
             "scores": headline,
             "floors": {name: rows[name] for name in baselines},
             "pictures": {split: len(part.names) for split, part in scored.items()},
-            "whole": scored["whole"].mean_scores(threshold) if "whole" in scored else None,
+            "whole": (scores.mean_scores(scored["whole"].counts, threshold) if "whole" in scored else None),
             "timed_on": self._beside(TIMING)["device"],
             "detection": self._beside(run_folder.DETECTION) or None,
             "notes": dict(Counter(note for note in scored["test"].notes if note)),
@@ -213,7 +214,7 @@ class RunRecorder:
         )
         return TaskResult(
             row={"aid": segmenter.truth_access, "threshold": threshold, **headline},
-            objective=scored["val"].mean_scores(threshold)["miou"],
+            objective=scores.mean_scores(scored["val"].counts, threshold)["miou"],
         )
 
     def _beside(self, name: str) -> dict[str, Any]:
@@ -242,7 +243,7 @@ class RunRecorder:
         curve = run_folder.curve_of(test, threshold)
         names = ("miou", "acc", "f0.3_pooled")
         self.trackers.curve("test/threshold", list(curve["threshold"]), {n: list(curve[n]) for n in names})
-        rows = test.image_rows(threshold)
+        rows = scores.image_columns(test, threshold)
         self.trackers.table("test/pictures", {k: list(v) for k, v in rows.items() if "@" not in k})
         self.trackers.summary(
             {f"test/{name}": value for name, value in headline.items()}
@@ -265,8 +266,8 @@ def _cost_figures(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _floor_row(parts: Mapping[str, ImageCounts]) -> dict[str, Any]:
-    threshold = parts["val"].best_threshold()
-    return {"aid": "none", "threshold": threshold, **parts["test"].mean_scores(threshold)}
+    threshold = scores.best_threshold(parts["val"].counts)
+    return {"aid": "none", "threshold": threshold, **scores.mean_scores(parts["test"].counts, threshold)}
 
 
 def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from kolbench.io.files import write_json
 from kolbench.io.images import write_jpeg, write_png
-from kolbench.metrics import histogram
+from kolbench.metrics import histogram, scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.report import figures, gallery, tables
 from kolbench.report.drawing import Figure
@@ -113,7 +113,7 @@ def make_run(
         train = _scored("train", pictures, rng, quality, None, (videos, tags, products), scene_seed)
         train.seconds = [pace] * pictures
         scored["whole"] = _joined("whole", train, scored["val"], scored["test"])
-    chosen = scored["val"].best_threshold() if threshold is None else threshold
+    chosen = scores.best_threshold(scored["val"].counts) if threshold is None else threshold
     run_folder.write_histograms(folder / run_folder.HISTOGRAMS, scored)
     run_folder.write_scores(folder, scored, chosen)
     if trained:
@@ -122,8 +122,8 @@ def make_run(
     record |= {
         "threshold": chosen,
         "threshold_from": "validation" if threshold is None else "the command",
-        "scores": scored["test"].mean_scores(chosen),
-        "whole": scored["whole"].mean_scores(chosen) if whole else None,
+        "scores": scores.mean_scores(scored["test"].counts, chosen),
+        "whole": scores.mean_scores(scored["whole"].counts, chosen) if whole else None,
         "floors": _floors(scored, scene_seed),
         "pictures": {split: len(part.names) for split, part in scored.items()},
         "fingerprint": {"source": f"{zlib.crc32(f'{data} {scene_seed}'.encode()):064x}", "splits": "5" * 16},
@@ -152,7 +152,7 @@ def page_runs(folder: Path) -> Comparison:
         ("modnet", 0.75, {}),
         ("u2net", 0.4, {}),
         ("ellipse", 0.1, {}),
-        ("grabcut", 0.8, {"aid": "box"}),
+        ("grabcut", 0.8, {"truth_access": "box"}),
     ):
         make_run(folder / method, method, quality=quality, **options)
     return finished.test_sets(finished.find(str(folder)))[0]
@@ -207,23 +207,23 @@ def _scored(
         levels = _levels(truth, rng, quality)
         name = f"{split}_{index:04d}"
         alpha, mask, inside = (torch.from_numpy(a)[None, None] for a in (levels / 255, truth, product))
-        counts = histogram.level_counts(alpha, mask, inside if products else None)
+        counts = histogram.level_counts(
+            alpha, mask, inside if products else None, extra=scores.extra_counts()
+        )
         part.names.append(name)
         # videos of three and two pictures in turn
         part.groups.append(f"{split}_video_{(index + index // 5) // 3:03d}" if videos else "")
         part.tags.append(tag if tags else "")
         part.sizes.append((HEIGHT, WIDTH))
         part.notes.append("")
-        part.fg.append(counts.fg[0].numpy())
-        part.bg.append(counts.bg[0].numpy())
-        part.product.append(counts.product[0].numpy())
+        part.parts.append(counts)
         if folder is not None and split == "test":
             _write_pictures(folder, name, picture, truth, levels)
     return part
 
 
 def _joined(split: str, *parts: ImageCounts) -> ImageCounts:
-    columns = ("names", "groups", "tags", "sizes", "seconds", "notes", "fg", "bg", "product")
+    columns = ("names", "groups", "tags", "sizes", "seconds", "notes", "parts")
     return ImageCounts(
         split, **{key: [value for part in parts for value in getattr(part, key)] for key in columns}
     )
@@ -303,10 +303,8 @@ def _floor(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:
     for index in range(count):
         _, truth, product, _ = scene("test", index, scene_seed)
         planes = (torch.from_numpy(plane)[None, None] for plane in (alpha, truth, product))
-        counts = histogram.level_counts(*planes)
-        for key in ("fg", "bg", "product"):
-            getattr(rows, key).append(getattr(counts, key)[0].numpy())
-    return {"aid": "none", "threshold": 0.5, **rows.mean_scores(0.5)}
+        rows.parts.append(histogram.level_counts(*planes, extra=scores.extra_counts()))
+    return {"aid": "none", "threshold": 0.5, **scores.mean_scores(rows.counts, 0.5)}
 
 
 def _record(

@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from kolbench.io import images
 from kolbench.metrics import scores
+from kolbench.metrics.counts import Counts
 from kolbench.report import breakdowns, comparisons, curves, drawing, figures, statistics
 from kolbench.report.numbers import Numbers
 from kolbench.runs import finished as folders
@@ -133,7 +134,7 @@ def test_average_precision_and_auc_are_those_of_scikit_learn(shape):
     truth = np.repeat([1, 0], 256)
     levels, weights = np.tile(np.arange(256), 2), np.concatenate([fg.sum(0), bg.sum(0)])
 
-    found = curves.cuts(fg, bg)
+    found = curves.cuts(Counts(fg, bg, fg * 0))
 
     expected = average_precision_score(truth, levels, sample_weight=weights)
     assert curves.average_precision(*curves.precision_recall_points(found)) == pytest.approx(
@@ -147,7 +148,7 @@ def test_cuts_by_hand():
     fg, bg = np.zeros((2, 2, 256), np.int64)
     fg[0, 255], fg[1, 100], bg[0, 100], bg[1, 0] = 3, 1, 2, 4
 
-    found = curves.cuts(fg, bg)
+    found = curves.cuts(Counts(fg, bg, fg * 0))
 
     # level 255 only, then 101 and up, 100 and up, 1 and up, everything
     for place, expected in (
@@ -453,9 +454,8 @@ def test_without_any_foreground_there_is_no_recall(tmp_path):
     path = make_run(tmp_path / "a", "modnet", pictures=4) / run_folder.HISTOGRAMS
     scored = run_folder.read_histograms(path)
     for part in scored.values():
-        part.bg = [bg + fg for bg, fg in zip(part.bg, part.fg, strict=True)]
-        part.fg = [fg * 0 for fg in part.fg]
-        part.product = [fg * 0 for fg in part.fg]
+        none = part.counts.fg * 0
+        part.parts = [Counts(none, part.counts.bg + part.counts.fg, none)]
     run_folder.write_histograms(path, scored)
     names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).test_set)]
     assert "threshold_curves" in names

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kolbench.metrics import scores
 from kolbench.report import gallery, page
 from tests.helpers.run_folders import page_parts, page_runs
 
@@ -63,10 +64,10 @@ def test_live_numbers_are_the_scores_at_101_thresholds(report, test_set):
     by_label = {run.label: run for run in test_set.runs}
     for method in data["methods"]:
         run = by_label[method["label"]]
-        own = run.test.mean_scores(run.threshold)
+        own = scores.mean_scores(run.test.counts, run.threshold)
         assert method["own"] == [pytest.approx(own[name], abs=1e-9) for name in page.LIVE]
         for percent in (0, 7, 50, 100):
-            expected = run.test.mean_scores(percent / 100)
+            expected = scores.mean_scores(run.test.counts, percent / 100)
             found = [curve[percent] for curve in method["curves"]]
             assert found == [pytest.approx(expected[name], abs=1e-9) for name in page.LIVE]
 

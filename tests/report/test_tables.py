@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kolbench.metrics import scores
-from kolbench.metrics.counts import ImageCounts
+from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.report import formats, layout, published
 from kolbench.report.numbers import POOLED_F, f_of_sums
 from kolbench.report.statistics import differences, interval, pooled_intervals
@@ -48,8 +48,8 @@ def mixed(tmp_path_factory):
         ("r1", "rsudisnet", 0.97, {"seed": 1}),
         ("unet", "unet", 0.88, {"unsteady": True}),
         ("allfg", "allfg", 0.1, {}),
-        ("box", "grabcut", 0.9, {"aid": "box"}),
-        ("oracle", "kmeans", 0.99, {"aid": "oracle"}),
+        ("box", "grabcut", 0.9, {"truth_access": "box"}),
+        ("oracle", "kmeans", 0.99, {"truth_access": "oracle"}),
     ):
         make_run(folder / name, method, quality=quality, pictures=30, files=False, **choices)
     return folder
@@ -79,9 +79,10 @@ def by_hand(tmp_path):
     part = ImageCounts("test", names=list("abcd"), groups=["v", "v", "w", "w"], notes=[""] * 4)
     part.tags = ["day cup", "day", "night", ""]
     part.sizes, part.seconds = [(4, 4)] * 4, [0.1, 0.1, 0.1, 0.1]
-    part.fg = [counted((255, 6)), counted((200, 2), (100, 2)), counted(), counted()]
-    part.bg = [counted((0, 10)), counted((255, 4), (0, 8)), counted((0, 16)), counted((128, 4), (0, 12))]
-    part.product = [counted((255, 2)), counted((200, 1), (100, 3)), counted(), counted()]
+    fg = [counted((255, 6)), counted((200, 2), (100, 2)), counted(), counted()]
+    bg = [counted((0, 10)), counted((255, 4), (0, 8)), counted((0, 16)), counted((128, 4), (0, 12))]
+    product = [counted((255, 2)), counted((200, 1), (100, 3)), counted(), counted()]
+    part.parts = [Counts(np.stack(fg), np.stack(bg), np.stack(product))]
     val = read(folder).runs[0].scored["val"]
     run_folder.write_histograms(folder / run_folder.HISTOGRAMS, {"val": val, "test": part})
     return folder
@@ -119,10 +120,9 @@ def test_an_interval_of_a_pooled_score_worked_by_hand(by_hand):
 def test_pooled_scores_of_the_intervals_are_the_kernels(mixed):
     """At every threshold, and where there is nothing to find and nothing found."""
     for run in read(mixed).runs:
-        fg, bg, product = run.test.histograms()
         for threshold in scores.THRESHOLDS:
-            sums = np.stack(scores.confusion(fg, bg, threshold), axis=-1).sum(0).astype(float)
-            expected = scores.mean_scores(fg, bg, product, threshold)
+            sums = np.stack(scores.confusion(run.test.counts, threshold), axis=-1).sum(0).astype(float)
+            expected = scores.mean_scores(run.test.counts, threshold)
             for name, beta2 in POOLED_F.items():
                 assert f_of_sums(sums, beta2) == pytest.approx(expected[name], abs=1e-15)
     assert f_of_sums(np.array([0.0, 0, 0, 9]), 0.3) == 1
@@ -132,7 +132,7 @@ def test_intervals_of_pooled_scores_stand_in_brackets_and_are_defined_below(mixe
     test_set, table = read(mixed), built["scores"]
     for run in test_set.runs:
         row = row_of(table, run.label)
-        counts = np.stack(scores.confusion(*run.test.histograms()[:2], run.threshold), axis=-1)
+        counts = np.stack(scores.confusion(run.test.counts, run.threshold), axis=-1)
         for name, beta2 in POOLED_F.items():
             found = pooled_intervals(
                 {"": counts}, lambda sums, beta2=beta2: f_of_sums(sums, beta2), test_set.groups
@@ -175,9 +175,7 @@ def test_the_headline_is_what_the_runs_recorded(mixed, built):
         row = row_of(built["scores"], run.label)
         for name in ("miou", "iou", "acc", "f0.3_pooled", "f1", "mae", "product_recall"):
             assert row[name] == run.record["scores"][name]
-        found = interval(
-            scores.image_scores(*run.test.histograms(), run.threshold)["miou"], read(mixed).groups
-        )
+        found = interval(scores.image_scores(run.test.counts, run.threshold)["miou"], read(mixed).groups)
         # sums over other numbers of columns may differ in their last bit
         assert (row["low"], row["high"]) == pytest.approx((found.low, found.high), abs=1e-12)
         assert row["low"] < row["miou"] < row["high"]
@@ -189,7 +187,7 @@ def test_table_2_is_mean_scores_at_each_threshold(mixed, built):
         rows = frame[frame["method"] == run.label].set_index("threshold")
         assert list(rows.index) == list(scores.THRESHOLDS)
         for threshold in scores.THRESHOLDS:
-            expected = run.test.mean_scores(threshold)
+            expected = scores.mean_scores(run.test.counts, threshold)
             for name in ("miou", "acc", "f0.3_pooled", "f0.09_pooled"):
                 assert rows.loc[threshold, name] == expected[name]
 
@@ -243,8 +241,7 @@ def test_every_score_has_its_definition_below(built):
 def test_differences_are_all_pairs_with_their_verdicts(mixed, built):
     test_set = read(mixed)
     images = {
-        run.label: scores.image_scores(*run.test.histograms(), run.threshold)["miou"]
-        for run in test_set.compared
+        run.label: scores.image_scores(run.test.counts, run.threshold)["miou"] for run in test_set.compared
     }
     expected = differences(images, test_set.groups)
     frame = built["differences"].frame
@@ -273,7 +270,7 @@ def test_seeds_worked_by_hand(mixed, built):
 
 def test_scenarios_average_over_the_pictures_of_a_tag(mixed, built):
     for run in read(mixed).runs:
-        miou = scores.image_scores(*run.test.histograms(), run.threshold)["miou"]
+        miou = scores.image_scores(run.test.counts, run.threshold)["miou"]
         counts = Counter(tag for tags in run.test.tags for tag in tags.split())
         row, means = row_of(built["scenarios"], run.label), {}
         for tag, count in counts.items():
@@ -370,13 +367,15 @@ def test_training_shows_scores_on_training_pictures_beside_the_others(mixed, bui
     whole = run.scored["whole"]
     rows = [row for row, name in enumerate(whole.names) if name.startswith("train_")]
     assert len(rows) == 30
-    counts = (part[rows] for part in whole.histograms())
-    expected = scores.mean_scores(*counts, run.threshold)["miou"]
+    expected = scores.mean_scores(whole.counts.rows(rows), run.threshold)["miou"]
     assert row["miou on training pictures"] == expected
-    assert row["miou on validation pictures"] == run.scored["val"].mean_scores(run.threshold)["miou"]
+    assert (
+        row["miou on validation pictures"]
+        == scores.mean_scores(run.scored["val"].counts, run.threshold)["miou"]
+    )
     assert row["miou on test pictures"] == run.record["scores"]["miou"]
     assert row["over-fit"] == expected - run.record["scores"]["miou"]
-    assert row["iou on all pictures"] == whole.mean_scores(run.threshold)["iou"]
+    assert row["iou on all pictures"] == scores.mean_scores(whole.counts, run.threshold)["iou"]
     assert (row["best epoch"], row["best epoch (paper)"], row["seed"]) == (5, 119, 0)
     assert pd.isna(row_of(built["training"], "modnet")["miou on training pictures"])
     assert {"grabcut", "kmeans", "allfg"}.isdisjoint(built["training"].frame["method"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.helpers.run_folders import make_run
 
+from kolbench.metrics import scores
 from kolbench.errors import DataError
 from kolbench.runs import run_folder
 from kolbench.runs.finished import find
@@ -193,7 +194,7 @@ def test_a_run_reads_its_own_files(tmp_path):
     assert run.history is not None
     assert len(run.history) == 3
     assert set(run.scored) == {"val", "test"}
-    assert run.test.mean_scores(run.threshold) == run.record["scores"]
+    assert scores.mean_scores(run.test.counts, run.threshold) == run.record["scores"]
     for name in run.test.names:
         for path in (run.alpha_file(name), run.truth_file(name), run.thumb_file(name)):
             assert path.is_file()
@@ -217,8 +218,8 @@ def test_stored_alphas_and_truths_give_the_stored_histograms(tmp_path):
             for path in (run.alpha_file(name), run.truth_file(name))
         )
         fg, bg = (np.bincount(alpha[truth == level], minlength=256) for level in (255, 0))
-        np.testing.assert_array_equal(fg, run.test.fg[row])
-        np.testing.assert_array_equal(bg, run.test.bg[row])
+        np.testing.assert_array_equal(fg, run.test.counts.fg[row])
+        np.testing.assert_array_equal(bg, run.test.counts.bg[row])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from kolbench.config import compose
 from kolbench.config.groups import Invocation
 from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError
+from kolbench.metrics import scores
 from kolbench.models.checkpoints.run import model_of
 from kolbench.runs import run_folder
 
@@ -72,9 +73,9 @@ def test_both_runs_agree_on_every_threshold(sweep):
     folder, _ = sweep
     first, second = (run_folder.read_histograms(run / "histograms.parquet") for run in run_folders(folder))
     for split in ("val", "test"):
-        assert first[split].mean_scores(0.6) == second[split].mean_scores(0.6)
+        assert scores.mean_scores(first[split].counts, 0.6) == scores.mean_scores(second[split].counts, 0.6)
     headline = json.loads((run_folders(folder)[1] / "run.json").read_text())["scores"]
-    assert headline == pytest.approx(first["test"].mean_scores(0.6))
+    assert headline == pytest.approx(scores.mean_scores(first["test"].counts, 0.6))
 
 
 def test_saved_alphas_give_the_stored_histograms(sweep):
@@ -89,9 +90,11 @@ def test_saved_alphas_give_the_stored_histograms(sweep):
         truth = cv2.imread(str(run / "truths" / f"{source.names[index]}.png"), cv2.IMREAD_UNCHANGED)
         assert np.array_equal(truth, 255 * picture.mask)
         assert level.shape == picture.mask.shape
-        assert np.array_equal(np.bincount(level[picture.mask == 1], minlength=256), stored.fg[row])
-        assert np.array_equal(np.bincount(level[picture.mask == 0], minlength=256), stored.bg[row])
-        assert np.array_equal(np.bincount(level[picture.product == 1], minlength=256), stored.product[row])
+        assert np.array_equal(np.bincount(level[picture.mask == 1], minlength=256), stored.counts.fg[row])
+        assert np.array_equal(np.bincount(level[picture.mask == 0], minlength=256), stored.counts.bg[row])
+        assert np.array_equal(
+            np.bincount(level[picture.product == 1], minlength=256), stored.counts.product[row]
+        )
         assert stored.tags[row]
 
 
@@ -194,7 +197,7 @@ def test_what_only_changes_predictions_trains_nothing(sweep):
     plain = run_folder.read_histograms(run_folders(folder)[0] / "histograms.parquet")["test"]
     run = max((folder / "runs" / "u2netp").iterdir())
     stretched = run_folder.read_histograms(run / "histograms.parquet")["test"]
-    for before, after in zip(plain.fg, stretched.fg, strict=True):
+    for before, after in zip(plain.counts.fg, stretched.counts.fg, strict=True):
         assert np.ptp(np.flatnonzero(after)) > np.ptp(np.flatnonzero(before))
     # a reused training still gives the trackers its curves
     assert (run / "history.csv").read_bytes() == (run_folders(folder)[0] / "history.csv").read_bytes()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kolbench.metrics import scores
 from kolbench.report.statistics import Difference, Interval
 from kolbench.runs import run_folder
 from kolbench.tasks.compare import verdict
@@ -162,7 +163,9 @@ def test_the_gap_between_two_protocols(tmp_path):
     assert f"{expected:+.4f} mIoU" in done.stdout
     test = run_folder.read_histograms(tmp_path / honest["run"] / "histograms.parquet")["test"]
     at = honest["threshold_from_validation"]["at"]
-    assert honest["threshold_from_validation"]["value"] == pytest.approx(test.mean_scores(at)["miou"])
+    assert honest["threshold_from_validation"]["value"] == pytest.approx(
+        scores.mean_scores(test.counts, at)["miou"]
+    )
     assert "data.split=paper" in paper["command"]
     again = kolbench(*words, cwd=tmp_path)
     assert again.stdout.count("finished already") == 2

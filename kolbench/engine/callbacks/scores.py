@@ -1,6 +1,7 @@
 """The one judge: it sees outputs and batches only, and is the same for every method."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from kolbench.metrics.counts import ImageCounts
-from kolbench.metrics.histogram import level_counts
+from kolbench.metrics.histogram import Counter, level_counts
+from kolbench.metrics.selection import best_threshold, epoch_scores
 
 
 class ScoreCallback(Callback):
@@ -17,10 +19,12 @@ class ScoreCallback(Callback):
 
     Args:
         splits: names of the loaders, in their order.
+        extra: what single scores need counted besides.
     """
 
-    def __init__(self, *splits: str) -> None:
+    def __init__(self, *splits: str, extra: Sequence[Counter] = ()) -> None:
         self.splits = splits
+        self.extra = extra
         self.scored: dict[str, ImageCounts] = {}
         self._losses: list[float] = []
         self._started = 0.0
@@ -55,7 +59,7 @@ class ScoreCallback(Callback):
         scored = self.scored[self.splits[dataloader_idx]]
         # the 0.5 band of a stage's target is neither foreground nor background
         keep = (batch["alpha"] != 0.5) if "alpha" in batch else None
-        counts = level_counts(outputs["alpha"], batch["mask"], batch.get("product"), keep)
+        counts = level_counts(outputs["alpha"], batch["mask"], batch.get("product"), keep, self.extra)
         scored.names += batch["name"]
         scored.groups += batch.get("group", [""] * size)
         scored.tags += batch.get("tags", [""] * size)
@@ -64,22 +68,17 @@ class ScoreCallback(Callback):
         scored.notes += batch.get("notes", [""] * size)
         if outputs.get("loss") is not None:
             self._losses.append(float(outputs["loss"]))
-        fg, bg, product = (np.asarray(part.cpu(), np.int64) for part in counts)
-        scored.fg += list(fg)
-        scored.bg += list(bg)
-        scored.product += list(product)
+        scored.parts.append(counts)
 
     on_test_batch_end = on_validation_batch_end
 
     def validation_scores(self) -> dict[str, float]:
         """Scores of the first split at its own best threshold, the threshold, and mIoU at 0.5."""
-        scored = self.scored[self.splits[0]]
-        threshold = scored.best_threshold()
-        chosen = scored.mean_scores(threshold)
-        names = ("miou", "iou", "acc", "precision", "recall", "mae", "f0.3", "product_recall")
-        row = {name: chosen[name] for name in names if name in chosen}
+        counts = self.scored[self.splits[0]].counts
+        threshold = best_threshold(counts)
+        row = epoch_scores(counts, threshold)
         loss = {"loss": float(np.mean(self._losses))} if self._losses else {}
-        return {**loss, **row, "miou@0.5": scored.mean_scores(0.5)["miou"], "threshold": threshold}
+        return {**loss, **row, "miou@0.5": epoch_scores(counts, 0.5)["miou"], "threshold": threshold}
 
     def best(self) -> tuple[float, float]:
         """(score to maximise, threshold) of the first split, for choosing the best epoch.
