@@ -1,14 +1,29 @@
-"""What identifies a training: its resolved settings, its pictures, and the code that it runs."""
+"""What identifies a training: its resolved settings, its pictures, and the code that decides its weights."""
 
-import ast
 import glob
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from kolbench.runs import code
+
+# their versions decide weights; other packages may be newer without training anew
+LIBRARIES = ("torch", "torchvision", "lightning")
+# what says, draws, names files or keeps records, with all below: no weight and no alpha follows from it
+NEVER_DECIDES = (
+    "kolbench.errors",
+    "kolbench.io.files",
+    "kolbench.io.progress",
+    "kolbench.engine.callbacks.history",
+    "kolbench.engine.callbacks.progress_bar",
+    "kolbench.engine.callbacks.snapshots",
+    "kolbench.runs",
+    "kolbench.tracking",
+    "kolbench.report",
+)
 
 # Keys that may change without changing one weight.
 _DATA_IRRELEVANT = ("cache", "workers", "allow_duplicates", "source", "root", "protocol")
@@ -39,6 +54,7 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
         "trainer": {k: v for k, v in config["trainer"].items() if k not in _TRAINER_IRRELEVANT},
         "seed": config["seed"],
         "device": device_type,
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
     }
 
 
@@ -68,51 +84,37 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest(settings: Mapping[str, Any], code: str) -> str:
+def digest(settings: Mapping[str, Any], code_digest: str) -> str:
     """16 hexadecimal digits of the settings and the code's hash."""
-    text = json.dumps([settings, code], sort_keys=True)
+    text = json.dumps([settings, code_digest], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def code_hash(modules: Iterable[str]) -> str:
-    """Hash of the package's sources that the named modules import, themselves included, at any depth.
+    """Hash of what the named modules do, and of all that they import.
 
-    Comments and layout do not count, what runs does: the syntax trees are hashed.
+    The modules of kolbench and of users count, less those of `NEVER_DECIDES`; `kolbench.runs.code` says what
+    of their sources does.
+
+    Args:
+        modules: dotted names of modules or of what stands in them.
+
+    Returns:
+        64 hexadecimal digits.
     """
     hasher = hashlib.sha256()
-    for name in sorted(_closure(modules)):
-        tree = ast.parse(_source_of(name).read_text(encoding="utf-8"))
-        hasher.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    for name, path in sorted(code.closure(modules, NEVER_DECIDES).items()):
+        hasher.update(f"{name} {code.content(path)}\n".encode())
     return hasher.hexdigest()
 
 
-def _closure(modules: Iterable[str]) -> set[str]:
-    pending = [name for name in modules if name.startswith("kolbench")]
-    seen: set[str] = set()
-    while pending:
-        name = pending.pop()
-        if name not in seen:
-            seen.add(name)
-            pending += _imports(_source_of(name))
-    return seen
-
-
-def _imports(source: Path) -> list[str]:
-    found: list[str] = []
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append(node.module)
-            found += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name for name in found if name.startswith("kolbench.") and _exists(name)]
-
-
-def _exists(name: str) -> bool:
-    base = PACKAGE.joinpath(*name.split(".")[1:])
-    return base.with_suffix(".py").is_file() or (base / "__init__.py").is_file()
-
-
-def _source_of(name: str) -> Path:
-    base = PACKAGE.joinpath(*name.split(".")[1:])
-    return base / "__init__.py" if (base / "__init__.py").is_file() else base.with_suffix(".py")
+def targets(*settings: object) -> set[str]:
+    """What every `_target_` of a configuration names, at any depth: what is built decides, too."""
+    found: set[str] = set()
+    for node in settings:
+        if isinstance(node, Mapping):
+            found |= {str(node["_target_"])} if "_target_" in node else set()
+            found |= targets(*node.values())
+        elif isinstance(node, list | tuple):
+            found |= targets(*node)
+    return found

@@ -93,11 +93,7 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         "refiner": config.refiner.to_mapping(),
         "precision": config.precision,
     }
-    modules = [
-        *_EVALUATION_MODULES,
-        *scores.counting_modules(),
-        str(config.refiner.options["_target_"]).rpartition(".")[0],
-    ]
+    modules = [*_EVALUATION_MODULES, *scores.counting_modules(), *fingerprint.targets(chosen["refiner"])]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest
 

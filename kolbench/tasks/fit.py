@@ -80,11 +80,9 @@ def _check_optimizer(model: ModelConfig) -> None:
 def _fingerprint(
     config: FitConfig, data: SegmentationDataModule, device_type: str
 ) -> tuple[Mapping[str, object], str]:
-    modules = [*ENTRY_MODULES]
-    modules.append(config.model.target.rpartition(".")[0])
-    modules.append(str(config.data.source.options["_target_"]).rpartition(".")[0])
     chosen = fingerprint.training_settings(config.invocation.resolved, device_type, data.fingerprint())
-    return chosen, fingerprint.code_hash(modules)
+    built = fingerprint.targets(chosen, config.data.source.options)
+    return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built])
 
 
 def _untrained(

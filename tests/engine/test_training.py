@@ -1,4 +1,4 @@
-"""The pieces that make a training repeatable: sampler, seeds, atomic files, fingerprint, store."""
+"""The pieces that make a training repeatable: sampler, seeds, atomic files, store."""
 
 import os
 
@@ -12,7 +12,6 @@ from kolbench.data.dataset import EpochSampler, seed_for
 from kolbench.engine.module import rate_factor
 from kolbench.errors import ConfigError
 from kolbench.io import files
-from kolbench.runs import fingerprint
 
 
 @given(size=st.integers(1, 40), count=st.integers(1, 100), epochs=st.integers(1, 4))
@@ -83,99 +82,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_seed_for_tells_all_its_parts_apart():
     assert seed_for(1, "a") == seed_for(1, "a")
     assert len({seed_for(1, "a"), seed_for("1", "a"), seed_for(1, "b"), seed_for(1, "a", 0)}) == 4
-
-
-def settings(**changes):
-    config = {
-        "model": {
-            "name": "m",
-            "recipe": "official",
-            "variant": "a",
-            "training": {"recipes": {"official": {"lr": 1}}},
-        },
-        "budget": {"size": 128, "epochs": 6, "batch": 4, "lr_factor": 1.0, "name": "quick"},
-        "data": {
-            "split": "auto",
-            "cache": "auto",
-            "workers": "auto",
-            "root": "a",
-            "source": {},
-            "allow_duplicates": False,
-        },
-        "trainer": {"precision": "32-true", "stop_on_nan": True},
-        "seed": 0,
-        "threshold": None,
-    }
-    for path, value in changes.items():
-        node = config
-        *parents, last = path.split("__")
-        for parent in parents:
-            node = node[parent]
-        node[last] = value
-    return fingerprint.training_settings(config, "cpu", {"source": "x", "splits": "y"})
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"threshold": 0.3},
-        {"data__cache": "disk"},
-        {"data__workers": 3},
-        {"data__root": "elsewhere"},
-        {"budget__name": "mine"},
-        {"trainer__stop_on_nan": False},
-    ],
-)
-def test_what_cannot_change_a_weight_does_not_change_the_fingerprint(change):
-    assert fingerprint.digest(settings(**change), "code") == fingerprint.digest(settings(), "code")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 1},
-        {"model__variant": "i"},
-        {"model__training__recipes__official__lr": 2},
-        {"budget__epochs": 7},
-        {"budget__lr_factor": 2.0},
-        {"data__split": "paper"},
-        {"trainer__precision": "16-mixed"},
-    ],
-)
-def test_what_changes_the_weights_changes_the_fingerprint(change):
-    assert fingerprint.digest(settings(**change), "code") != fingerprint.digest(settings(), "code")
-
-
-def test_backbone_weights_count_by_content_not_by_path(tmp_path):
-    paths = [tmp_path / name for name in ("a.pth", "b.pth", "c.pth")]
-    for path, content in zip(paths, (b"one", b"one", b"two"), strict=True):
-        path.write_bytes(content)
-    first, same, other = (
-        fingerprint.digest(settings(model__backbone_weights=str(path)), "code") for path in paths
-    )
-    assert first == same
-    assert first != other
-    assert first != fingerprint.digest(settings(model__backbone_weights="imagenet"), "code")
-
-
-def test_code_hash_follows_imports_and_ignores_comments(tmp_path, monkeypatch):
-    package = tmp_path / "kolbench"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "a.py").write_text("from kolbench import b\n")
-    (package / "b.py").write_text("x = 1\n")
-    (package / "c.py").write_text("y = 1\n")
-    monkeypatch.setattr(fingerprint, "PACKAGE", package)
-
-    def hashed():
-        return fingerprint.code_hash(["kolbench.a"])
-
-    first = hashed()
-    (package / "b.py").write_text("x = 1  # a comment\n")
-    (package / "c.py").write_text("y = 2\n")
-    assert hashed() == first
-    (package / "b.py").write_text("x = 2\n")
-    assert hashed() != first
 
 
 def test_the_learning_rate_rises_then_falls_at_its_milestones():
