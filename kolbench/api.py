@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, missing_library
 
 if TYPE_CHECKING:
     from kolbench.segmenter import Segmenter
@@ -34,10 +34,15 @@ def load(
         WeightsError: the weights cannot be read, are a whole network or do not fit, or a file is not what its
             sidecar says. No code of a checkpoint is executed.
     """
-    from kolbench.config.compose import build_segmenter, model_config
-    from kolbench.engine.devices import choose_device
-    from kolbench.inference.export.opening import is_exported, open_exported
-    from kolbench.models.checkpoints import run as weight_files
+    try:
+        from kolbench.config.compose import build_segmenter, model_config
+        from kolbench.engine.devices import choose_device
+        from kolbench.inference.export.opening import is_exported, open_exported
+        from kolbench.models.checkpoints import run as weight_files
+    except ImportError as error:
+        if told := missing_library(error):
+            raise ConfigError(told) from error
+        raise
 
     if not isinstance(source, str | Path):
         raise ConfigError(f"{source!r} is neither the name of a method nor a run folder nor a file.")

@@ -1,6 +1,7 @@
 """The errors a user can cause: each message says what happened, where, and what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,17 @@ class WeightsError(KolbenchError):
 
 class TrainingError(KolbenchError):
     """A training cannot go on, for instance because its loss is not finite."""
+
+
+def missing_library(error: BaseException) -> str | None:
+    """What to install where an import failed for a library of the system, as OpenCV's does without libGL."""
+    found = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file", str(error))
+    if found is None:
+        return None
+    return (
+        f"{found[1]} is missing here, and OpenCV needs it. Debian, Ubuntu: apt-get install libgl1 "
+        "libglib2.0-0. Or, without them: pip uninstall opencv-python, then pip install opencv-python-headless."
+    )
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

@@ -18,7 +18,7 @@ from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import Component, ModelConfig
 from kolbench.config.old_names import current_model, current_target
 from kolbench.config.schema import TaskConfig, TaskResult
-from kolbench.errors import ConfigError, KolbenchError, nearest
+from kolbench.errors import ConfigError, KolbenchError, missing_library, nearest
 
 
 def conf_dir() -> Path:
@@ -93,7 +93,7 @@ def method(path: str) -> Any:
     try:
         return get_method(path)
     except (ImportError, ValueError) as error:
-        raise ConfigError(f"{path} does not exist: {error}") from error
+        raise ConfigError(missing_library(error) or f"{path} does not exist: {error}") from error
 
 
 def task_of(path: str) -> tuple[Callable[[Any], TaskResult], type[TaskConfig]]:

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from tests.helpers.run_folders import make_run
 
-from kolbench.metrics import scores
 from kolbench.errors import DataError
+from kolbench.metrics import scores
 from kolbench.runs import run_folder
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
+from tests.helpers.run_folders import make_run
 
 
 @pytest.fixture
