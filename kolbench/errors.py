@@ -36,7 +36,7 @@ def missing_library(error: BaseException) -> str | None:
         return None
     return (
         f"{found[1]} is missing here, and OpenCV needs it. Debian, Ubuntu: apt-get install libgl1 "
-        "libglib2.0-0. Or, without them: pip uninstall opencv-python, then pip install opencv-python-headless."
+        "libglib2.0-0. Or without: pip uninstall opencv-python, then pip install opencv-python-headless."
     )
 
 

@@ -17,6 +17,7 @@ from kolbench.engine import cache
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.training import Plan, train
 from kolbench.errors import ConfigError, WeightsError, require_choice
+from kolbench.metrics import scores
 from kolbench.models.checkpoints.run import load_into
 from kolbench.runs import fingerprint
 from kolbench.segmenter import Segmenter
@@ -43,6 +44,7 @@ def run(config: FitConfig) -> TaskResult:
     Raises:
         KolbenchError: the settings, the pictures or the training make a result impossible.
     """
+    scores.load(config.metrics)
     _check(config)
     with RunRecorder(config) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)

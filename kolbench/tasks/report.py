@@ -6,6 +6,7 @@ from pathlib import Path
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
 from kolbench.io import progress
+from kolbench.metrics import scores
 from kolbench.report import figures, formats, gallery, page, tables
 from kolbench.runs.finished import Comparison, find, test_sets
 
@@ -32,6 +33,7 @@ def run(config: ReportConfig) -> TaskResult:
     Raises:
         KolbenchError: `runs` is not given, matches nothing, or holds no finished run.
     """
+    scores.load(config.metrics)
     if config.runs is None:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = config.output or Path("report")

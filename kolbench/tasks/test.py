@@ -10,6 +10,7 @@ from kolbench.config.compose import build_segmenter
 from kolbench.config.groups import Paths
 from kolbench.config.schema import TaskResult
 from kolbench.errors import ConfigError
+from kolbench.metrics import scores
 from kolbench.models.checkpoints.run import load_into, model_of
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
@@ -30,6 +31,7 @@ def run(config: TestConfig) -> TaskResult:
     Raises:
         KolbenchError: no weights for a method that needs them, or they do not fit.
     """
+    scores.load(config.metrics)
     if config.weights is not None:
         config = _with_model_of_weights(config, config.weights)
     with RunRecorder(config) as recorder:
