@@ -1,12 +1,11 @@
 """Box and mask average precision of persons told apart, as COCO counts it (Lin et al., ECCV 2014).
 
-torchmetrics' MeanAveragePrecision over faster-coco-eval or pycocotools, which only the extra
-`kolbench[maskrcnn]` installs.
+torchmetrics' MeanAveragePrecision over pycocotools, which only the extra `kolbench[labels]` installs.
 """
 
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,7 +13,7 @@ from kolbench.errors import ConfigError
 from kolbench.io.arrays import boxes_and_instances
 from kolbench.types import Instances, UInt8Array
 
-BACKENDS = ("faster_coco_eval", "pycocotools")
+BACKEND: Literal["pycocotools"] = "pycocotools"
 MASK_THRESHOLD = 0.5
 # ours -> torchmetrics'
 SCORES = {
@@ -68,14 +67,13 @@ def average_precision(pictures: Iterable[tuple[Instances, UInt8Array]]) -> dict[
 
 
 def _metric() -> Any:
-    backend = next((name for name in BACKENDS if find_spec(name) is not None), None)
-    if backend is None:
+    if find_spec(BACKEND) is None:
         raise ConfigError(
-            "Box and mask AP need faster-coco-eval, which is not installed: pip install 'kolbench[maskrcnn]'."
+            "Box and mask AP need pycocotools, which is not installed: pip install 'kolbench[labels]'."
         )
     from torchmetrics.detection import MeanAveragePrecision
 
-    return MeanAveragePrecision(iou_type=("bbox", "segm"), backend=backend)  # type: ignore[arg-type]
+    return MeanAveragePrecision(iou_type=("bbox", "segm"), backend=BACKEND)
 
 
 def _found(persons: Instances) -> dict[str, torch.Tensor]:

@@ -63,7 +63,9 @@ def read_histograms(path: Path) -> dict[str, ImageCounts]:
     found: dict[str, ImageCounts] = {}
     for split, rows in table.groupby("split", sort=False):
         names = [str(name) for name in table.columns if name not in _OTHER and _holds_counts(rows[name])]
-        counts = Counts.of({name: np.stack([np.asarray(row, np.int64) for row in rows[name]]) for name in names})
+        counts = Counts.of(
+            {name: np.stack([np.asarray(row, np.int64) for row in rows[name]]) for name in names}
+        )
         found[str(split)] = ImageCounts(
             split=str(split),
             names=list(rows["name"]),
@@ -96,7 +98,9 @@ def write_scores(folder: Path, scored: Mapping[str, ImageCounts], threshold: flo
 def curve_of(scored: ImageCounts, chosen: float) -> pd.DataFrame:
     """All mean scores of a split at 0.1 to 0.9 and at the chosen threshold."""
     thresholds: Sequence[float] = sorted({*scores.THRESHOLDS, chosen})
-    rows = [{"split": scored.split, "threshold": t, **scores.mean_scores(scored.counts, t)} for t in thresholds]
+    rows = [
+        {"split": scored.split, "threshold": t, **scores.mean_scores(scored.counts, t)} for t in thresholds
+    ]
     return pd.DataFrame(rows).assign(chosen=[t == chosen for t in thresholds])
 
 

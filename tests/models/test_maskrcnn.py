@@ -653,6 +653,6 @@ def test_average_precision_by_hand(
 
 
 def test_average_precision_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance_ap, "BACKENDS", ("no_such_library",))
-    with pytest.raises(ConfigError, match=r"pip install 'kolbench\[maskrcnn\]'"):
+    monkeypatch.setattr(instance_ap, "BACKEND", "no_such_library")
+    with pytest.raises(ConfigError, match=r"pip install 'kolbench\[labels\]'"):
         instance_ap.AveragePrecision()

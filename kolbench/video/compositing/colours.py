@@ -169,6 +169,6 @@ def _imported_pymatting() -> tuple[Any, Any]:
     except ImportError:
         raise ConfigError(
             "clean=pymatting needs the package pymatting, which is not installed: pip install "
-            "'kolbench[place]', or use clean=fast, which needs nothing."
+            "'kolbench[matting]', or use clean=fast, which needs nothing."
         ) from None
     return numba, estimate_foreground_ml
