@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from kolbench.metrics import scores
-from kolbench.report.layout import Row, Table, definitions, table
+from kolbench.report.intervals import TOO_FEW, fewest_groups
+from kolbench.report.layout import Row, Table, definitions, listed, table
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.types import Int64Array
 
@@ -48,7 +49,8 @@ def products(numbers: Numbers) -> Table:
     """`products`: how much of what is held is found, without rows where no picture has a product mask."""
     holding = [run for run in numbers.runs if run.has_product.any()]
     recalls = {run.label: run.images["product_recall"] for run in holding}
-    intervals = numbers.intervals(recalls)
+    intervals, by_group = numbers.intervals(recalls), numbers.by_group(recalls)
+    known = all(found.known for found in intervals.values())
     tags = numbers.tags
     rows: list[Row] = []
     for run in holding:
@@ -58,6 +60,7 @@ def products(numbers: Numbers) -> Table:
             "product_recall": run.means["product_recall"],
             "low": found.low,
             "high": found.high,
+            **({} if known else {"product_recall of each group": listed(by_group[run.label])}),
             "product_iou": run.means["product_iou"],
             "pictures with product": int(run.has_product.sum()),
             "share of pictures": float(run.has_product.mean()),
@@ -68,7 +71,10 @@ def products(numbers: Numbers) -> Table:
         rows.append((run.heading, cells))
     notes = [
         *definitions(["product_recall", "product_iou", "miou"]),
-        "low, high: 95 % interval of product_recall, bootstrap over groups.",
+        "low, high: 95 % interval of product_recall over groups, as in the table 'scores'."
+        if known
+        else f"low, high: {TOO_FEW} of product_recall with fewer than {fewest_groups()} that have a product; "
+        "their values stand one by one in 'of each group'.",
         "share of pictures: those that have a product mask. miou with, without product: means over these "
         "pictures and over all others. Each run at its own threshold.",
     ]

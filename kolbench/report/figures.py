@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure as Drawing
 
 from kolbench.io import images
-from kolbench.report import comparisons, curves, drawing
+from kolbench.report import comparisons, curves, drawing, rank_diagram
 from kolbench.report.comparisons import pareto_front
 from kolbench.report.drawing import Figure, write
 from kolbench.report.numbers import Numbers, numbers_of
@@ -23,23 +23,22 @@ _GAP, _TITLE, _NAME = 0.06, 0.24, 0.2  # inches
 Strip = list[tuple[str, Path]]
 
 
-def all_figures(test_set: Comparison) -> list[Figure]:
+def all_figures(comparison: Comparison) -> list[Figure]:
     """The figures that apply to these runs, in the order of the report.
 
     Raises:
         DataError: a picture in a run folder is damaged.
     """
-    numbers = numbers_of(test_set)
+    numbers = numbers_of(comparison)
     makers: tuple[Callable[[Numbers], Figure | None], ...] = (
         curves.threshold_curves,
         curves.precision_recall,
         curves.roc,
         comparisons.distributions,
-        comparisons.pareto_time,
         comparisons.pareto_memory,
         curves.training,
         learning,
-        comparisons.ranks,
+        rank_diagram.ranks,
         comparisons.scenarios,
     )
     drawn = (make(numbers) for make in makers)

@@ -72,7 +72,7 @@ class _Choice(NamedTuple):
     rows: tuple[tuple[int, str], ...]
 
 
-def all_galleries(test_set: Comparison) -> list[Gallery]:
+def all_galleries(comparison: Comparison) -> list[Gallery]:
     """Good and bad, failures, disagreements, thresholds, held products: those that apply.
 
     Chosen by the methods that read the picture only; shown are those with a truth given too, and the best
@@ -82,7 +82,7 @@ def all_galleries(test_set: Comparison) -> list[Gallery]:
     Raises:
         DataError: a picture's file is missing, damaged or of another shape, or its name leaves the folder.
     """
-    numbers = numbers_of(test_set)
+    numbers = numbers_of(comparison)
     firsts = [runs[0] for runs in numbers.families.values()]
     usable = [run for run in firsts if (run.run.folder / "truths").is_dir()]
     judges = [run for run in usable if run.run.truth_access == "none" and not run.is_baseline]
@@ -98,12 +98,12 @@ def all_galleries(test_set: Comparison) -> list[Gallery]:
         _another_threshold(judges),
         _held_products(judges),
     ]
-    read = cache(lambda row: _pictures(test_set.pictures[row], shown))
+    read = cache(lambda row: _pictures(comparison.pictures[row], shown))
     return [
         Gallery(
             choice.title,
             choice.rule + notes,
-            tuple(Shot(test_set.pictures[row], why, *read(row)) for row, why in choice.rows),
+            tuple(Shot(comparison.pictures[row], why, *read(row)) for row, why in choice.rows),
         )
         for choice in choices
         if choice.rows

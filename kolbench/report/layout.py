@@ -53,6 +53,11 @@ def definitions(names: Iterable[str]) -> list[str]:
     return [f"{name}: {scores.DEFINITIONS[name]}." for name in names]
 
 
+def listed(values: Mapping[str, float], sign: str = "-") -> str:
+    """Groups with their values one by one, such as `video_1 0.9134, video_2 0.8721`; sign: `+` shows it."""
+    return ", ".join(f"{name} {value:{sign}.4f}" for name, value in values.items())
+
+
 def _whole_numbers(cells: Iterable[Any]) -> bool:
     """Whether a column holds integers; pandas would make floats of them where a cell is missing."""
     known = [cell for cell in cells if cell is not None]

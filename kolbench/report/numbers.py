@@ -1,38 +1,32 @@
-"""The numbers of a report, each reckoned once: scores per picture, means, curves, paces, differences."""
+"""The numbers of a report, each reckoned once: scores per picture, means, curves, differences."""
 
 from collections.abc import Mapping
 from functools import cached_property, lru_cache, partial
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kolbench.metrics import scores
 from kolbench.report import layout
-from kolbench.report.statistics import Difference, Interval, differences, intervals, pooled_intervals
+from kolbench.report.intervals import (
+    Interval,
+    fewest_groups,
+    group_means,
+    mean_intervals,
+    pooled_by_group,
+    pooled_intervals,
+)
+from kolbench.report.statistics import Difference, differences
 from kolbench.runs.finished import Comparison, FinishedRun
 from kolbench.types import Int64Array
 
-# a spread between the quartiles above this share of the median is no speed to quote
-STEADY = 0.2
 # the whole data set, training pictures included: see data.protocol
 WHOLE = "whole"
 
 # pooled scores of the tables -> beta squared
 POOLED_F = {"f0.3_pooled": 0.3, "f0.09_pooled": 0.09}
 
-
-class Pace(NamedTuple):
-    """Seconds per test picture: median and quartiles."""
-
-    median: float
-    low: float
-    high: float
-
-    @property
-    def steady(self) -> bool:
-        """Whether the quartiles lie close enough for the median to be quoted as a speed."""
-        return self.high - self.low <= STEADY * self.median
+MIOU = f"mIoU: {scores.DEFINITIONS['miou']}; each run at its own threshold."
 
 
 class RunNumbers:
@@ -78,10 +72,9 @@ class RunNumbers:
         return threshold, scores.mean_scores(self.counts, threshold)["miou"]
 
     @cached_property
-    def pace(self) -> Pace:
-        """Seconds per test picture."""
-        low, median, high = np.percentile(self.run.test.seconds, (25, 50, 75))
-        return Pace(float(median), float(low), float(high))
+    def recorded_seconds(self) -> float:
+        """Median seconds per test picture as they went by while it was scored: no benchmark."""
+        return float(np.median(self.run.test.seconds))
 
     @cached_property
     def has_product(self) -> npt.NDArray[np.bool_]:
@@ -119,15 +112,15 @@ class RunNumbers:
 
 
 class Numbers:
-    """All numbers of one test set.
+    """All numbers of one comparison.
 
     Args:
-        test_set: runs scored on the same pictures.
+        comparison: runs scored on the same pictures.
     """
 
-    def __init__(self, test_set: Comparison) -> None:
-        self.test_set = test_set
-        self.runs = tuple(RunNumbers(run) for run in test_set.runs)
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+        self.runs = tuple(RunNumbers(run) for run in comparison.runs)
         self.of = {numbers.label: numbers for numbers in self.runs}
 
     @cached_property
@@ -140,19 +133,42 @@ class Numbers:
         """Score of `POOLED_F` -> label -> its value at the run's own threshold, with its interval."""
         counts = {label: numbers.confusion for label, numbers in self.of.items()}
         return {
-            score: pooled_intervals(counts, partial(f_of_sums, beta2=beta2), self.test_set.groups)
+            score: pooled_intervals(counts, partial(f_of_sums, beta2=beta2), self.comparison.groups)
             for score, beta2 in POOLED_F.items()
         }
 
+    @property
+    def too_few_groups(self) -> bool:
+        """Whether there is no interval, but the values of the groups one by one."""
+        return len(set(self.comparison.groups)) < fewest_groups()
+
+    @cached_property
+    def miou_by_group(self) -> dict[str, dict[str, float]]:
+        """Label -> group -> mean mIoU of its pictures."""
+        return self.by_group({label: numbers.images["miou"] for label, numbers in self.of.items()})
+
+    @cached_property
+    def pooled_by_group(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Score of `POOLED_F` -> label -> group -> its value."""
+        counts = {label: numbers.confusion for label, numbers in self.of.items()}
+        return {
+            score: pooled_by_group(counts, partial(f_of_sums, beta2=beta2), self.comparison.groups)
+            for score, beta2 in POOLED_F.items()
+        }
+
+    def by_group(self, values: Mapping[str, scores.Float64Array]) -> dict[str, dict[str, float]]:
+        """Means over the pictures of each group; pictures that are NaN are left out."""
+        return group_means(values, self.comparison.groups)
+
     def intervals(self, values: Mapping[str, scores.Float64Array]) -> dict[str, Interval]:
         """Means over pictures with their 95 % intervals over groups; pictures that are NaN are left out."""
-        return intervals(values, self.test_set.groups)
+        return mean_intervals(values, self.comparison.groups)
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """mIoU per picture between all pairs of the runs that may be ranked; Holm's p over them all."""
-        compared = {run.label: self.of[run.label].images["miou"] for run in self.test_set.compared}
-        return differences(compared, self.test_set.groups) if len(compared) > 1 else []
+        """mIoU per picture between all pairs of the runs that are compared; Holm's p over them all."""
+        compared = {run.label: self.of[run.label].images["miou"] for run in self.comparison.compared}
+        return differences(compared, self.comparison.groups) if len(compared) > 1 else []
 
     @cached_property
     def families(self) -> dict[str, list[RunNumbers]]:
@@ -163,9 +179,29 @@ class Numbers:
         return found
 
     @cached_property
+    def compared_families(self) -> dict[str, list[RunNumbers]]:
+        """Family -> its runs that are compared, one per seed."""
+        compared = {run.label for run in self.comparison.compared}
+        found = {
+            family: [run for run in runs if run.label in compared] for family, runs in self.families.items()
+        }
+        return {family: runs for family, runs in found.items() if runs}
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """A sentence where one training at several thresholds is one method, else none."""
+        named = [f"{label} for {', '.join(others)}" for label, others in self.comparison.stand_ins.items()]
+        if not named:
+            return []
+        return [
+            f"One training at several thresholds is one method, compared and ranked once: {'; '.join(named)} "
+            "(the run whose threshold is from validation, else the one nearest to 0.5)."
+        ]
+
+    @cached_property
     def tags(self) -> dict[str, Int64Array]:
         """Tag -> rows of its pictures, in alphabetical order. A picture may have several tags."""
-        words = next((run.test.tags for run in self.test_set.runs if any(run.test.tags)), [])
+        words = next((run.test.tags for run in self.comparison.runs if any(run.test.tags)), [])
         found: dict[str, list[int]] = {}
         for row, tags in enumerate(words):
             for tag in dict.fromkeys((tags or "").split()):
@@ -200,6 +236,6 @@ def f_of_sums(sums: scores.Float64Array, beta2: float) -> scores.Float64Array:
 
 
 @lru_cache(maxsize=1)
-def numbers_of(test_set: Comparison) -> Numbers:
+def numbers_of(comparison: Comparison) -> Numbers:
     """The numbers of a test set, reckoned once however often they are asked for in a row."""
-    return Numbers(test_set)
+    return Numbers(comparison)

@@ -55,7 +55,7 @@ def write(path: Path, html: str) -> None:
 
 
 def render(
-    test_set: Comparison,
+    comparison: Comparison,
     tables: Sequence[Table],
     figures: Sequence[Figure],
     galleries: Sequence[Gallery],
@@ -67,14 +67,14 @@ def render(
     and the style sheet run by their hashes only, and pictures are `data:` URIs.
 
     Args:
-        test_set: the runs whose scores follow the threshold slider.
+        comparison: the runs whose scores follow the threshold slider.
         tables, figures, galleries: in the order in which they are shown.
         sentences: what the results allow to say, shown first.
 
     Raises:
         KeyError: a gallery shows a label that is no run of the test set.
     """
-    runs = sorted(numbers_of(test_set).runs, key=lambda run: layout.HEADINGS.index(run.heading))
+    runs = sorted(numbers_of(comparison).runs, key=lambda run: layout.HEADINGS.index(run.heading))
     data, shown = _gallery_data(runs, galleries)
     css, script = inlined.template(_HERE, "report.css"), inlined.script_of(_HERE, "report.js")
     # the only texts that are not escaped: our own files, and figures that our own code drew
@@ -82,9 +82,9 @@ def render(
         css=Markup(css),  # noqa: S704
         script=Markup(script),  # noqa: S704
         policy=_policy(css, script),
-        name=test_set.name,
-        pictures=len(test_set.pictures),
-        groups=None if test_set.groups == test_set.pictures else len(set(test_set.groups)),
+        name=comparison.name,
+        pictures=len(comparison.pictures),
+        groups=None if comparison.groups == comparison.pictures else len(set(comparison.groups)),
         methods=len(runs),
         dates=_dates(runs),
         sentences=sentences,

@@ -4,19 +4,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
-from kolbench.report.numbers import STEADY, Numbers, RunNumbers, numbers_of
-from kolbench.report.statistics import Difference, Interval, fewest_groups
+from kolbench.report.intervals import TOO_FEW, Interval, fewest_groups
+from kolbench.report.layout import listed
+from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
+from kolbench.report.statistics import Difference
 from kolbench.runs.finished import Comparison
 
 # with more methods than this only the pairs with the best one are told; the table has them all
 FEW = 6
-# what the price of a method is: the first one that all methods have
-_PRICES = ("seconds", "GMACs")
+# a share of GMACs below which one method is not called cheaper than another
+_MUCH = 0.2
 # mIoU points that a cheaper method may lie behind the best one and still be recommended
 _LITTLE = 1.0
-_NO_PRICE = "What methods cost cannot be compared here: speeds are unsteady or of several devices."
+_NO_PRICE = (
+    "What methods cost cannot be compared here: operations are not known of all, and speed is not measured."
+)
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,13 @@ class Pair:
     winner: str | None
 
 
-def sentences(test_set: Comparison) -> list[str]:
+def sentences(comparison: Comparison) -> list[str]:
     """Best method, floors, pairs, cost, recommendation, and what limits them all.
 
     Runs that differ in their seed only are one method: it beats another where each of its runs beats each
     run of the other. Methods that are given the truth are named as not compared.
     """
-    numbers = numbers_of(test_set)
+    numbers = numbers_of(comparison)
     ranked = _ranked(numbers)
     said = []
     if ranked:
@@ -55,10 +58,10 @@ def _ranked(numbers: Numbers) -> list[str]:
     """Families that read the picture only and look at it, the highest mIoU first."""
     looking = [
         family
-        for family, runs in numbers.families.items()
+        for family, runs in numbers.compared_families.items()
         if runs[0].run.truth_access == "none" and not runs[0].is_baseline
     ]
-    return sorted(looking, key=lambda family: -_miou(numbers.families[family]))
+    return sorted(looking, key=lambda family: -_miou(numbers.compared_families[family]))
 
 
 def _miou(runs: Sequence[RunNumbers]) -> float:
@@ -67,7 +70,7 @@ def _miou(runs: Sequence[RunNumbers]) -> float:
 
 def _pair(numbers: Numbers, a: str, b: str) -> Pair:
     """The differences are turned so that each is a run of a minus a run of b."""
-    sides = [{run.label for run in numbers.families[family]} for family in (a, b)]
+    sides = [{run.label for run in numbers.compared_families[family]} for family in (a, b)]
     found = []
     for difference in numbers.differences:
         if difference.a in sides[0] and difference.b in sides[1]:
@@ -90,7 +93,7 @@ def _best(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], P
     alike = _not_beaten_by(best, ranked, pairs)
     beside = ""
     if alike:
-        beside = f"; {_listed(alike)} cannot be told from it"
+        beside = f"; against {_listed(alike)} it is inconclusive"
     elif len(ranked) > 1:
         beside = "; it beats every other method"
     return f"Highest mIoU: {best}, {_score(numbers, best)}{beside}."
@@ -101,19 +104,20 @@ def _not_beaten_by(best: str, ranked: Sequence[str], pairs: dict[frozenset[str],
 
 
 def _score(numbers: Numbers, family: str) -> str:
-    runs = numbers.families[family]
+    runs = numbers.compared_families[family]
     if len(runs) > 1:
         low, high = (pick(run.means["miou"] for run in runs) for pick in (min, max))
         return f"{_miou(runs):.4f} (mean of {len(runs)} seeds, {low:.4f} to {high:.4f})"
     found = numbers.miou[runs[0].label]
-    return f"{found.value:.4f} {_range(found, 4)}"
+    each = "" if found.known else f"; one by one: {listed(numbers.miou_by_group[runs[0].label])}"
+    return f"{found.value:.4f} {_range(found, 4)}{each}"
 
 
 def _pairs(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> list[str]:
     """Claims first, then ties."""
     told = [pair for pair in pairs.values() if len(ranked) <= FEW or ranked[0] in (pair.a, pair.b)]
     claims = [_claim(pair) for pair in told if pair.winner]
-    ties = [_tie(pair, _pictures(numbers.test_set)) for pair in told if not pair.winner]
+    ties = [_tie(pair, _pictures(numbers.comparison)) for pair in told if not pair.winner]
     rest = [] if len(told) == len(pairs) else ["All other pairs stand in the table 'differences'."]
     return [*claims, *ties, *rest]
 
@@ -132,7 +136,7 @@ def _claim(pair: Pair) -> str:
 
 
 def _tie(pair: Pair, pictures: str) -> str:
-    start = f"Cannot tell {pair.a} from {pair.b} on {pictures}"
+    start = f"Inconclusive: {pair.a} against {pair.b} on {pictures}"
     if len(pair.found) == 1:
         (only,) = pair.found
         return f"{start}: {_points(only.interval)} (Holm p {_p(only.p_holm)})."
@@ -140,19 +144,19 @@ def _tie(pair: Pair, pictures: str) -> str:
     return f"{start}: {pair.a} is better in {held} of {len(pair.found)} pairs of seeds."
 
 
-def _pictures(test_set: Comparison) -> str:
-    groups = len(set(test_set.groups))
-    if groups == len(test_set.pictures):
+def _pictures(comparison: Comparison) -> str:
+    groups = len(set(comparison.groups))
+    if groups == len(comparison.pictures):
         return f"these {groups} pictures, each a group of its own"
-    return f"these {len(test_set.pictures)} pictures of {_counted(groups, 'group')}"
+    return f"these {len(comparison.pictures)} pictures of {_counted(groups, 'group')}"
 
 
 def _beaten(numbers: Numbers, family: str) -> dict[str, bool]:
     """Floor -> whether the family beats it: by verdict where the floor was run, else by its intervals."""
-    runs = numbers.families[family]
+    runs = numbers.compared_families[family]
     beaten = {
         floor: _pair(numbers, family, floor).winner == family
-        for floor, others in numbers.families.items()
+        for floor, others in numbers.compared_families.items()
         if others[0].is_baseline
     }
     recorded = numbers.recorded_baselines.items()
@@ -186,8 +190,8 @@ def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], P
     """The cheapest method, and the cheapest of those that may be the best and are surely not far behind."""
     if len(ranked) < 2:
         return []
-    unit, prices = _prices(numbers, ranked)
-    price = {family: _priced(numbers, family, unit, prices[family]) for family in prices}
+    prices = _prices(numbers, ranked)
+    price = {family: f"{gmacs:.2f} GMACs per picture" for family, gmacs in prices.items()}
     said = [_cheapest(prices, price) if prices else _NO_PRICE]
     best, alike = ranked[0], _not_beaten_by(ranked[0], ranked, pairs)
     baselines = _beaten(numbers, best)
@@ -198,7 +202,7 @@ def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], P
         cost = f", for {price[best]}" if prices else ""
         return [
             *said,
-            f"Recommended: {best}: it beats every other method on {_pictures(numbers.test_set)}{cost}.",
+            f"Recommended: {best}: it beats every other method on {_pictures(numbers.comparison)}{cost}.",
         ]
     behind = {family: _behind(pairs[frozenset((best, family))]) for family in alike}
     close = [family for family in alike if behind[family] <= _LITTLE and _much_less(prices, family, best)]
@@ -209,7 +213,7 @@ def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], P
             f"Recommended: {choice}: at most {behind[choice]:.2f} mIoU points behind {best}, which has the "
             f"highest mIoU, and takes {price[choice]} where {best} takes {price[best]}.",
         ]
-    return [*said, f"Recommended: {best}, for the highest mIoU; {_listed(alike)} cannot be told from it."]
+    return [*said, f"Recommended: {best}, for the highest mIoU; against {_listed(alike)} it is inconclusive."]
 
 
 def _behind(pair: Pair) -> float:
@@ -227,23 +231,15 @@ def _cheapest(prices: dict[str, float], price: dict[str, str]) -> str:
 
 
 def _much_less(prices: Mapping[str, float], family: str, other: str) -> bool:
-    """Whether its price is known and lower by more than speeds scatter."""
-    return bool(prices) and prices[family] < (1 - STEADY) * prices[other]
+    """Whether its price is known and clearly lower."""
+    return bool(prices) and prices[family] < (1 - _MUCH) * prices[other]
 
 
-def _prices(numbers: Numbers, ranked: Sequence[str]) -> tuple[str, dict[str, float]]:
-    """Seconds where all were timed on one device and steadily, else what does not depend on a device."""
-    runs = {family: numbers.families[family][0] for family in ranked}
-    one_device = len({run.run.timed_on for run in runs.values()}) == 1
-    steady = all(run.pace.steady for run in runs.values())
-    known: dict[str, dict[str, Any]] = {
-        "seconds": {name: run.pace.median if one_device and steady else None for name, run in runs.items()},
-        "GMACs": {name: _gmacs(run) for name, run in runs.items()},
-    }
-    for unit in _PRICES:
-        if all(price is not None for price in known[unit].values()):
-            return unit, {name: float(price) for name, price in known[unit].items()}
-    return "", {}
+def _prices(numbers: Numbers, ranked: Sequence[str]) -> dict[str, float]:
+    """Family -> GMACs per picture; empty where they are not known of all."""
+    known = {family: _gmacs(numbers.compared_families[family][0]) for family in ranked}
+    found = {family: price for family, price in known.items() if price is not None}
+    return found if len(found) == len(known) else {}
 
 
 def _gmacs(run: RunNumbers) -> float | None:
@@ -251,38 +247,32 @@ def _gmacs(run: RunNumbers) -> float | None:
     return None if macs is None else macs / 1e9
 
 
-def _priced(numbers: Numbers, family: str, unit: str, price: float) -> str:
-    if unit == "seconds":
-        return f"{price:.4f} s per picture on {numbers.families[family][0].run.timed_on}"
-    return f"{price:.2f} GMACs per picture"
-
-
 def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     """What the claims above do not cover."""
-    said = _too_few(numbers)
+    said = [*numbers.stand_ins, *_too_few(numbers)]
     if numbers.recorded_baselines:
         said.append(
             "Floors without a run of their own have no scores per picture: a method beats such a floor where "
             "its whole interval lies above the floor's mean."
         )
-    trained = [name for name in ranked if numbers.families[name][0].run.record.get("training")]
-    single = [name for name in trained if len(numbers.families[name]) == 1]
+    trained = [name for name in ranked if numbers.compared_families[name][0].run.record.get("training")]
+    single = [name for name in trained if len(numbers.compared_families[name]) == 1]
     if single:
         said.append(
             f"One training {'each ' if len(single) > 1 else ''}of {_listed(single)}: another seed may change "
             "the order, and no interval here covers that."
         )
     for name in (name for name in trained if name not in single):
-        values = [100 * run.means["miou"] for run in numbers.families[name]]
+        values = [100 * run.means["miou"] for run in numbers.compared_families[name]]
         said.append(f"Seeds alone move {name} by {max(values) - min(values):.2f} mIoU points.")
-    budgets = {str(numbers.families[name][0].run.record.get("budget")) for name in trained}
+    budgets = {str(numbers.compared_families[name][0].run.record.get("budget")) for name in trained}
     if len(budgets) > 1:
         said.append(f"Budgets differ ({_listed(sorted(budgets))}): training is compared with the methods.")
     return said
 
 
 def _too_few(numbers: Numbers) -> list[str]:
-    pairs, groups = len(numbers.differences), len(set(numbers.test_set.groups))
+    pairs, groups = len(numbers.differences), len(set(numbers.comparison.groups))
     if not pairs or groups >= fewest_groups(pairs):
         return []
     return [
@@ -305,8 +295,8 @@ def _points(found: Interval) -> str:
 
 
 def _range(found: Interval, decimals: int) -> str:
-    if math.isnan(found.low):
-        return "[no interval: one group only]"
+    if not found.known:
+        return f"({TOO_FEW})"
     return f"[{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
 
 

@@ -3,21 +3,23 @@
 All scores come from `kolbench.metrics.scores`, all intervals from `kolbench.report.statistics`.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kolbench.metrics import scores
 from kolbench.report import published
 from kolbench.report.breakdowns import products, scenarios
-from kolbench.report.layout import BASELINES, METHODS, NOT_RUN, Row, Table, definitions, table
-from kolbench.report.numbers import POOLED_F, STEADY, Numbers, RunNumbers, numbers_of
+from kolbench.report.intervals import TOO_FEW, fewest_groups
+from kolbench.report.layout import BASELINES, METHODS, NOT_RUN, Row, Table, definitions, listed, table
+from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.sentences import sentences
-from kolbench.report.statistics import Interval, across_seeds, fewest_groups
+from kolbench.report.statistics import Difference, across_seeds
 from kolbench.runs.finished import Comparison
 
 __all__ = ["Table", "all_tables", "sentences"]
 
+NOT_MEASURED = "not measured"
+RECORDED_SECONDS = "seconds per picture, recorded while scoring, not a benchmark"
 TABLE_2 = ("miou", "acc", "f0.3_pooled", "f0.09_pooled")
 # in this order, and after them whatever other score is registered as shown
 HEADLINE = ("iou", "acc", *POOLED_F, "f1", "mae", "product_recall")
@@ -26,18 +28,22 @@ OWN_THRESHOLD = (
     "the command fixed."
 )
 INTERVAL = (
-    "low, high: 95 % interval, bootstrap over groups (the video of a picture where it is known, else the "
-    f"picture itself); with fewer than {fewest_groups()} groups Student's t interval of the jackknife."
+    "low, high: 95 % interval over groups (the video of a picture where it is known, else the picture "
+    "itself), within the score's range: Student's t on the log odds, its error by a jackknife over groups."
+)
+DIFFERENCE_INTERVAL = (
+    "low, high: 95 % interval over groups (the video of a picture where it is known, else the picture "
+    "itself): Student's t with Hall's correction for skewness, its error by a jackknife over groups."
 )
 POOLED_INTERVAL = (
-    "In brackets: 95 % interval of the pooled score before it, over groups as well: the pixels of the groups "
-    "that are drawn are counted together anew."
+    "In brackets: 95 % interval of the pooled score before it, over groups as well: the pixels of all groups "
+    "are counted together, without a part of one group at a time."
 )
 
 
-def all_tables(test_set: Comparison) -> list[Table]:
+def all_tables(comparison: Comparison) -> list[Table]:
     """Every table that the runs give, most important first; a table without a row is left out."""
-    numbers = numbers_of(test_set)
+    numbers = numbers_of(comparison)
     builders = (headline, differences, size_and_speed, thresholds, seeds, scenarios, products, training)
     built = (builder(numbers) for builder in builders)
     return [found for found in built if len(found.frame)]
@@ -53,9 +59,9 @@ def headline(numbers: Numbers) -> Table:
     notes = [
         OWN_THRESHOLD,
         *definitions(["miou"]),
-        INTERVAL,
+        *_interval_notes(numbers, INTERVAL),
         *definitions(shown),
-        POOLED_INTERVAL,
+        *([] if numbers.too_few_groups else [POOLED_INTERVAL]),
         "both_empty: pictures without foreground in truth and prediction; both count as 1 by rule.",
         "oracle threshold: the one of the highest mIoU on the test pictures themselves, and 'oracle miou' "
         "there: the protocol of the papers. It has seen the test truth and is no headline.",
@@ -81,6 +87,7 @@ def _headline_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> 
         "miou": run.means["miou"],
         "low": found.low,
         "high": found.high,
+        **({} if found.known else {"miou of each group": listed(numbers.miou_by_group[run.label])}),
         **_score_cells(numbers, run, shown),
         "pictures": round(run.means["images"]),
         "both_empty": round(run.means["both_empty"]),
@@ -95,12 +102,26 @@ def _score_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dic
     for name in shown:
         cells[name] = run.means.get(name)
         if name in POOLED_F:
-            cells[f"{name} 95 %"] = _brackets(numbers.pooled[name][run.label])
+            cells |= _pooled_cells(numbers, name, run.label)
     return cells
 
 
-def _brackets(found: Interval) -> str | None:
-    return None if math.isnan(found.low) else f"[{found.low:.4f}, {found.high:.4f}]"
+def _pooled_cells(numbers: Numbers, name: str, label: str) -> dict[str, Any]:
+    if numbers.too_few_groups:
+        return {f"{name} of each group": listed(numbers.pooled_by_group[name][label])}
+    found = numbers.pooled[name][label]
+    return {f"{name} 95 %": f"[{found.low:.4f}, {found.high:.4f}]" if found.known else None}
+
+
+def _interval_notes(numbers: Numbers, definition: str) -> list[str]:
+    """How the interval is made, or that there is none."""
+    if not numbers.too_few_groups:
+        return [definition]
+    groups = len(set(numbers.comparison.groups))
+    return [
+        f"low, high: {TOO_FEW}: {groups} of at least {fewest_groups()}. The values of the groups (the video "
+        "of a picture where it is known, else the picture itself) stand one by one in 'of each group'."
+    ]
 
 
 def _floor_cells(name: str, row: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
@@ -116,7 +137,7 @@ def _floor_cells(name: str, row: Mapping[str, Any], shown: Sequence[str]) -> dic
 
 
 def differences(numbers: Numbers) -> Table:
-    """`differences`: all pairs of the methods that read the picture only."""
+    """`differences`: all pairs of the methods that read the picture only, each training once."""
     rows: list[Row] = [
         (
             METHODS,
@@ -126,6 +147,7 @@ def differences(numbers: Numbers) -> Table:
                 "miou A - B": found.interval.value,
                 "low": found.interval.low,
                 "high": found.interval.high,
+                **_each_difference(numbers, found),
                 "p": found.p,
                 "p Holm": found.p_holm,
                 "verdict": {"a better": f"{found.a} better", "b better": f"{found.b} better"}.get(
@@ -136,20 +158,28 @@ def differences(numbers: Numbers) -> Table:
         for found in numbers.differences
     ]
     notes = [
-        f"Mean difference of miou per picture, on the same {len(numbers.test_set.pictures)} pictures of "
-        f"{len(set(numbers.test_set.groups))} groups. {OWN_THRESHOLD}",
+        f"Mean difference of miou per picture, on the same {len(numbers.comparison.pictures)} pictures of "
+        f"{len(set(numbers.comparison.groups))} groups. {OWN_THRESHOLD}",
         *definitions(["miou"]),
-        INTERVAL,
+        *_interval_notes(numbers, DIFFERENCE_INTERVAL),
         "p: paired permutation test that flips the sign of a group's differences at once, two-sided. "
         f"p Holm: corrected over the {len(rows)} pairs of this table.",
         "verdict: a method is better only where p Holm is below 0.05 and the interval excludes 0.",
         "Methods that are given the truth are not ranked.",
+        *numbers.stand_ins,
     ]
     return table("differences", "Which differences are real", rows, notes)
 
 
+def _each_difference(numbers: Numbers, found: Difference) -> dict[str, Any]:
+    if found.interval.known:
+        return {}
+    a, b = (numbers.miou_by_group[label] for label in (found.a, found.b))
+    return {"A - B of each group": listed({group: a[group] - b[group] for group in a}, sign="+")}
+
+
 def size_and_speed(numbers: Numbers) -> Table:
-    """`table1`: the RSUDISNet paper's table 1."""
+    """`table1`: the RSUDISNet paper's table 1; no speed of ours until there is a benchmark."""
     rows: list[Row] = [(run.heading, _size_cells(run)) for run in numbers.runs]
     rows += [
         (NOT_RUN, {"method": name, **_published_size(name)}) for name in _not_run(numbers, published.SIZES)
@@ -162,13 +192,9 @@ def size_and_speed(numbers: Numbers) -> Table:
         "picture of the size 'counted at' (height x width, before the method resizes it). "
         "Empty for methods that are no networks.",
         "input: height x width of the training canvas.",
-        "FPS: 1 / median seconds per test picture at its own size, reading the file not included. Networks "
-        "predict one picture at a time with all of the device; classic methods run in as many processes as "
-        "the device has threads, each on one picture with one thread, and the seconds are of one process. "
-        f"None is given where the speed is unsteady: quartiles more than {STEADY:.0%} of "
-        "the median apart. FPS low, FPS high: 1 / upper and 1 / lower quartile of the seconds. "
-        "device: on which the pictures were timed, perhaps by an earlier run whose evaluation was used "
-        "again. A speed says something about its device only.",
+        f"FPS: {NOT_MEASURED}; a speed needs a benchmark of its own.",
+        f"{RECORDED_SECONDS}: median over the test pictures, reading the file not included, on the device of "
+        "'scored on', whatever else ran there; not to be compared.",
         "peak MiB: memory of one prediction at its peak, weights included, bytes / 1024^2.",
         f"(paper): {published.SIZE_SOURCE}.",
     ]
@@ -176,7 +202,7 @@ def size_and_speed(numbers: Numbers) -> Table:
 
 
 def _size_cells(run: RunNumbers) -> dict[str, Any]:
-    record, pace = run.run.record, run.pace
+    record = run.run.record
     cost = record.get("cost") or {}
     canvas = (record.get("training") or {}).get("canvas")
     return {
@@ -186,12 +212,9 @@ def _size_cells(run: RunNumbers) -> dict[str, Any]:
         "GMACs": _scaled(cost.get("macs"), 1e9),
         "counted at": _size(cost.get("picture")),
         "input": _size(canvas),
-        "FPS": _inverse(pace.median) if pace.steady else None,
-        "speed": "steady" if pace.steady else "unsteady",
-        "FPS low": _inverse(pace.high),
-        "FPS high": _inverse(pace.low),
-        "seconds per picture": pace.median,
-        "device": run.run.timed_on,
+        "FPS": NOT_MEASURED,
+        RECORDED_SECONDS: run.recorded_seconds,
+        "scored on": run.run.timed_on,
         "peak MiB": _scaled(cost.get("memory"), 1024**2),
         **_published_size(run.run.method),
     }
@@ -339,19 +362,15 @@ def _not_run(numbers: Numbers, rows: Mapping[str, Any]) -> list[str]:
 
 
 def _truth_note(numbers: Numbers) -> str:
-    test_set = numbers.test_set
+    comparison = numbers.comparison
     return (
-        f"Test pictures: {len(test_set.pictures)} of {test_set.name}, in {len(set(test_set.groups))} groups, "
-        "judged on the binary mask at each picture's own size."
+        f"Test pictures: {len(comparison.pictures)} of {comparison.name}, in "
+        f"{len(set(comparison.groups))} groups, scored on the binary mask at each picture's own size."
     )
 
 
 def _scaled(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
-
-
-def _inverse(seconds: float) -> float:
-    return 1 / seconds if seconds > 0 else math.nan
 
 
 def _size(size: Any) -> str | None:

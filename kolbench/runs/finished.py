@@ -62,6 +62,11 @@ class FinishedRun:
         return float(self.record["threshold"])
 
     @property
+    def threshold_from(self) -> str | None:
+        """`validation` or `the command`; None where it was not recorded."""
+        return self.record.get("threshold_from")
+
+    @property
     def seed(self) -> int:
         """Its seed."""
         return int(self.record["seed"])
@@ -133,10 +138,40 @@ class Comparison:
     pictures: tuple[str, ...]
     groups: tuple[str, ...]
 
-    @property
+    @cached_property
     def compared(self) -> tuple[FinishedRun, ...]:
-        """Runs that read the picture only: the ones that may be ranked."""
-        return tuple(run for run in self.runs if run.truth_access == "none")
+        """The runs that may be ranked: those that read the picture only, each training once."""
+        absent = {label for labels in self.stand_ins.values() for label in labels}
+        return tuple(run for run in self.runs if run.truth_access == "none" and run.label not in absent)
+
+    @cached_property
+    def stand_ins(self) -> dict[str, tuple[str, ...]]:
+        """Label -> labels of the runs for which that run is compared, as they differ in their threshold only.
+
+        Of such runs, the one whose threshold is from validation is compared, else the one nearest to 0.5.
+        """
+        alike: dict[str, list[FinishedRun]] = {}
+        for run in self.runs:
+            if run.truth_access == "none":
+                alike.setdefault(repr(_same_outputs(run.record)), []).append(run)
+        ordered = [sorted(runs, key=_standing) for runs in alike.values() if len(runs) > 1]
+        return {first.label: tuple(sorted(run.label for run in rest)) for first, *rest in ordered}
+
+
+def _standing(run: FinishedRun) -> tuple[bool, float, float, str]:
+    return run.threshold_from != "validation", abs(run.threshold - 0.5), run.threshold, run.label
+
+
+def _same_outputs(record: Mapping[str, Any]) -> tuple[object, ...]:
+    """What decides a run's alphas on given pictures: training, seed, and words that change what it predicts."""
+    words = {str(word).lstrip("+") for word in record.get("overrides") or []}
+    return (
+        record["method"],
+        record["seed"],
+        str((record.get("training") or {}).get("fingerprint")),
+        str(record.get("refiner")),
+        sorted(word for word in words if re.match(r"(refiner|weights|model\.)", word)),
+    )
 
 
 def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line: None) -> list[FinishedRun]:

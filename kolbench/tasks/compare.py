@@ -1,4 +1,4 @@
-"""`task=compare`: is one run better than another on the same pictures, worse, or can nobody tell?"""
+"""`task=compare`: is one run better than another on the same pictures, worse, or inconclusive?"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,15 @@ from pathlib import Path
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
+from kolbench.metrics.scores import Float64Array
 from kolbench.report import statistics
+from kolbench.report.intervals import SIGNIFICANCE, TOO_FEW, fewest_groups, group_means
+from kolbench.report.layout import listed
 from kolbench.report.statistics import Difference
 from kolbench.runs.finished import FinishedRun, find, test_sets
 
 SCORE = "miou"
-EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "cannot tell": 3}
+EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "inconclusive": 3}
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ def run(config: CompareConfig) -> TaskResult:
 
     Returns:
         `exit_code`: 0 where b is better or the same within the gate, 1 where it is worse, 3 where these
-        pictures do not tell.
+        pictures are inconclusive.
 
     Raises:
         ConfigError: a run is missing or unfinished, or the two cannot be compared. Its exit code is 2, as 1
@@ -46,41 +49,40 @@ def run(config: CompareConfig) -> TaskResult:
             f"a={a.folder} and b={b.folder} were not scored on the same test pictures, so they cannot be "
             f"compared: {_what(a)} against {_what(b)}."
         )
-    difference = difference_of(a, b, found[0].groups)
-    said = verdict(difference, config.gate)
-    groups = len(set(found[0].groups))
+    groups = found[0].groups
+    values = {"b": _images(b), "a": _images(a)}
+    (difference,) = statistics.differences(values, groups)
+    equal = bool((values["a"] == values["b"]).all())
+    said = "same" if equal else verdict(difference, config.gate)
     print(f"a: {a.label}, mIoU {_headline(a):.4f} at threshold {a.threshold:.2f}   {a.folder}")
     print(f"b: {b.label}, mIoU {_headline(b):.4f} at threshold {b.threshold:.2f}   {b.folder}")
     value, low, high = difference.interval
+    span = f"95 % interval [{low:+.4f}, {high:+.4f}]" if difference.interval.known else TOO_FEW
+    number = len(set(groups))
     print(
-        f"b - a: {value:+.4f} mIoU, 95 % interval [{low:+.4f}, {high:+.4f}], p = {difference.p:.2g}, "
-        f"paired over {len(found[0].pictures)} pictures of {groups} groups"
+        f"b - a: {value:+.4f} mIoU, {span}, p = {difference.p:.2g}, "
+        f"paired over {len(groups)} pictures of {number} groups"
     )
-    print(f"gate {config.gate:g}: {SENTENCES[said]}", flush=True)
-    fewest = statistics.fewest_groups()
-    if groups < fewest:
-        print(f"{groups} groups can make no difference certain: at least {fewest} videos are needed")
+    if not difference.interval.known:
+        each = group_means({"b - a": values["b"] - values["a"]}, groups)["b - a"]
+        print(f"b - a of each group: {listed(each, sign='+')}")
+    print(f"gate {config.gate:g}: {EQUAL if equal else SENTENCES[said]}", flush=True)
+    if number < fewest_groups():
+        print(f"{number} groups can make no difference certain: at least {fewest_groups()} videos are needed")
     return TaskResult(exit_code=EXIT_CODES[said])
 
 
+EQUAL = "same: both have the same score on every picture"
 SENTENCES = {
     "better": "better: b is above a beyond chance and beyond the gate",
     "same": "same: the whole interval lies within the gate",
     "worse": "worse: b is below a beyond chance and beyond the gate",
-    "cannot tell": "cannot tell: these pictures allow no verdict",
+    "inconclusive": "inconclusive: these pictures allow no verdict",
 }
 
 
-def difference_of(a: FinishedRun, b: FinishedRun, groups: tuple[str, ...]) -> Difference:
-    """b - a in mIoU per picture, each at its own threshold."""
-    values = {
-        name: scores.image_scores(run.test.counts, run.threshold)[SCORE] for name, run in (("b", b), ("a", a))
-    }
-    return statistics.differences(values, groups)[0]
-
-
 def verdict(difference: Difference, gate: float) -> str:
-    """`better`, `worse`, `same` or `cannot tell`.
+    """`better`, `worse`, `same` or `inconclusive`.
 
     Better (worse) needs p below 5 %, an interval above (below) zero and a difference of at least the gate;
     the same, an interval within the gate on both sides.
@@ -88,12 +90,12 @@ def verdict(difference: Difference, gate: float) -> str:
     value, low, high = difference.interval
     if -gate <= low and high <= gate:
         return "same"
-    sure = difference.p < statistics.SIGNIFICANCE and abs(value) >= gate
+    sure = difference.p < SIGNIFICANCE and abs(value) >= gate
     if sure and low > 0:
         return "better"
     if sure and high < 0:
         return "worse"
-    return "cannot tell"
+    return "inconclusive"
 
 
 def _only(key: str, folder: Path | None) -> FinishedRun:
@@ -110,6 +112,11 @@ def _only(key: str, folder: Path | None) -> FinishedRun:
 
 def _what(run: FinishedRun) -> str:
     return f"{len(run.test.names)} of {run.record['data']}"
+
+
+def _images(run: FinishedRun) -> Float64Array:
+    """mIoU of each picture at the run's own threshold."""
+    return scores.image_scores(run.test.counts, run.threshold)[SCORE]
 
 
 def _headline(run: FinishedRun) -> float:

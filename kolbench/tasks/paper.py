@@ -1,6 +1,7 @@
 """`task=paper`: the same method under the paper's protocol and under the honest one, and the gap."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +14,9 @@ from kolbench.errors import ConfigError, KolbenchError
 from kolbench.io.files import write_json
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
-from kolbench.report import statistics
-from kolbench.report.statistics import Interval
+from kolbench.metrics.scores import Float64Array
+from kolbench.report.intervals import TOO_FEW, Interval, group_means, mean_interval
+from kolbench.report.layout import listed
 from kolbench.runs import run_folder
 from kolbench.runs.finished import groups_of
 from kolbench.tasks.suite import Job, execute, job_of, own_words, shown
@@ -38,6 +40,7 @@ class Outcome:
     """One protocol's result on its own test pictures.
 
     from_validation, best_on_test: mean mIoU and its 95 % interval over groups at either threshold.
+    by_group: mean mIoU of each group at the threshold of the headline.
     """
 
     job: Job
@@ -46,6 +49,7 @@ class Outcome:
     best_on_test: Interval
     best_threshold: float
     protocol: str
+    by_group: Mapping[str, float]
 
     @property
     def headline(self) -> Interval:
@@ -96,12 +100,23 @@ def _outcome(protocol: str, name: str, words: list[str], parent: Path) -> Outcom
         raise KolbenchError(f"The run under the {protocol} protocol failed; it says why above.")
     scored = run_folder.read_histograms(job.folder / run_folder.HISTOGRAMS)
     chosen, best = (scores.best_threshold(scored[split].counts) for split in ("val", "test"))
-    return Outcome(job, _miou(scored["test"], chosen), chosen, _miou(scored["test"], best), best, protocol)
+    groups = groups_of(scored["test"])
+    at_chosen, at_best = (_images(scored["test"], threshold) for threshold in (chosen, best))
+    headline = at_best if PROTOCOLS[protocol][1] else at_chosen
+    return Outcome(
+        job,
+        mean_interval(at_chosen, groups),
+        chosen,
+        mean_interval(at_best, groups),
+        best,
+        protocol,
+        group_means({SCORE: headline}, groups)[SCORE],
+    )
 
 
-def _miou(test: ImageCounts, threshold: float) -> Interval:
-    values = scores.image_scores(test.counts, threshold)[SCORE]
-    return statistics.interval(values, groups_of(test))
+def _images(test: ImageCounts, threshold: float) -> Float64Array:
+    """mIoU of each picture."""
+    return scores.image_scores(test.counts, threshold)[SCORE]
 
 
 def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
@@ -115,6 +130,9 @@ def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
         )
         table.add_row(outcome.protocol, str(outcome.job.record["pictures"]["test"]), *cells)
     Console(width=max(Console().width, 120)).print(table)
+    for outcome in outcomes:
+        if not outcome.headline.known:
+            print(f"{outcome.protocol}: mIoU of each group: {listed(outcome.by_group)}")
     print(
         f"gap: the paper's protocol reports {outcomes[0].headline.value:.4f}, the honest one "
         f"{outcomes[1].headline.value:.4f}: {gap:+.4f} mIoU. {_CAUTION}"
@@ -123,7 +141,7 @@ def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
 
 def _cell(interval: Interval, threshold: float) -> str:
     # brackets are markup to the table
-    span = "no interval" if math.isnan(interval.low) else f"{interval.low:.4f} to {interval.high:.4f}"
+    span = f"{interval.low:.4f} to {interval.high:.4f}" if interval.known else TOO_FEW
     return f"{interval.value:.4f} ({span}) at {threshold:.2f}"
 
 

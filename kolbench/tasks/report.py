@@ -38,19 +38,18 @@ def run(config: ReportConfig) -> TaskResult:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = config.output or Path("report")
     sets = test_sets(find(config.runs, print))
-    for test_set in sets:
-        folder = output if len(sets) == 1 else output / test_set.name
-        said = write_report(test_set, folder)
-        print(
-            f"{test_set.name}: {len(test_set.runs)} runs on the same {len(test_set.pictures)} test pictures"
-        )
+    for comparison in sets:
+        folder = output if len(sets) == 1 else output / comparison.name
+        said = write_report(comparison, folder)
+        runs, pictures = len(comparison.runs), len(comparison.pictures)
+        print(f"{comparison.name}: {runs} runs on the same {pictures} test pictures")
         for sentence in said:
             print(f"  {sentence}")
         print(f"report in {folder / PAGE}", flush=True)
     return TaskResult()
 
 
-def write_report(test_set: Comparison, folder: Path) -> list[str]:
+def write_report(comparison: Comparison, folder: Path) -> list[str]:
     """One set's `report.html`, `tables/`, `figures/` and `galleries/`, in place of an earlier report's.
 
     Nothing is written before all is made.
@@ -59,21 +58,21 @@ def write_report(test_set: Comparison, folder: Path) -> list[str]:
         What the results allow to say.
     """
     with progress.bar("making the report", 4) as advance:
-        made_tables = tables.all_tables(test_set)
+        made_tables = tables.all_tables(comparison)
         advance(1)
-        made_figures = figures.all_figures(test_set)
+        made_figures = figures.all_figures(comparison)
         advance(1)
-        galleries = gallery.all_galleries(test_set)
+        galleries = gallery.all_galleries(comparison)
         advance(1)
-        said = tables.sentences(test_set)
-        html = page.render(test_set, made_tables, made_figures, galleries, said)
+        said = tables.sentences(comparison)
+        html = page.render(comparison, made_tables, made_figures, galleries, said)
         advance(1)
     _clear(folder)
     for table in made_tables:
         formats.write(table, folder / "tables")
     for figure in made_figures:
         figures.write(figure, folder / "figures")
-    thresholds = {run.label: run.threshold for run in test_set.runs}
+    thresholds = {run.label: run.threshold for run in comparison.runs}
     for made in galleries:
         gallery.write_sheet(made, thresholds, folder / "galleries")
     page.write(folder / PAGE, html)

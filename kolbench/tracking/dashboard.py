@@ -39,7 +39,6 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("curve", "pixel accuracy against threshold", ("test/threshold_table", "threshold", "acc")),
     ),
     "What it costs": (
-        Panel("scatter", "mIoU against seconds a picture", ("cost/seconds_per_picture", "test/miou")),
         Panel("scatter", "mIoU against memory", ("cost/memory_mib", "test/miou")),
         Panel("bar", "GMACs", ("cost/gmacs",)),
     ),

@@ -52,7 +52,6 @@ def make_run(
     trained: bool | None = None,
     epochs: int = 6,
     seconds: float | None = None,
-    unsteady: bool = False,
     videos: bool = True,
     tags: bool = True,
     products: bool = True,
@@ -72,7 +71,7 @@ def make_run(
         seed: of the noise too.
         quality: 1 is nearly the truth, 0 nearly noise.
         pictures: of the test split; validation has half as many.
-        aid: `none`, `box` or `oracle`.
+        truth_access: `none`, `box` or `oracle`.
         threshold: None takes the best one on validation, as the program does.
         overrides: command words, such as `model.variant=i`; `model=METHOD` and the seed come by themselves.
         started: ISO time.
@@ -81,7 +80,6 @@ def make_run(
         trained: writes history and progress; None: what has no aid and is no floor or classic method.
         epochs: of the history.
         seconds: per picture; None: the method's.
-        unsteady: makes the seconds scatter by far more than 20 %.
         videos: False leaves the groups empty.
         tags, products: False leaves them out.
         files: False writes no picture files, for large sets.
@@ -107,7 +105,7 @@ def make_run(
         for split, count in (("val", max(2, pictures // 2)), ("test", pictures))
     }
     for part in scored.values():
-        spread = rng.uniform(0.2, 2.5, len(part.names)) if unsteady else rng.normal(1, 0.02, len(part.names))
+        spread = rng.normal(1, 0.02, len(part.names))
         part.seconds = [float(pace * max(factor, 0.05)) for factor in spread]
     if whole:
         train = _scored("train", pictures, rng, quality, None, (videos, tags, products), scene_seed)
@@ -146,7 +144,7 @@ def make_run(
 
 
 def page_runs(folder: Path) -> Comparison:
-    """Five runs of one test set, written below the folder: good and bad, a floor, one that is helped."""
+    """Five runs of one comparison, written below the folder: good and bad, a floor, one that is helped."""
     for method, quality, options in (
         ("rsudisnet", 0.9, {"threshold": 0.333}),
         ("modnet", 0.75, {}),
@@ -159,14 +157,14 @@ def page_runs(folder: Path) -> Comparison:
 
 
 def page_parts(
-    test_set: Comparison, *more: Table
+    comparison: Comparison, *more: Table
 ) -> tuple[list[Table], list[Figure], list[Gallery], list[str]]:
     """Tables (more of them at the end), figures, galleries and sentences of a page."""
     return (
-        [*tables.all_tables(test_set), *more],
-        figures.all_figures(test_set),
-        gallery.all_galleries(test_set),
-        tables.sentences(test_set),
+        [*tables.all_tables(comparison), *more],
+        figures.all_figures(comparison),
+        gallery.all_galleries(comparison),
+        tables.sentences(comparison),
     )
 
 

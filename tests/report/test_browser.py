@@ -41,7 +41,7 @@ SORTED = Table(
             "method": ["b", "a", "c", "d", "floor 10", "floor 9"],
             "score": [9.0, 10.0, np.nan, -1e-7, 0.5, 0.25],
             "interval": ["0.9 [0.8, 1.0]", "0.10 [0.0, 0.2]", None, "-1.5 [-2, -1]", "2", "11"],
-            "FPS": [31.5, "unsteady", 4.0, 200.0, 1.0, 2.0],
+            "FPS": [31.5, "not measured", 4.0, 200.0, 1.0, 2.0],
             "size": ["64x64", "512x896", "128x128", "8x8", None, None],
         }
     ),
@@ -51,30 +51,30 @@ SORTED = Table(
 
 
 @pytest.fixture(scope="module")
-def test_set(tmp_path_factory):
+def comparison(tmp_path_factory):
     return page_runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
-def parts(test_set):
-    return page_parts(test_set, SORTED)
+def parts(comparison):
+    return page_parts(comparison, SORTED)
 
 
 @pytest.fixture(scope="module")
-def report(test_set, parts, tmp_path_factory):
+def report(comparison, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "deeper" / "report.html"
-    page.write(path, page.render(test_set, *parts))
+    page.write(path, page.render(comparison, *parts))
     return path
 
 
 @pytest.fixture(scope="module")
-def attacked(test_set, parts, tmp_path_factory):
+def attacked(comparison, parts, tmp_path_factory):
     """The page of runs, pictures and texts whose names try to become markup."""
-    labels = {run.label: f"{run.label} {ATTACK}" for run in test_set.runs}
+    labels = {run.label: f"{run.label} {ATTACK}" for run in comparison.runs}
     renamed = replace(
-        test_set,
+        comparison,
         name=ATTACK,
-        runs=tuple(replace(run, label=labels[run.label]) for run in test_set.runs),
+        runs=tuple(replace(run, label=labels[run.label]) for run in comparison.runs),
     )
     first = parts[2][0]
     shots = tuple(
@@ -103,8 +103,8 @@ def browser(chromium, report):
     yield from opened(chromium, report)
 
 
-def test_the_slider_moves_every_number_to_what_python_computes(browser, test_set):
-    for run in test_set.runs:
+def test_the_slider_moves_every_number_to_what_python_computes(browser, comparison):
+    for run in comparison.runs:
         shown, _, values = live(browser)[run.label]
         own = scores.mean_scores(run.test.counts, run.threshold)
         assert float(shown) == run.threshold
@@ -112,7 +112,7 @@ def test_the_slider_moves_every_number_to_what_python_computes(browser, test_set
     for percent in (0, 1, 20, 57, 99, 100):
         set_slider(browser, percent)
         rows = live(browser)
-        for run in test_set.runs:
+        for run in comparison.runs:
             expected = scores.mean_scores(run.test.counts, percent / 100)
             shown, texts, values = rows[run.label]
             assert shown == f"{percent / 100:.2f}"
@@ -120,7 +120,7 @@ def test_the_slider_moves_every_number_to_what_python_computes(browser, test_set
             assert texts == [f"{expected[name]:.4f}" for name in page.LIVE]
 
 
-def test_the_slider_by_keyboard_and_back_to_own_thresholds(browser, test_set):
+def test_the_slider_by_keyboard_and_back_to_own_thresholds(browser, comparison):
     before = live(browser)
     browser.execute_script("document.getElementById('threshold').focus()")
     press(browser, *["ARROW_RIGHT"] * 3)

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from kolbench.io import images
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts
-from kolbench.report import breakdowns, comparisons, curves, drawing, figures, statistics
+from kolbench.report import breakdowns, comparisons, curves, drawing, figures, rank_diagram, statistics
 from kolbench.report.numbers import Numbers
 from kolbench.runs import finished as folders
 from kolbench.runs import run_folder
@@ -30,7 +30,6 @@ ALL = [
     "precision_recall",
     "roc",
     "distributions",
-    "pareto_time",
     "pareto_memory",
     "training",
     "learning",
@@ -64,7 +63,7 @@ def numbers(runs):
 
 @pytest.fixture(scope="module")
 def drawn(numbers):
-    return {figure.name: figure for figure in figures.all_figures(numbers.test_set)}
+    return {figure.name: figure for figure in figures.all_figures(numbers.comparison)}
 
 
 def texts(figure):
@@ -235,16 +234,8 @@ def test_pareto_figures_say_who_has_no_number(tmp_path):
     assert [text for text in texts(memory) if text in ("modnet", "oldnet", "oldernet", "ellipse")] == [
         "modnet"
     ]
-    assert "Not known" not in comparisons.pareto_time(numbers_of(tmp_path)).caption
     shutil.rmtree(tmp_path / "a")
     assert comparisons.pareto_memory(numbers_of(tmp_path)) is None
-
-
-def test_devices_that_differ_are_named(tmp_path):
-    make_run(tmp_path / "a", "modnet", pictures=4, changes={"timed_on": "cuda (H200)"})
-    make_run(tmp_path / "b", "unet", pictures=4)
-    caption = comparisons.pareto_time(numbers_of(tmp_path)).caption
-    assert "Devices differ (cpu (2 threads); cuda (H200)): do not compare the seconds." in caption
 
 
 def test_distribution_boxes_are_the_quartiles(numbers, drawn):
@@ -326,8 +317,8 @@ def test_epochs_are_ordered_as_numbers(tmp_path):
 
 def test_ranks_are_drawn_at_their_means_with_the_critical_difference(numbers, drawn):
     found = statistics.ranks(
-        {run.label: numbers.of[run.label].images["miou"] for run in numbers.test_set.compared},
-        numbers.test_set.groups,
+        {run.label: numbers.of[run.label].images["miou"] for run in numbers.comparison.compared},
+        numbers.comparison.groups,
     )
     said = texts(drawn["ranks"])
     for label, rank in found.average.items():
@@ -341,10 +332,24 @@ def test_ranks_are_drawn_at_their_means_with_the_critical_difference(numbers, dr
     # the bar of the critical difference begins at rank 1
     bars = [to_x(line[:, 0]) for line in lines(root, "currentColor")]
     assert any(bar == pytest.approx([1, 1 + found.critical], abs=0.01) for bar in bars)
-    # and a bar joins each set that cannot be told apart
+    # and a bar joins each set that do not differ significantly
     for group in found.not_different:
         ends = [min(found.average[label] for label in group), max(found.average[label] for label in group)]
         assert any([bar.min(), bar.max()] == pytest.approx(ends, abs=0.01) for bar in bars)
+
+
+@pytest.mark.parametrize(
+    ("ends", "levels"),
+    [
+        ([], []),
+        ([(1, 2), (2.5, 3)], [0, 0]),
+        ([(1, 2), (2, 3), (2.5, 4)], [0, 1, 0]),
+        # the third fits beside the first again
+        ([(1, 2), (1.5, 3), (2.5, 4), (3.5, 5)], [0, 1, 0, 1]),
+    ],
+)
+def test_bars_that_would_touch_are_drawn_below_each_other(ends, levels):
+    assert rank_diagram.bar_levels(ends) == levels
 
 
 def test_scenarios_by_hand_and_the_worst_tag_needs_three_pictures(tmp_path):
@@ -364,13 +369,13 @@ def test_scenarios_by_hand_and_the_worst_tag_needs_three_pictures(tmp_path):
 
 def test_the_same_runs_give_the_same_bytes_wherever_they_lie(tmp_path, runs, drawn):
     shutil.copytree(runs, tmp_path / "elsewhere" / "runs")
-    again = figures.all_figures(numbers_of(tmp_path).test_set)
+    again = figures.all_figures(numbers_of(tmp_path).comparison)
     assert [figure.name for figure in again] == ALL == list(drawn)
     for figure in again:
         assert figure == drawn[figure.name], figure.name
 
 
-def test_settings_of_the_program_around_change_nothing(numbers, drawn):
+def comparisontings_of_the_program_around_change_nothing(numbers, drawn):
     with matplotlib.rc_context({"axes.facecolor": "pink", "font.size": 20, "svg.fonttype": "path"}):
         assert figures.learning(numbers) == drawn["learning"]
         assert matplotlib.rcParams["font.size"] == 20
@@ -421,12 +426,12 @@ def test_names_of_any_letters_stay_text(tmp_path):
     make_run(tmp_path / "a", "x", pictures=6, changes={"method": HOSTILE, "device": HOSTILE})
     make_run(tmp_path / "b", "y", pictures=6, changes={"method": "方法"})
     make_run(tmp_path / "c", "z", pictures=6)
-    found = figures.all_figures(numbers_of(tmp_path).test_set)
+    found = figures.all_figures(numbers_of(tmp_path).comparison)
     assert [figure.name for figure in found] == ALL
     for figure in found:
         assert "script" not in {element.tag.removeprefix(SVG) for element in ET.fromstring(figure.svg).iter()}
         said = " ".join(texts(figure)).replace("\u200b", "")
-        if figure.name != "distributions":  # where long names are broken into lines
+        if figure.name not in ("distributions", "ranks"):  # where long names are broken into lines
             assert HOSTILE in said
         assert "方法" in said
 
@@ -434,9 +439,9 @@ def test_names_of_any_letters_stay_text(tmp_path):
 def test_many_methods_with_long_names_fit(tmp_path):
     for number in range(12):
         words = [f"model.width={'9' * (number % 8)}{number}"]
-        make_run(tmp_path / f"{number}", f"method{number // 2}", pictures=3, overrides=words, files=False)
+        make_run(tmp_path / f"{number}", f"method{number // 2}", pictures=6, overrides=words, files=False)
     numbers = numbers_of(tmp_path)
-    for make in (curves.threshold_curves, curves.roc, comparisons.pareto_time):
+    for make in (curves.threshold_curves, curves.roc, comparisons.pareto_memory, rank_diagram.ranks):
         pixels = np.asarray(Image.open(io.BytesIO(make(numbers).png)).convert("L"))
         # nothing is cut off at the sides or below
         assert (pixels[-200:, [0, 1, -2, -1]] == 255).all()
@@ -446,8 +451,8 @@ def test_many_methods_with_long_names_fit(tmp_path):
 def test_what_does_not_apply_is_left_out(tmp_path):
     make_run(tmp_path / "a", "kmeans", pictures=4, tags=False, changes={"cost": None})
     make_run(tmp_path / "b", "grabcut", pictures=4, tags=False, truth_access="box", changes={"cost": None})
-    names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).test_set)]
-    assert names == ["threshold_curves", "precision_recall", "roc", "distributions", "pareto_time"]
+    names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).comparison)]
+    assert names == ["threshold_curves", "precision_recall", "roc", "distributions"]
 
 
 def test_without_any_foreground_there_is_no_recall(tmp_path):
@@ -457,7 +462,7 @@ def test_without_any_foreground_there_is_no_recall(tmp_path):
         none = part.counts.fg * 0
         part.parts = [Counts(none, part.counts.bg + part.counts.fg, none)]
     run_folder.write_histograms(path, scored)
-    names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).test_set)]
+    names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).comparison)]
     assert "threshold_curves" in names
     assert not {"precision_recall", "roc"} & set(names)
 

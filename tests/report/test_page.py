@@ -15,19 +15,19 @@ from tests.helpers.run_folders import page_parts, page_runs
 
 
 @pytest.fixture(scope="module")
-def test_set(tmp_path_factory):
+def comparison(tmp_path_factory):
     return page_runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
-def parts(test_set):
-    return page_parts(test_set)
+def parts(comparison):
+    return page_parts(comparison)
 
 
 @pytest.fixture(scope="module")
-def report(test_set, parts, tmp_path_factory):
+def report(comparison, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "deeper" / "report.html"
-    page.write(path, page.render(test_set, *parts))
+    page.write(path, page.render(comparison, *parts))
     return path
 
 
@@ -36,8 +36,8 @@ def embedded(path):
     return json.loads(found[1])
 
 
-def test_the_same_runs_give_the_same_page(report, test_set, parts, tmp_path):
-    page.write(tmp_path / "again.html", page.render(test_set, *parts))
+def test_the_same_runs_give_the_same_page(report, comparison, parts, tmp_path):
+    page.write(tmp_path / "again.html", page.render(comparison, *parts))
     assert (tmp_path / "again.html").read_bytes() == report.read_bytes()
     assert [path.name for path in report.parent.iterdir()] == ["report.html"]
 
@@ -55,13 +55,13 @@ def test_the_page_names_no_other_file_and_forbids_all_requests(report):
         assert re.fullmatch(r"'sha256-[\w+/]{43}='", rules[kind])
 
 
-def test_live_numbers_are_the_scores_at_101_thresholds(report, test_set):
+def test_live_numbers_are_the_scores_at_101_thresholds(report, comparison):
     data = embedded(report)
     assert data["cutoffs"] == [int(255 * percent / 100 + 1e-9) for percent in range(101)]
     labels = [method["label"] for method in data["methods"]]
     # floors after methods, then those that are given the truth
     assert labels == ["modnet", "rsudisnet", "u2net", "ellipse", "grabcut"]
-    by_label = {run.label: run for run in test_set.runs}
+    by_label = {run.label: run for run in comparison.runs}
     for method in data["methods"]:
         run = by_label[method["label"]]
         own = scores.mean_scores(run.test.counts, run.threshold)
@@ -86,24 +86,24 @@ def test_own_thresholds_show_all_their_digits(report):
     assert re.fullmatch(r"0\.\d\d", at["modnet"])
 
 
-def test_a_gallery_of_unknown_runs_is_refused(test_set, parts):
+def test_a_gallery_of_unknown_runs_is_refused(comparison, parts):
     strange = replace(parts[2][0].shots[0], alphas={"nobody": b""})
     with pytest.raises(KeyError, match="nobody"):
-        page.render(test_set, [], [], [gallery.Gallery("x", "x", (strange,))], [])
+        page.render(comparison, [], [], [gallery.Gallery("x", "x", (strange,))], [])
 
 
-def test_a_page_of_numbers_alone(test_set):
-    text = page.render(test_set, [], [], [], [])
+def test_a_page_of_numbers_alone(comparison):
+    text = page.render(comparison, [], [], [], [])
     assert "Nothing yet." in text
     assert "The run folders hold no pictures to show." in text
     assert 'href="#tables"' not in text
     assert "<b>12</b> test pictures" in text
-    assert f"<b>{len(set(test_set.groups))}</b> groups (videos)" in text
-    alone = page.render(replace(test_set, groups=test_set.pictures), [], [], [], [])
+    assert f"<b>{len(set(comparison.groups))}</b> groups (videos)" in text
+    alone = page.render(replace(comparison, groups=comparison.pictures), [], [], [], [])
     assert "each a group of its own" in alone
 
 
-def test_eleven_methods_and_twenty_shots_stay_below_ten_megabytes(test_set, parts):
+def test_eleven_methods_and_twenty_shots_stay_below_ten_megabytes(comparison, parts):
     """A tenth of that, with soft edges whose lowest bits are noise, at the size of a thumbnail."""
     rng = np.random.default_rng(0)
     shots = []
@@ -120,6 +120,6 @@ def test_eleven_methods_and_twenty_shots_stay_below_ten_megabytes(test_set, part
             files.append(encoded.getvalue())
         alphas = {f"m{i}": data for i, data in enumerate(files[1:])}
         shots.append(gallery.Shot(str(number), "", parts[2][0].shots[0].thumb, files[0], alphas))
-    many = tuple(replace(test_set.runs[0], label=f"m{i}") for i in range(11))
+    many = tuple(replace(comparison.runs[0], label=f"m{i}") for i in range(11))
     found = [gallery.Gallery("x", "x", tuple(shots))]
-    assert len(page.render(replace(test_set, runs=many), [], [], found, [])) < 1e6
+    assert len(page.render(replace(comparison, runs=many), [], [], found, [])) < 1e6

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts, ImageCounts
-from kolbench.report import formats, layout, published
+from kolbench.report import figures, formats, layout, published
+from kolbench.report.intervals import mean_interval, pooled_intervals
 from kolbench.report.numbers import POOLED_F, f_of_sums
-from kolbench.report.statistics import differences, interval, pooled_intervals
+from kolbench.report.statistics import differences
 from kolbench.report.tables import all_tables, sentences
 from kolbench.runs import run_folder
 from kolbench.runs.finished import find
@@ -24,8 +26,8 @@ GIVEN = (layout.GIVEN_BOX, layout.GIVEN_MASK)
 
 
 def read(folder):
-    (test_set,) = sets_of(find(str(folder)))
-    return test_set
+    (comparison,) = sets_of(find(str(folder)))
+    return comparison
 
 
 def tables_of(folder):
@@ -46,7 +48,7 @@ def mixed(tmp_path_factory):
         ("modnet", "modnet", 0.88, {}),
         ("r0", "rsudisnet", 0.97, {"whole": True}),
         ("r1", "rsudisnet", 0.97, {"seed": 1}),
-        ("unet", "unet", 0.88, {"unsteady": True}),
+        ("unet", "unet", 0.88, {}),
         ("allfg", "allfg", 0.1, {}),
         ("box", "grabcut", 0.9, {"truth_access": "box"}),
         ("oracle", "kmeans", 0.99, {"truth_access": "oracle"}),
@@ -104,17 +106,41 @@ def test_scores_of_four_pictures_worked_by_hand(by_hand):
     assert (row["pictures"], row["both_empty"]) == (4, 1)
 
 
-def test_an_interval_of_a_pooled_score_worked_by_hand(by_hand):
-    """Two videos, of which the jackknife leaves out one at a time: a and b pool to f, c and d to 0."""
-    row = row_of(tables_of(by_hand)["scores"], "modnet")
+def test_two_groups_are_too_few_for_an_interval_and_stand_one_by_one(by_hand):
+    """Video v has a and b, w has c and d; w has no foreground, so its pooled F is 0."""
+    table = tables_of(by_hand)["scores"]
+    row = row_of(table, "modnet")
+    assert pd.isna(row["low"])
+    assert pd.isna(row["high"])
+    b_miou, d_miou = (2 / 8 + 8 / 14) / 2, (0 + 12 / 16) / 2
+    assert row["miou of each group"] == f"v {(1 + b_miou) / 2:.4f}, w {(1 + d_miou) / 2:.4f}"
     for beta2, name in ((0.3, "f0.3_pooled"), (0.09, "f0.09_pooled")):
         f = (1 + beta2) * 8 / ((1 + beta2) * 8 + beta2 * 2 + 4)
         whole = (1 + beta2) * 8 / ((1 + beta2) * 8 + beta2 * 2 + 8)
         assert row[name] == pytest.approx(whole, abs=1e-15)
-        # (n - 1) / sqrt(n) times their standard deviation is f / 2; 12.7062 from a table of t(1)
-        low, high = whole - 12.7062 * f / 2, whole + 12.7062 * f / 2
-        found = [float(number) for number in re.findall(r"-?\d\.\d{4}", row[f"{name} 95 %"])]
-        assert found == pytest.approx([low, high], abs=2e-4)
+        assert row[f"{name} of each group"] == f"v {f:.4f}, w 0.0000"
+        assert f"{name} 95 %" not in row
+    assert any(
+        note.startswith("low, high: too few groups for an interval: 2 of at least 6") for note in table.notes
+    )
+    head, line = csv.reader(io.StringIO(formats.as_csv(table)).readlines()[:2])
+    cells = dict(zip(head, line, strict=True))
+    assert (cells["low"], cells["high"]) == ("", "")
+
+
+def test_differences_of_too_few_groups_stand_one_by_one(by_hand):
+    make_run(by_hand.parent / "other", "unet", threshold=0.5, files=False)
+    shutil.copy(by_hand / run_folder.HISTOGRAMS, by_hand.parent / "other")
+    (row,) = tables_of(by_hand.parent)["differences"].frame.to_dict("records")
+    assert row["A - B of each group"] == "v +0.0000, w +0.0000"
+    assert pd.isna(row["low"])
+    assert row["verdict"] == "inconclusive"
+
+
+def test_recall_of_products_in_too_few_videos_stands_one_by_one(by_hand):
+    table = tables_of(by_hand)["products"]
+    assert row_of(table, "modnet")["product_recall of each group"] == f"v {(1 + 0.25) / 2:.4f}"
+    assert any("of product_recall with fewer than 6" in note for note in table.notes)
 
 
 def test_pooled_scores_of_the_intervals_are_the_kernels(mixed):
@@ -129,13 +155,13 @@ def test_pooled_scores_of_the_intervals_are_the_kernels(mixed):
 
 
 def test_intervals_of_pooled_scores_stand_in_brackets_and_are_defined_below(mixed, built):
-    test_set, table = read(mixed), built["scores"]
-    for run in test_set.runs:
+    comparison, table = read(mixed), built["scores"]
+    for run in comparison.runs:
         row = row_of(table, run.label)
         counts = np.stack(scores.confusion(run.test.counts, run.threshold), axis=-1)
         for name, beta2 in POOLED_F.items():
             found = pooled_intervals(
-                {"": counts}, lambda sums, beta2=beta2: f_of_sums(sums, beta2), test_set.groups
+                {"": counts}, lambda sums, beta2=beta2: f_of_sums(sums, beta2), comparison.groups
             )[""]
             assert row[name] == pytest.approx(found.value, abs=1e-12)
             assert row[f"{name} 95 %"] == f"[{found.low:.4f}, {found.high:.4f}]"
@@ -175,7 +201,7 @@ def test_the_headline_is_what_the_runs_recorded(mixed, built):
         row = row_of(built["scores"], run.label)
         for name in ("miou", "iou", "acc", "f0.3_pooled", "f1", "mae", "product_recall"):
             assert row[name] == run.record["scores"][name]
-        found = interval(scores.image_scores(run.test.counts, run.threshold)["miou"], read(mixed).groups)
+        found = mean_interval(scores.image_scores(run.test.counts, run.threshold)["miou"], read(mixed).groups)
         # sums over other numbers of columns may differ in their last bit
         assert (row["low"], row["high"]) == pytest.approx((found.low, found.high), abs=1e-12)
         assert row["low"] < row["miou"] < row["high"]
@@ -239,18 +265,67 @@ def test_every_score_has_its_definition_below(built):
 
 
 def test_differences_are_all_pairs_with_their_verdicts(mixed, built):
-    test_set = read(mixed)
+    comparison = read(mixed)
     images = {
-        run.label: scores.image_scores(run.test.counts, run.threshold)["miou"] for run in test_set.compared
+        run.label: scores.image_scores(run.test.counts, run.threshold)["miou"] for run in comparison.compared
     }
-    expected = differences(images, test_set.groups)
+    expected = differences(images, comparison.groups)
     frame = built["differences"].frame
     assert len(frame) == len(expected) == 10
     for row, found in zip(frame.to_dict("records"), expected, strict=True):
         assert (row["A"], row["B"], row["p"], row["p Holm"]) == (found.a, found.b, found.p, found.p_holm)
         assert (row["miou A - B"], row["low"], row["high"]) == tuple(found.interval)
         winner = {"a better": f"{found.a} better", "b better": f"{found.b} better"}
-        assert row["verdict"] == winner.get(found.verdict, "cannot tell")
+        assert row["verdict"] == winner.get(found.verdict, "inconclusive")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """One training of unet at four thresholds, kmeans at two, modnet once; all on 30 pictures."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for threshold in (0.3, 0.45, 0.9):
+        words = [f"threshold={threshold}"]
+        make_run(
+            folder / f"u{threshold}", "unet", threshold=threshold, overrides=words, pictures=30, files=False
+        )
+    make_run(folder / "u", "unet", pictures=30, files=False)
+    for threshold in (0.2, 0.6):
+        words = [f"threshold={threshold}"]
+        make_run(
+            folder / f"k{threshold}", "kmeans", threshold=threshold, overrides=words, pictures=30, files=False
+        )
+    make_run(folder / "modnet", "modnet", quality=0.6, pictures=30, files=False)
+    return folder
+
+
+def test_one_training_at_several_thresholds_is_one_method(sweep):
+    comparison, found = read(sweep), tables_of(sweep)
+    assert len(found["scores"].frame) == 7 + 2
+    pairs = found["differences"].frame[["A", "B"]].to_numpy().tolist()
+    # 3 methods, not 7: the threshold from validation, else the nearest to 0.5
+    assert pairs == [["kmeans threshold=0.6", "modnet"], ["kmeans threshold=0.6", "unet"], ["modnet", "unet"]]
+    alone = differences(
+        {
+            run.label: scores.image_scores(run.test.counts, run.threshold)["miou"]
+            for run in comparison.compared
+        },
+        comparison.groups,
+    )
+    assert [row.p_holm for row in alone] == list(found["differences"].frame["p Holm"])
+    said = next(text for text in sentences(comparison) if text.startswith("One training at several"))
+    assert "unet for unet threshold=0.3, unet threshold=0.45, unet threshold=0.9" in said
+    assert "kmeans threshold=0.6 for kmeans threshold=0.2" in said
+    assert said in found["differences"].notes
+    named = {
+        name
+        for text in sentences(comparison)
+        if text != said
+        for name in re.findall(r"unet threshold=\S+", text)
+    }
+    assert named == set()
+    (figure,) = (figure for figure in figures.all_figures(comparison) if figure.name == "ranks")
+    assert "unet threshold=0.3 (" not in figure.svg
+    assert said in figure.caption
 
 
 def test_one_method_has_no_differences_and_one_seed_no_spread(tmp_path):
@@ -302,33 +377,30 @@ def test_sizes_are_in_the_papers_unit(built):
     )
 
 
-def test_a_speed_is_quoted_only_where_it_is_steady(mixed, built):
+def test_no_speed_is_quoted_and_recorded_seconds_say_what_they_are(mixed, built):
+    table = built["table1"]
+    recorded = "seconds per picture, recorded while scoring, not a benchmark"
     for run in read(mixed).runs:
-        row = row_of(built["table1"], run.label)
-        low, median, high = np.quantile(run.test.seconds, (0.25, 0.5, 0.75))
-        assert (row["FPS low"], row["FPS high"]) == (pytest.approx(1 / high), pytest.approx(1 / low))
-        assert row["seconds per picture"] == run.record["test_seconds_per_picture"]
-        if run.method == "unet":
-            assert row["speed"] == "unsteady"
-            assert pd.isna(row["FPS"])
-        else:
-            assert row["speed"] == "steady"
-            assert row["FPS"] == pytest.approx(1 / median)
-            assert row["FPS low"] < row["FPS"] < row["FPS high"]
-        assert row["device"] == "cpu (2 threads)"
+        row = row_of(table, run.label)
+        assert row["FPS"] == "not measured"
+        assert row[recorded] == run.record["test_seconds_per_picture"]
+        assert row["scored on"] == "cpu (2 threads)"
+    assert {"speed", "FPS low", "FPS high"}.isdisjoint(table.frame)
+    assert row_of(table, "modnet")["FPS (paper)"] == 54
+    assert "FPS: not measured; a speed needs a benchmark of its own." in table.notes
 
 
-def test_a_speed_names_the_device_of_its_evaluation_not_the_runs(tmp_path):
+def test_seconds_name_the_device_of_their_evaluation_and_decide_nothing(tmp_path):
     """A run may use an evaluation again that was made elsewhere."""
     gpu = {"timed_on": "cuda:0 (H200)"}
     make_run(tmp_path / "a", "modnet", files=False, pictures=40, quality=0.9, changes=gpu)
-    make_run(tmp_path / "b", "unet", files=False, pictures=40, quality=0.4)
+    make_run(tmp_path / "b", "unet", files=False, pictures=40, quality=0.4, seconds=99.0)
     size = tables_of(tmp_path)["table1"]
-    assert row_of(size, "modnet")["device"] == "cuda:0 (H200)"
-    assert row_of(size, "unet")["device"] == "cpu (2 threads)"
+    assert row_of(size, "modnet")["scored on"] == "cuda:0 (H200)"
+    assert row_of(size, "unet")["scored on"] == "cpu (2 threads)"
     said = sentences(read(tmp_path))
-    # seconds of two devices are no price
     assert any(text.startswith("Cheapest: unet, 0.12 GMACs") for text in said)
+    assert not any("second" in text or " s per" in text for text in said)
 
 
 def test_published_methods_that_were_not_run_have_rows_of_their_own(built):
@@ -391,10 +463,10 @@ def test_each_score_is_reckoned_once(mixed, monkeypatch):
             return _real(*given)
 
         monkeypatch.setattr(scores, name, watched)
-    test_set = read(mixed)
-    all_tables(test_set)
+    comparison = read(mixed)
+    all_tables(comparison)
     after_tables = calls.total()
-    sentences(test_set)
+    sentences(comparison)
     assert calls.total() == after_tables
     assert sum(count for (name, _), count in calls.items() if name == "image_scores") == 7
     assert calls["best_threshold", ""] == 7
@@ -546,7 +618,9 @@ def test_a_claim_is_printed_only_where_the_verdict_holds(mixed, built):
     assert pairs == expected
     assert ("rsudisnet", "modnet") in pairs
     ties = {
-        frozenset(re.findall(r"Cannot tell (\w+) from (\w+)", text)[0]) for text in said if "Cannot" in text
+        frozenset(re.findall(r"^Inconclusive: (\w+) against (\w+)", text)[0])
+        for text in said
+        if text.startswith("Inconclusive")
     }
     assert ties == {frozenset(("modnet", "unet"))}
     assert not pairs & {tuple(pair) for pair in ties}
@@ -556,7 +630,7 @@ def test_sentences_name_best_cheapest_and_choice_with_their_evidence(mixed):
     said = "\n".join(sentences(read(mixed)))
     assert re.search(r"^Highest mIoU: rsudisnet, 0\.\d{4} \(mean of 2 seeds", said, re.MULTILINE)
     assert "it beats every other method" in said
-    # a speed is unsteady, so operations are the price
+    # operations are the price: no speed is measured
     assert "Cheapest: unet, 0.12 GMACs per picture." in said
     assert "Recommended: rsudisnet: it beats every other method on these 30 pictures of 12 groups" in said
     assert "Not compared, as the truth helps: grabcut (given the true box) and kmeans" in said
@@ -569,7 +643,7 @@ def test_the_cheaper_of_two_is_recommended_where_it_is_surely_not_far_behind(tmp
     make_run(tmp_path / "b", "u2net", quality=0.951, pictures=120, files=False)
     said = sentences(read(tmp_path))
     assert said[0].startswith("Highest mIoU: u2net, ")
-    tie = next(text for text in said if text.startswith("Cannot tell"))
+    tie = next(text for text in said if text.startswith("Inconclusive: "))
     assert "on these 120 pictures of 48 groups" in tie
     high = re.search(r"mIoU points \[-\d+\.\d\d, (\d+\.\d\d)\] \(Holm p = ", tie)[1]
     choice = next(text for text in said if text.startswith("Recommended: "))
@@ -580,13 +654,18 @@ def test_five_groups_are_too_few_to_be_certain_and_that_is_said(tmp_path):
     make_run(tmp_path / "a", "unet", quality=0.9, files=False)
     make_run(tmp_path / "b", "u2net", quality=0.3, files=False)
     said = sentences(read(tmp_path))
-    assert "Recommended: unet, for the highest mIoU; u2net cannot be told from it." in said
+    assert re.match(
+        r"Highest mIoU: unet, 0\.\d{4} \(too few groups for an interval\); "
+        r"one by one: test_video_000 0\.\d{4}, "
+        r".*test_video_004 0\.\d{4}; against u2net it is inconclusive\.$",
+        said[0],
+    )
     assert any(text.startswith("5 groups of pictures cannot make any difference") for text in said)
 
 
 def test_costs_that_do_not_compare_are_no_reason(tmp_path):
-    make_run(tmp_path / "a", "unet", quality=0.9, pictures=40, unsteady=True, files=False)
-    make_run(tmp_path / "b", "kmeans", quality=0.4, pictures=40, unsteady=True, files=False)
+    make_run(tmp_path / "a", "unet", quality=0.9, pictures=40, files=False)
+    make_run(tmp_path / "b", "kmeans", quality=0.4, pictures=40, files=False)
     said = sentences(read(tmp_path))
     assert any(text.startswith("What methods cost cannot be compared here") for text in said)
     assert not any("Cheapest" in text or "parameters" in text for text in said)
@@ -594,9 +673,10 @@ def test_costs_that_do_not_compare_are_no_reason(tmp_path):
     assert choice == ("Recommended: unet: it beats every other method on these 40 pictures of 16 groups.")
 
 
-def test_a_price_that_differs_by_noise_does_not_decide(tmp_path):
-    for name, quality, seconds in (("aa", 0.9, 0.0100), ("bb", 0.905, 0.0105)):
-        make_run(tmp_path / name, name, quality=quality, seconds=seconds, files=False)
+def test_a_price_that_is_hardly_lower_does_not_decide(tmp_path):
+    for name, gmacs in (("aa", 1.0), ("bb", 1.05)):
+        cost = {"macs": round(gmacs * 1e9), "memory": 1, "checkpoint": 1, "picture": [48, 64]}
+        make_run(tmp_path / name, name, quality=0.9, pictures=30, files=False, changes={"cost": cost})
     said = sentences(read(tmp_path))
     best = next(re.match(r"Highest mIoU: (\w+),", text)[1] for text in said if text.startswith("Highest"))
     assert any(text.startswith("All cost about the same") for text in said)
@@ -616,10 +696,10 @@ def test_one_group_gives_no_interval_and_no_claim(tmp_path):
         make_run(tmp_path / method, method, quality=quality, pictures=3, files=False)
     said = sentences(read(tmp_path))
     assert not any(" beats " in text and "floor" not in text for text in said)
-    assert any("[no interval: one group only]" in text for text in said)
+    assert any("(too few groups for an interval); one by one: test_video_000 0." in text for text in said)
     row = row_of(tables_of(tmp_path)["scores"], "modnet")
     assert pd.isna(row["low"])
-    assert pd.isna(row["f0.3_pooled 95 %"])
+    assert row["miou of each group"] == f"test_video_000 {row['miou']:.4f}"
 
 
 def test_only_helped_methods_make_no_claim(tmp_path):

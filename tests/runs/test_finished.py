@@ -160,6 +160,51 @@ def test_runs_on_the_same_pictures_are_one_set_in_a_fixed_order(runs, tmp_path):
         assert tuple(run.test.names) == found.pictures
 
 
+def compared(folder):
+    (found,) = sets_of(find(str(folder)))
+    return [run.label for run in found.compared], found.stand_ins
+
+
+def swept(runs, name, method, threshold, *words, **choices):
+    runs(name, method, threshold=threshold, overrides=[f"threshold={threshold}", *words], **choices)
+
+
+def test_of_one_training_at_several_thresholds_the_one_from_validation_is_compared(runs, tmp_path):
+    for threshold in (0.5, 0.7):
+        swept(runs, f"u{threshold}", "unet", threshold)
+    runs("u", "unet")
+    runs("modnet", "modnet")
+    labels, stand_ins = compared(tmp_path / "runs")
+    assert labels == ["modnet", "unet"]
+    assert stand_ins == {"unet": ("unet threshold=0.5", "unet threshold=0.7")}
+
+
+def test_of_fixed_thresholds_the_nearest_to_a_half_is_compared_the_lower_of_two(runs, tmp_path):
+    for threshold in (0.1, 0.4, 0.6):
+        swept(runs, f"u{threshold}", "unet", threshold)
+    labels, stand_ins = compared(tmp_path / "runs")
+    assert labels == ["unet threshold=0.4"]
+    assert stand_ins == {"unet threshold=0.4": ("unet threshold=0.1", "unet threshold=0.6")}
+
+
+def test_other_trainings_refiners_and_options_are_other_methods(runs, tmp_path):
+    swept(runs, "a", "unet", 0.4)
+    swept(runs, "seed", "unet", 0.6, seed=1)
+    swept(runs, "refined", "unet", 0.6, "refiner=guided")
+    swept(runs, "option", "unet", 0.6, "model.tta=flip")
+    # the fixture's fingerprint of a training follows from the quality
+    swept(runs, "trained anew", "unet", 0.6, quality=0.7)
+    labels, stand_ins = compared(tmp_path / "runs")
+    assert len(labels) == 5
+    assert stand_ins == {}
+
+
+def test_thresholds_of_helped_methods_are_not_compared_at_all(runs, tmp_path):
+    for threshold in (0.3, 0.6):
+        swept(runs, f"g{threshold}", "grabcut", threshold, truth_access="box")
+    assert compared(tmp_path / "runs") == ([], {})
+
+
 def test_other_pictures_are_another_set_the_largest_first(runs, tmp_path):
     runs("a", "modnet", data="street")
     runs("b", "unet", pictures=6)

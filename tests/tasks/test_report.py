@@ -111,12 +111,12 @@ def test_what_cannot_be_reported_is_said(words, code, says, tmp_path):
         ((-0.02, -0.03, -0.01), 0.001, 0.005, "worse"),
         ((0.001, -0.004, 0.005), 0.6, 0.005, "same"),
         # beyond chance, but too little to matter and not surely so
-        ((0.004, 0.001, 0.007), 0.01, 0.005, "cannot tell"),
-        ((0.02, -0.01, 0.05), 0.2, 0.005, "cannot tell"),
+        ((0.004, 0.001, 0.007), 0.01, 0.005, "inconclusive"),
+        ((0.02, -0.01, 0.05), 0.2, 0.005, "inconclusive"),
         # four videos cannot give a p below 2 / 16
-        ((0.02, 0.01, 0.03), 0.125, 0.005, "cannot tell"),
+        ((0.02, 0.01, 0.03), 0.125, 0.005, "inconclusive"),
         ((0.0, 0.0, 0.0), 1.0, 0.0, "same"),
-        ((0.02, float("nan"), float("nan")), 1.0, 0.005, "cannot tell"),
+        ((0.02, float("nan"), float("nan")), 1.0, 0.005, "inconclusive"),
     ],
 )
 def test_verdicts_by_hand(interval, p, gate, expected):
@@ -133,7 +133,7 @@ def test_compare_exits_by_its_verdict(runs, tmp_path):
     difference = records[1]["scores"]["miou"] - records[0]["scores"]["miou"]
     assert f"b - a: {difference:+.4f} mIoU" in done.stdout
     done = kolbench("task=compare", f"a={good}", f"b={good}", cwd=tmp_path)
-    assert "same: the whole interval lies within the gate" in done.stdout
+    assert "same: both have the same score on every picture" in done.stdout
     done = kolbench("task=compare", f"a={bad}", f"b={good}", "gate=0.99", cwd=tmp_path)
     assert "same" in done.stdout
 
