@@ -173,7 +173,7 @@ def test_legends_give_ap_and_auc_of_each_method(numbers, drawn):
     ):
         values = {}
         for run in numbers.runs:
-            weights = np.concatenate([part.sum(0) for part in run.counts[:2]])
+            weights = np.concatenate([part.sum(0) for part in (run.counts.fg, run.counts.bg)])
             value = score(np.repeat([1, 0], 256), np.tile(np.arange(256), 2), sample_weight=weights)
             values[run.label] = f"{value:.3f}"
         low, high = sorted([values["rsudisnet seed=0"], values["rsudisnet seed=1"]])
@@ -188,7 +188,7 @@ def test_threshold_curves_draw_the_scores_and_mark_the_threshold(numbers, drawn)
     run = numbers.of["modnet"]
     colour = drawing.styles(numbers)["modnet"].colour
     to_x = scale(root, "x")
-    expected = scores.threshold_curve(*run.counts, curves.THRESHOLDS)
+    expected = scores.threshold_curve(run.counts, curves.THRESHOLDS)
     for panel, name in enumerate(("miou", "acc")):
         to_y = scale(root, "y", panel)
         line = lines(root, colour)[panel]
@@ -201,7 +201,7 @@ def test_threshold_curves_draw_the_scores_and_mark_the_threshold(numbers, drawn)
 
 def test_roc_marks_the_rates_at_the_threshold(numbers, drawn):
     root = ET.fromstring(drawn["roc"].svg)
-    at = scores.confusion(*numbers.of["kmeans"].counts[:2], numbers.of["kmeans"].run.threshold).pooled()
+    at = scores.confusion(numbers.of["kmeans"].counts, numbers.of["kmeans"].run.threshold).pooled()
     expected = at.fp / (at.fp + at.tn), at.tp / (at.tp + at.fn)
     x, y = points(root, drawing.styles(numbers)["kmeans"].colour)[0]
     assert (scale(root, "x")(x), scale(root, "y")(y)) == pytest.approx(expected, abs=2e-3)
