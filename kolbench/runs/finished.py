@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from kolbench.runs import run_folder
 from kolbench.errors import DataError
 from kolbench.io.files import read_json
 from kolbench.metrics.counts import ImageCounts
+from kolbench.runs import run_folder
 
 BASELINES = ("allfg", "ellipse", "meanmask")
 # below a `runs` folder, but shared by runs and no runs themselves
@@ -163,7 +163,7 @@ def _standing(run: FinishedRun) -> tuple[bool, float, float, str]:
 
 
 def _same_outputs(record: Mapping[str, Any]) -> tuple[object, ...]:
-    """What decides a run's alphas on given pictures: training, seed, and words that change what it predicts."""
+    """What decides alphas on given pictures: training, seed, and words that change what a method predicts."""
     words = {str(word).lstrip("+") for word in record.get("overrides") or []}
     return (
         record["method"],
