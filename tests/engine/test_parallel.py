@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -14,32 +12,8 @@ from kolbench.engine.parallel import Precomputed
 from kolbench.errors import DataError, KolbenchError
 from kolbench.io.arrays import as_arrays
 from kolbench.segmenter import Segmenter
-from kolbench.types import PictureResult, Prediction
-
-
-@dataclass(frozen=True)
-class Darkness:
-    """Alpha = 1 - red; notes dark pictures, and whether it ran in another process."""
-
-    parent: int
-
-    def __call__(self, image):
-        alpha = 1 - image[..., 0].astype(np.float32) / 255
-        return PictureResult(
-            alpha, {"dark": float(alpha.mean() > 0.5), "elsewhere": float(os.getpid() != self.parent)}
-        )
-
-
-@dataclass(frozen=True)
-class Refusing:
-    def __call__(self, image):
-        raise DataError(f"cannot work on {image.shape[1]} columns")
-
-
-@dataclass(frozen=True)
-class Dying:
-    def __call__(self, image):
-        os.kill(os.getpid(), signal.SIGKILL)
+from kolbench.types import Prediction
+from tests.helpers.array_functions import Darkness, Dying, Refusing
 
 
 class Dark(Segmenter):
