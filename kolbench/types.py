@@ -46,7 +46,7 @@ class Sample(NamedTuple):
 class Batch(TypedDict, total=False):
     """What the loaders give; nobody writes into a batch after collation.
 
-    Training batches carry image, mask, alpha, transition, semantic, product on the training canvas;
+    Training batches carry image, mask, alpha, transition, semantic, product at the training input size;
     evaluation batches carry image, mask and product at the picture's own size.
     """
 

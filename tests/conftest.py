@@ -16,20 +16,11 @@ def training_batch() -> Batch:
     """Two training pictures as the loaders give them; of the canvas's own size, so nothing is resized."""
     from kolbench.data.datamodule import SegmentationDataModule
     from kolbench.data.sources.synthetic import SyntheticSource
+    from tests.helpers.data import NO_LIMIT, data_config
 
-    settings = {
-        "cache": "memory",
-        "workers": 0,
-        "split": "auto",
-        "split_seed": 0,
-        "region_px": 30,
-        "colours": False,
-        "allow_duplicates": False,
-        "protocol": "test",
-    }
     source = SyntheticSource(seed=3, size=CANVAS, scenes={"train": 2, "val": 1, "test": 1})
-    data = SegmentationDataModule(source, 0, 2, {}, settings, {"train": None, "val": None, "test": None})
-    data.place_on(lambda height, width: (CANVAS, CANVAS))
+    data = SegmentationDataModule(source, 0, 2, {}, data_config(), NO_LIMIT)
+    data.cache_samples(lambda height, width: (CANVAS, CANVAS))
     batch: Batch = next(iter(data.train_dataloader()))
     return batch
 

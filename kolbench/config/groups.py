@@ -138,6 +138,7 @@ class Budget:
 
     size: side of the training pictures in pixels. epochs, batch: of training. lr_factor: on the recipe's
     learning rate. limit: at most so many pictures of each split. values: the group as it was resolved.
+    stop_on_nan: whether a training stops at the first loss that is not finite.
     """
 
     name: str
@@ -147,11 +148,12 @@ class Budget:
     lr_factor: float
     limit: PerSplit
     values: Values
+    stop_on_nan: bool = True
 
     @classmethod
     def from_mapping(cls, values: Values) -> Self:
         """The resolved group; keys that only methods read stay in `values`."""
-        own = ("name", "size", "epochs", "batch", "lr_factor", "limit")
+        own = ("name", "size", "epochs", "batch", "lr_factor", "limit", "stop_on_nan")
         return build(cls, {**{key: values[key] for key in own if key in values}, "values": values}, "budget.")
 
 

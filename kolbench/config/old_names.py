@@ -4,7 +4,11 @@ import sys
 from collections.abc import Mapping
 
 # old key -> new key; printed once where it is typed
-OLD_KEYS: Mapping[str, str] = {}
+OLD_KEYS: Mapping[str, str] = {
+    "budget.stage_steps": "budget.pretraining_steps",
+    "budget.stage_check_every": "budget.pretraining_check_every",
+    "trainer.stop_on_nan": "budget.stop_on_nan",
+}
 # dotted paths in saved configurations and in YAML files of users
 OLD_TARGETS: Mapping[str, str] = {}
 

@@ -1,7 +1,6 @@
 """The one datamodule: splits, checks, loaders; the same for every method."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,44 +11,46 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kolbench.data import augment, checking, duplicates, splits, targets
+from kolbench.data.config import ALL, DataConfig
 from kolbench.data.dataset import (
     EpochSampler,
     EvaluationSet,
+    PretrainingSet,
     SampleCache,
-    StageSet,
     TrainingSet,
     collate,
     seed_for,
 )
 from kolbench.data.sources.base import Source
-from kolbench.errors import ConfigError, require_choice
+from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.types import Batch
 
-STAGE_CHECK_PICTURES = 100
+PRETRAINING_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
 SPLITS = ("train", "val", "test")
-WHOLE = "whole"
-PROTOCOLS = ("test", WHOLE)
 
 Loader = DataLoader[Any]
 
 
 class SegmentationDataModule(LightningDataModule):
-    """Pictures of one source, split once, for training, for stages and for scoring.
+    """Pictures of one source, split once, for training, pretraining and scoring.
+
+    A Trainer takes it as it is: `fit` trains on train and validates on val, once `cache_samples` has been
+    called; `test` scores the splits of `evaluated_rows`, in their order.
 
     Args:
         source: where pictures and truth come from.
         seed: of the run; decides order and augmentation.
         batch: training pictures in a batch.
         augment: the recipe's `augment` entry.
-        settings: the resolved `data` group.
+        config: split, checks and loading.
         limit: at most so many pictures of each split; None = all.
         accelerated: whether the network runs on a GPU, so that loading is worth processes.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
-        ConfigError: a setting is out of range.
+        ConfigError: the source lacks what the config asks for.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class SegmentationDataModule(LightningDataModule):
         seed: int,
         batch: int,
         augment: Mapping[str, float],
-        settings: Mapping[str, Any],
+        config: DataConfig,
         limit: Mapping[str, int | None],
         accelerated: bool = False,
     ) -> None:
@@ -67,28 +68,24 @@ class SegmentationDataModule(LightningDataModule):
         self.seed = seed
         self.batch = batch
         self.augment = dict(augment)
-        self.settings = settings
-        require_choice("data.cache", settings["cache"], ("auto", "memory", "disk"))
-        self.protocol = require_choice("data.protocol", settings["protocol"], PROTOCOLS)
-        self.policy = settings["split"]
-        made = splits.make_splits(source, self.policy, int(settings["split_seed"]))
+        self.config = config
+        made = splits.make_splits(source, config.split, config.split_seed)
         self.rows = {name: _limited(getattr(made, name), limit.get(name)) for name in SPLITS}
         self.splits = dataclasses.replace(
             made, train=self.rows["train"], val=self.rows["val"], test=self.rows["test"]
         )
-        self.workers = _workers(settings["workers"], accelerated)
-        self._canvas: SampleCache | None = None
-        self._canvas_size: tuple[int, int] | None = None
+        self.workers = config.worker_count(accelerated)
+        self._samples: SampleCache | None = None
         self._evaluation = {name: EvaluationSet(source, self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
-        self._evaluation[WHOLE] = EvaluationSet(source, self.splits.whole(), memory_bytes=0)
+        self._evaluation[ALL] = EvaluationSet(source, self.splits.whole(), memory_bytes=0)
 
     def evaluated_rows(self) -> dict[str, list[int]]:
-        """What a method is scored on: val and test, and `whole` where the protocol asks for it."""
-        names = ("val", "test", WHOLE) if self.protocol == WHOLE else ("val", "test")
+        """What a method is scored on: val and test, and `all` where the protocol asks for it."""
+        names = ("val", "test", ALL) if self.config.protocol == ALL else ("val", "test")
         return {name: self._evaluation[name].indices for name in names}
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, str]:
         """What identifies the pictures and their split: content digest and the names in each split."""
         names = {name: [self.source.names[i] for i in rows] for name, rows in self.rows.items()}
         digest = f"{seed_for('splits', names['train'], names['val'], names['test']):016x}"
@@ -96,12 +93,12 @@ class SegmentationDataModule(LightningDataModule):
 
     def describe(self) -> list[str]:
         """Lines to print before a run: what the source holds and how it is split."""
-        by_group = self.policy != "paper"
+        by_group = self.config.split != "paper"
         splits.assert_disjoint(self.splits, self.source.names, self.source.groups, by_group)
-        lines = [*self.source.describe(), splits.describe(self.splits, self.source, self.policy)]
-        if self.protocol == WHOLE:
+        lines = [*self.source.describe(), splits.describe(self.splits, self.source, self.config.split)]
+        if self.config.protocol == ALL:
             count = len(self.splits.whole())
-            lines.append(f"data.protocol=whole: all {count} pictures are scored too, training ones included")
+            lines.append(f"data.protocol=all: all {count} pictures are scored too, training ones included")
         return lines
 
     def verify(self) -> list[str]:
@@ -115,7 +112,7 @@ class SegmentationDataModule(LightningDataModule):
         hashes = self.source.known_hashes
         if hashes is None:
             hashes = checking.checked_hashes(self.source, "checking pictures")
-        allowed = bool(self.settings["allow_duplicates"]) or self.policy == "paper"
+        allowed = self.config.allow_duplicates or self.config.split == "paper"
         return duplicates.report(hashes, self.splits, self.source.names, allowed)
 
     def typical_size(self) -> tuple[int, int]:
@@ -126,26 +123,30 @@ class SegmentationDataModule(LightningDataModule):
         height = int(np.median([height for height, _ in shapes]))
         return height, round(height * aspect)
 
-    def place_on(self, canvas: Callable[[int, int], tuple[int, int]]) -> tuple[int, int]:
-        """Decodes the training pictures onto the canvas that the method wants; its (height, width)."""
-        size = canvas(*self.typical_size())
-        if self._canvas is None or self._canvas_size != size:
+    def cache_samples(self, input_size: Callable[[int, int], tuple[int, int]]) -> tuple[int, int]:
+        """Decodes the training pictures once, at the size that the method trains at.
+
+        Args:
+            input_size: `Segmenter.training_input_size`; called with the typical height and width.
+
+        Returns:
+            That (height, width).
+
+        Raises:
+            ConfigError: true colours are asked for that the source does not know.
+        """
+        size = input_size(*self.typical_size())
+        if self._samples is None or self._samples.size != size:
             self._require_colours()
             rows = self.rows["train"]
             with progress.bar("preparing training pictures", len(rows)) as advance:
-                self._canvas = SampleCache(
-                    self.source,
-                    rows,
-                    size,
-                    self.settings["cache"],
-                    self.settings["colours"],
-                    lambda _: advance(1),
+                self._samples = SampleCache(
+                    self.source, rows, size, self.config.cache, self.config.colours, lambda _: advance(1)
                 )
-            self._canvas_size = size
         return size
 
     def mean_mask(self) -> torch.Tensor:
-        """The average training mask, (1, 1, 128, 128) float32 in [0, 1]: the same whatever the canvas is."""
+        """The average training mask, (1, 1, 128, 128) float32 in [0, 1]: whatever size is trained at."""
         rows = self.rows["train"]
         total = np.zeros(MEAN_MASK_PX, np.float64)
         with progress.bar("averaging training masks", len(rows)) as advance:
@@ -156,47 +157,51 @@ class SegmentationDataModule(LightningDataModule):
         return torch.from_numpy(total / len(rows)).float()[None, None]
 
     def _require_colours(self) -> None:
-        if self.settings["colours"] and not self.source.knows_colours:
+        if self.config.colours and not self.source.knows_colours:
             raise ConfigError(
                 "data.colours=true: only data=synthetic knows the true colours of fore- and background."
             )
 
-    def training_pictures(self) -> tuple[SampleCache, int]:
-        """The canvas and the transition region's width on it."""
-        if self._canvas is None or self._canvas_size is None:
-            raise RuntimeError("place_on() comes before the training loaders")
-        return self._canvas, targets.scaled_region(int(self.settings["region_px"]), min(self._canvas_size))
+    def training_samples(self) -> tuple[SampleCache, int]:
+        """The decoded training pictures, and the width of the transition region at their size.
 
-    def train_dataloader(self, draws: int | None = None, stage: str = "") -> Loader:
-        """Augmented training batches; `draws` pictures an epoch (default: each once)."""
-        canvas, region_px = self.training_pictures()
-        assert self._canvas_size is not None
-        transform = augment.build(self.augment, self._canvas_size)
-        seed = seed_for(self.seed, stage)
-        dataset = TrainingSet(canvas, transform, region_px, seed, self.source)
+        Raises:
+            RuntimeError: `cache_samples` was not called before.
+        """
+        if self._samples is None:
+            raise RuntimeError("cache_samples() comes before the training loaders")
+        return self._samples, targets.scaled_region(int(self.config.region_px), min(self._samples.size))
+
+    def train_dataloader(self, draws: int | None = None, pretraining: str = "") -> Loader:
+        """Augmented training batches.
+
+        Args:
+            draws: pictures in an epoch; None = each once.
+            pretraining: name of the network that is pretrained, whose draws are its own; "" = the method.
+        """
+        samples, region_px = self.training_samples()
+        transform = augment.build(self.augment, samples.size)
+        seed = seed_for(self.seed, pretraining)
+        dataset = TrainingSet(samples, transform, region_px, seed, self.source)
         sampler = EpochSampler(len(dataset), seed, draws)
         batch = min(self.batch, len(dataset))
         return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
 
-    def stage_check_dataloader(self) -> Loader:
-        """Training masks on the canvas, for the stop rule of a stage."""
-        canvas, region_px = self.training_pictures()
-        return self._loader(StageSet(canvas, region_px, STAGE_CHECK_PICTURES), self.batch)
+    def pretraining_check_dataloader(self) -> Loader:
+        """Up to 100 training masks, never augmented, by which a pretraining is judged and stopped."""
+        samples, region_px = self.training_samples()
+        return self._loader(PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES), self.batch)
 
     def val_dataloader(self) -> Loader:
         """Validation pictures one by one at their own size."""
         return self._loader(self._evaluation["val"], 1)
 
-    def test_dataloader(self) -> Loader:
-        """Test pictures one by one at their own size."""
-        return self._loader(self._evaluation["test"], 1)
-
-    def whole_dataloader(self) -> Loader:
-        """Every picture of all splits once, training ones included, one by one at their own size."""
-        return self._loader(self._evaluation[WHOLE], 1)
+    def test_dataloader(self) -> list[Loader]:
+        """A loader for each entry of `evaluated_rows`: pictures one by one at their own size."""
+        return list(self.evaluation_dataloaders().values())
 
     def evaluation_dataloaders(self) -> dict[str, Loader]:
-        """A loader for each entry of `evaluated_rows`."""
+        """The same loaders by the names of their splits."""
         return {name: self._loader(self._evaluation[name], 1) for name in self.evaluated_rows()}
 
     def test_batch(self, number: int) -> Batch:
@@ -220,11 +225,3 @@ class SegmentationDataModule(LightningDataModule):
 
 def _limited(rows: Sequence[int], limit: int | None) -> list[int]:
     return list(rows) if limit is None else list(rows)[:limit]
-
-
-def _workers(setting: Any, accelerated: bool) -> int:
-    if setting == "auto":
-        return min(8, os.cpu_count() or 1) if accelerated else 0
-    if isinstance(setting, int) and setting >= 0:
-        return setting
-    raise ConfigError(f"data.workers={setting} is neither auto nor a number of processes.")

@@ -1,4 +1,4 @@
-"""Pictures as the loaders give them: a cached training canvas, and evaluation at the picture's own size."""
+"""Pictures as the loaders give them: training pictures decoded once, evaluation at a picture's own size."""
 
 import hashlib
 import shutil
@@ -22,6 +22,8 @@ from kolbench.data.sources.base import Source
 from kolbench.types import Batch, Sample, UInt8Array
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
+# one picture's entries of a Batch
+Item = dict[str, Tensor | str]
 
 
 def seed_for(*parts: object) -> int:
@@ -64,11 +66,19 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class SampleCache:
-    """All training pictures on the training canvas, decoded once, in memory or mapped from disk.
+    """All training pictures at the training input size, decoded once, in memory or mapped from disk.
 
-    colours: (N, C, H, W) uint8, C = 3, or 9 with true foreground and background.
+    size: (H, W). colours: (N, C, H, W) uint8, C = 3, or 9 with true foreground and background.
     masks: (N, M, H, W) uint8: the binary truth and the product, in {0, 1}, and where the source knows
     them (M = 3) the instances, 0 = background, 1.. = persons.
+
+    Args:
+        source: of the pictures.
+        indices: N rows of the source.
+        size: (H, W).
+        cache: memory, disk, or auto: on disk where they need more than 2 GiB.
+        colours: whether true foreground and background are kept too.
+        advance: called after each picture with the number of pictures so far.
     """
 
     def __init__(
@@ -78,25 +88,25 @@ class SampleCache:
         size: tuple[int, int],
         cache: str = "auto",
         colours: bool = False,
-        progress: Callable[[int], None] | None = None,
+        advance: Callable[[int], None] | None = None,
     ) -> None:
-        channels = 9 if colours else 3
         self.indices = list(indices)
-        pictures = (source.read(index) for index in self.indices)
-        leading = list(islice(pictures, 1))
-        layers = 3 if leading and leading[0].instances is not None else 2
-        shape = (len(indices), channels, *size)
-        bytes_needed = len(indices) * (channels + layers) * size[0] * size[1]
-        on_disk = cache == "disk" or (cache == "auto" and bytes_needed > MEMORY_LIMIT_BYTES)
+        self.size = size
+        samples = (source.read(index) for index in self.indices)
+        first = list(islice(samples, 1))
+        colour_channels = 9 if colours else 3
+        mask_channels = 3 if first and first[0].instances is not None else 2
+        size_bytes = len(self.indices) * (colour_channels + mask_channels) * size[0] * size[1]
+        on_disk = cache == "disk" or (cache == "auto" and size_bytes > MEMORY_LIMIT_BYTES)
         self._folder = Path(tempfile.mkdtemp(prefix="kolbench-")) if on_disk else None
         if self._folder is not None:
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self.colours = self._array("colours", shape)
-        self.masks = self._array("masks", (len(indices), layers, *size))
-        for row, picture in enumerate(chain(leading, pictures)):
-            self.colours[row], self.masks[row] = on_canvas(picture, size, colours)
-            if progress is not None:
-                progress(row + 1)
+        self.colours = self._array("colours", (len(self.indices), colour_channels, *size))
+        self.masks = self._array("masks", (len(self.indices), mask_channels, *size))
+        for row, sample in enumerate(chain(first, samples)):
+            self.colours[row], self.masks[row] = resize_sample(sample, size, colours)
+            if advance is not None:
+                advance(row + 1)
 
     def _array(self, name: str, shape: tuple[int, ...]) -> UInt8Array:
         if self._folder is None:
@@ -108,19 +118,28 @@ class SampleCache:
         return len(self.indices)
 
 
-def on_canvas(picture: Sample, size: tuple[int, int], colours: bool) -> tuple[UInt8Array, UInt8Array]:
-    """A picture on the canvas: colours bilinear with antialiasing, masks and instances nearest."""
-    layers = [picture.image]
+def resize_sample(sample: Sample, size: tuple[int, int], colours: bool) -> tuple[UInt8Array, UInt8Array]:
+    """A sample at another size: colours bilinear with antialiasing, masks and instances nearest.
+
+    Args:
+        sample: of any size.
+        size: (H, W).
+        colours: whether true foreground and background follow the picture's colours.
+
+    Returns:
+        (3 or 9, H, W) uint8 colours and (2 or 3, H, W) uint8 masks, as SampleCache keeps them.
+    """
+    layers = [sample.image]
     if colours:
-        assert picture.foreground is not None
-        assert picture.background is not None
-        layers += [picture.foreground, picture.background]
+        assert sample.foreground is not None
+        assert sample.background is not None
+        layers += [sample.foreground, sample.background]
     planes = torch.from_numpy(np.concatenate(layers, axis=2)).permute(2, 0, 1).unsqueeze(0)
     resized = preprocessing.resize(planes.float(), size).round().clamp(0, 255).to(torch.uint8)[0].numpy()
-    product = picture.product if picture.product is not None else np.zeros_like(picture.mask)
-    truth = [picture.mask, product]
-    if picture.instances is not None:
-        truth.append(picture.instances)
+    product = sample.product if sample.product is not None else np.zeros_like(sample.mask)
+    truth = [sample.mask, product]
+    if sample.instances is not None:
+        truth.append(sample.instances)
     return resized, np.stack([_nearest(layer, size) for layer in truth])
 
 
@@ -131,29 +150,29 @@ def _nearest(mask: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     return np.asarray(resized, np.uint8)
 
 
-class TrainingSet(Dataset[dict[str, Any]]):
-    """Augmented training samples with all targets, addressed by (round, row of the canvas)."""
+class TrainingSet(Dataset[Item]):
+    """Augmented training pictures with all targets, addressed by (round, row of the cache)."""
 
     def __init__(
-        self, canvas: SampleCache, transform: v2.Transform, region_px: int, seed: int, source: Source
+        self, samples: SampleCache, transform: v2.Transform, region_px: int, seed: int, source: Source
     ) -> None:
-        self.canvas = canvas
+        self.samples = samples
         self.transform = transform
         self.region_px = region_px
         self.seed = seed
-        self.names = [source.names[index] for index in canvas.indices]
-        self.groups = [source.groups[index] or "" for index in canvas.indices]
+        self.names = [source.names[index] for index in samples.indices]
+        self.groups = [source.groups[index] or "" for index in samples.indices]
 
     def __len__(self) -> int:
-        return len(self.canvas)
+        return len(self.samples)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+    def __getitem__(self, key: tuple[int, int]) -> Item:
         round_number, row = key
-        colours = torch.from_numpy(np.array(self.canvas.colours[row]))
-        masks = torch.from_numpy(np.array(self.canvas.masks[row]))
+        colours = torch.from_numpy(np.array(self.samples.colours[row]))
+        masks = torch.from_numpy(np.array(self.samples.masks[row]))
         draw = seed_for("augment", self.seed, round_number, self.names[row])
         colours, masks = augment.apply(self.transform, colours, masks, draw)
-        sample: dict[str, Any] = {
+        sample: Item = {
             "image": colours[:3].float() / 255,
             "mask": masks[:1].float(),
             "product": masks[1:2].float(),
@@ -169,7 +188,7 @@ class TrainingSet(Dataset[dict[str, Any]]):
         return sample
 
 
-class EvaluationSet(Dataset[dict[str, Any]]):
+class EvaluationSet(Dataset[Item]):
     """Pictures at their own size with the binary truth; pictures stay in memory while they fit."""
 
     def __init__(
@@ -187,19 +206,19 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         """The picture of a row, read once where memory allows."""
         if row in self._kept:
             return self._kept[row]
-        picture = self.source.read(self.indices[row])
-        picture = Sample(picture.image, picture.mask, picture.product, instances=picture.instances)
-        size = sum(part.nbytes for part in picture if part is not None)
+        full = self.source.read(self.indices[row])
+        sample = Sample(full.image, full.mask, full.product, instances=full.instances)
+        size = sum(part.nbytes for part in sample if part is not None)
         if size <= self._free:
             self._free -= size
-            self._kept[row] = picture
-        return picture
+            self._kept[row] = sample
+        return sample
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
+    def __getitem__(self, row: int) -> Item:
         picture = self.picture(row)
         index = self.indices[row]
         product = picture.product if picture.product is not None else np.zeros_like(picture.mask)
-        sample: dict[str, Any] = {
+        sample: Item = {
             "image": torch.from_numpy(np.array(picture.image)).permute(2, 0, 1).float() / 255,
             "mask": torch.from_numpy(np.array(picture.mask)).unsqueeze(0).float(),
             "product": torch.from_numpy(np.array(product)).unsqueeze(0).float(),
@@ -212,19 +231,19 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         return sample
 
 
-class StageSet(Dataset[dict[str, Any]]):
-    """Training masks as a stage sees them when it is checked: on the canvas, never augmented."""
+class PretrainingSet(Dataset[Item]):
+    """Training masks as a pretraining is checked on them: never augmented."""
 
-    def __init__(self, canvas: SampleCache, region_px: int, limit: int) -> None:
-        self.canvas = canvas
+    def __init__(self, samples: SampleCache, region_px: int, limit: int) -> None:
+        self.samples = samples
         self.region_px = region_px
-        self.count = min(limit, len(canvas))
+        self.count = min(limit, len(samples))
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        mask = np.array(self.canvas.masks[row, 0])
+    def __getitem__(self, row: int) -> Item:
+        mask = np.array(self.samples.masks[row, 0])
         derived = targets.derive(mask, self.region_px)
         return {
             "mask": torch.from_numpy(mask).unsqueeze(0).float(),
@@ -233,10 +252,10 @@ class StageSet(Dataset[dict[str, Any]]):
         }
 
 
-def collate(samples: Sequence[dict[str, Any]]) -> Batch:
+def collate(samples: Sequence[Item]) -> Batch:
     """Tensors are stacked, strings listed."""
-    batch: dict[str, Any] = {}
+    batch: dict[str, Tensor | list[str]] = {}
     for key in samples[0]:
-        values = [sample[key] for sample in samples]
+        values: list[Any] = [sample[key] for sample in samples]
         batch[key] = torch.stack(values) if isinstance(values[0], Tensor) else values
     return batch  # type: ignore[return-value]  # the keys are those of Batch

@@ -1,10 +1,9 @@
 """Finished and killed trainings, found again by the fingerprint of all that matters to them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -34,17 +33,17 @@ class Training:
 
     @property
     def evaluated(self) -> bool:
-        """Whether its pictures were scored before."""
+        """Whether it was scored before, on whatever pictures."""
         return any((self.folder / EVALUATIONS).glob("*/*.parquet"))
 
-    def summary(self) -> dict[str, Any]:
-        """What the training said at its end."""
+    def summary(self) -> Mapping[str, object]:
+        """What `done.json` holds, see `engine.training.train`."""
         return read_json(self.folder / DONE)
 
 
 @contextmanager
 def training(
-    root: Path, name: str, fingerprint: str, settings: dict[str, Any], resume: str
+    root: Path, name: str, fingerprint: str, settings: Mapping[str, object], resume: str
 ) -> Iterator[Training]:
     """The folder of the training with this fingerprint, held alone while it is worked on.
 

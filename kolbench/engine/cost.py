@@ -16,13 +16,13 @@ from kolbench.segmenter import Segmenter
 
 
 class Cost(NamedTuple):
-    """One prediction of one picture.
+    """What one prediction of one picture costs.
 
-    macs: multiplications with addition, as torch counts them (convolutions, products of matrices,
-    attention); None for methods that are no networks of torch. memory: bytes at the peak: weights and
-    tensors that live together, without the workspace of kernels; on a GPU what torch allocates; for
-    methods of arrays what Python and numpy allocate; None where nothing of that can be seen.
-    checkpoint: bytes of the inference network's state dict. picture: height and width.
+    macs: multiply-accumulate operations as torch counts them (convolutions, matrix products, attention);
+    None for methods that are no networks of torch. memory: bytes at the peak: weights and tensors that live
+    together, without the workspace of kernels; on a GPU what torch allocates; for methods on arrays what
+    Python and numpy allocate; None where nothing of that can be seen. checkpoint: bytes of the inference
+    network's state dict. picture: height and width in pixels.
     """
 
     macs: int | None
@@ -33,7 +33,7 @@ class Cost(NamedTuple):
 
 @torch.no_grad()
 def of(segmenter: Segmenter, batch: Mapping[str, Any]) -> Cost:
-    """Predicts once.
+    """Measures one prediction.
 
     Args:
         segmenter: in evaluation mode.

@@ -1,4 +1,4 @@
-"""Choosing the device: said aloud, and an error where what was asked for is not there."""
+"""The device to work on: chosen, described, and an error where what was asked for is not there."""
 
 import torch
 

@@ -1,20 +1,21 @@
-"""Scoring a method on loaders of pictures, with what the report needs left on disk."""
+"""Scores of a method on loaders of pictures, with what the report needs left on disk."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from kolbench.engine.callbacks.instance_scores import DetectionCallback
+from kolbench.engine.callbacks.instance_scores import InstanceScoreCallback
 from kolbench.engine.callbacks.progress_bar import progress_callback
 from kolbench.engine.callbacks.scores import ScoreCallback
 from kolbench.engine.devices import describe
 from kolbench.engine.module import SegmentationModule
+from kolbench.engine.outputs import StepOutput
 from kolbench.engine.parallel import Precomputed
-from kolbench.engine.training import quiet_lightning, stopping_plainly
+from kolbench.engine.trainer import on_device, quiet_lightning, stopping_plainly
 from kolbench.io.files import write_json
 from kolbench.io.images import thumbnail, write_jpeg, write_png
 from kolbench.io.progress import in_terminal
@@ -44,26 +45,25 @@ def evaluate(
         segmenter: the method.
         loaders: split name -> loader of pictures at their own size.
         device: where to predict.
-        pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where persons are
-            told apart, the APs of the split `test`, and for `timing.json`, the device; None = none.
+        pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where the method
+            finds single persons, the APs of the split `test`, and for `timing.json`, the device; None = none.
         precision: as Lightning's.
-        refiner: applied to every alpha before it is judged; None = none.
+        refiner: applied to every alpha before it is scored; None = none.
 
     Returns:
         Split name -> counts of its pictures.
     """
-    judge = ScoreCallback(*loaders, extra=scores.extra_counts())
-    callbacks: list[Callback] = [judge]
+    evaluator = ScoreCallback(*loaders, extra=scores.extra_counts())
+    callbacks: list[Callback] = [evaluator]
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         write_json(pictures / TIMING, {"device": describe(timed_on(segmenter, device))})
     if pictures is not None and "test" in loaders:
         test = list(loaders).index("test")
-        callbacks += [SavePictures(pictures, test), DetectionCallback(pictures / DETECTION, test)]
+        callbacks += [SavePictures(pictures, test), InstanceScoreCallback(pictures / DETECTION, test)]
     with quiet_lightning():
         trainer = Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
+            **on_device(device),  # type: ignore[arg-type]  # Lightning checks its own options
             precision=precision,  # type: ignore[arg-type]  # Lightning lists the strings it takes
             callbacks=[*callbacks, progress_callback("scoring")],
             logger=False,
@@ -74,22 +74,30 @@ def evaluate(
         )
         module = SegmentationModule(segmenter, refiner=refiner)
         with stopping_plainly():
-            trainer.test(module, [_fed(segmenter, loader) for loader in loaders.values()], verbose=False)
-    return judge.scored
+            trainer.test(module, datamodule=EvaluationData(segmenter, loaders), verbose=False)
+    return evaluator.counts
+
+
+class EvaluationData(LightningDataModule):
+    """What the Trainer is given to score: one loader a split; of methods on arrays, with their alphas."""
+
+    def __init__(self, segmenter: Segmenter, loaders: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._segmenter = segmenter
+        self._loaders = loaders
+
+    def test_dataloader(self) -> list[Any]:
+        """The loaders in the order of their splits."""
+        function = self._segmenter.array_function()
+        if function is None:
+            return list(self._loaders.values())
+        keys, processes = self._segmenter.input_keys, torch.get_num_threads()
+        return [Precomputed(loader, function, keys, processes) for loader in self._loaders.values()]
 
 
 def timed_on(segmenter: Segmenter, device: torch.device) -> torch.device:
     """Where the method itself works: processes on the CPU, wherever networks do."""
     return device if segmenter.array_function() is None else torch.device("cpu")
-
-
-def _fed(segmenter: Segmenter, loader: Any) -> Any:
-    function = segmenter.array_function()
-    return (
-        loader
-        if function is None
-        else Precomputed(loader, function, segmenter.input_keys, torch.get_num_threads())
-    )
 
 
 class SavePictures(Callback):
@@ -111,7 +119,8 @@ class SavePictures(Callback):
         """Saves one batch."""
         if dataloader_idx != self.loader_index:
             return
-        levels = (outputs["alpha"][:, 0].float() * 255).round().to(torch.uint8).cpu().numpy()
+        output: StepOutput = outputs
+        levels = (output["alpha"][:, 0].float() * 255).round().to(torch.uint8).cpu().numpy()
         images = (batch["image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         truths = batch["mask"][:, 0].to(torch.uint8).cpu().numpy() * 255
         for name, level, truth, image in zip(batch["name"], levels, truths, images, strict=True):

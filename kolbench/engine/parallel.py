@@ -1,9 +1,9 @@
-"""Methods that work on the CPU, picture by picture: processes compute their alphas ahead of the judge."""
+"""Alphas of methods that work on the CPU, picture by picture: processes compute them ahead of the scoring."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import cv2
 import joblib
@@ -18,18 +18,30 @@ from kolbench.types import PRECOMPUTED, Float32Array, PictureResult
 LOOK_AHEAD = "2*n_jobs"
 
 
+class Loader(Protocol):
+    """Batches of one picture, as a DataLoader gives them."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
 class Precomputed:
     """The batches of a loader of single pictures, each with the alpha that a process computed for it.
 
     Args:
         loader: batches of one picture at its own size.
         function: see Segmenter.array_function.
-        reads: the batch entries that the function is given, in order.
+        input_keys: the batch entries that the function is given, in order.
         processes: how many work at once; 1 = in this process.
     """
 
     def __init__(
-        self, loader: Any, function: Callable[..., PictureResult], input_keys: tuple[str, ...], processes: int
+        self,
+        loader: Loader,
+        function: Callable[..., PictureResult],
+        input_keys: tuple[str, ...],
+        processes: int,
     ) -> None:
         self.loader = loader
         self.function = function
@@ -39,8 +51,8 @@ class Precomputed:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        waiting: deque[dict[str, Any]] = deque()
+    def __iter__(self) -> Iterator[Mapping[str, object]]:
+        waiting: deque[Mapping[str, Any]] = deque()
 
         def calls() -> Iterable[Any]:
             for batch in self.loader:

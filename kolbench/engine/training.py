@@ -1,39 +1,30 @@
-"""Training a method: its stages first, then itself, each resumable at any moment."""
+"""Training a method: what it wants pretrained first, then itself, each resumable at any moment."""
 
-import logging
 import math
-import signal
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch.optim import Optimizer
 
-from kolbench.data.datamodule import SegmentationDataModule
-from kolbench.engine.callbacks.checkpoint import (
-    BEST,
-    AtomicCheckpointIO,
-    EpochCheckpoint,
-    SeedEpochs,
-    newest_readable,
-)
+from kolbench.data.datamodule import Loader, SegmentationDataModule
+from kolbench.engine.callbacks.checkpoint import BEST, EpochCheckpoint, SeedEpochs, newest_readable
 from kolbench.engine.callbacks.history import History, Row
-from kolbench.engine.callbacks.progress_bar import progress_callback
-from kolbench.engine.callbacks.scores import ScoreCallback
+from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
 from kolbench.engine.callbacks.snapshots import ProgressPictures
+from kolbench.engine.callbacks.stopping import StayStopped, StopOnNaN
 from kolbench.engine.module import SegmentationModule
-from kolbench.errors import TERMINATED, TrainingError
+from kolbench.engine.schedule import Schedule
+from kolbench.engine.trainer import make_trainer, quiet_lightning, stopping_plainly
+from kolbench.errors import ConfigError, TrainingError
 from kolbench.io.files import read_json, write_json
-from kolbench.io.progress import in_terminal
-from kolbench.metrics.selection import max_f
 from kolbench.segmenter import PretrainSpec, Segmenter
 
 DONE = "done.json"
@@ -42,30 +33,59 @@ PROGRESS = "progress"
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingConfig:
     """How a method is trained: the resolved recipe and budget.
 
-    optimizer: called with parameters. scheduler: see SegmentationModule. knobs: the `trainer` group.
-    model: the resolved `model` group, kept with the best weights.
+    optimizer: called with the trainable parameters. schedule: of the learning rate; None = constant.
+    lr_factor: on the optimiser's learning rate. options: Lightning's own, the `trainer` group. callbacks: a
+    user's own; they watch the method's training, not what is pretrained. stop_on_nan: stop at the first loss
+    that is not finite. model: the resolved `model` group, kept with the best weights.
     """
 
-    optimizer: Callable[..., Any]
-    scheduler: Mapping[str, Any] | None
+    optimizer: Callable[..., Optimizer]
+    schedule: Schedule | None
     lr_factor: float
     epochs: int
     seed: int
-    knobs: Mapping[str, Any]
+    options: Mapping[str, object]
     device: torch.device
-    model: Mapping[str, Any]
+    model: Mapping[str, object]
+    callbacks: Sequence[Callback] = ()
+    stop_on_nan: bool = True
+
+
+class PretrainingData(LightningDataModule):
+    """What the Trainer of a pretraining is given: `draws` pictures an epoch, and the check's masks."""
+
+    def __init__(self, data: SegmentationDataModule, name: str, draws: int) -> None:
+        super().__init__()
+        self._data = data
+        self._name = name
+        self._draws = draws
+
+    def train_dataloader(self) -> Loader:
+        """Augmented training batches, in an order of their own."""
+        return self._data.train_dataloader(self._draws, self._name)
+
+    def val_dataloader(self) -> Loader:
+        """Training masks, never augmented."""
+        return self._data.pretraining_check_dataloader()
+
+
+class _Best(NamedTuple):
+    epoch: int
+    miou: float
+    seconds: float
+    pictures: int
 
 
 def train(
     segmenter: Segmenter,
     data: SegmentationDataModule,
-    plan: Plan,
+    config: TrainingConfig,
     folder: Path,
     listen: Callable[[int, Row], None] | None = None,
-) -> dict[str, Any]:
+) -> Mapping[str, object]:
     """Trains in `folder`, going on where an earlier attempt was killed, and leaves `done.json`.
 
     Returns:
@@ -73,30 +93,38 @@ def train(
 
     Raises:
         TrainingError: the loss is not finite, or the disk is full.
+        ConfigError: a callback or an option of the Trainer does not fit.
     """
     started = time.monotonic()
-    canvas = data.place_on(segmenter.training_input_size)
+    size = data.cache_samples(segmenter.training_input_size)
     pictures = len(data.rows["train"])
-    print(f"training canvas {canvas[1]}x{canvas[0]} px, {plan.epochs} epochs of {pictures} pictures")
+    print(f"training input size {size[1]}x{size[0]} px, {config.epochs} epochs of {pictures} pictures")
     try:
-        stages = {
-            stage.name: _train_stage(stage, data, plan, folder / stage.name)
-            for stage in segmenter.pretraining()
+        pretrained = {
+            spec.name: _pretrain(spec, data, config, folder / spec.name) for spec in segmenter.pretraining()
         }
-        summary = _train_method(segmenter, data, plan, folder, listen)
+        best = _train_method(segmenter, data, config, folder, listen)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise TrainingError(
-            f"A canvas of {canvas[1]}x{canvas[0]} px with {data.batch} picture(s) a batch leaves batch norm "
-            "a single value: raise budget.batch or budget.size."
+            f"Pictures of {size[1]}x{size[0]} px, {data.batch} a batch, leave batch norm a single value: "
+            "raise budget.batch or budget.size."
         ) from error
     except OSError as error:
         raise TrainingError(
             f"Writing below {folder} failed ({error.strerror or error}). Make room there; the last good "
             "checkpoint is kept and the same command goes on from it."
         ) from error
-    summary |= {"stages": stages, "seconds": round(time.monotonic() - started, 3), "canvas": list(canvas)}
+    summary: dict[str, object] = {
+        "best_epoch": best.epoch,
+        "best_val_miou": best.miou,
+        "train_seconds": round(best.seconds, 3),
+        "pictures_per_second": round(best.pictures / max(best.seconds, 1e-9), 3),
+        "pretraining": pretrained,
+        "seconds": round(time.monotonic() - started, 3),
+        "input_size": list(size),
+    }
     write_json(folder / DONE, summary)
     return summary
 
@@ -104,162 +132,91 @@ def train(
 def _train_method(
     segmenter: Segmenter,
     data: SegmentationDataModule,
-    plan: Plan,
+    config: TrainingConfig,
     folder: Path,
     listen: Callable[[int, Row], None] | None,
-) -> dict[str, Any]:
+) -> _Best:
     segmenter.train()
-    judge = ScoreCallback("val")
-    history = History(folder / HISTORY, judge.validation_scores, listen)
-    keeper = EpochCheckpoint(folder, judge.best, plan.model)
-    module = SegmentationModule(
-        segmenter, plan.optimizer, plan.scheduler, plan.lr_factor, bool(plan.knobs["stop_on_nan"])
-    )
-    pictures = ProgressPictures(folder / PROGRESS, plan.epochs)
-    callbacks = [SeedEpochs(plan.seed), judge, history, keeper, pictures]
+    evaluator = ScoreCallback("val")
+    history = History(folder / HISTORY, evaluator.validation_scores, listen)
+    keeper = EpochCheckpoint(folder, evaluator.best, config.model)
+    module = SegmentationModule(segmenter, config.optimizer, config.schedule, config.lr_factor)
+    callbacks = [
+        SeedEpochs(config.seed),
+        *([StopOnNaN()] if config.stop_on_nan else []),
+        evaluator,
+        history,
+        ProgressPictures(folder / PROGRESS, config.epochs),
+        *config.callbacks,
+        StayStopped(),
+        keeper,
+    ]
     with quiet_lightning():
-        trainer = make_trainer(plan, folder, callbacks, "training", plan.epochs)
-        _fit(trainer, module, data.train_dataloader(), data.val_dataloader(), folder)
-    return {
-        "best_epoch": keeper.best_epoch,
-        "best_val_miou": history.rows[keeper.best_epoch]["val/miou"],
-        "train_seconds": round(history.seconds, 3),
-        "pictures_per_second": round(history.pictures / max(history.seconds, 1e-9), 3),
-    }
+        trainer = make_trainer(config.options, config.device, config.epochs, folder, callbacks, "training")
+        _fit(trainer, module, data, folder)
+    best = history.rows[keeper.best_epoch]["val/miou"]
+    return _Best(keeper.best_epoch, best, history.seconds, history.pictures)
 
 
-def _train_stage(
-    stage: PretrainSpec, data: SegmentationDataModule, plan: Plan, folder: Path
-) -> dict[str, Any]:
-    network = stage.segmenter.inference_network()
+def _pretrain(
+    spec: PretrainSpec, data: SegmentationDataModule, config: TrainingConfig, folder: Path
+) -> Mapping[str, object]:
+    network = spec.segmenter.inference_network()
     if not (folder / DONE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        stage.segmenter.requires_grad_(True).train()
-        _fit_stage(stage, data, plan, folder)
-        stage.segmenter.requires_grad_(False)
+        spec.segmenter.requires_grad_(True).train()
+        _fit_pretraining(spec, data, config, folder)
+        spec.segmenter.requires_grad_(False)
     best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
     network.load_state_dict(best["state_dict"])
     network.eval()
     return read_json(folder / DONE)
 
 
-def _fit_stage(stage: PretrainSpec, data: SegmentationDataModule, plan: Plan, folder: Path) -> None:
+def _fit_pretraining(
+    spec: PretrainSpec, data: SegmentationDataModule, config: TrainingConfig, folder: Path
+) -> None:
     started = time.monotonic()
-    judge = ScoreCallback("train")
-    stopper = StopAtF(judge, stage.stop_f)
-    history = History(folder / HISTORY, stopper.scores)
-    module = SegmentationModule(stage.segmenter, partial(torch.optim.Adam, lr=stage.lr))
-    callbacks = [SeedEpochs(plan.seed), judge, stopper, history, EpochCheckpoint(folder)]
-    epochs = math.ceil(stage.max_steps / stage.check_every)
+    evaluator = MaxFCallback("train")
+    history = History(folder / HISTORY, evaluator.validation_scores)
+    module = SegmentationModule(spec.segmenter, partial(torch.optim.Adam, lr=spec.lr))
+    epochs = math.ceil(spec.max_steps / spec.check_every)
     # counted in epochs, not steps: Lightning resumes an interrupted run by steps in the wrong epoch
-    steps_per_check = math.ceil(stage.max_steps / epochs)
-    loader = data.train_dataloader(steps_per_check * data.batch, stage.name)
+    steps_per_check = math.ceil(spec.max_steps / epochs)
+    callbacks = [
+        SeedEpochs(config.seed),
+        *([StopOnNaN()] if config.stop_on_nan else []),
+        evaluator,
+        history,
+        EarlyStopping("val/max_f", mode="max", stopping_threshold=spec.stop_f, patience=epochs),
+        StayStopped(),
+        EpochCheckpoint(folder),
+    ]
     with quiet_lightning():
-        trainer = make_trainer(plan, folder, callbacks, f"training {stage.name}", epochs)
-        _fit(trainer, module, loader, data.stage_check_dataloader(), folder)
-    print(f"{stage.name}: max-F {stopper.best_f:.4f} on the training masks after {trainer.global_step} steps")
+        trainer = make_trainer(
+            config.options, config.device, epochs, folder, callbacks, f"training {spec.name}"
+        )
+        _fit(trainer, module, PretrainingData(data, spec.name, steps_per_check * data.batch), folder)
+    max_f = history.rows[-1]["val/max_f"]
+    print(f"{spec.name}: max-F {max_f:.4f} on the training masks after {trainer.global_step} steps")
     summary = {
         "steps": trainer.global_step,
-        "max_f": stopper.best_f,
+        "max_f": max_f,
         "seconds": round(time.monotonic() - started, 3),
     }
     write_json(folder / DONE, summary)
 
 
-class StopAtF(Callback):
-    """Ends a stage once max-F (beta squared 0.3) on the checked masks exceeds a bound [IS-Net's rule]."""
-
-    def __init__(self, judge: ScoreCallback, bound: float) -> None:
-        self.judge = judge
-        self.bound = bound
-        self.best_f = 0.0
-
-    def scores(self) -> dict[str, float]:
-        """The last check."""
-        return {"max_f": self.best_f}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A stage that was killed after its last check does not train on."""
-        trainer.should_stop = self.best_f > self.bound
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks."""
-        self.best_f = max_f(self.judge.scored["train"].counts)
-        trainer.should_stop = trainer.should_stop or self.best_f > self.bound
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumption must remember."""
-        return {"best_f": self.best_f}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores it."""
-        self.best_f = state_dict["best_f"]
-
-
-def _fit(
-    trainer: Trainer, module: SegmentationModule, train_loader: Any, val_loader: Any, folder: Path
-) -> None:
+def _fit(trainer: Trainer, module: SegmentationModule, data: LightningDataModule, folder: Path) -> None:
     resume_from = newest_readable(folder)
     if resume_from is not None:
         print(f"going on from {resume_from}")
-    with stopping_plainly():
-        trainer.fit(module, train_loader, val_loader, ckpt_path=str(resume_from) if resume_from else None)
-
-
-def make_trainer(plan: Plan, folder: Path, callbacks: list[Callback], what: str, epochs: int) -> Trainer:
-    """Lightning's Trainer as every training here uses it: one device, atomic checkpoints."""
-    device = plan.device
-    return Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=plan.knobs["precision"],
-        accumulate_grad_batches=plan.knobs["accumulate_grad_batches"],
-        gradient_clip_val=plan.knobs["gradient_clip_val"],
-        deterministic=plan.knobs["deterministic"],
-        callbacks=[*callbacks, progress_callback(what)],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=folder,
-        logger=False,
-        enable_model_summary=False,
-        enable_progress_bar=in_terminal(),
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        max_epochs=epochs,
-    )
-
-
-@contextmanager
-def stopping_plainly() -> Iterator[None]:
-    """Ctrl-C and SIGTERM as Python knows them: Lightning answers both with an exit of its own.
-
-    Raises:
-        KeyboardInterrupt: the keyboard stopped the work.
-        SystemExit: with code 143, SIGTERM did.
-    """
     try:
-        yield
-    except SIGTERMException:
-        raise SystemExit(TERMINATED) from None
-    except SystemExit:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
-        raise KeyboardInterrupt from None
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Hides what Lightning says about choices that are made on purpose here."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # loading from memory needs no processes, and an epoch may be shorter than the logging interval
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*The number of training batches.*")
-        # a frozen ground-truth encoder stays in eval mode
-        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
-        # Lightning 2.6 calls what torch 2.15 deprecates
-        warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+        with stopping_plainly():
+            trainer.fit(module, datamodule=data, ckpt_path=str(resume_from) if resume_from else None)
+    except MisconfigurationException as error:
+        raise ConfigError(f"Lightning cannot train like this: {error}") from error
+    except RuntimeError as error:
+        if "conditioned on metric" not in str(error):
+            raise
+        raise ConfigError(f"callbacks: {error}") from error

@@ -21,7 +21,9 @@ from kolbench.runs.finished import Comparison, FinishedRun
 from kolbench.types import Int64Array
 
 # the whole data set, training pictures included: see data.protocol
-WHOLE = "whole"
+ALL = "all"
+# its name in runs of earlier versions
+ALL_BEFORE = "whole"
 
 # pooled scores of the tables -> beta squared
 POOLED_F = {"f0.3_pooled": 0.3, "f0.09_pooled": 0.09}
@@ -101,9 +103,9 @@ class RunNumbers:
     def training_miou(self) -> float | None:
         """Mean mIoU on the training pictures at the run's own threshold; None where they were not scored.
 
-        They are what `whole` holds beside the validation and test pictures.
+        They are what `all` holds beside the validation and test pictures.
         """
-        whole = self.run.scored.get(WHOLE)
+        whole = self.run.scored.get(ALL, self.run.scored.get(ALL_BEFORE))
         if whole is None:
             return None
         held_out = {name for split in ("val", "test") for name in self.run.scored[split].names}

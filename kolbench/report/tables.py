@@ -191,7 +191,7 @@ def size_and_speed(numbers: Numbers) -> Table:
         "GMACs: multiplications with addition of one prediction / 1e9, by torch's own counter, on one "
         "picture of the size 'counted at' (height x width, before the method resizes it). "
         "Empty for methods that are no networks.",
-        "input: height x width of the training canvas.",
+        "input: height x width of the training pictures.",
         f"FPS: {NOT_MEASURED}; a speed needs a benchmark of its own.",
         f"{RECORDED_SECONDS}: median over the test pictures, reading the file not included, on the device of "
         "'scored on', whatever else ran there; not to be compared.",
@@ -204,7 +204,8 @@ def size_and_speed(numbers: Numbers) -> Table:
 def _size_cells(run: RunNumbers) -> dict[str, Any]:
     record = run.run.record
     cost = record.get("cost") or {}
-    canvas = (record.get("training") or {}).get("canvas")
+    training = record.get("training") or {}
+    canvas = training.get("input_size", training.get("canvas"))
     return {
         "method": run.label,
         "parameters": record.get("parameters"),
@@ -351,7 +352,7 @@ def _fit_cells(run: RunNumbers) -> dict[str, Any]:
         "miou on validation pictures": run.validation_miou,
         "miou on test pictures": run.means["miou"],
         "over-fit": None if known is None else known - run.means["miou"],
-        "iou on all pictures": (run.run.record.get("whole") or {}).get("iou"),
+        "iou on all pictures": (run.run.record.get("all") or run.run.record.get("whole") or {}).get("iou"),
         "iou on all pictures (paper)": published.WHOLE_IOU.get(run.run.method),
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from kolbench.config.compose import instantiate
+from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine.cache import EVALUATIONS
 from kolbench.engine.evaluation import TIMING, evaluate
@@ -32,7 +33,7 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         seed=config.seed,
         batch=config.budget.batch,
         augment=config.model.chosen_recipe.augment if config.model.training else {},
-        settings=config.data.values,
+        config=DataConfig.from_mapping(config.data.values),
         limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
     )

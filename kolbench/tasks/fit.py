@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 import torch
 from lightning.pytorch import seed_everything
+from lightning.pytorch.callbacks import Callback
 
 from kolbench.config.compose import build_segmenter, instantiate
-from kolbench.config.groups import ModelConfig
+from kolbench.config.fields import Values
+from kolbench.config.groups import Component
 from kolbench.config.schema import TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cache
 from kolbench.engine.callbacks.checkpoint import BEST
-from kolbench.engine.training import Plan, train
+from kolbench.engine.schedule import Milestones, Schedule, TorchSchedule
+from kolbench.engine.trainer import check_options
+from kolbench.engine.training import TrainingConfig, train
 from kolbench.errors import ConfigError, WeightsError, require_choice
 from kolbench.metrics import scores
 from kolbench.models.checkpoints.run import load_into
@@ -30,9 +34,14 @@ ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench
 
 @dataclass(frozen=True)
 class FitConfig(ScoringConfig):
-    """What `task=fit` reads. resume: auto goes on with a killed training, never starts it anew."""
+    """What `task=fit` reads.
+
+    resume: auto goes on with a killed training, never starts it anew. callbacks: Lightning's, or a user's
+    own, that watch the training; each under a name.
+    """
 
     resume: str
+    callbacks: Mapping[str, Component]
 
 
 def run(config: FitConfig) -> TaskResult:
@@ -68,15 +77,45 @@ def _check(config: FitConfig) -> None:
     require_choice("resume", config.resume, ("auto", "never"))
     # a wrong option is refused before anything is written
     build_segmenter(config.model.without_backbone())
+    check_options(config.trainer)
+    _callbacks(config)
     if config.model.training is not None:
-        _check_optimizer(config.model)
+        _check_recipe(config)
 
 
-def _check_optimizer(model: ModelConfig) -> None:
+def _check_recipe(config: FitConfig) -> None:
+    recipe, where = config.model.chosen_recipe, f"model.training.recipes.{config.model.recipe}"
     try:
-        instantiate(model.chosen_recipe.optimizer)([torch.nn.Parameter(torch.zeros(1))])
+        optimizer = instantiate(recipe.optimizer)([torch.nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"model.training.recipes.{model.recipe}.optimizer: {error}.") from error
+        raise ConfigError(f"{where}.optimizer: {error}.") from error
+    schedule = _schedule(recipe.scheduler)
+    try:
+        if schedule is not None:
+            schedule.configured(optimizer, 1, config.budget.epochs)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}.scheduler: {error}.") from error
+
+
+def _schedule(entry: Values | None) -> Schedule | None:
+    """A recipe's `scheduler`: milestones, or a partial `_target_` of torch's; None = a constant rate."""
+    if not entry:
+        return None
+    if "_target_" not in entry:
+        return Milestones.from_mapping(entry)
+    own = {key: str(entry[key]) for key in ("interval", "monitor") if key in entry}
+    build = instantiate({"_partial_": True, **{key: entry[key] for key in entry if key not in own}})
+    return TorchSchedule(build, **own)
+
+
+def _callbacks(config: FitConfig) -> list[Callback]:
+    made = []
+    for name, entry in config.callbacks.items():
+        callback = instantiate(entry)
+        if not isinstance(callback, Callback):
+            raise ConfigError(f"callbacks.{name}: {entry.options.get('_target_')} is no Lightning callback.")
+        made.append(callback)
+    return made
 
 
 def _fingerprint(
@@ -112,8 +151,8 @@ def _trained(
             recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
         recorder.say(*data.verify())
         untrained: Segmenter = build_segmenter(config.model.as_trained())
-        plan = _plan(config, recorder.device)
-        summary = {**train(untrained, data, plan, found.folder, recorder.listen), "reused": False}
+        chosen = _training_config(config, recorder.device)
+        summary = {**train(untrained, data, chosen, found.folder, recorder.listen), "reused": False}
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:
         load_into(segmenter, found.folder / BEST)
@@ -123,15 +162,17 @@ def _trained(
     return segmenter
 
 
-def _plan(config: FitConfig, device: torch.device) -> Plan:
+def _training_config(config: FitConfig, device: torch.device) -> TrainingConfig:
     recipe = config.model.chosen_recipe
-    return Plan(
+    return TrainingConfig(
         optimizer=instantiate(recipe.optimizer),
-        scheduler=recipe.scheduler,
+        schedule=_schedule(recipe.scheduler),
         lr_factor=config.budget.lr_factor,
         epochs=config.budget.epochs,
         seed=config.seed,
-        knobs=config.trainer,
+        options=config.trainer,
         device=device,
         model=config.model.to_mapping(),
+        callbacks=_callbacks(config),
+        stop_on_nan=config.budget.stop_on_nan,
     )

@@ -18,6 +18,7 @@ import kolbench
 from kolbench.config import compose
 from kolbench.config.fields import Values
 from kolbench.config.schema import TaskResult
+from kolbench.data.config import ALL
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
@@ -189,7 +190,7 @@ class RunRecorder:
             "scores": headline,
             "floors": {name: rows[name] for name in baselines},
             "pictures": {split: len(part.names) for split, part in scored.items()},
-            "whole": (scores.mean_scores(scored["whole"].counts, threshold) if "whole" in scored else None),
+            "all": scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
             "timed_on": self._beside(TIMING)["device"],
             "detection": self._beside(run_folder.DETECTION) or None,
             "notes": dict(Counter(note for note in scored["test"].notes if note)),
@@ -232,11 +233,11 @@ class RunRecorder:
         if self.record["detection"]:
             boxes, masks = (self.record["detection"][key] for key in ("box_ap", "mask_ap"))
             self.say(f"persons told apart: box AP {boxes:.4f}, mask AP {masks:.4f} (COCO's mean over IoU)")
-        if "whole" in scored:
-            whole = self.record["whole"]
+        if ALL in scored:
+            means = self.record["all"]
             self.say(
-                f"all {len(scored['whole'].names)} pictures, training ones included: "
-                f"mIoU {whole['miou']:.4f}, IoU {whole['iou']:.4f}"
+                f"all {len(scored[ALL].names)} pictures, training ones included: "
+                f"mIoU {means['miou']:.4f}, IoU {means['iou']:.4f}"
             )
 
     def _track(self, test: ImageCounts, threshold: float, headline: Mapping[str, float]) -> None:

@@ -6,36 +6,26 @@ import torch
 
 from kolbench import preprocessing
 from kolbench.data.datamodule import SegmentationDataModule
-from kolbench.data.dataset import on_canvas
+from kolbench.data.dataset import resize_sample
 from kolbench.data.sources.base import Source
 from kolbench.data.sources.folder import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError, DataError
 from kolbench.io.images import write_png
 from kolbench.types import Sample
+from tests.helpers.data import NO_LIMIT, data_config
 
-SETTINGS = {
-    "split": "auto",
-    "split_seed": 0,
-    "protocol": "test",
-    "allow_duplicates": False,
-    "region_px": 30,
-    "cache": "memory",
-    "workers": 0,
-    "colours": False,
-}
 SCENES = {"train": 6, "val": 2, "test": 3}
-NO_LIMIT = {"train": None, "val": None, "test": None}
 
 
 def make(source=None, limit=NO_LIMIT, **changes):
     source = source or SyntheticSource(0, 64, SCENES)
     flips = {"horizontal": 0.5, "vertical": 0.5}
-    return SegmentationDataModule(source, 7, 2, flips, {**SETTINGS, **changes}, limit)
+    return SegmentationDataModule(source, 7, 2, flips, data_config(**changes), limit)
 
 
 def training_batches(data, epoch=0, size=(64, 64)):
-    data.place_on(lambda height, width: size)
+    data.cache_samples(lambda height, width: size)
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
     return list(loader)
@@ -115,7 +105,7 @@ def two_persons(height=32, width=32):
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_instances_follow_flips(flips, corner, cache):
     source = OnePicture(two_persons())
-    data = SegmentationDataModule(source, 0, 1, flips, {**SETTINGS, "cache": cache}, NO_LIMIT)
+    data = SegmentationDataModule(source, 0, 1, flips, data_config(cache=cache), NO_LIMIT)
     (batch,) = training_batches(data, size=(32, 32))
     expected = np.zeros((32, 32), np.uint8)
     for person, (height, width) in {1: (7, 5), 2: (4, 9)}.items():
@@ -133,7 +123,7 @@ def test_instances_follow_resizing_and_crops():
     picture.instances[30:60, 30:70] = 1
     picture = picture._replace(mask=(picture.instances > 0).astype(np.uint8))
     data = SegmentationDataModule(
-        OnePicture(picture), 0, 1, {"crop": 0.75, "horizontal": 0.5}, SETTINGS, NO_LIMIT
+        OnePicture(picture), 0, 1, {"crop": 0.75, "horizontal": 0.5}, data_config(), NO_LIMIT
     )
     seen = set()
     for epoch in range(12):
@@ -142,7 +132,7 @@ def test_instances_follow_resizing_and_crops():
         assert torch.equal(batch["instances"] > 0, batch["mask"] == 1)
         seen |= set(batch["instances"].unique().tolist())
     assert seen == {0, 1, 2}
-    (evaluated,) = data.test_dataloader()
+    (evaluated,) = data.evaluation_dataloaders()["test"]
     assert np.array_equal(evaluated["instances"][0, 0].numpy(), picture.instances)
     assert evaluated["instances"].dtype == torch.uint8
 
@@ -156,7 +146,7 @@ def test_instances_are_those_of_the_source_or_absent(tmp_path):
     (tmp_path / "masks").mkdir()
     write_folder(tmp_path, {name: np.full((32, 32, 3), 9 * k, np.uint8) for k, name in enumerate("abcdef")})
     plain = make(FolderSource(tmp_path))
-    batches = [*training_batches(plain), *plain.val_dataloader(), *plain.test_dataloader()]
+    batches = [*training_batches(plain), *plain.val_dataloader(), *plain.evaluation_dataloaders()["test"]]
     assert not any("instances" in batch for batch in batches)
 
 
@@ -167,7 +157,7 @@ def test_instances_change_nothing_else_in_a_batch():
         knows, knows_not = (
             training_batches(
                 SegmentationDataModule(
-                    OnePicture(p), 3, 1, {"crop": 0.75, "vertical": 0.5}, SETTINGS, NO_LIMIT
+                    OnePicture(p), 3, 1, {"crop": 0.75, "vertical": 0.5}, data_config(), NO_LIMIT
                 ),
                 epoch,
             )[0]
@@ -188,7 +178,7 @@ def test_true_colours_compose_the_picture():
 
 def test_evaluation_pictures_keep_their_own_size_and_order():
     data = make()
-    batches = list(data.test_dataloader())
+    batches = list(data.evaluation_dataloaders()["test"])
     assert [batch["name"] for batch in batches] == [[f"scene_{2_000_000 + i}"] for i in range(3)]
     for batch, index in zip(batches, (8, 9, 10), strict=True):
         picture = data.source.read(index)
@@ -213,7 +203,7 @@ def test_the_training_canvas_is_what_inference_sees():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (90, 120, 3), np.uint8)
     picture = Sample(image, np.zeros((90, 120), np.uint8))
-    colours, _ = on_canvas(picture, (64, 64), colours=False)
+    colours, _ = resize_sample(picture, (64, 64), colours=False)
     seen = preprocessing.resize(torch.from_numpy(image).permute(2, 0, 1)[None].float(), (64, 64))[0]
     assert (torch.from_numpy(colours).float() - seen).abs().max() <= 0.5 + 1e-3
 
@@ -245,7 +235,7 @@ def test_the_mean_mask_is_that_of_the_training_masks_whatever_the_canvas(tmp_pat
         (tmp_path / f"{split}.txt").write_text(names)
     data = make(FolderSource(tmp_path))
     if canvas is not None:
-        data.place_on(lambda height, width: canvas)
+        data.cache_samples(lambda height, width: canvas)
     expected = torch.zeros(1, 1, 128, 128)
     expected[..., :64] = 0.5
     expected[..., 0, :] += 0.25

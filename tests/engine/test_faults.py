@@ -34,7 +34,7 @@ def test_two_jobs_with_the_same_training_share_it(tmp_path):
     results = [finished(job) for job in jobs]
     assert [code for code, _, _ in results] == [0, 0], results
     assert len(list((tmp_path / "runs" / "trainings").iterdir())) == 1
-    assert sum("training canvas" in out for _, out, _ in results) == 1
+    assert sum("training input size" in out for _, out, _ in results) == 1
     assert sum("is finished already" in out for _, out, _ in results) == 1
     records = [json.loads(p.read_text()) for p in (tmp_path / "runs" / "u2netp").glob("*/run.json")]
     assert sorted(record["threshold"] for record in records) == [0.3, 0.6]
@@ -84,7 +84,7 @@ def test_a_run_folder_is_never_used_twice(trained):
 def test_resume_never_trains_anew_and_keeps_the_old_training(trained):
     code, out, err = finished(start(*SMALL, "resume=never", cwd=trained))
     assert code == 0, err
-    assert "training canvas" in out
+    assert "training input size" in out
     names = sorted(path.name for path in (trained / "runs" / "trainings").iterdir())
     assert len(names) == 2
     assert names[1] == f"{names[0]}-2"

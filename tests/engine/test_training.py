@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from kolbench.data import augment
 from kolbench.data.dataset import EpochSampler, seed_for
-from kolbench.engine.module import rate_factor
 from kolbench.errors import ConfigError
 from kolbench.io import files
 
@@ -82,19 +81,3 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_seed_for_tells_all_its_parts_apart():
     assert seed_for(1, "a") == seed_for(1, "a")
     assert len({seed_for(1, "a"), seed_for("1", "a"), seed_for(1, "b"), seed_for(1, "a", 0)}) == 4
-
-
-def test_the_learning_rate_rises_then_falls_at_its_milestones():
-    plan = {"epoch_steps": 100, "epochs": 10, "gamma": 0.1, "at": [0.5, 0.9]}
-    found = [rate_factor(step, **plan) for step in (0, 499, 500, 899, 900)]
-    assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01])
-    rising = [rate_factor(step, warmup_steps=50, **plan) for step in (0, 25, 50, 500)]
-    assert rising == pytest.approx([0.001, 0.5005, 1, 0.1])
-    # never longer than an epoch
-    assert rate_factor(99, warmup_steps=5000, **plan) == 1
-    assert rate_factor(98, warmup_steps=5000, **plan) < 1
-
-
-def test_milestones_are_whole_epochs_and_leave_the_first_alone():
-    plan = {"epoch_steps": 10, "epochs": 2, "gamma": 0.1, "at": [0.25, 0.5, 0.75]}
-    assert [rate_factor(step, **plan) for step in (9, 10, 19)] == pytest.approx([1, 0.1, 0.1])

@@ -1,4 +1,4 @@
-"""Array functions that processes compute in tests: apart from the tests, so that a process imports only these."""
+"""Array functions that processes compute in tests; here, so that a process imports nothing else."""
 
 import os
 import signal

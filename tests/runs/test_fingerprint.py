@@ -76,6 +76,7 @@ def test_what_cannot_change_a_weight_does_not_change_the_fingerprint(change):
         {"budget__lr_factor": 2.0},
         {"data__split": "paper"},
         {"trainer__precision": "16-mixed"},
+        {"callbacks": {"ema": {"decay": 0.9}}},
     ],
 )
 def test_what_changes_the_weights_changes_the_fingerprint(change):

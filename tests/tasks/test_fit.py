@@ -56,7 +56,7 @@ def run_folders(folder):
 def test_a_threshold_sweep_trains_once(sweep):
     folder, done = sweep
     training = only((folder / "runs" / "trainings").iterdir())
-    assert done.stdout.count("training canvas") == 1
+    assert done.stdout.count("training input size") == 1
     assert f"{training.name.rpartition('-')[2]} is finished already" in done.stdout
     records = [json.loads((run / "run.json").read_text()) for run in run_folders(folder)]
     assert [record["threshold"] for record in records] == [0.3, 0.6]
@@ -159,7 +159,7 @@ def test_task_test_scores_a_run_folder_without_training(sweep, tmp_path):
     assert record["scores"] == pytest.approx(expected["scores"])
     assert record["method"] == "u2netp"
     assert tested.parent.name == "u2netp"
-    assert "training canvas" not in done.stdout
+    assert "training input size" not in done.stdout
     assert "network input 128 px" in done.stdout
 
 
@@ -256,8 +256,8 @@ WORDS = (
     "experiment=rsudisnet",
     "budget=smoke",
     "budget.epochs=4",
-    "budget.stage_steps=6",
-    "budget.stage_check_every=2",
+    "budget.pretraining_steps=6",
+    "budget.pretraining_check_every=2",
     "model.gt_mid=16",
     "model.gt_stop_f=1.0",
 )

@@ -1,7 +1,7 @@
 """Checkpoints that survive a kill: written beside, forced to disk, renamed; the one before is kept."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoint format, written atomically and read without executing anything."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes beside `path`, forces to disk, renames."""
+        """Writes beside `path`, forces to disk, renames; makes the folder where there is none."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), lambda partial: _save(checkpoint, partial))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> Any:
@@ -32,18 +33,31 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class EpochCheckpoint(Checkpoint):
     """After each epoch: `last.ckpt` (all that a resumption needs), the one before it, and the best weights.
 
+    The best weights are those that were validated, which is not those that training goes on with where a
+    callback averages weights.
+
     Args:
         folder: where the three files go.
         scores: gives (score to maximise, threshold) of the epoch just validated; None = every epoch is best.
         model: the resolved `model` group, kept with the best weights so that the file alone says what it is.
     """
 
-    def __init__(self, folder: Path, scores: Any = None, model: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scores: Callable[[], tuple[float, float]] | None = None,
+        model: Mapping[str, object] | None = None,
+    ) -> None:
         self.folder = folder
         self.scores = scores
         self.model = dict(model or {})
         self.best_score = float("-inf")
         self.best_epoch = -1
+        self._validated: dict[str, torch.Tensor] | None = None
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps the weights; Lightning runs this after callbacks that put averaged ones in their place."""
+        self._validated = inference_state(pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves; Lightning runs this after the epoch's validation and after all other callbacks."""
@@ -52,13 +66,14 @@ class EpochCheckpoint(Checkpoint):
             self.best_score = score
             self.best_epoch = trainer.current_epoch
             best = {
-                "state_dict": inference_state(pl_module),
+                "state_dict": self._validated or inference_state(pl_module),
                 "epoch": trainer.current_epoch,
                 "score": score,
                 "threshold": threshold,
                 "model": self.model,
             }
             write_atomically(self.folder / BEST, lambda partial: _save(best, partial))
+        self._validated = None
         if (self.folder / LAST).exists():
             (self.folder / LAST).replace(self.folder / PREVIOUS)
         trainer.save_checkpoint(self.folder / LAST)

@@ -9,7 +9,10 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
+from kolbench.engine.callbacks.logger import ScalarLogger
+from kolbench.engine.outputs import StepOutput
 from kolbench.io.files import write_atomically
 
 Row = dict[str, float]
@@ -18,8 +21,9 @@ Row = dict[str, float]
 class History(Callback):
     """Averages each loss term over the epoch's batches and adds the epoch's validation scores.
 
-    Rows hold nothing that differs between an interrupted and an uninterrupted run; seconds are kept
-    apart in `seconds`.
+    What other callbacks log stands in the row too: the value that Lightning's callbacks can watch, or the
+    last one that was logged. Rows hold nothing that differs between an interrupted and an uninterrupted run;
+    seconds are kept apart in `seconds`.
 
     Args:
         path: the CSV file; rewritten whole after each epoch.
@@ -39,7 +43,7 @@ class History(Callback):
         self.rows: list[Row] = []
         self.seconds = 0.0
         self.pictures = 0
-        self._sums: Row = {}
+        self._sums: dict[str, Tensor | float] = {}
         self._batches = 0
         self._started = 0.0
 
@@ -48,13 +52,17 @@ class History(Callback):
         self._sums = {}
         self._batches = 0
         self._started = time.monotonic()
+        if isinstance(trainer.logger, ScalarLogger):
+            trainer.logger.latest.clear()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Adds a batch; the sums stay on the device, so no batch waits for a transfer."""
-        values = {"loss": outputs["loss"], **outputs["terms"]}
-        for name, value in values.items():
+        output: StepOutput = outputs
+        loss = output["loss"]
+        assert loss is not None
+        for name, value in {"loss": loss, **output["terms"]}.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach()
         self._batches += 1
         self.pictures += len(batch["name"])
@@ -74,14 +82,22 @@ class History(Callback):
         row |= {f"train/{name}": float(total) / self._batches for name, total in self._sums.items()}
         if self.scores:
             row |= {f"val/{name}": float(value) for name, value in self.scores().items()}
-        self.rows.append(row)
+        self.rows.append(row | self._logged(trainer, row))
         self._write()
         if self.listen:
-            self.listen(trainer.current_epoch, row)
+            self.listen(trainer.current_epoch, self.rows[-1])
+
+    @staticmethod
+    def _logged(trainer: Trainer, row: Row) -> Row:
+        """What callbacks have logged beside the row's own entries."""
+        latest = trainer.logger.latest if isinstance(trainer.logger, ScalarLogger) else {}
+        found = {**latest, **{name: float(value) for name, value in trainer.callback_metrics.items()}}
+        return {name: value for name, value in found.items() if name not in row}
 
     def _write(self) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[-1]), lineterminator="\n")
+        columns = dict.fromkeys(name for row in self.rows for name in row)
+        writer = csv.DictWriter(text, list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         write_atomically(self.path, lambda partial: partial.write_text(text.getvalue(), encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Box and mask AP of methods that tell persons apart, beside the scores that all methods have."""
+"""Box and mask AP of methods that find single persons, beside the scores that all methods have."""
 
 from pathlib import Path
 from typing import Any
@@ -8,19 +8,20 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from kolbench.data import targets
+from kolbench.engine.outputs import StepOutput
 from kolbench.errors import ConfigError
 from kolbench.io.files import write_json
 from kolbench.metrics.instance_ap import AveragePrecision
 
 
-class DetectionCallback(Callback):
-    """Writes the APs of one loader's pictures to a JSON file, where the method gives persons at all.
+class InstanceScoreCallback(Callback):
+    """Writes the APs of one loader's pictures to a JSON file, where the method finds single persons.
 
     The true persons are the data set's, or the components of the mask where it knows none.
 
     Args:
         path: of the JSON file.
-        loader_index: position of the loader that is judged.
+        loader_index: position of the loader whose pictures count.
     """
 
     def __init__(self, path: Path, loader_index: int) -> None:
@@ -39,7 +40,9 @@ class DetectionCallback(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Adds the pictures of a batch."""
-        if dataloader_idx != self.loader_index or outputs["instances"] is None or self._given_up:
+        output: StepOutput = outputs
+        instances = output["instances"]
+        if dataloader_idx != self.loader_index or instances is None or self._given_up:
             return
         try:
             self._gathered = self._gathered or AveragePrecision()
@@ -47,7 +50,7 @@ class DetectionCallback(Callback):
             print(f"no AP: {missing}")
             self._given_up = True
             return
-        for index, found in enumerate(outputs["instances"]):
+        for index, found in enumerate(instances):
             mask = _plane(batch["mask"], index)
             known = _plane(batch["instances"], index) if "instances" in batch else None
             self._gathered.add(found, targets.person_labels(mask, known))

@@ -1,7 +1,7 @@
-"""The one judge: it sees outputs and batches only, and is the same for every method."""
+"""The scores of every method: they follow from outputs and batches alone."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,17 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from kolbench.metrics.counts import ImageCounts
+from kolbench.engine.outputs import StepOutput
+from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.metrics.histogram import Counter, level_counts
-from kolbench.metrics.selection import best_threshold, epoch_scores
+from kolbench.metrics.selection import best_threshold, epoch_scores, max_f
 
 
 class ScoreCallback(Callback):
     """Fills the histograms of every picture that is predicted, split by split.
+
+    The validation scores are logged to Lightning as `val/NAME`, so that callbacks such as EarlyStopping and
+    ModelCheckpoint can watch them.
 
     Args:
         splits: names of the loaders, in their order.
@@ -25,13 +29,14 @@ class ScoreCallback(Callback):
     def __init__(self, *splits: str, extra: Sequence[Counter] = ()) -> None:
         self.splits = splits
         self.extra = extra
-        self.scored: dict[str, ImageCounts] = {}
+        self.counts: dict[str, ImageCounts] = {}
         self._losses: list[float] = []
+        self._scores: Mapping[str, float] = {}
         self._started = 0.0
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forgets the epoch before."""
-        self.scored = {name: ImageCounts(name) for name in self.splits}
+        self.counts = {name: ImageCounts(name) for name in self.splits}
         self._losses = []
 
     on_test_epoch_start = on_validation_epoch_start
@@ -56,37 +61,56 @@ class ScoreCallback(Callback):
         _wait_for(trainer)
         size = len(batch["name"])
         seconds = (time.perf_counter() - self._started + batch.get("seconds", 0.0)) / size
-        scored = self.scored[self.splits[dataloader_idx]]
-        # the 0.5 band of a stage's target is neither foreground nor background
+        output: StepOutput = outputs
+        counted = self.counts[self.splits[dataloader_idx]]
+        # the 0.5 band of a pretraining's target is neither foreground nor background
         keep = (batch["alpha"] != 0.5) if "alpha" in batch else None
-        counts = level_counts(outputs["alpha"], batch["mask"], batch.get("product"), keep, self.extra)
-        scored.names += batch["name"]
-        scored.groups += batch.get("group", [""] * size)
-        scored.tags += batch.get("tags", [""] * size)
-        scored.sizes += [tuple(batch["mask"].shape[-2:])] * size
-        scored.seconds += [seconds] * size
-        scored.notes += batch.get("notes", [""] * size)
-        if outputs.get("loss") is not None:
-            self._losses.append(float(outputs["loss"]))
-        scored.parts.append(counts)
+        counts = level_counts(output["alpha"], batch["mask"], batch.get("product"), keep, self.extra)
+        counted.names += batch["name"]
+        counted.groups += batch.get("group", [""] * size)
+        counted.tags += batch.get("tags", [""] * size)
+        counted.sizes += [tuple(batch["mask"].shape[-2:])] * size
+        counted.seconds += [seconds] * size
+        counted.notes += batch.get("notes", [""] * size)
+        loss = output.get("loss")
+        if loss is not None:
+            self._losses.append(float(loss))
+        counted.parts.append(counts)
 
     on_test_batch_end = on_validation_batch_end
 
-    def validation_scores(self) -> dict[str, float]:
-        """Scores of the first split at its own best threshold, the threshold, and mIoU at 0.5."""
-        counts = self.scored[self.splits[0]].counts
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Scores the epoch and logs it."""
+        self._scores = self.scores_of(self.counts[self.splits[0]].counts)
+        logged = {f"val/{name}": value for name, value in self._scores.items()}
+        pl_module.log_dict(logged, batch_size=1, logger=False)
+
+    def scores_of(self, counts: Counts) -> Mapping[str, float]:
+        """Scores at the pictures' own best threshold, the threshold, and mIoU at 0.5."""
         threshold = best_threshold(counts)
         row = epoch_scores(counts, threshold)
         loss = {"loss": float(np.mean(self._losses))} if self._losses else {}
         return {**loss, **row, "miou@0.5": epoch_scores(counts, 0.5)["miou"], "threshold": threshold}
 
+    def validation_scores(self) -> Mapping[str, float]:
+        """Scores of the epoch that was validated last."""
+        return self._scores
+
     def best(self) -> tuple[float, float]:
-        """(score to maximise, threshold) of the first split, for choosing the best epoch.
+        """(score to maximise, threshold) of that epoch, for choosing the best one.
 
         The score is mIoU, or the negative validation loss of a method that has one.
         """
         row = self.validation_scores()
         return -row["loss"] if "loss" in row else row["miou"], row["threshold"]
+
+
+class MaxFCallback(ScoreCallback):
+    """Scores a pretraining by max-F (beta squared 0.3) on the masks it is checked on [IS-Net's rule]."""
+
+    def scores_of(self, counts: Counts) -> Mapping[str, float]:
+        """The highest F of all thresholds."""
+        return {"max_f": max_f(counts)}
 
 
 def _wait_for(trainer: Trainer) -> None:

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from kolbench.engine.outputs import StepOutput
 from kolbench.io import images
 from kolbench.types import UInt8Array
 
@@ -43,7 +44,8 @@ class ProgressPictures(Callback):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         images.write_jpeg(self.folder / "picture.jpg", _levels(batch["image"][0]))
-        alpha = _levels(outputs["alpha"][0])[..., 0]
+        output: StepOutput = outputs
+        alpha = _levels(output["alpha"][0])[..., 0]
         images.write_png(self.folder / f"epoch_{epoch:04d}.png", alpha)
 
 

@@ -10,20 +10,10 @@ from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.tiktok import JUMP_BITS, TiktokSource, cut_clips, find_pair
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
+from tests.helpers.data import NO_LIMIT, data_config
 
 WIDTH, HEIGHT = 36, 64
 LENGTHS = (5, 4, 7, 4, 6, 5, 4, 6, 5, 4, 5, 5)
-SETTINGS = {
-    "split": "auto",
-    "split_seed": 0,
-    "protocol": "test",
-    "allow_duplicates": False,
-    "region_px": 30,
-    "cache": "memory",
-    "workers": 0,
-    "colours": False,
-}
-NO_LIMIT = {"train": None, "val": None, "test": None}
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +51,7 @@ def clip_of_each(lengths=LENGTHS) -> list[int]:
 
 
 def module(source: TiktokSource, limit=NO_LIMIT, **changes) -> SegmentationDataModule:
-    return SegmentationDataModule(source, 0, 2, {}, {**SETTINGS, **changes}, limit)
+    return SegmentationDataModule(source, 0, 2, {}, data_config(**changes), limit)
 
 
 @pytest.fixture
@@ -135,28 +125,30 @@ def test_the_reports_split_is_by_frame_with_one_held_out_part(kaggle):
     assert module(TiktokSource(kaggle), split="paper", split_seed=1).rows != data.rows
 
 
-def test_the_whole_protocol_gives_each_picture_once(kaggle):
+def test_the_protocol_all_gives_each_picture_once(kaggle):
     source = TiktokSource(kaggle)
     assert list(module(source).evaluated_rows()) == ["val", "test"]
     for split in ("auto", "paper"):
-        data = module(source, split=split, protocol="whole")
+        data = module(source, split=split, protocol="all")
         assert any("all 60 pictures are scored too" in line for line in data.describe())
         assert data.evaluated_rows() == {
             "val": data.rows["val"],
             "test": data.rows["test"],
-            "whole": list(range(60)),
+            "all": list(range(60)),
         }
-        batches = list(data.whole_dataloader())
+        batches = list(data.evaluation_dataloaders()["all"])
         assert [batch["name"][0] for batch in batches] == source.names
         assert all(batch["image"].shape == (1, 3, HEIGHT, WIDTH) for batch in batches)
         loaders = data.evaluation_dataloaders()
         assert {name: len(loader) for name, loader in loaders.items()} == {
             name: len(rows) for name, rows in data.evaluated_rows().items()
         }
-    limited = module(source, protocol="whole", limit={"train": 3, "val": 2, "test": 1})
-    assert len(limited.whole_dataloader()) == 6
-    with pytest.raises(ConfigError, match=r"data\.protocol=all"):
-        module(source, protocol="all")
+    limited = module(source, protocol="all", limit={"train": 3, "val": 2, "test": 1})
+    assert len(limited.evaluation_dataloaders()["all"]) == 6
+    with pytest.raises(ConfigError, match=r"data\.protocol=every"):
+        module(source, protocol="every")
+    # its name in earlier versions
+    assert module(source, protocol="whole").config == module(source, protocol="all").config
 
 
 def test_the_last_number_in_the_name_decides_pairs_and_order(tmp_path):

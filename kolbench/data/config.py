@@ -1,0 +1,57 @@
+"""What the datamodule is asked for: the keys of the `data` group that every layout shares."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Self
+
+from kolbench.errors import ConfigError, require_choice
+
+ALL = "all"
+PROTOCOLS = ("test", ALL)
+CACHES = ("auto", "memory", "disk")
+# protocol by its name in earlier versions
+OLD_PROTOCOLS = {"whole": ALL}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The keys that decide split, checks and loading.
+
+    split: auto, group, paper or files (see data.splits). split_seed: of a drawn split. protocol: `test`, or
+    `all` to score every picture too, training ones included. allow_duplicates: whether near-duplicates may
+    stand in two splits. region_px: width of the transition region of a training picture of 512 px. cache:
+    where decoded training pictures are kept. workers: loader processes, or auto. colours: whether true
+    foreground and background colours are loaded.
+
+    Raises:
+        ConfigError: a value is not one of the choices.
+    """
+
+    split: str = "auto"
+    split_seed: int = 0
+    protocol: str = "test"
+    allow_duplicates: bool = False
+    region_px: int = 30
+    cache: str = "auto"
+    workers: int | str = "auto"
+    colours: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protocol", OLD_PROTOCOLS.get(self.protocol, self.protocol))
+        require_choice("data.cache", self.cache, CACHES)
+        require_choice("data.protocol", self.protocol, PROTOCOLS)
+        count = self.workers
+        if count != "auto" and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
+            raise ConfigError(f"data.workers={count} is neither auto nor a number of processes.")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> Self:
+        """The shared keys of a resolved `data` group; those of its layout are passed over."""
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})  # type: ignore[arg-type]  # config.schema has checked the types
+
+    def worker_count(self, accelerated: bool) -> int:
+        """Loader processes; `auto` takes some only where the network runs on a GPU."""
+        if isinstance(self.workers, int):
+            return self.workers
+        return min(8, os.cpu_count() or 1) if accelerated else 0

@@ -1,0 +1,51 @@
+"""When a training ends before its last epoch: at a loss that is no number, or where it had ended before."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from torch import Tensor
+
+from kolbench.engine.outputs import StepOutput
+from kolbench.errors import TrainingError
+from kolbench.types import Batch
+
+
+class StopOnNaN(Callback):
+    """Stops at the first loss that is not finite."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Looks at the loss.
+
+        Raises:
+            TrainingError: it is not finite; names its terms and the pictures.
+        """
+        output: StepOutput = outputs
+        loss = output["loss"]
+        assert loss is not None
+        if not torch.isfinite(loss):
+            raise TrainingError(_not_finite(output["terms"], batch["name"], trainer.current_epoch))
+
+
+class StayStopped(Callback):
+    """A training that was killed after EarlyStopping had ended it does not train on when it is resumed."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Asks the trainer's EarlyStopping callbacks, whose state the checkpoint has restored."""
+        stoppers = [each for each in trainer.callbacks if isinstance(each, EarlyStopping)]  # type: ignore[attr-defined]  # set in Trainer.__init__ by a connector
+        if any(each.stopping_reason != EarlyStoppingReason.NOT_STOPPED for each in stoppers):
+            trainer.should_stop = True
+
+
+def _not_finite(terms: Mapping[str, Tensor], names: list[str], epoch: int) -> str:
+    bad = [name for name, term in terms.items() if not torch.isfinite(term)]
+    return (
+        f"The loss is not finite in epoch {epoch} (terms: {', '.join(bad) or 'their sum'}; pictures: "
+        f"{', '.join(names)}). Lower budget.lr_factor, use trainer.precision=32-true or set "
+        "trainer.gradient_clip_val=1; the last checkpoint is kept."
+    )
