@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.optim import Optimizer
 
 from kolbench.data.datamodule import Loader, SegmentationDataModule
