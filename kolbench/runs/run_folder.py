@@ -63,9 +63,7 @@ def read_histograms(path: Path) -> dict[str, ImageCounts]:
     found: dict[str, ImageCounts] = {}
     for split, rows in table.groupby("split", sort=False):
         names = [str(name) for name in table.columns if name not in _OTHER and _holds_counts(rows[name])]
-        counts = Counts.of(
-            {name: np.stack([np.asarray(row, np.int64) for row in rows[name]]) for name in names}
-        )
+        arrays = {name: np.stack(list(rows[name])).astype(np.int64) for name in names}
         found[str(split)] = ImageCounts(
             split=str(split),
             names=list(rows["name"]),
@@ -74,7 +72,7 @@ def read_histograms(path: Path) -> dict[str, ImageCounts]:
             sizes=[(int(h), int(w)) for h, w in zip(rows["height"], rows["width"], strict=True)],
             seconds=[float(value) for value in rows["seconds"]],
             notes=list(rows["notes"]),
-            parts=[counts],
+            parts=[Counts.of(arrays)],
         )
     return found
 
@@ -98,9 +96,8 @@ def write_scores(folder: Path, scored: Mapping[str, ImageCounts], threshold: flo
 def curve_of(scored: ImageCounts, chosen: float) -> pd.DataFrame:
     """All mean scores of a split at 0.1 to 0.9 and at the chosen threshold."""
     thresholds: Sequence[float] = sorted({*scores.THRESHOLDS, chosen})
-    rows = [
-        {"split": scored.split, "threshold": t, **scores.mean_scores(scored.counts, t)} for t in thresholds
-    ]
+    counts = scored.counts
+    rows = [{"split": scored.split, "threshold": t, **scores.mean_scores(counts, t)} for t in thresholds]
     return pd.DataFrame(rows).assign(chosen=[t == chosen for t in thresholds])
 
 
