@@ -46,7 +46,7 @@ class Segmenter(nn.Module):
 
     A method that is compared with others reads the image only; one that is helped by the truth says so
     in `input_keys` and in `truth_access`, and stands in a block of its own in every table. truth_access:
-    `none`; `box`, as if a person had drawn the true bounding box; `oracle`, which uses the true mask itself.
+    `none`; `box`, as if a person had drawn the true bounding box; `mask`, which uses the true mask itself.
     """
 
     input_keys: tuple[str, ...] = ("image",)

@@ -67,7 +67,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 def pareto_memory(numbers: Numbers) -> Figure | None:
     """mIoU against the memory that a prediction takes; None where it is known of no method."""
     methods = [run for run in numbers.runs if not run.is_baseline]
-    memory = {run.label: (run.run.record.get("cost") or {}).get("memory") for run in methods}
+    memory = {run.label: run.run.record.cost and run.run.record.cost.memory for run in methods}
     costs = {label: value / 2**20 for label, value in memory.items() if value}
     runs = [run for run in methods if run.label in costs]
     if not runs:

@@ -170,7 +170,8 @@ def training(numbers: Numbers) -> Figure | None:
 
 def best_epoch(run: RunNumbers, history: pd.DataFrame) -> int:
     """The epoch whose weights the run kept."""
-    recorded = (run.run.record.get("training") or {}).get("best_epoch")
+    training = run.run.record.training
+    recorded = training.best_epoch if training else None
     return int(history["epoch"].iloc[history["val/miou"].argmax()] if recorded is None else recorded)
 
 

@@ -32,7 +32,7 @@ PALETTE = ("#3264dc", "#d27800", "#50a06e", "#965a82", "#0096d2", "#c82832")
 Dash = str | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-HELP = {"none": "", "box": " (true box)", "oracle": " (true mask)"}
+HELP = {"none": "", "box": " (true box)", "mask": " (true mask)"}
 
 _RULES: dict[Any, Any] = {
     "svg.fonttype": "none",

@@ -15,7 +15,7 @@ GIVEN_MASK = "given the true mask: cannot be compared with methods that read the
 NOT_RUN = "published, not run here"
 # in the order in which they stand in a table
 HEADINGS = (METHODS, BASELINES, GIVEN_BOX, GIVEN_MASK, NOT_RUN)
-OF_AID = {"none": METHODS, "box": GIVEN_BOX, "oracle": GIVEN_MASK}
+OF_AID = {"none": METHODS, "box": GIVEN_BOX, "mask": GIVEN_MASK}
 
 # heading and cells of one row
 Row = tuple[str, Mapping[str, Any]]

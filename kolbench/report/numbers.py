@@ -220,7 +220,7 @@ class Numbers:
         found: dict[str, Mapping[str, float]] = {}
         seen: dict[str, list[Mapping[str, float]]] = {}
         for numbers in self.runs:
-            for name, row in (numbers.run.record.get("floors") or {}).items():
+            for name, row in numbers.run.record.baselines.items():
                 known = seen.setdefault(name, [])
                 if name not in run_here and row not in known:
                     found[f"{name} of {numbers.label}" if known else name] = row

@@ -135,7 +135,7 @@ def _policy(css: str, script: str) -> str:
 
 def _dates(runs: Sequence[RunNumbers]) -> list[str]:
     """The days of the first and the last run; one where they are the same."""
-    days = sorted(str(run.run.record["started"])[:10] for run in runs if run.run.record.get("started"))
+    days = sorted(run.run.record.started[:10] for run in runs if run.run.record.started)
     return sorted({days[0], days[-1]}) if days else []
 
 

@@ -243,7 +243,8 @@ def _prices(numbers: Numbers, ranked: Sequence[str]) -> dict[str, float]:
 
 
 def _gmacs(run: RunNumbers) -> float | None:
-    macs = (run.run.record.get("cost") or {}).get("macs")
+    cost = run.run.record.cost
+    macs = cost.macs if cost else None
     return None if macs is None else macs / 1e9
 
 
@@ -255,7 +256,7 @@ def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
             "Floors without a run of their own have no scores per picture: a method beats such a floor where "
             "its whole interval lies above the floor's mean."
         )
-    trained = [name for name in ranked if numbers.compared_families[name][0].run.record.get("training")]
+    trained = [name for name in ranked if numbers.compared_families[name][0].run.record.training]
     single = [name for name in trained if len(numbers.compared_families[name]) == 1]
     if single:
         said.append(
@@ -265,7 +266,7 @@ def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     for name in (name for name in trained if name not in single):
         values = [100 * run.means["miou"] for run in numbers.compared_families[name]]
         said.append(f"Seeds alone move {name} by {max(values) - min(values):.2f} mIoU points.")
-    budgets = {str(numbers.compared_families[name][0].run.record.get("budget")) for name in trained}
+    budgets = {numbers.compared_families[name][0].run.record.budget for name in trained}
     if len(budgets) > 1:
         said.append(f"Budgets differ ({_listed(sorted(budgets))}): training is compared with the methods.")
     return said
@@ -286,7 +287,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _given(run: RunNumbers) -> str:
-    return {"box": "given the true box", "oracle": "given the true mask"}[run.run.truth_access]
+    return {"box": "given the true box", "mask": "given the true mask"}[run.run.truth_access]
 
 
 def _points(found: Interval) -> str:

@@ -15,6 +15,7 @@ from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.sentences import sentences
 from kolbench.report.statistics import Difference, across_seeds
 from kolbench.runs.finished import Comparison
+from kolbench.runs.record import Cost, Training
 
 __all__ = ["Table", "all_tables", "sentences"]
 
@@ -83,7 +84,7 @@ def _headline_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> 
     return {
         "method": run.label,
         "threshold": run.run.threshold,
-        "threshold from": run.run.record.get("threshold_from"),
+        "threshold from": run.run.record.threshold_from,
         "miou": run.means["miou"],
         "low": found.low,
         "high": found.high,
@@ -203,20 +204,18 @@ def size_and_speed(numbers: Numbers) -> Table:
 
 def _size_cells(run: RunNumbers) -> dict[str, Any]:
     record = run.run.record
-    cost = record.get("cost") or {}
-    training = record.get("training") or {}
-    canvas = training.get("input_size", training.get("canvas"))
+    cost, trained = record.cost or Cost(), record.training or Training()
     return {
         "method": run.label,
-        "parameters": record.get("parameters"),
-        "checkpoint kKB": _scaled(cost.get("checkpoint"), 1024 * 1000),
-        "GMACs": _scaled(cost.get("macs"), 1e9),
-        "counted at": _size(cost.get("picture")),
-        "input": _size(canvas),
+        "parameters": record.parameters,
+        "checkpoint kKB": _scaled(cost.checkpoint, 1024 * 1000),
+        "GMACs": _scaled(cost.macs, 1e9),
+        "counted at": _size(cost.picture),
+        "input": _size(trained.input_size),
         "FPS": NOT_MEASURED,
         RECORDED_SECONDS: run.recorded_seconds,
         "scored on": run.run.timed_on,
-        "peak MiB": _scaled(cost.get("memory"), 1024**2),
+        "peak MiB": _scaled(cost.memory, 1024**2),
         **_published_size(run.run.method),
     }
 
@@ -298,7 +297,7 @@ def seeds(numbers: Numbers) -> Table:
 
 def training(numbers: Numbers) -> Table:
     """`training`: what was trained, how long, and how much better training pictures are known."""
-    trained = [run for run in numbers.runs if run.run.record.get("training")]
+    trained = [run for run in numbers.runs if run.run.record.training]
     whole = any(run.training_miou is not None for run in trained)
     rows: list[Row] = [(run.heading, _training_cells(run, whole)) for run in trained]
     notes = [
@@ -321,27 +320,26 @@ def training(numbers: Numbers) -> Table:
 
 def _training_cells(run: RunNumbers, whole: bool) -> dict[str, Any]:
     record = run.run.record
-    found = record["training"]
+    found = record.training or Training()
     paper = published.TRAININGS.get(run.run.method)
-    versions = record.get("versions") or {}
     return {
         "method": run.label,
-        "budget": record.get("budget"),
-        "seconds": found.get("seconds"),
-        "training seconds": found.get("train_seconds"),
-        "pictures per second": found.get("pictures_per_second"),
-        "best epoch": found.get("best_epoch"),
+        "budget": record.budget or None,
+        "seconds": found.seconds,
+        "training seconds": found.train_seconds,
+        "pictures per second": found.pictures_per_second,
+        "best epoch": found.best_epoch,
         "best epoch (paper)": paper and paper.best_epoch,
         "epochs (paper)": paper and paper.epochs,
         **(_fit_cells(run) if whole else {}),
-        "lr factor": found.get("lr_factor"),
+        "lr factor": found.lr_factor,
         "seed": run.run.seed,
-        "backbone weights": found.get("backbone_weights") or "none",
-        "device": record.get("device"),
-        "versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
-        "commit": record.get("commit"),
-        "fingerprint": found.get("fingerprint"),
-        "folder": found.get("folder"),
+        "backbone weights": found.backbone_weights or "none",
+        "device": record.device or None,
+        "versions": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
+        "commit": record.commit,
+        "fingerprint": found.fingerprint,
+        "folder": found.folder,
     }
 
 
@@ -352,7 +350,7 @@ def _fit_cells(run: RunNumbers) -> dict[str, Any]:
         "miou on validation pictures": run.validation_miou,
         "miou on test pictures": run.means["miou"],
         "over-fit": None if known is None else known - run.means["miou"],
-        "iou on all pictures": (run.run.record.get("all") or run.run.record.get("whole") or {}).get("iou"),
+        "iou on all pictures": (run.run.record.all or {}).get("iou"),
         "iou on all pictures (paper)": published.WHOLE_IOU.get(run.run.method),
     }
 
@@ -374,5 +372,5 @@ def _scaled(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
 
 
-def _size(size: Any) -> str | None:
+def _size(size: Sequence[int] | None) -> str | None:
     return f"{size[0]}x{size[1]}" if size else None

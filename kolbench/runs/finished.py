@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from kolbench.errors import DataError
-from kolbench.io.files import read_json
 from kolbench.metrics.counts import ImageCounts
+from kolbench.runs import record as records
 from kolbench.runs import run_folder
+from kolbench.runs.record import DataFingerprint, RunRecord
 
 BASELINES = ("allfg", "ellipse", "meanmask")
 # below a `runs` folder, but shared by runs and no runs themselves
 _NO_RUNS = ("trainings", "untrained")
-_AIDS = ("none", "box", "oracle")
-_NEEDED = ("method", "aid", "threshold", "seed", "data", "started")
+_NEEDED = ("method", "truth_access", "threshold", "seed", "data", "started")
 _LONGEST_WORD, _LONGEST_LABEL = 32, 64
 # what tells runs of one method apart, in the order in which a label names it
 _TELLING = ("model", "refiner", "budget", "data", "trainer", "threshold", "weights", "seed")
@@ -37,19 +36,19 @@ class FinishedRun:
     """
 
     folder: Path
-    record: Mapping[str, Any]
+    record: RunRecord
     label: str
     family: str
 
     @property
     def method(self) -> str:
         """Its method's name."""
-        return str(self.record["method"])
+        return self.record.method
 
     @property
     def truth_access(self) -> str:
-        """`none`, `box` or `oracle`: what of the truth it is given."""
-        return str(self.record["aid"])
+        """`none`, `box` or `mask`: what of the truth it is given."""
+        return self.record.truth_access
 
     @property
     def is_baseline(self) -> bool:
@@ -59,22 +58,24 @@ class FinishedRun:
     @property
     def threshold(self) -> float:
         """The threshold of its headline scores."""
-        return float(self.record["threshold"])
+        assert self.record.threshold is not None  # `find` leaves such runs out
+        return self.record.threshold
 
     @property
     def threshold_from(self) -> str | None:
         """`validation` or `the command`; None where it was not recorded."""
-        return self.record.get("threshold_from")
+        return self.record.threshold_from
 
     @property
     def seed(self) -> int:
         """Its seed."""
-        return int(self.record["seed"])
+        assert self.record.seed is not None  # `find` leaves such runs out
+        return self.record.seed
 
     @property
     def timed_on(self) -> str | None:
         """The device of its seconds per picture: of an earlier run where its evaluation was used again."""
-        return self.record.get("timed_on") or self.record.get("device")
+        return self.record.timed_on or self.record.device or None
 
     @cached_property
     def scored(self) -> dict[str, ImageCounts]:
@@ -162,14 +163,14 @@ def _standing(run: FinishedRun) -> tuple[bool, float, float, str]:
     return run.threshold_from != "validation", abs(run.threshold - 0.5), run.threshold, run.label
 
 
-def _same_outputs(record: Mapping[str, Any]) -> tuple[object, ...]:
+def _same_outputs(record: RunRecord) -> tuple[object, ...]:
     """What decides alphas on given pictures: training, seed, and words that change what a method predicts."""
-    words = {str(word).lstrip("+") for word in record.get("overrides") or []}
+    words = {word.lstrip("+") for word in record.overrides}
     return (
-        record["method"],
-        record["seed"],
-        str((record.get("training") or {}).get("fingerprint")),
-        str(record.get("refiner")),
+        record.method,
+        record.seed,
+        record.training and record.training.fingerprint,
+        record.refiner,
         sorted(word for word in words if re.match(r"(refiner|weights|model\.)", word)),
     )
 
@@ -193,16 +194,16 @@ def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line
     folders = dict.fromkeys(folder.resolve() for root in roots for folder in _run_folders(root))
     if not folders:
         raise DataError(f"runs={where} holds no run folder: no run.json lies in it or below it.")
-    records = {folder: _record(folder) for folder in folders}
+    found = {folder: records.read(folder / run_folder.RUN) for folder in folders}
     usable = {}
-    for folder, record in records.items():
+    for folder, record in found.items():
         reason = _unusable(record)
         if reason:
             tell(f"left out: {folder} ({reason})")
         else:
             usable[folder] = record
     if not usable:
-        raise DataError(f"runs={where} holds {len(records)} run folders, and none of them is finished.")
+        raise DataError(f"runs={where} holds {len(found)} run folders, and none of them is finished.")
     newest = _newest(usable)
     for folder in usable.keys() - newest.keys():
         tell(f"left out: {folder} (repeated by a newer run)")
@@ -238,7 +239,7 @@ def _labelled_anew(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
 
 def _test_set(name: str, runs: Sequence[FinishedRun]) -> Comparison:
     test = runs[0].test
-    ordered = sorted(runs, key=lambda run: (_AIDS.index(run.truth_access), run.label))
+    ordered = sorted(runs, key=lambda run: (records.TRUTH_ACCESS.index(run.truth_access), run.label))
     return Comparison(name, tuple(ordered), tuple(test.names), groups_of(test))
 
 
@@ -247,12 +248,13 @@ def groups_of(scored: ImageCounts) -> tuple[str, ...]:
     return tuple(group or name for group, name in zip(scored.groups, scored.names, strict=True))
 
 
-def _data_name(record: Mapping[str, Any]) -> str:
+def _data_name(record: RunRecord) -> str:
     """The folder's name where the command named one, else the kind of data; fit to name a folder."""
-    words = [str(word) for word in record.get("overrides") or []]
-    roots = [word.partition("=")[2].strip("'\"") for word in words if word.startswith("data.root=")]
+    roots = [
+        word.partition("=")[2].strip("'\"") for word in record.overrides if word.startswith("data.root=")
+    ]
     named = re.sub(r"[^\w.-]+", "-", Path(roots[-1]).name if roots else "").strip(".-")
-    return named or re.sub(r"[^\w.-]+", "-", str(record["data"])).strip(".-") or "data"
+    return named or re.sub(r"[^\w.-]+", "-", record.data).strip(".-") or "data"
 
 
 def _run_folders(root: Path) -> list[Path]:
@@ -264,22 +266,15 @@ def _run_folders(root: Path) -> list[Path]:
     return [folder for folder in runs if not set(folder.parents) & set(runs)]
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    path = folder / run_folder.RUN
-    try:
-        return read_json(path)
-    except (ValueError, AssertionError) as error:
-        raise DataError(f"{path} is damaged ({error}); remove the folder.") from error
-
-
-def _unusable(record: Mapping[str, Any]) -> str:
+def _unusable(record: RunRecord) -> str:
     """Why a run cannot be reported, or ""."""
-    if record.get("status") != "finished":
-        return str(record.get("status", "not begun"))
-    absent = [key for key in _NEEDED if key not in record]
+    if not record.finished:
+        return record.status or "not begun"
+    absent = [key for key in _NEEDED if getattr(record, key) in (None, "")]
     if absent:
         return f"of an older kolbench: its run.json has no {', '.join(absent)}; task=test scores it again"
-    return "" if record["aid"] in _AIDS else f"its aid is {record['aid']}, which nobody knows"
+    known = record.truth_access in records.TRUTH_ACCESS
+    return "" if known else f"its truth_access is {record.truth_access}, which nobody knows"
 
 
 def _pictures_digest(run: FinishedRun) -> str:
@@ -291,45 +286,43 @@ def _pictures_digest(run: FinishedRun) -> str:
     return hasher.hexdigest()
 
 
-def _newest(finished: Mapping[Path, Mapping[str, Any]]) -> dict[Path, Mapping[str, Any]]:
+def _newest(finished: Mapping[Path, RunRecord]) -> dict[Path, RunRecord]:
     kept: dict[str, Path] = {}
     for folder, record in sorted(finished.items(), key=lambda entry: _begun(entry[1])):
         kept[repr(sorted(_identity(record).items()))] = folder
     return {folder: finished[folder] for folder in kept.values()}
 
 
-def _begun(record: Mapping[str, Any]) -> datetime:
+def _begun(record: RunRecord) -> datetime:
     try:
-        return datetime.strptime(str(record["started"]), "%Y-%m-%dT%H:%M:%S%z")
+        return datetime.strptime(record.started, "%Y-%m-%dT%H:%M:%S%z")
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
-    fingerprint = record.get("fingerprint", {})
-    words = sorted(
-        word for word in record.get("overrides") or [] if not word.startswith(("paths.", "logger"))
-    )
+def _identity(record: RunRecord) -> dict[str, object]:
+    pictures = record.fingerprint or DataFingerprint()
+    words = sorted(word for word in record.overrides if not word.startswith(("paths.", "logger")))
     return {
         "words": tuple(words),
-        "method": record["method"],
-        "seed": record["seed"],
-        "pictures": str(fingerprint.get("source")),
-        "splits": str(fingerprint.get("splits")),
-        "training": str((record.get("training") or {}).get("fingerprint")),
+        "method": record.method,
+        "seed": record.seed,
+        "pictures": pictures.source,
+        "splits": pictures.splits,
+        "training": record.training and record.training.fingerprint,
     }
 
 
-def _labelled(finished: Mapping[Path, Mapping[str, Any]]) -> list[FinishedRun]:
+def _labelled(finished: Mapping[Path, RunRecord]) -> list[FinishedRun]:
     """Each with its method's name and those of its overrides that another run of that method lacks."""
     runs = []
     words = {folder: _telling_words(record) for folder, record in finished.items()}
     for folder, record in finished.items():
-        others = [words[f] for f, r in finished.items() if r["method"] == record["method"]]
+        others = [words[f] for f, other in finished.items() if other.method == record.method]
         shared = set.intersection(*others)
         own = sorted(words[folder] - shared, key=_telling_order)
-        seed = f"seed={record['seed']}"
-        parts = [str(record["method"])]
+        seed = f"seed={record.seed}"
+        parts = [record.method]
         parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
         family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
         runs.append(FinishedRun(folder, record, f"{family} {seed}" if seed in own else family, family))
@@ -342,10 +335,9 @@ def _shortened(word: str) -> str:
     return word if len(word) <= _LONGEST_WORD else f"{word[: half - 1]}…{word[-half:]}"
 
 
-def _telling_words(record: Mapping[str, Any]) -> set[str]:
-    words = {str(word) for word in record.get("overrides") or []}
-    return {word for word in words if _telling_order(word) < len(_TELLING) and " " not in word} | {
-        f"seed={record['seed']}"
+def _telling_words(record: RunRecord) -> set[str]:
+    return {word for word in record.overrides if _telling_order(word) < len(_TELLING) and " " not in word} | {
+        f"seed={record.seed}"
     }
 
 

@@ -41,7 +41,7 @@ def run(config: CompareConfig) -> TaskResult:
     if a.truth_access != b.truth_access:
         raise ConfigError(
             f"a={a.folder} and b={b.folder} cannot be compared: one is given more of the truth than the "
-            f"other (aid {a.truth_access} and {b.truth_access})."
+            f"other (truth_access {a.truth_access} and {b.truth_access})."
         )
     found = test_sets([a, b])
     if len(found) > 1:
@@ -111,7 +111,7 @@ def _only(key: str, folder: Path | None) -> FinishedRun:
 
 
 def _what(run: FinishedRun) -> str:
-    return f"{len(run.test.names)} of {run.record['data']}"
+    return f"{len(run.test.names)} of {run.record.data}"
 
 
 def _images(run: FinishedRun) -> Float64Array:

@@ -11,9 +11,9 @@ from kolbench.inference.export.graph import network_of
 from kolbench.inference.export.parity import in_words
 from kolbench.inference.export.sidecar import Sidecar, sha256
 from kolbench.inference.export.writing import Origin, check_target, export
-from kolbench.io.files import read_json
 from kolbench.models.checkpoints.run import BEST, load_into, model_of, sidecar_of
-from kolbench.runs import sweep_outputs
+from kolbench.runs import record, sweep_outputs
+from kolbench.runs.record import RunRecord
 from kolbench.runs.run_folder import RUN
 from kolbench.segmenter import Segmenter
 
@@ -66,11 +66,9 @@ def run(config: ExportConfig) -> TaskResult:
 
 def threshold_of(weights: Path) -> float | None:
     """The threshold that a run folder chose on its validation pictures."""
-    record = weights / RUN
-    if not record.is_file():
-        return None
-    values = read_json(record)
-    return float(values["threshold"]) if values.get("threshold_from") == "validation" else None
+    path = weights / RUN
+    run = record.read(path) if path.is_file() else RunRecord()
+    return run.threshold if run.threshold_from == "validation" else None
 
 
 def _identity(weights: Path) -> dict[str, str]:

@@ -128,7 +128,7 @@ def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
             _cell(outcome.from_validation, outcome.threshold),
             _cell(outcome.best_on_test, outcome.best_threshold),
         )
-        table.add_row(outcome.protocol, str(outcome.job.record["pictures"]["test"]), *cells)
+        table.add_row(outcome.protocol, str(outcome.job.record.pictures["test"]), *cells)
     Console(width=max(Console().width, 120)).print(table)
     for outcome in outcomes:
         if not outcome.headline.known:
@@ -159,7 +159,7 @@ def _record(outcomes: list[Outcome], gap: float) -> dict[str, Any]:
                 "meaning": WORDS[outcome.protocol],
                 "command": shown(outcome.job),
                 "run": str(outcome.job.folder),
-                "pictures": outcome.job.record["pictures"],
+                "pictures": outcome.job.record.pictures,
                 "threshold_from_validation": {"at": outcome.threshold, **_plain(outcome.from_validation)},
                 "best_threshold_on_test": {"at": outcome.best_threshold, **_plain(outcome.best_on_test)},
             }

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,11 +26,12 @@ from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.devices import choose_device, describe
 from kolbench.engine.evaluation import TIMING
 from kolbench.engine.training import HISTORY, PROGRESS
-from kolbench.io.files import read_json, write_atomically, write_json
+from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import run_folder
+from kolbench.runs.record import Cost, DataFingerprint, Machine, RunRecord, training_of
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
 from kolbench.tasks.scoring import ScoringConfig
@@ -37,13 +39,13 @@ from kolbench.tracking import RunInfo, Trackers, overlay_picture
 
 COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
 NUMBERS_WIDTH = 90
-# aid -> heading of its block in every table
+# truth access -> heading of its block in every table
 BLOCKS = {
     "none": "",
     "box": "given the true box:",
-    "oracle": "given the true mask:",
+    "mask": "given the true mask:",
 }
-SUMMARY = ("method", "aid", "refiner", "budget", "data", "threshold", "parameters", "seconds")
+SUMMARY = ("method", "truth_access", "refiner", "budget", "data", "threshold", "parameters", "seconds")
 OVERVIEW = "overview.png"
 
 
@@ -64,31 +66,33 @@ class RunRecorder:
         self.device = choose_device(config.device)
         self.folder = config.paths.run
         self.trackers = Trackers([compose.instantiate(entry) for entry in config.logger.values()])
-        self.record: dict[str, Any] = {}
+        self.record = RunRecord()
 
     def __enter__(self) -> Self:
         run_folder.claim(self.folder)
         invocation = self.config.invocation
         config = invocation.resolved
         write_atomically(self.folder / run_folder.CONFIG, lambda partial: compose.save_yaml(config, partial))
-        self.record = {
-            "status": "running",
-            "task": self.config.task,
-            "method": self.config.model.name,
-            "budget": self.config.budget.name,
-            "data": self.config.data.name,
-            "seed": self.config.seed,
-            "sweep": invocation.sweep,
-            "choices": dict(invocation.choices),
-            "overrides": list(invocation.overrides),
-            "device": describe(self.device),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            **environment(),
-        }
-        write_json(self.folder / run_folder.RUN, self.record)
+        self.record = RunRecord(
+            status="running",
+            task=self.config.task,
+            method=self.config.model.name,
+            budget=self.config.budget.name,
+            data=self.config.data.name,
+            seed=self.config.seed,
+            sweep=invocation.sweep,
+            choices=dict(invocation.choices),
+            overrides=tuple(invocation.overrides),
+            device=describe(self.device),
+            started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            versions=_versions(),
+            commit=_commit(),
+            machine=Machine(platform.platform(), os.cpu_count(), torch.get_num_threads()),
+        )
+        self.record.write(self.folder / run_folder.RUN)
         self.say(
-            f"{self.record['method']}, budget {self.record['budget']}, data {self.record['data']}, "
-            f"device {self.record['device']}",
+            f"{self.record.method}, budget {self.record.budget}, data {self.record.data}, "
+            f"device {self.record.device}",
             f"run folder {self.folder}",
         )
         self.trackers.start(self._info(config))
@@ -97,11 +101,11 @@ class RunRecorder:
     def _info(self, config: Values) -> RunInfo:
         return RunInfo(
             id=f"{self.folder.parent.name}-{self.folder.name}".replace("/", "-"),
-            name=f"{self.record['method']}-{self.record['budget']}-{self.folder.name}",
+            name=f"{self.record.method}-{self.record.budget}-{self.folder.name}",
             group=self.config.invocation.sweep,
             folder=self.folder,
             config=config,
-            tags=(self.record["method"], self.record["budget"], self.record["data"]),
+            tags=(self.record.method, self.record.budget, self.record.data),
             resumed=False,
         )
 
@@ -110,9 +114,10 @@ class RunRecorder:
     ) -> None:
         if error is not None:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-            self.record |= {"status": "interrupted" if stopped else "failed", "error": str(error)}
+            status = "interrupted" if stopped else "failed"
+            self.record = replace(self.record, status=status, error=str(error))
             with suppress(OSError):  # the first error is the one to tell
-                write_json(self.folder / run_folder.RUN, self.record)
+                self.record.write(self.folder / run_folder.RUN)
         self.trackers.finish(error is not None)
 
     def say(self, *lines: str) -> None:
@@ -146,7 +151,7 @@ class RunRecorder:
             run_folder.link_file(history, self.folder / history.relative_to(folder))
         run_folder.link_tree(folder / PROGRESS, self.folder / PROGRESS)
         details = read_json(folder / "training.json")
-        self.record["training"] = {
+        training = {
             "folder": os.path.relpath(folder, self.folder),
             "fingerprint": details["fingerprint"],
             "pictures": details["settings"]["pictures"],
@@ -154,6 +159,7 @@ class RunRecorder:
             "backbone_weights": details["settings"]["model"].get("backbone_weights"),
             **summary,
         }
+        self.record = replace(self.record, training=training_of(training))
 
     def finish(
         self,
@@ -174,34 +180,38 @@ class RunRecorder:
         run_folder.write_scores(self.folder, scored, threshold)
         headline = scores.mean_scores(scored["test"].counts, threshold)
         rows: dict[str, dict[str, Any]] = {}
-        rows[self.record["method"]] = {
-            "aid": segmenter.truth_access,
+        rows[self.record.method] = {
+            "truth_access": segmenter.truth_access,
             "threshold": threshold,
             **headline,
         }
         rows |= {name: _floor_row(parts) for name, parts in baselines.items()}
         network = segmenter.inference_network()
-        self.record |= {
-            "threshold": threshold,
-            "threshold_from": "validation" if fixed is None else "the command",
-            "aid": segmenter.truth_access,
-            "reads": list(segmenter.input_keys),
-            "refiner": self.config.refiner.name,
-            "scores": headline,
-            "floors": {name: rows[name] for name in baselines},
-            "pictures": {split: len(part.names) for split, part in scored.items()},
-            "all": scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
-            "timed_on": self._beside(TIMING)["device"],
-            "detection": self._beside(run_folder.DETECTION) or None,
-            "notes": dict(Counter(note for note in scored["test"].notes if note)),
-            "fingerprint": data.fingerprint(),
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "cost": cost.of(segmenter.to(self.device), data.test_batch(0))._asdict(),
-            "test_seconds_per_picture": float(torch.tensor(scored["test"].seconds).median()),
-            "seconds": round(time.monotonic() - self.started, 3),
-            "status": "finished",
-        }
-        write_json(self.folder / run_folder.RUN, self.record)
+        self.record = replace(
+            self.record,
+            threshold=threshold,
+            threshold_from="validation" if fixed is None else "the command",
+            truth_access=segmenter.truth_access,
+            input_keys=tuple(segmenter.input_keys),
+            refiner=self.config.refiner.name,
+            scores=headline,
+            baselines={
+                name: {key: value for key, value in rows[name].items() if key != "truth_access"}
+                for name in baselines
+            },
+            pictures={split: len(part.names) for split, part in scored.items()},
+            all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
+            timed_on=self._beside(TIMING)["device"],
+            instances=self._beside(run_folder.DETECTION) or None,
+            notes=dict(Counter(note for note in scored["test"].notes if note)),
+            fingerprint=DataFingerprint(**data.fingerprint()),
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            cost=Cost(**cost.of(segmenter.to(self.device), data.test_batch(0))._asdict()),
+            test_seconds_per_picture=float(torch.tensor(scored["test"].seconds).median()),
+            seconds=round(time.monotonic() - self.started, 3),
+            status="finished",
+        )
+        self.record.write(self.folder / run_folder.RUN)
         chosen = overlays(data, scored["test"], self.folder / "alphas", threshold)
         write_png(self.folder / OVERVIEW, contact_sheet([overlay_picture(overlay) for overlay in chosen]))
         self.trackers.overlays("test", 0, chosen)
@@ -210,11 +220,11 @@ class RunRecorder:
         print_table(rows, "test pictures, each row at its own threshold from validation or the command")
         self._say_details(scored)
         self.say(
-            f"threshold {threshold:.2f} from {self.record['threshold_from']}; "
-            f"{self.record['seconds']:.0f} s in all; results in {self.folder}"
+            f"threshold {threshold:.2f} from {self.record.threshold_from}; "
+            f"{self.record.seconds:.0f} s in all; results in {self.folder}"
         )
         return TaskResult(
-            row={"aid": segmenter.truth_access, "threshold": threshold, **headline},
+            row={"truth_access": segmenter.truth_access, "threshold": threshold, **headline},
             objective=scores.mean_scores(scored["val"].counts, threshold)["miou"],
         )
 
@@ -225,16 +235,16 @@ class RunRecorder:
 
     def _say_details(self, scored: Mapping[str, ImageCounts]) -> None:
         for key, meaning in (("both_empty", "no foreground"), ("both_full", "no background")):
-            if self.record["scores"].get(key):
-                count = round(self.record["scores"][key])
+            if self.record.scores.get(key):
+                count = round(self.record.scores[key])
                 self.say(f"{count} test pictures have {meaning} in truth and prediction: they count as 1.0")
-        for note, count in self.record["notes"].items():
+        for note, count in self.record.notes.items():
             self.say(f"{note} on {count} of {len(scored['test'].names)} test pictures")
-        if self.record["detection"]:
-            boxes, masks = (self.record["detection"][key] for key in ("box_ap", "mask_ap"))
+        if self.record.instances:
+            boxes, masks = (self.record.instances[key] for key in ("box_ap", "mask_ap"))
             self.say(f"persons told apart: box AP {boxes:.4f}, mask AP {masks:.4f} (COCO's mean over IoU)")
-        if ALL in scored:
-            means = self.record["all"]
+        if self.record.all is not None:
+            means = self.record.all
             self.say(
                 f"all {len(scored[ALL].names)} pictures, training ones included: "
                 f"mIoU {means['miou']:.4f}, IoU {means['iou']:.4f}"
@@ -248,27 +258,31 @@ class RunRecorder:
         self.trackers.table("test/pictures", {k: list(v) for k, v in rows.items() if "@" not in k})
         self.trackers.summary(
             {f"test/{name}": value for name, value in headline.items()}
-            | {key: self.record[key] for key in SUMMARY}
+            | {key: getattr(self.record, key) for key in SUMMARY}
             | _cost_figures(self.record)
-            | {"pictures": str(self.record["fingerprint"]["source"])[:16]}
+            | {"pictures": str(self.record.fingerprint and self.record.fingerprint.source)[:16]}
         )
 
 
-def _cost_figures(record: Mapping[str, Any]) -> dict[str, float]:
+def _cost_figures(record: RunRecord) -> dict[str, float]:
     """Of `run.json`, in the units of a dashboard; what was not measured is left out."""
-    cost = record["cost"]
+    measured = record.cost or Cost()
     figures = {
-        "seconds_per_picture": record["test_seconds_per_picture"],
-        "gmacs": cost["macs"] and cost["macs"] / 1e9,
-        "memory_mib": cost["memory"] and cost["memory"] / 2**20,
-        "checkpoint_kkb": cost["checkpoint"] / 1024 / 1000,
+        "seconds_per_picture": record.test_seconds_per_picture,
+        "gmacs": measured.macs and measured.macs / 1e9,
+        "memory_mib": measured.memory and measured.memory / 2**20,
+        "checkpoint_kkb": None if measured.checkpoint is None else measured.checkpoint / 1024 / 1000,
     }
     return {f"cost/{name}": value for name, value in figures.items() if value is not None}
 
 
 def _floor_row(parts: Mapping[str, ImageCounts]) -> dict[str, Any]:
     threshold = scores.best_threshold(parts["val"].counts)
-    return {"aid": "none", "threshold": threshold, **scores.mean_scores(parts["test"].counts, threshold)}
+    return {
+        "truth_access": "none",
+        "threshold": threshold,
+        **scores.mean_scores(parts["test"].counts, threshold),
+    }
 
 
 def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:
@@ -281,7 +295,7 @@ def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:
     for column in ("threshold", *COLUMNS):
         table.add_column(column, justify="right")
     for truth_access, heading in BLOCKS.items():
-        block = {name: row for name, row in rows.items() if row["aid"] == truth_access}
+        block = {name: row for name, row in rows.items() if row["truth_access"] == truth_access}
         if block and heading:
             table.caption = "What is given the truth cannot be compared with the rows above it."
             table.add_section()
@@ -294,25 +308,17 @@ def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:
     Console(width=max(console.width, NUMBERS_WIDTH + longest)).print(table)
 
 
-def environment() -> dict[str, Any]:
-    """Versions, commit and machine, as plain values."""
+def _versions() -> dict[str, str]:
+    """Of the packages that decide what comes out."""
     import lightning
     import torchvision
 
     return {
-        "versions": {
-            "kolbench": kolbench.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "lightning": lightning.__version__,
-        },
-        "commit": _commit(),
-        "machine": {
-            "platform": platform.platform(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-        },
+        "kolbench": kolbench.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": torchvision.__version__,
+        "lightning": lightning.__version__,
     }
 
 

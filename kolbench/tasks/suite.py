@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,8 +17,9 @@ import pandas as pd
 from kolbench.config.compose import load_yaml
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, nearest
-from kolbench.io.files import read_json, write_atomically, write_json
-from kolbench.runs import run_folder
+from kolbench.io.files import write_atomically, write_json
+from kolbench.runs import record, run_folder
+from kolbench.runs.record import RunRecord, Training
 from kolbench.tasks.panels import write_panels
 from kolbench.tasks.recorder import print_table
 
@@ -40,15 +41,15 @@ class Job:
     folder: Path
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """Its `run.json`; empty where it has not begun."""
         path = self.folder / run_folder.RUN
-        return read_json(path) if path.is_file() else {}
+        return record.read(path) if path.is_file() else RunRecord()
 
     @property
     def finished(self) -> bool:
         """Whether it ran to its end."""
-        return self.record.get("status") == "finished"
+        return self.record.finished
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,8 @@ def execute(job: Job) -> bool:
 
 
 def _row(job: Job) -> dict[str, Any]:
-    record = job.record
-    return {"aid": record["aid"], "threshold": record["threshold"], **record["scores"]}
+    done = job.record
+    return {"truth_access": done.truth_access, "threshold": done.threshold, **done.scores}
 
 
 def write_results(folder: Path, jobs: Sequence[Job]) -> None:
@@ -198,8 +199,16 @@ def write_results(folder: Path, jobs: Sequence[Job]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows, curves, records = [], [], {}
     for job in jobs:
-        record = job.record
-        rows.append({"run": job.name, "method": record["method"], "aid": record["aid"], **_figures(record)})
+        done = job.record
+        rows.append(
+            {
+                "run": job.name,
+                "method": done.method,
+                "truth_access": done.truth_access,
+                **done.scores,
+                **_figures(done),
+            }
+        )
         curve = pd.read_csv(job.folder / run_folder.CURVE)
         curves.append(curve[curve["split"] == "test"].assign(run=job.name))
         keys = (
@@ -211,21 +220,25 @@ def write_results(folder: Path, jobs: Sequence[Job]) -> None:
             "versions",
             "commit",
             "machine",
-            "floors",
+            "baselines",
             "fingerprint",
             "training",
         )
-        records[job.name] = {"command": shown(job), **{key: record[key] for key in keys if key in record}}
+        records[job.name] = {"command": shown(job), **{key: _plain(getattr(done, key)) for key in keys}}
     for name, table in (("scores.csv", pd.DataFrame(rows)), ("curves.csv", pd.concat(curves))):
         write_atomically(folder / name, partial(table.to_csv, index=False))
     write_json(folder / "runs.json", records)
 
 
-def _figures(record: Mapping[str, Any]) -> dict[str, Any]:
-    training = record.get("training", {})
+def _figures(done: RunRecord) -> dict[str, object]:
+    training = done.training or Training()
     return {
-        **record["scores"],
-        **{key: record[key] for key in _FIGURES},
-        "train_seconds": training.get("train_seconds"),
-        "best_epoch": training.get("best_epoch"),
+        **{key: getattr(done, key) for key in _FIGURES},
+        "train_seconds": training.train_seconds,
+        "best_epoch": training.best_epoch,
     }
+
+
+def _plain(value: object) -> object:
+    """A part of a record as JSON has it."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

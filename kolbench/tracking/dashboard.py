@@ -11,7 +11,7 @@ LINE_CHART = "wandb/line/v0"
 INTRODUCTION = (
     "Compare runs with the same value of `pictures` only: those were scored on the same test pictures. Each "
     "is scored at a threshold from its validation pictures, unless its configuration says otherwise. Runs "
-    "with aid box or oracle are given the truth and cannot be compared with the others."
+    "with truth_access box or mask are given the truth and cannot be compared with the others."
 )
 
 

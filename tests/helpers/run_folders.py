@@ -21,6 +21,7 @@ from kolbench.report.gallery import Gallery
 from kolbench.report.layout import Table
 from kolbench.runs import finished, run_folder
 from kolbench.runs.finished import Comparison
+from kolbench.runs.record import VERSION
 
 HEIGHT, WIDTH = 48, 64
 PRODUCTS = ("bottle", "phone", "bag")
@@ -77,7 +78,7 @@ def make_run(
         started: ISO time.
         budget: its name.
         data: name of the data.
-        trained: writes history and progress; None: what has no aid and is no floor or classic method.
+        trained: writes history and progress; None: what reads only the picture and is no baseline or classic.
         epochs: of the history.
         seconds: per picture; None: the method's.
         videos: False leaves the groups empty.
@@ -121,8 +122,8 @@ def make_run(
         "threshold": chosen,
         "threshold_from": "validation" if threshold is None else "the command",
         "scores": scores.mean_scores(scored["test"].counts, chosen),
-        "whole": scores.mean_scores(scored["whole"].counts, chosen) if whole else None,
-        "floors": _floors(scored, scene_seed),
+        "all": scores.mean_scores(scored["whole"].counts, chosen) if whole else None,
+        "baselines": _floors(scored, scene_seed),
         "pictures": {split: len(part.names) for split, part in scored.items()},
         "fingerprint": {"source": f"{zlib.crc32(f'{data} {scene_seed}'.encode()):064x}", "splits": "5" * 16},
         "parameters": parameters,
@@ -278,11 +279,11 @@ def _training(method: str, seed: int, epochs: int, quality: float, folder: Path)
         "backbone_weights": None,
         "best_epoch": epochs - 1,
         "best_val_miou": quality,
-        "canvas": [64, 64],
+        "input_size": [64, 64],
         "pictures_per_second": 40.0,
         "reused": False,
         "seconds": 12.5 * epochs,
-        "stages": {},
+        "pretraining": {},
         "train_seconds": 10.0 * epochs,
     }
 
@@ -302,7 +303,7 @@ def _floor(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:
         _, truth, product, _ = scene("test", index, scene_seed)
         planes = (torch.from_numpy(plane)[None, None] for plane in (alpha, truth, product))
         rows.parts.append(histogram.level_counts(*planes, extra=scores.extra_counts()))
-    return {"aid": "none", "threshold": 0.5, **scores.mean_scores(rows.counts, 0.5)}
+    return {"threshold": 0.5, **scores.mean_scores(rows.counts, 0.5)}
 
 
 def _record(
@@ -315,6 +316,7 @@ def _record(
     overrides: list[str],
 ) -> dict[str, Any]:
     return {
+        "version": VERSION,
         "status": "finished",
         "task": "fit",
         "method": method,
@@ -335,12 +337,12 @@ def _record(
         },
         "commit": "0123456789ab",
         "machine": {"cores": 2, "platform": "Linux", "threads": 2},
-        "aid": truth_access,
-        "reads": ["image"]
+        "truth_access": truth_access,
+        "input_keys": ["image"]
         if truth_access == "none"
         else ["image", "boxes" if truth_access == "box" else "mask"],
         "refiner": "none",
-        "detection": None,
+        "instances": None,
         "notes": {},
         "seconds": 100.0,
     }

@@ -90,7 +90,7 @@ def test_a_file_may_bring_the_counts_that_it_needs(modules: Path, tmp_path: Path
     after = make_run(tmp_path / "after", "modnet")
     levels = run_folder.read_histograms(after / run_folder.HISTOGRAMS)["test"].counts["left_levels"]
     assert (levels.sum(-1) == 48 * 64 / 2).all()
-    assert 0 < find(str(after))[0].record["scores"]["left_share"] < 1
+    assert 0 < find(str(after))[0].record.scores["left_share"] < 1
     # what was evaluated without it has everything else
     old = find(str(before))[0].test.counts
     assert "left_share" not in scores.mean_scores(old, 0.5)

@@ -51,7 +51,7 @@ def mixed(tmp_path_factory):
         ("unet", "unet", 0.88, {}),
         ("allfg", "allfg", 0.1, {}),
         ("box", "grabcut", 0.9, {"truth_access": "box"}),
-        ("oracle", "kmeans", 0.99, {"truth_access": "oracle"}),
+        ("oracle", "kmeans", 0.99, {"truth_access": "mask"}),
     ):
         make_run(folder / name, method, quality=quality, pictures=30, files=False, **choices)
     return folder
@@ -200,7 +200,7 @@ def test_the_headline_is_what_the_runs_recorded(mixed, built):
     for run in read(mixed).runs:
         row = row_of(built["scores"], run.label)
         for name in ("miou", "iou", "acc", "f0.3_pooled", "f1", "mae", "product_recall"):
-            assert row[name] == run.record["scores"][name]
+            assert row[name] == run.record.scores[name]
         found = mean_interval(scores.image_scores(run.test.counts, run.threshold)["miou"], read(mixed).groups)
         # sums over other numbers of columns may differ in their last bit
         assert (row["low"], row["high"]) == pytest.approx((found.low, found.high), abs=1e-12)
@@ -232,7 +232,7 @@ def test_methods_given_the_truth_and_floors_stand_apart(built):
 
 
 def test_floors_stand_in_the_table_whether_run_or_recorded(mixed, built):
-    recorded = read(mixed).runs[0].record["floors"]
+    recorded = read(mixed).runs[0].record.baselines
     for floor in ("ellipse", "meanmask"):
         row = row_of(built["scores"], floor)
         assert row["miou"] == recorded[floor]["miou"]
@@ -242,10 +242,8 @@ def test_floors_stand_in_the_table_whether_run_or_recorded(mixed, built):
 
 def test_a_floor_that_runs_recorded_differently_is_named_with_the_run(tmp_path):
     make_run(tmp_path / "a", "modnet", files=False)
-    baselines = {
-        "ellipse": {"aid": "none", "threshold": 0.5, **read(tmp_path / "a").runs[0].record["scores"]}
-    }
-    make_run(tmp_path / "b", "unet", files=False, changes={"floors": baselines})
+    baselines = {"ellipse": {"threshold": 0.5, **read(tmp_path / "a").runs[0].record.scores}}
+    make_run(tmp_path / "b", "unet", files=False, changes={"baselines": baselines})
     (rows,) = (rows for heading, rows in tables_of(tmp_path)["scores"].blocks if heading == layout.BASELINES)
     names = list(tables_of(tmp_path)["scores"].frame["method"].iloc[list(rows)])
     assert names == ["ellipse", "meanmask", "ellipse of unet"]
@@ -334,7 +332,7 @@ def test_one_method_has_no_differences_and_one_seed_no_spread(tmp_path):
 
 
 def test_seeds_worked_by_hand(mixed, built):
-    first, second = (run.record["scores"]["miou"] for run in read(mixed).runs if run.family == "rsudisnet")
+    first, second = (run.record.scores["miou"] for run in read(mixed).runs if run.family == "rsudisnet")
     (row,) = built["seeds"].frame.to_dict("records")
     assert (row["method"], row["seeds"], row["runs"]) == ("rsudisnet", "0, 1", 2)
     assert row["miou mean"] == pytest.approx((first + second) / 2, abs=1e-15)
@@ -383,7 +381,7 @@ def test_no_speed_is_quoted_and_recorded_seconds_say_what_they_are(mixed, built)
     for run in read(mixed).runs:
         row = row_of(table, run.label)
         assert row["FPS"] == "not measured"
-        assert row[recorded] == run.record["test_seconds_per_picture"]
+        assert row[recorded] == run.record.test_seconds_per_picture
         assert row["scored on"] == "cpu (2 threads)"
     assert {"speed", "FPS low", "FPS high"}.isdisjoint(table.frame)
     assert row_of(table, "modnet")["FPS (paper)"] == 54
@@ -422,7 +420,7 @@ def test_runs_of_older_versions_leave_cells_empty(tmp_path):
         tmp_path / "a",
         "modnet",
         files=False,
-        changes={"cost": None, "floors": {}, "training": {"seconds": 3.5}, "versions": None},
+        changes={"cost": None, "baselines": {}, "training": {"seconds": 3.5}, "versions": None},
     )
     found = tables_of(tmp_path)
     size, trained = row_of(found["table1"], "modnet"), row_of(found["training"], "modnet")
@@ -445,8 +443,8 @@ def test_training_shows_scores_on_training_pictures_beside_the_others(mixed, bui
         row["miou on validation pictures"]
         == scores.mean_scores(run.scored["val"].counts, run.threshold)["miou"]
     )
-    assert row["miou on test pictures"] == run.record["scores"]["miou"]
-    assert row["over-fit"] == expected - run.record["scores"]["miou"]
+    assert row["miou on test pictures"] == run.record.scores["miou"]
+    assert row["over-fit"] == expected - run.record.scores["miou"]
     assert row["iou on all pictures"] == scores.mean_scores(whole.counts, run.threshold)["iou"]
     assert (row["best epoch"], row["best epoch (paper)"], row["seed"]) == (5, 119, 0)
     assert pd.isna(row_of(built["training"], "modnet")["miou on training pictures"])

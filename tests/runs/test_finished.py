@@ -146,10 +146,10 @@ def test_the_same_words_with_another_training_are_numbered(runs, tmp_path):
 def test_runs_on_the_same_pictures_are_one_set_in_a_fixed_order(runs, tmp_path):
     for name, truth_access in (
         ("zeta", "none"),
-        ("kmeans", "oracle"),
+        ("kmeans", "mask"),
         ("grabcut", "box"),
         ("alpha", "none"),
-        ("beta", "oracle"),
+        ("beta", "mask"),
     ):
         runs(name, name, truth_access=truth_access)
     (found,) = sets_of(find(str(tmp_path / "runs")))
@@ -239,7 +239,7 @@ def test_a_run_reads_its_own_files(tmp_path):
     assert run.history is not None
     assert len(run.history) == 3
     assert set(run.scored) == {"val", "test"}
-    assert scores.mean_scores(run.test.counts, run.threshold) == run.record["scores"]
+    assert scores.mean_scores(run.test.counts, run.threshold) == run.record.scores
     for name in run.test.names:
         for path in (run.alpha_file(name), run.truth_file(name), run.thumb_file(name)):
             assert path.is_file()
@@ -248,7 +248,7 @@ def test_a_run_reads_its_own_files(tmp_path):
 def test_what_is_not_trained_has_no_history(runs):
     (run,) = find(str(runs("a", "grabcut", truth_access="box")))
     assert run.history is None
-    assert run.record["training"] is None
+    assert run.record.training is None
 
 
 def test_stored_alphas_and_truths_give_the_stored_histograms(tmp_path):
@@ -270,11 +270,11 @@ def test_stored_alphas_and_truths_give_the_stored_histograms(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"status": "finished"}', "older kolbench: its run.json has no method, aid"),
+        ('{"status": "finished"}', "older kolbench: its run.json has no method, truth_access"),
         (
             '{"status": "finished", "method": "m", "aid": "friend", "threshold": 0.5, "seed": 0, "data": "d",'
             ' "started": "2026-11-21T10:00:00+0000"}',
-            "its aid is friend",
+            "its truth_access is friend",
         ),
         ('{"status": "running"}', "(running)"),
     ],

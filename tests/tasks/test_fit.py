@@ -118,7 +118,7 @@ def test_a_run_folder_stands_alone(sweep):
         assert record["status"] == "finished"
         assert record["parameters"] == 1_131_181
         assert record["training"]["lr_factor"] == 1.0
-        assert set(record["floors"]) == {"ellipse", "meanmask"}
+        assert set(record["baselines"]) == {"ellipse", "meanmask"}
         assert record["versions"]["torch"] == torch.__version__
         table = pd.read_parquet(run / "scores.parquet")
         assert list(table["split"]) == ["val", "val", "test", "test"]

@@ -56,7 +56,7 @@ def test_a_suite_runs_all_and_names_what_failed(suite):
     assert "1 of the inputs failed" in done.stderr
     table = pd.read_csv(folder / "07_floors" / "results" / "scores.csv").set_index("run")
     assert list(table.index) == ["oval", "box", "user's 4"]
-    assert list(table["aid"]) == ["none", "box", "none"]
+    assert list(table["truth_access"]) == ["none", "box", "none"]
     assert table["miou"].between(0, 1).all()
     curves = pd.read_csv(folder / "07_floors" / "results" / "curves.csv")
     at = curves[(curves["run"] == "oval") & curves["chosen"]]

@@ -17,7 +17,7 @@ from kolbench.models.classic.selection import Selection
 from kolbench.segmenter import Segmenter
 from kolbench.types import PictureResult, Prediction, UInt8Array
 
-AIDS = {"auto": "none", "box": "box", "oracle": "oracle"}
+AIDS = {"auto": "none", "box": "box", "oracle": "mask"}
 
 
 class PictureSegmenter(Segmenter):

@@ -229,7 +229,7 @@ def test_the_true_trimap_doubts_seven_pixels_to_each_side():
 def test_variants_say_what_they_read_and_the_truth_helps(name):
     image, mask = photo(120, 90), block()[1]
     shifted = np.roll(mask, 25, axis=1)
-    for variant, truth_access in (("auto", "none"), ("box", "box"), ("oracle", "oracle")):
+    for variant, truth_access in (("auto", "none"), ("box", "box"), ("oracle", "mask")):
         method = build(name, variant=variant)
         assert method.truth_access == truth_access
         assert method.input_keys == (("image",) if truth_access == "none" else ("image", "mask"))
