@@ -9,6 +9,8 @@ import pytest
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
 from kolbench.metrics.selection import best_threshold, epoch_scores, max_f
+from kolbench.runs.code import closure
+from kolbench.tasks.fit import ENTRY_MODULES
 from tests.helpers.counted import counted, flat, of
 
 
@@ -104,3 +106,13 @@ def test_what_trainings_use_knows_nothing_of_single_scores(module: str) -> None:
         "sys.exit(any(name.startswith('kolbench.metrics.score') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_training_has_the_code_of_single_scores_in_its_fingerprint() -> None:
+    names = set(closure(ENTRY_MODULES))
+    assert {"kolbench.metrics.selection", "kolbench.metrics.histogram"} <= names
+    assert not [name for name in names if name.startswith("kolbench.metrics.score")]
+
+
+def test_an_evaluation_has_the_code_of_what_it_counts_in_its_fingerprint() -> None:
+    assert scores.counting_modules() == ["kolbench.metrics.scores.boundary"]
