@@ -188,7 +188,7 @@ class SegmentationDataModule(LightningDataModule):
         return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
 
     def pretraining_check_dataloader(self) -> Loader:
-        """Up to 100 training masks, never augmented, by which a pretraining is judged and stopped."""
+        """Up to 100 training masks, never augmented, by which a pretraining is scored and stopped."""
         samples, region_px = self.training_samples()
         return self._loader(PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES), self.batch)
 

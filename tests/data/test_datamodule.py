@@ -187,6 +187,13 @@ def test_evaluation_pictures_keep_their_own_size_and_order():
         assert batch["tags"][0]
 
 
+def test_a_trainer_is_given_a_loader_for_each_split_that_is_scored():
+    for protocol, counts in (("test", [2, 3]), ("all", [2, 3, 11])):
+        data = make(protocol=protocol)
+        assert [len(loader) for loader in data.test_dataloader()] == counts
+        assert [len(rows) for rows in data.evaluated_rows().values()] == counts
+
+
 def test_limits_keep_the_first_pictures_of_a_split():
     data = make(limit={"train": 4, "val": 1, "test": None})
     assert {name: len(rows) for name, rows in data.rows.items()} == {"train": 4, "val": 1, "test": 3}
@@ -198,7 +205,7 @@ def test_the_fingerprint_knows_pictures_and_split():
     assert make().fingerprint() != make(limit={"train": 4, "val": None, "test": None}).fingerprint()
 
 
-def test_the_training_canvas_is_what_inference_sees():
+def test_training_pictures_are_what_inference_sees():
     """Training pictures are resized as InputSpec.encode does it, up to 8-bit rounding."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (90, 120, 3), np.uint8)
@@ -216,8 +223,8 @@ def write_folder(root, images):
         write_png(root / "masks" / f"{name}.png", mask)
 
 
-@pytest.mark.parametrize("canvas", [None, (64, 64), (96, 32)])
-def test_the_mean_mask_is_that_of_the_training_masks_whatever_the_canvas(tmp_path, canvas):
+@pytest.mark.parametrize("size", [None, (64, 64), (96, 32)])
+def test_the_mean_mask_is_that_of_the_training_masks_whatever_size_is_trained_at(tmp_path, size):
     """A 256 px mask of its upper row (half a row at 128 px) and one of 128x384 px, its left half."""
     upper, left = np.zeros((256, 256), np.uint8), np.zeros((128, 384), np.uint8)
     upper[0], left[:, :192] = 255, 255
@@ -234,8 +241,8 @@ def test_the_mean_mask_is_that_of_the_training_masks_whatever_the_canvas(tmp_pat
     for split, names in (("train", "a\nb\n"), ("val", "c\n"), ("test", "d\n")):
         (tmp_path / f"{split}.txt").write_text(names)
     data = make(FolderSource(tmp_path))
-    if canvas is not None:
-        data.cache_samples(lambda height, width: canvas)
+    if size is not None:
+        data.cache_samples(lambda height, width: size)
     expected = torch.zeros(1, 1, 128, 128)
     expected[..., :64] = 0.5
     expected[..., 0, :] += 0.25

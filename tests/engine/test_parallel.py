@@ -65,7 +65,7 @@ def test_a_process_that_is_killed_is_named_as_that():
         list(Precomputed(Loader(3), Dying(), ("image",), 2))
 
 
-def test_the_judge_sees_the_same_as_without_processes():
+def test_the_scores_are_the_same_as_without_processes():
     class Alone(Dark):
         def array_function(self):
             return None
@@ -92,7 +92,7 @@ def test_processes_are_timed_on_the_cpu_and_the_seconds_say_so(tmp_path):
     assert timing == {"device": f"cpu ({torch.get_num_threads()} threads)"}
 
 
-def test_a_refiner_comes_between_method_and_judge():
+def test_a_refiner_comes_between_method_and_scores():
     def inverted(image, alpha):
         return 1 - alpha
 

@@ -20,7 +20,9 @@ BEST = "best.ckpt"
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoint format, written atomically and read without executing anything."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: Mapping[str, object], path: Any, storage_options: Any = None
+    ) -> None:
         """Writes beside `path`, forces to disk, renames; makes the folder where there is none."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), lambda partial: _save(checkpoint, partial))
@@ -78,17 +80,17 @@ class EpochCheckpoint(Checkpoint):
             (self.folder / LAST).replace(self.folder / PREVIOUS)
         trainer.save_checkpoint(self.folder / LAST)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """What a resumption must remember."""
         return {"best_score": self.best_score, "best_epoch": self.best_epoch}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restores it."""
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
 
 
-def _save(content: dict[str, Any], path: Path) -> None:
+def _save(content: Mapping[str, object], path: Path) -> None:
     # torch.save hides a full disk behind an internal error; plain bytes raise the OSError that it is
     buffer = io.BytesIO()
     torch.save(content, buffer)

@@ -102,11 +102,11 @@ class History(Callback):
         writer.writerows(self.rows)
         write_atomically(self.path, lambda partial: partial.write_text(text.getvalue(), encoding="utf-8"))
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """The rows so far travel in the checkpoint, so that a resumed run continues them."""
         return {"rows": self.rows, "seconds": self.seconds, "pictures": self.pictures}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restores them."""
         self.rows = list(state_dict["rows"])
         self.seconds = state_dict["seconds"]

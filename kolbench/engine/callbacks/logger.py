@@ -39,5 +39,5 @@ class ScalarLogger(Logger):
         """Keeps the values until the epoch's row is written."""
         self.latest |= {key: float(value) for key, value in metrics.items() if key != "epoch"}
 
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: Mapping[str, object] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: the configuration is kept with the run."""

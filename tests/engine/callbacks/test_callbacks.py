@@ -120,6 +120,14 @@ def test_checkpoints_of_lightning_s_own_are_written_too(tmp_path):
     assert len(list(tmp_path.rglob("top*.ckpt"))) == 1
 
 
+def test_several_callbacks_are_chosen_together():
+    assert [type(each).__name__ for each in callbacks_of("callbacks=[ema,lr_monitor]", WATCHING)] == [
+        "EMAWeightAveraging",
+        "LearningRateMonitor",
+        "Watching",
+    ]
+
+
 def test_what_is_no_callback_is_refused():
     with pytest.raises(ConfigError, match=r"callbacks\.mine: fractions\.Fraction is no Lightning callback"):
         callbacks_of("+callbacks.mine._target_=fractions.Fraction")
