@@ -22,7 +22,7 @@ def load(
             `source` is a run folder, must where it is an exported file.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; ONNX files run on the CPU.
         options: keys of the method's YAML to change, such as `size=320` or `context="easpp"`; for an
-            exported file `size`, `rule`, `resample` or `postprocess`; for anybody's ONNX file those of
+            exported file `size`, `resize_mode`, `resample` or `postprocess`; for anybody's ONNX file those of
             conf/model/onnx.yaml.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How a network wants its pictures: resize rule and normalisation, and the way back."""
+"""How a network wants its pictures: resized and normalised, and its alpha brought back to their size."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,10 @@ from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice
 
-RULES = ("squash", "short_side")
-# a line of pixels at a network's full height would be a canvas of many gigabytes
+RESIZE_MODES = ("stretch", "shortest_edge")
+# names of earlier versions, in saved configurations and sidecars
+OLD_RESIZE_MODES = {"squash": "stretch", "short_side": "shortest_edge"}
+# a line of pixels enlarged to a network's full height would take many gigabytes
 LONGEST_SIDES = 8
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,17 +23,17 @@ class InputSpec:
 
     Attributes:
         size: side length in pixels, a multiple of `multiple`.
-        rule: `squash` gives size x size, aspect ignored; `short_side` makes the shorter side `size`
-            and keeps the aspect (modnet.md section 5, without its exception for pictures between) up to
-            1:8; the longer side of a thinner picture is squashed to 8 `size`.
-        multiple: both sides are rounded down to a multiple of it (`short_side` only).
+        resize_mode: `stretch` gives size x size, aspect ignored; `shortest_edge` makes the shorter side
+            `size` and keeps the aspect (modnet.md section 5, without its exception for pictures between) up
+            to 1:8; the longer side of a thinner picture is shrunk to 8 `size`.
+        multiple: both sides are rounded down to a multiple of it (`shortest_edge` only).
         mean, std: per channel (x - mean) / std.
         divide_by_max: divide each image by its own maximum first (U2Net, u2net.md section 5).
         resample: `bilinear` (with antialiasing when shrinking) or `area`.
     """
 
     size: int
-    rule: str = "squash"
+    resize_mode: str = "stretch"
     multiple: int = 32
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -39,7 +41,7 @@ class InputSpec:
     resample: str = "bilinear"
 
     def __post_init__(self) -> None:
-        require_choice("rule", self.rule, RULES)
+        require_choice("resize_mode", self.resize_mode, RESIZE_MODES)
         require_choice("resample", self.resample, ("bilinear", "area"))
         if self.size < 1 or self.size % self.multiple:
             raise ConfigError(
@@ -47,9 +49,9 @@ class InputSpec:
                 f"{self.multiple}; the nearest is {max(1, round(self.size / self.multiple)) * self.multiple}."
             )
 
-    def canvas(self, height: int, width: int) -> tuple[int, int]:
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) at which a picture of the given size goes through the network."""
-        if self.rule == "squash":
+        if self.resize_mode == "stretch":
             return self.size, self.size
         scale, longest = self.size / min(height, width), LONGEST_SIDES * self.size
         return (
@@ -66,14 +68,27 @@ class InputSpec:
         std = image.new_tensor(self.std).view(1, 3, 1, 1)
         return (image - mean) / std
 
-    def encode(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] at the picture's size -> normalised network input on the canvas."""
+    def preprocess(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] at the picture's size -> (B, 3, *input_size(H, W)), normalised."""
         height, width = image.shape[-2:]
-        return self.normalise(resize(image, self.canvas(height, width), self.resample))
+        return self.normalise(resize(image, self.input_size(height, width), self.resample))
 
-    def decode(self, alpha: Tensor, height: int, width: int) -> Tensor:
+    def postprocess(self, alpha: Tensor, height: int, width: int) -> Tensor:
         """(B, 1, h, w) network output -> (B, 1, height, width) float32, clamped to [0, 1]."""
         return resize(alpha.float(), (height, width), self.resample).clamp(0, 1)
+
+
+def current_resize_mode(name: str) -> str:
+    """A resize mode by today's name; other words are returned as they are."""
+    return OLD_RESIZE_MODES.get(name, name)
+
+
+def minmax(alpha: Tensor) -> Tensor:
+    """(B, 1, H, W) -> each map brought to [0, 1] by its own extremes; a constant map stays as it is."""
+    low = alpha.amin(dim=(1, 2, 3), keepdim=True)
+    high = alpha.amax(dim=(1, 2, 3), keepdim=True)
+    spread = high - low
+    return torch.where(spread > 0, (alpha - low) / spread.clamp(min=torch.finfo(alpha.dtype).tiny), alpha)
 
 
 def rounded_down(side: int, multiple: int) -> int:

@@ -1,9 +1,9 @@
-"""The contract that every method keeps, classic or deep: predict, and where it can be trained, losses."""
+"""The contract that every method keeps, classic or deep: predict, and losses where it is trained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,11 +26,17 @@ def cut_out(image: Tensor, foreground: Tensor) -> UInt8Array:
 
 @dataclass(frozen=True)
 class PretrainSpec:
-    """A network that must be trained, then frozen, before the method itself (the ground-truth encoder).
+    """Describes the training of a part that a method needs trained and frozen before itself.
 
-    name: its folder inside the training's checkpoints. segmenter: trained by its own `losses`.
-    lr: Adam's learning rate. max_steps: upper bound of optimiser steps. check_every: steps between
-    checks. stop_f: training ends once max-F (beta squared 0.3) on the training masks exceeds it.
+    RSUDISNet's ground-truth encoder is one.
+
+    Attributes:
+        name: of its folder inside the training's checkpoints.
+        segmenter: holds the part and trains it by its own `losses`.
+        lr: Adam's learning rate.
+        max_steps: upper bound of optimiser steps.
+        check_every: steps between checks.
+        stop_f: training ends once max-F (beta squared 0.3) on the training masks exceeds it, in [0, 1].
     """
 
     name: str
@@ -42,37 +48,44 @@ class PretrainSpec:
 
 
 class Segmenter(nn.Module):
-    """A method. `input_keys` names all that `predict` is given: ground truth is simply not passed.
+    """Base class of all methods: a subclass predicts; one that is trained has losses too.
 
-    A method that is compared with others reads the image only; one that is helped by the truth says so
-    in `input_keys` and in `truth_access`, and stands in a block of its own in every table. truth_access:
-    `none`; `box`, as if a person had drawn the true bounding box; `mask`, which uses the true mask itself.
+    Attributes:
+        input_keys: the entries of a batch that `predict` is given, in its order, and nothing else: the truth
+            cannot leak where it is not passed. Most methods read `image` only.
+        truth_access: what of the truth it is given: `none`; `box`, as if a person had drawn the true bounding
+            box; `mask`, the true mask itself. Tables show each kind in a block of its own.
     """
 
     input_keys: tuple[str, ...] = ("image",)
     truth_access: str = "none"
 
     def predict(self, *inputs: Tensor) -> Prediction:
-        """The batch entries named in `input_keys`, in that order -> alpha at the size of the image given."""
+        """Gives alpha for the batch entries that `input_keys` names, at the size of the image given."""
         raise NotImplementedError(f"{type(self).__name__} does not predict")
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Weighted scalar terms of a training batch; their sum is minimised."""
+        """Gives the weighted scalar terms of a training batch, by name; their sum is minimised."""
         raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
 
     def check(self, names: Sequence[str]) -> None:
-        """Looks for all that predicting the named pictures needs, before the first is predicted.
+        """Makes sure, before the first prediction, that all which the named pictures need is there.
+
+        Only methods that read files of their own, such as finished mattes, have something to look for.
+
+        Args:
+            names: of the pictures that will be predicted, as in a batch's `name`.
 
         Raises:
             DataError: something is missing; names all of it.
         """
 
     def validation_loss(self, prediction: Prediction, batch: Batch) -> Tensor | None:
-        """A scalar whose minimum over epochs picks the best one; None = the highest validation mIoU does."""
+        """Gives the scalar whose minimum picks the best epoch; None: the highest validation mIoU picks it."""
         return None
 
     def array_function(self) -> Callable[..., PictureResult] | None:
-        """What processes can run in parallel where a method works on the CPU, picture by picture.
+        """Gives the function that processes run in parallel, for methods that work on arrays.
 
         Returns:
             A picklable function of one picture's `input_keys` entries as arrays (image (H, W, 3) uint8, mask
@@ -82,10 +95,12 @@ class Segmenter(nn.Module):
 
     @torch.no_grad()
     def visualize(self, *inputs: Tensor) -> UInt8Array:
-        """What a person looks at in place of scores: by default the foreground at 0.5 on black.
+        """Draws what a person should see of one prediction: by default the foreground at 0.5 on black.
+
+        Methods whose alpha hides how it came about, such as clusters or instances, draw that instead.
 
         Args:
-            inputs: as of `predict`, of one picture.
+            inputs: as of `predict`, of one picture: B is 1.
 
         Returns:
             (H, W, 3) uint8.
@@ -99,19 +114,25 @@ class Segmenter(nn.Module):
         return any(p.requires_grad for p in self.parameters())
 
     def pretraining(self) -> Sequence[PretrainSpec]:
-        """What must be trained and frozen first; empty for most methods."""
+        """Lists what is trained and frozen first, in this order; empty for most methods.
+
+        The engine runs each spec before the method's own training and calls nothing else of it.
+        """
         return ()
 
     def training_input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the training canvas for a data set whose typical picture has the given size."""
+        """(height, width) in pixels of training pictures where the typical picture has the given size."""
         raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
 
     def inference_network(self) -> nn.Module:
-        """The part that is needed at inference: what Table 1 counts and weighs."""
+        """Gives the part that is needed at inference: its parameters are counted, its weights saved."""
         return self
 
-    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
-        """Loads an official checkpoint's tensors; returns the names of training-only heads it lacks.
+    def load_weights(self, state: Mapping[str, Tensor]) -> list[str]:
+        """Loads the named tensors of a checkpoint, ours or the official one.
+
+        Returns:
+            Names of heads that only training needs and that the checkpoint lacks; they stay as they are.
 
         Raises:
             WeightsError: a tensor is missing, unknown or of another shape.
@@ -120,7 +141,7 @@ class Segmenter(nn.Module):
 
     @torch.no_grad()
     def segment(self, picture: "str | Path | Image | UInt8Array") -> Float32Array:
-        """Alpha of one picture at its own size.
+        """Predicts the alpha of one picture at its own size.
 
         Args:
             picture: a file, a PIL image, or an (H, W, 3) uint8 RGB array.
@@ -144,6 +165,6 @@ class Segmenter(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters live; the CPU for methods without any."""
-        first: Any = next(self.parameters(), None)
+        """The device of the parameters; the CPU for methods without any."""
+        first = next(self.parameters(), None)
         return first.device if first is not None else torch.device("cpu")

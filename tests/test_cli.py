@@ -48,7 +48,7 @@ def kolbench(*words, cwd):
         (["task=place", "placement.widht=0.3"], "Did you mean placement.width?"),
         (
             ["model.input_rule=squash"],
-            "has no key input_rule; another choice of model has it (experiment=NAME)",
+            "has no key resize_mode; another choice of model has it (experiment=NAME)",
         ),
         (["threshold=1.5"], "threshold=1.5 is not a number in [0, 1)"),
         (["data=folder"], "add data.root=... to the command"),

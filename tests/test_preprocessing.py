@@ -1,4 +1,4 @@
-"""Canvases: the aspect is kept up to 1:8, and no picture is so thin that its canvas grows without bound."""
+"""Input sizes: the aspect is kept up to 1:8, and no picture is so thin that they grow without bound."""
 
 import pytest
 import torch
@@ -22,25 +22,25 @@ def test_up_to_one_to_eight_the_aspect_is_kept(short, more, factor, multiple, ta
     """In whole numbers: the longer side is the floor of size * long / short."""
     long, size = short + more % (7 * short + 1), factor * multiple
     expected = (size, down(size * long // short, multiple))
-    spec = InputSpec(size, "short_side", multiple)
+    spec = InputSpec(size, "shortest_edge", multiple)
     if tall:
-        assert spec.canvas(long, short) == expected[::-1]
+        assert spec.input_size(long, short) == expected[::-1]
     else:
-        assert spec.canvas(short, long) == expected
+        assert spec.input_size(short, long) == expected
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.integers(1, 24), MULTIPLES)
-def test_no_canvas_is_longer_than_eight_sizes(height, width, factor, multiple):
+def test_no_input_is_longer_than_eight_sizes(height, width, factor, multiple):
     size = factor * multiple
-    canvas = InputSpec(size, "short_side", multiple).canvas(height, width)
-    assert min(canvas) == size
-    assert max(canvas) <= LONGEST_SIDES * size
-    assert all(side % multiple == 0 for side in canvas)
-    assert (max(canvas) == LONGEST_SIDES * size) == (max(height, width) >= 8 * min(height, width))
+    found = InputSpec(size, "shortest_edge", multiple).input_size(height, width)
+    assert min(found) == size
+    assert max(found) <= LONGEST_SIDES * size
+    assert all(side % multiple == 0 for side in found)
+    assert (max(found) == LONGEST_SIDES * size) == (max(height, width) >= 8 * min(height, width))
 
 
 @pytest.mark.parametrize(
-    ("picture", "canvas"),
+    ("picture", "expected"),
     [
         ((1, 192), (512, 4096)),
         ((192, 1), (4096, 512)),
@@ -51,8 +51,8 @@ def test_no_canvas_is_longer_than_eight_sizes(height, width, factor, multiple):
         ((1080, 1920), (512, 896)),
     ],
 )
-def test_canvases_by_hand(picture, canvas):
-    assert InputSpec(512, "short_side").canvas(*picture) == canvas
+def test_input_sizes_by_hand(picture, expected):
+    assert InputSpec(512, "shortest_edge").input_size(*picture) == expected
 
 
 def test_a_line_of_pixels_comes_back_at_its_own_size():
@@ -66,5 +66,5 @@ def test_a_line_of_pixels_comes_back_at_its_own_size():
     line = torch.linspace(0, 1, 1000).expand(1, 3, 1, 1000)
     alpha = Encoded(Red()).predict(line).alpha
     assert seen == [(64, 512)]
-    # 1000 pixels through a canvas of 512: neighbours are averaged, the ramp stays
+    # 1000 pixels through an input of 512: neighbours are averaged, the ramp stays
     assert (alpha - line[:, :1]).abs().max() < 2e-3

@@ -5,32 +5,60 @@ from collections.abc import Mapping
 
 # old key -> new key; printed once where it is typed
 OLD_KEYS: Mapping[str, str] = {
+    "model.input_rule": "model.resize_mode",
     "budget.stage_steps": "budget.pretraining_steps",
     "budget.stage_check_every": "budget.pretraining_check_every",
     "trainer.stop_on_nan": "budget.stop_on_nan",
 }
+# model.rule was the resize mode of ONNX files; K-Means and Mean Shift have a model.rule with other values
+OLD_RESIZE_RULES = ("squash", "short_side", "modnet", "native", "stretch", "shortest_edge")
 # dotted paths in saved configurations and in YAML files of users
-OLD_TARGETS: Mapping[str, str] = {}
+OLD_TARGETS: Mapping[str, str] = {
+    "kolbench.data.davis.DavisSource": "kolbench.data.sources.davis.DavisSource",
+    "kolbench.data.labelme.LabelmeSource": "kolbench.data.sources.labelme.LabelmeSource",
+    "kolbench.data.sources.FolderSource": "kolbench.data.sources.folder.FolderSource",
+    "kolbench.data.sources.KolSource": "kolbench.data.sources.kol.KolSource",
+    "kolbench.data.synthetic_source.SyntheticSource": "kolbench.data.sources.synthetic.SyntheticSource",
+    "kolbench.data.tiktok.TiktokSource": "kolbench.data.sources.tiktok.TiktokSource",
+    "kolbench.models.classic.GrabCutSegmenter": "kolbench.models.classic.grabcut.GrabCutSegmenter",
+    "kolbench.models.classic.KMeansSegmenter": "kolbench.models.classic.kmeans.KMeansSegmenter",
+    "kolbench.models.classic.MeanShiftSegmenter": "kolbench.models.classic.meanshift.MeanShiftSegmenter",
+    "kolbench.models.outsider.MasksSegmenter": "kolbench.models.precomputed.MasksSegmenter",
+    "kolbench.models.outsider.OnnxSegmenter": "kolbench.models.onnx.OnnxSegmenter",
+    "kolbench.refine.grabcut.GrabCutRefiner": "kolbench.refiners.grabcut.GrabCutRefiner",
+    "kolbench.refine.guided.GuidedFilter": "kolbench.refiners.guided.GuidedFilter",
+    "kolbench.refine.none.Unrefined": "kolbench.refiners.none.Unrefined",
+    "kolbench.video.ad.Placement": "kolbench.video.compositing.ad.Placement",
+    "kolbench.video.backdrops.make_backdrop": "kolbench.video.compositing.backdrops.make_backdrop",
+    "kolbench.video.composite.Look": "kolbench.video.compositing.composite.Look",
+    "kolbench.video.smooth.Hysteresis": "kolbench.video.temporal.smooth.Hysteresis",
+    "kolbench.video.smooth.MovingAverage": "kolbench.video.temporal.smooth.MovingAverage",
+    "kolbench.video.smooth.OneFrameDelay": "kolbench.video.temporal.smooth.OneFrameDelay",
+    "kolbench.video.smooth.Unsmoothed": "kolbench.video.temporal.smooth.Unsmoothed",
+}
+
+
+def current_key(key: str, value: object) -> str:
+    """A key by today's name; `value` decides where two options had one name."""
+    if key == "model.rule" and set(str(value).split(",")) <= set(OLD_RESIZE_RULES):
+        return "model.resize_mode"
+    return OLD_KEYS.get(key, key)
 
 
 def current_word(word: str) -> str:
     """An override with its key by today's name; says so on stderr where it had an old one."""
     signs = word[: len(word) - len(word.lstrip("+~"))]
     key, sign, value = word[len(signs) :].partition("=")
-    if not sign or key not in OLD_KEYS:
+    today = current_key(key, value)
+    if not sign or today == key:
         return word
-    print(f"kolbench: {key}= is called {OLD_KEYS[key]}= now", file=sys.stderr)
-    return f"{signs}{OLD_KEYS[key]}={value}"
+    print(f"kolbench: {key}= is called {today}= now", file=sys.stderr)
+    return f"{signs}{today}={value}"
 
 
 def current_model(values: Mapping[str, object]) -> dict[str, object]:
     """A `model` group that an earlier version wrote, with today's names of its keys."""
-    own = {
-        old.removeprefix("model."): new.removeprefix("model.")
-        for old, new in OLD_KEYS.items()
-        if old.startswith("model.")
-    }
-    return {own.get(key, key): value for key, value in values.items()}
+    return {current_key(f"model.{key}", value).removeprefix("model."): value for key, value in values.items()}
 
 
 def current_target(name: str) -> str:

@@ -17,7 +17,7 @@ from kolbench.inference.export import formats
 from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
 from kolbench.inference.export.writing import example_of
 from kolbench.inference.folding import folded
-from kolbench.models.precomputed import OnnxSegmenter
+from kolbench.models.onnx import OnnxSegmenter
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
 

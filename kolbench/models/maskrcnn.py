@@ -1,9 +1,8 @@
-"""Mask R-CNN (He et al., ICCV 2017; torchvision): persons told apart, and their union as alpha."""
+"""Mask R-CNN (He et al., ICCV 2017; torchvision): persons as instances, and their union as alpha."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +15,8 @@ from kolbench.data import targets
 from kolbench.errors import ConfigError, require_choice
 from kolbench.io.arrays import boxes_and_instances
 from kolbench.models.components import maskrcnn_backbones as networks
+from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec, resize
-from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Instances, Prediction, UInt8Array
 
 PERSON = 1
@@ -31,7 +30,7 @@ SMALL_BELOW = 512
 # detections below it are not worth an entry in the precision-recall curve
 AP_SCORE = 0.05
 MASK_THRESHOLD = 0.5
-# RGB of persons told apart, the best first
+# RGB of persons, the best first
 TINTS = ((255, 170, 0), (0, 150, 255), (60, 220, 60), (230, 60, 200), (240, 240, 60), (120, 90, 255))
 # all persons of a picture; of COCO's 91 classes together as many as COCO's protocol counts
 DETECTIONS = {2: 20, networks.COCO_CLASSES: 100}
@@ -96,7 +95,7 @@ def _kept(persons: Instances, rule: UnionRule) -> Tensor:
     return kept[: rule.top_k]
 
 
-def told_apart(image: Tensor, masks: Tensor) -> UInt8Array:
+def draw_instances(image: Tensor, masks: Tensor) -> UInt8Array:
     """(3, H, W) in [0, 1] and (N, H, W) -> (H, W, 3) uint8: persons tinted over the darkened picture.
 
     The best person lies on top.
@@ -109,7 +108,7 @@ def told_apart(image: Tensor, masks: Tensor) -> UInt8Array:
     return np.asarray(shown.round(), np.uint8)
 
 
-class CanvasTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
+class InputTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
     """torchvision's resize and normalisation, with antialiasing where a picture shrinks and scale jitter.
 
     Args:
@@ -126,9 +125,9 @@ class CanvasTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchv
     def resize(
         self, image: Tensor, target: dict[str, Tensor] | None = None
     ) -> tuple[Tensor, dict[str, Tensor] | None]:
-        """(3, H, W) and its boxes (N, 4) and masks (N, H, W) -> the same on the network's canvas."""
+        """(3, H, W) and its boxes (N, 4) and masks (N, H, W) -> the same at the network's input size."""
         height, width = image.shape[-2:]
-        size = canvas(height, width, *self.bounds, self._factor())
+        size = input_size(height, width, *self.bounds, self._factor())
         resized = resize(image[None], size)[0]
         if target is None:
             return resized, None
@@ -145,13 +144,13 @@ class CanvasTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchv
         return 1 + self.scale_jitter * (2 * float(torch.rand(())) - 1)
 
 
-def canvas(height: int, width: int, min_size: int, max_size: int, factor: float = 1.0) -> tuple[int, int]:
+def input_size(height: int, width: int, min_size: int, max_size: int, factor: float = 1.0) -> tuple[int, int]:
     """(height, width) of a picture inside the network: aspect kept, both bounds times `factor`."""
     scale = factor * min(min_size / min(height, width), max_size / max(height, width))
     return max(1, int(height * scale + 1e-6)), max(1, int(width * scale + 1e-6))
 
 
-class MaskRCNNSegmenter(Segmenter):
+class MaskRCNNSegmenter(NetworkSegmenter[nn.Module]):
     """Mask R-CNN of two classes; its alpha is the union of the persons it finds.
 
     From scratch every layer is trained, with BatchNorm2d; from pretrained weights everything up to stride 4
@@ -159,11 +158,11 @@ class MaskRCNNSegmenter(Segmenter):
     counts of parameters).
 
     Args:
-        size: shorter side of the training canvas that the budget wants, in pixels.
+        size: shorter side of training pictures that the budget wants, in pixels.
         network: one of maskrcnn_backbones.BUILDERS.
         backbone_weights: None, `imagenet`, `coco` or a file, see maskrcnn_backbones.load_pretrained.
         classes: 2, background and person; 91 keeps COCO's heads, for its file without training.
-        min_size: shorter side inside the network and of the training canvas; None = max(256, size). The
+        min_size: shorter side inside the network and of training pictures; None = max(256, size). The
             longer side is at most 1.75 times as long.
         components: where the persons come from in training, see targets.person_labels.
         scale_jitter: share by which a training picture is randomly enlarged or shrunk, [0, 0.9].
@@ -196,14 +195,11 @@ class MaskRCNNSegmenter(Segmenter):
         min_area_ratio: float = 0.001,
         main_person_only: bool = False,
     ) -> None:
-        super().__init__()
         require_choice("model.network", network, networks.BUILDERS)
         require_choice("model.classes", str(classes), map(str, DETECTIONS))
-        self.components = require_choice("model.components", components, targets.COMPONENTS)
+        require_choice("model.components", components, targets.COMPONENTS)
         _require_range("scale_jitter", scale_jitter, 0, 0.9)
-        self.rule = UnionRule(
-            score_threshold, score_weight, noisy_or, top_k, min_area_ratio, main_person_only
-        )
+        rule = UnionRule(score_threshold, score_weight, noisy_or, top_k, min_area_ratio, main_person_only)
         shorter = max(SMALLEST_MIN_SIZE, size) if min_size is None else min_size
         if box_samples is None:
             box_samples = SAMPLES if shorter >= SMALL_BELOW else SAMPLES_OF_SMALL
@@ -214,9 +210,8 @@ class MaskRCNNSegmenter(Segmenter):
             )
         if proposals < 1:
             raise ConfigError(f"model.proposals={proposals}: give a number from 1 on; 1000 is usual.")
-        self.input_spec = InputSpec(shorter, rule="short_side")
-        self.name = network
-        self.network: nn.Module = networks.build(
+        input_spec = InputSpec(shorter, resize_mode="shortest_edge")
+        detector = networks.build(
             network,
             classes,
             box_score_thresh=AP_SCORE,
@@ -224,7 +219,11 @@ class MaskRCNNSegmenter(Segmenter):
             box_batch_size_per_image=box_samples,
             rpn_post_nms_top_n_test=proposals,
         )
-        self.network.transform = CanvasTransform(shorter, round(LONGER_SIDE * shorter), scale_jitter)
+        super().__init__(input_spec, detector)
+        self.name = network
+        self.components = components
+        self.rule = rule
+        self.network.transform = InputTransform(shorter, round(LONGER_SIDE * shorter), scale_jitter)
         if backbone_weights is not None:
             networks.load_pretrained(self.network, network, backbone_weights)
             networks.freeze_norms(self.network)
@@ -248,7 +247,7 @@ class MaskRCNNSegmenter(Segmenter):
         image = inputs[0]
         persons = self.predict(image).instances
         assert persons is not None
-        return told_apart(image[0], persons[0].masks[_kept(persons[0], self.rule)])
+        return draw_instances(image[0], persons[0].masks[_kept(persons[0], self.rule)])
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """torchvision's five: `loss_classifier`, `loss_box_reg`, `loss_mask`, `loss_objectness`,
@@ -275,15 +274,7 @@ class MaskRCNNSegmenter(Segmenter):
             )
         return wanted
 
-    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the canvas: the network's shorter side, the picture's aspect."""
-        return self.input_spec.canvas(height, width)
-
-    def inference_network(self) -> nn.Module:
-        """The whole network."""
-        return self.network
-
-    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: Mapping[str, Tensor]) -> list[str]:
         """Loads weights of ours or torchvision's COCO file (its first classes), strictly."""
         networks.load_detector(self.network, self.name, state)
         return []
@@ -307,6 +298,6 @@ def _evaluation_mode(network: nn.Module) -> Iterator[None]:
         network.train(was_training)
 
 
-def _require_range(key: str, value: Any, low: float, high: float) -> None:
+def _require_range(key: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ConfigError(f"model.{key}={value} lies outside [{low}, {high}].")

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.blocks import ConvIBR, context_block, init_kaiming, resize_by
 from kolbench.models.components.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
 from kolbench.models.losses import modnet as loss_terms
-from kolbench.preprocessing import RULES, InputSpec
-from kolbench.segmenter import Segmenter
-from kolbench.types import Batch, Prediction
+from kolbench.models.network_segmenter import NetworkSegmenter
+from kolbench.preprocessing import RESIZE_MODES, InputSpec, current_resize_mode
+from kolbench.types import Batch
 
 CONTEXTS = ("se", "easpp")
 TRAINING_HEADS = ("lr_branch.conv_lr", "hr_branch.conv_hr")
@@ -142,16 +141,16 @@ class MODNet(nn.Module):
         return lr8x, hr2x, self.f_branch(image, lr8x, hr2x)
 
 
-class MODNetSegmenter(Segmenter):
-    """MODNet with its input rule and its three losses.
+class MODNetSegmenter(NetworkSegmenter[MODNet]):
+    """MODNet with its preprocessing and its three losses; the released code's checkpoints and ours fit.
 
     Args:
-        size: shorter side of the canvas in pixels (both with `squash`), 512 in the released code.
+        size: shorter side of the input in pixels (both with `stretch`), 512 in the released code.
         context: `se` or `easpp`.
         backbone_weights: None, `imagenet` or a file, see `load_backbone`.
         loss: `official` (10/10/1, boundary gain 4) or `paper` (1/10/1, none).
         resample: `bilinear` or `area` (the released demos).
-        input_rule: `short_side` (released code) or `squash`: size x size, faster for wide pictures.
+        resize_mode: `shortest_edge` (released code) or `stretch`: size x size, faster for wide pictures.
 
     Raises:
         ConfigError: an unknown choice, or a size that is no multiple of 32.
@@ -165,22 +164,16 @@ class MODNetSegmenter(Segmenter):
         backbone_weights: str | None = None,
         loss: str = "official",
         resample: str = "bilinear",
-        input_rule: str = "short_side",
+        resize_mode: str = "shortest_edge",
     ) -> None:
-        super().__init__()
         require_choice("model.context", context, CONTEXTS)
-        self.weights = LOSSES[require_choice("model.loss", loss, LOSSES)]
+        require_choice("model.loss", loss, LOSSES)
         require_choice("model.resample", resample, ("bilinear", "area"))
-        require_choice("model.input_rule", input_rule, RULES)
-        self.input_spec = InputSpec(size, rule=input_rule, resample=resample)
-        self.network = MODNet(context)
+        resize_mode = require_choice("model.resize_mode", current_resize_mode(resize_mode), RESIZE_MODES)
+        input_spec = InputSpec(size, resize_mode=resize_mode, resample=resample)
+        super().__init__(input_spec, MODNet(context), TRAINING_HEADS)
+        self.weights = LOSSES[loss]
         load_backbone(self.network.backbone, backbone_weights)
-
-    def predict(self, *inputs: Tensor) -> Prediction:
-        """(B, 3, H, W) in [0, 1] -> alpha; the training-only heads are skipped, so aux is empty."""
-        image = inputs[0]
-        alpha = self.network(self.input_spec.encode(image))
-        return Prediction(self.input_spec.decode(alpha, *image.shape[-2:]))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`semantic`, `detail` and `matte`, weighted."""
@@ -196,21 +189,13 @@ class MODNetSegmenter(Segmenter):
             "matte": self.weights.matte * matte,
         }
 
-    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the canvas."""
-        return self.input_spec.canvas(height, width)
-
-    def inference_network(self) -> nn.Module:
-        """The network."""
-        return self.network
-
-    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: Mapping[str, Tensor]) -> list[str]:
         """Loads a checkpoint of the released code or of ours, with or without the training-only heads.
 
         Returns:
             Those of `TRAINING_HEADS` that the checkpoint lacks; they keep their present weights.
         """
-        return load_state_strict(self.network, without_twin(state), TRAINING_HEADS)
+        return super().load_weights(without_twin(state))
 
 
 def without_twin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,17 +1,17 @@
 """RSUDISNet: MODNet's semantic branch, RSU blocks in the detail and fusion branches, and their supervision.
 
-The paper gives prose and equations only; where it is open, the choice is a knob and its letter (A1 to A25)
-stands in the project's specification of this network.
+The paper gives prose and equations only; where it is open, the choice is an option, and its letter (A1 to
+A25) stands in the project's specification of this network.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from kolbench.errors import ConfigError, require_choice
-from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.blocks import (
     CBR,
     RSU,
@@ -24,12 +24,39 @@ from kolbench.models.components.blocks import (
 from kolbench.models.components.gt_encoder import GTEncoder, GTEncoderSegmenter
 from kolbench.models.components.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
 from kolbench.models.losses import rsudisnet as loss_terms
+from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import InputSpec
-from kolbench.segmenter import PretrainSpec, Segmenter
-from kolbench.types import Batch, Prediction
+from kolbench.segmenter import PretrainSpec
+from kolbench.types import Batch
 
 S_CHANNELS = 32
 TRAINING_HEADS = ("lr.head", "hr.head", "hr.side6", "hr.side7", "fusion.side6", "fusion.side7")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Factors of the losses, under the names of their keys.
+
+    Attributes:
+        lambda_s, lambda_d, lambda_alpha, lambda_f: of semantics, details, alphas with compositions, and
+            features (eq. 12); lambda_f = 0 switches intermediate supervision off.
+        boundary_gain: of the alpha maps' extra error inside the transition region, times lambda_alpha; 0 in
+            the paper.
+
+    Raises:
+        ConfigError: a weight is negative.
+    """
+
+    lambda_s: float = 3.0
+    lambda_d: float = 10.0
+    lambda_alpha: float = 3.0
+    lambda_f: float = 1.0
+    boundary_gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key, value in asdict(self).items():
+            if value < 0:
+                raise ConfigError(f"model.{key}={value} is negative; a weight is at least 0.")
 
 
 class RSUDISNetMaps(NamedTuple):
@@ -180,24 +207,23 @@ class RSUDISNet(nn.Module):
         )
 
 
-class RSUDISNetSegmenter(Segmenter):
+class RSUDISNetSegmenter(NetworkSegmenter[RSUDISNet]):
     """RSUDISNet with its losses (eq. 1 to 12) and its ground-truth encoder.
 
-    `gt_encoder` is trained first, as a stage: who trains it gives it gradients and train mode. At all other
-    times it is frozen: no gradients, eval mode (see `gt_encoder_mode`), whatever `train()` says. It is
-    None where `lambda_f` is 0.
+    `gt_encoder` is pretrained: who trains it gives it gradients and train mode. At all other times it is
+    frozen: no gradients, eval mode (see `gt_encoder_mode`), whatever `train()` says. It is None where
+    `lambda_f` is 0.
 
     Args:
-        size: side of the square canvas in pixels, 512 in the paper.
+        size: side of the square input in pixels, 512 in the paper.
         variant: `a` (RSU8_1 with `mid` inner channels) or `i` (half of them; A8).
         context, hr_rsu7_1, fusion_image, alpha_head, side_outputs, channels, mid, tail: see RSUDISNet.
         comp_loss: `image` (natural pictures), `fb` (batches with true colours) or `none` (A15).
         mask_mean: the detail losses' mean, over `all` pixels or those of the transition `region`.
-        boundary_gain: weight of the alpha maps' extra error inside the transition region; 0 in the paper.
-        lambda_s, lambda_d, lambda_alpha, lambda_f: weights of eq. 12; lambda_f = 0 drops the encoder.
+        boundary_gain, lambda_s, lambda_d, lambda_alpha, lambda_f: see LossWeights.
         gt_mid: inner channels of the encoder.
         gt_encoder_mode: batch norms of the frozen encoder in `eval` or, as the released IS-Net code, `train`.
-        gt_lr, gt_max_steps, gt_check_every, gt_stop_f: the stage's Adam rate, bound, checks and goal.
+        gt_lr, gt_max_steps, gt_check_every, gt_stop_f: of the encoder's training, see PretrainSpec.
         backbone_weights: None, `imagenet` or a file, see `load_backbone`.
 
     Raises:
@@ -232,21 +258,16 @@ class RSUDISNetSegmenter(Segmenter):
         mid: int = 32,
         tail: int = FULL_TAIL,
     ) -> None:
-        super().__init__()
         require_choice("model.variant", variant, ("a", "i"))
         require_choice("model.context", context, ("se", "easpp"))
         require_choice("model.alpha_head", alpha_head, ("bn_relu", "sigmoid"))
         require_choice("model.tail", str(tail), (str(FULL_TAIL), "320"))
-        self.comp_loss = require_choice("model.comp_loss", comp_loss, ("image", "fb", "none"))
-        self.mask_mean = require_choice("model.mask_mean", mask_mean, ("all", "region"))
-        self.gt_encoder_mode = require_choice("model.gt_encoder_mode", gt_encoder_mode, ("eval", "train"))
-        self.boundary_gain = _weight("boundary_gain", boundary_gain)
-        self.lambda_s = _weight("lambda_s", lambda_s)
-        self.lambda_d = _weight("lambda_d", lambda_d)
-        self.lambda_alpha = _weight("lambda_alpha", lambda_alpha)
-        self.lambda_f = _weight("lambda_f", lambda_f)
-        self.input_spec = InputSpec(size)
-        self.network = RSUDISNet(
+        require_choice("model.comp_loss", comp_loss, ("image", "fb", "none"))
+        require_choice("model.mask_mean", mask_mean, ("all", "region"))
+        require_choice("model.gt_encoder_mode", gt_encoder_mode, ("eval", "train"))
+        weights = LossWeights(lambda_s, lambda_d, lambda_alpha, lambda_f, boundary_gain)
+        input_spec = InputSpec(size)
+        network = RSUDISNet(
             rsu8_mid=mid if variant == "a" else mid // 2,
             context=context,
             hr_rsu7_1=hr_rsu7_1,
@@ -257,16 +278,19 @@ class RSUDISNetSegmenter(Segmenter):
             mid=mid,
             tail=tail,
         )
-        load_backbone(self.network.lr.backbone, backbone_weights)
-        self.gt_encoder = GTEncoder(gt_mid, channels) if lambda_f > 0 else None
-        self._stage_settings = (gt_lr, gt_max_steps, gt_check_every, gt_stop_f)
-        self.freeze_stages()
-
-    def predict(self, *inputs: Tensor) -> Prediction:
-        """(B, 3, H, W) in [0, 1] -> alpha; the training-only heads are skipped, so aux is empty."""
-        image = inputs[0]
-        alpha = self.network(self.input_spec.encode(image))
-        return Prediction(self.input_spec.decode(alpha, *image.shape[-2:]))
+        super().__init__(input_spec, network, TRAINING_HEADS)
+        load_backbone(network.lr.backbone, backbone_weights)
+        self.weights = weights
+        self.comp_loss = comp_loss
+        self.mask_mean = mask_mean
+        self.gt_encoder_mode = gt_encoder_mode
+        self.gt_encoder = GTEncoder(gt_mid, channels) if weights.lambda_f > 0 else None
+        self._pretraining: tuple[PretrainSpec, ...] = ()
+        if self.gt_encoder is not None:
+            trained = GTEncoderSegmenter(self.gt_encoder)
+            spec = PretrainSpec("gt_encoder", trained, gt_lr, gt_max_steps, gt_check_every, gt_stop_f)
+            self._pretraining = (spec,)
+        self.freeze_encoder()
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of eq. 12, weighted: `semantic`, `detail_*`, `alpha_*`, `comp_*`, `feature_*`.
@@ -275,21 +299,21 @@ class RSUDISNetSegmenter(Segmenter):
             ConfigError: `comp_loss` is `fb` and the batch has no true colours.
         """
         maps = self.network.forward_train(self.input_spec.normalise(batch["image"]))
-        alpha, transition = batch["alpha"], batch["transition"]
-        terms = {"semantic": self.lambda_s * loss_terms.semantic_loss(maps.semantic, batch["semantic"])}
+        alpha, transition, weights = batch["alpha"], batch["transition"], self.weights
+        terms = {"semantic": weights.lambda_s * loss_terms.semantic_loss(maps.semantic, batch["semantic"])}
         for level, detail in maps.details.items():
             error = loss_terms.detail_loss(detail, alpha, transition, self.mask_mean)
-            terms[f"detail_{level}"] = self.lambda_d * error
+            terms[f"detail_{level}"] = weights.lambda_d * error
         for level, alpha_map in maps.alphas.items():
-            terms[f"alpha_{level}"] = self.lambda_alpha * loss_terms.alpha_loss(alpha_map, alpha)
+            terms[f"alpha_{level}"] = weights.lambda_alpha * loss_terms.alpha_loss(alpha_map, alpha)
             if self.comp_loss != "none":
-                terms[f"comp_{level}"] = self.lambda_alpha * self._composition(alpha_map, batch)
-            if self.boundary_gain > 0:
+                terms[f"comp_{level}"] = weights.lambda_alpha * self._composition(alpha_map, batch)
+            if weights.boundary_gain > 0:
                 error = loss_terms.boundary_loss(alpha_map, alpha, transition)
-                terms[f"boundary_{level}"] = self.lambda_alpha * self.boundary_gain * error
+                terms[f"boundary_{level}"] = weights.lambda_alpha * weights.boundary_gain * error
         for level, target in self._feature_targets(alpha).items():
             error = loss_terms.feature_loss([maps.features[level]], [target])
-            terms[f"feature_{level}"] = self.lambda_f * error
+            terms[f"feature_{level}"] = weights.lambda_f * error
         return terms
 
     def _composition(self, alpha_map: Tensor, batch: Batch) -> Tensor:
@@ -307,12 +331,12 @@ class RSUDISNetSegmenter(Segmenter):
     def _feature_targets(self, alpha: Tensor) -> dict[str, Tensor]:
         if self.gt_encoder is None:
             return {}
-        # whoever trained the stage may have left the encoder in another mode
-        self.freeze_stages()
+        # whoever pretrained it may have left the encoder in another mode
+        self.freeze_encoder()
         with torch.no_grad():
             return self.gt_encoder.features(alpha)
 
-    def freeze_stages(self) -> None:
+    def freeze_encoder(self) -> None:
         """Takes gradients from the ground-truth encoder and puts it into `gt_encoder_mode`."""
         if self.gt_encoder is not None:
             self.gt_encoder.requires_grad_(False).train(self.gt_encoder_mode == "train")
@@ -320,30 +344,12 @@ class RSUDISNetSegmenter(Segmenter):
     def train(self, mode: bool = True) -> Self:
         """As nn.Module's, but the frozen encoder keeps its own mode."""
         super().train(mode)
-        self.freeze_stages()
+        self.freeze_encoder()
         return self
 
     def pretraining(self) -> tuple[PretrainSpec, ...]:
         """The training of the ground-truth encoder, of the very module whose features are used later."""
-        if self.gt_encoder is None:
-            return ()
-        return (PretrainSpec("gt_encoder", GTEncoderSegmenter(self.gt_encoder), *self._stage_settings),)
-
-    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the canvas."""
-        return self.input_spec.canvas(height, width)
-
-    def inference_network(self) -> nn.Module:
-        """The network with all its heads, as the paper's size table counts it; without the encoder."""
-        return self.network
-
-    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
-        """Loads weights of ours; the authors published none.
-
-        Returns:
-            Those of `TRAINING_HEADS` that the checkpoint lacks; they keep their present weights.
-        """
-        return load_state_strict(self.network, state, TRAINING_HEADS)
+        return self._pretraining
 
 
 def _sides(
@@ -354,9 +360,3 @@ def _sides(
         return {}
     logits = {"7": branch.side7(at2), "6": branch.side6(at4)}
     return {level: resize_to(value, size).sigmoid() for level, value in logits.items()}
-
-
-def _weight(name: str, value: float) -> float:
-    if value < 0:
-        raise ConfigError(f"model.{name}={value} is negative; a weight is at least 0.")
-    return value

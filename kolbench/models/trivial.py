@@ -1,4 +1,4 @@
-"""The floors that every method must beat: they never look at the picture."""
+"""The baselines that every method must beat: they never look at the picture."""
 
 import torch
 import torch.nn.functional as F

@@ -6,11 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.blocks import RSU, RSU4F, NestedU, halve, resize_to
 from kolbench.models.losses import bce
-from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RULES, InputSpec
-from kolbench.segmenter import Segmenter
+from kolbench.models.network_segmenter import NetworkSegmenter
+from kolbench.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    RESIZE_MODES,
+    InputSpec,
+    current_resize_mode,
+    minmax,
+)
 from kolbench.types import Batch, Prediction
 
 LEVELS = 6
@@ -80,40 +86,40 @@ class U2Net(nn.Module):
         return out
 
 
-class U2NetSegmenter(Segmenter):
+class U2NetSegmenter(NetworkSegmenter[U2Net]):
     """U2Net with its unusual normalisation (each image by its own maximum, then ImageNet's) and seven losses.
 
     Args:
-        size: side of the canvas in pixels, 320 in the released code.
+        size: side of the input in pixels, 320 in the released code.
         variant: `full` or `p`.
         postprocess: `minmax` stretches each alpha to [0, 1] as the released inference does, `none` does not.
-        input_rule: `squash` (released code) or `short_side`, see InputSpec.
+        resize_mode: `stretch` (released code) or `shortest_edge`, see InputSpec.
 
     Raises:
         ConfigError: an unknown choice, or a size that is no multiple of 32.
     """
 
     def __init__(
-        self, size: int, variant: str = "full", postprocess: str = "none", input_rule: str = "squash"
+        self, size: int, variant: str = "full", postprocess: str = "none", resize_mode: str = "stretch"
     ) -> None:
-        super().__init__()
         require_choice("model.variant", variant, ENCODER)
-        self.postprocess = require_choice("model.postprocess", postprocess, ("none", "minmax"))
-        require_choice("model.input_rule", input_rule, RULES)
-        self.input_spec = InputSpec(
-            size, rule=input_rule, mean=IMAGENET_MEAN, std=IMAGENET_STD, divide_by_max=True
+        require_choice("model.postprocess", postprocess, ("none", "minmax"))
+        resize_mode = require_choice("model.resize_mode", current_resize_mode(resize_mode), RESIZE_MODES)
+        input_spec = InputSpec(
+            size, resize_mode=resize_mode, mean=IMAGENET_MEAN, std=IMAGENET_STD, divide_by_max=True
         )
-        self.network = U2Net(variant)
+        super().__init__(input_spec, U2Net(variant))
+        self.postprocess = postprocess
 
     def predict(self, *inputs: Tensor) -> Prediction:
-        """(B, 3, H, W) in [0, 1] -> alpha; aux holds the six side outputs on the canvas."""
+        """(B, 3, H, W) in [0, 1] -> alpha; aux holds the six side outputs at the network's input size."""
         image = inputs[0]
-        maps = self.network.forward_train(self.input_spec.encode(image))
+        maps = self.network.forward_train(self.input_spec.preprocess(image))
         alpha = maps.fused_logits.float().sigmoid()
         if self.postprocess == "minmax":
-            alpha = stretch(alpha)
+            alpha = minmax(alpha)
         aux = {f"side{k}": logits.float().sigmoid() for k, logits in enumerate(maps.side_logits, start=1)}
-        return Prediction(self.input_spec.decode(alpha, *image.shape[-2:]), aux)
+        return Prediction(self.input_spec.postprocess(alpha, *image.shape[-2:]), aux)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`tar` of the fused map and `side1` to `side6`: cross-entropy on the binary mask, weights 1."""
@@ -121,26 +127,6 @@ class U2NetSegmenter(Segmenter):
         names = ["tar", *(f"side{level}" for level in range(1, LEVELS + 1))]
         terms = bce.deep_supervision([maps.fused_logits, *maps.side_logits], batch["mask"])
         return dict(zip(names, terms, strict=True))
-
-    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the canvas."""
-        return self.input_spec.canvas(height, width)
-
-    def inference_network(self) -> nn.Module:
-        """The whole network: its side outputs feed the fused map."""
-        return self.network
-
-    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
-        """Loads u2net.pth, u2netp.pth, u2net_human_seg.pth and the like, or weights of ours, strictly."""
-        return load_state_strict(self.network, state)
-
-
-def stretch(alpha: Tensor) -> Tensor:
-    """(B, 1, H, W) -> each image stretched to [0, 1]; a constant map stays as it is."""
-    low = alpha.amin(dim=(1, 2, 3), keepdim=True)
-    high = alpha.amax(dim=(1, 2, 3), keepdim=True)
-    spread = high - low
-    return torch.where(spread > 0, (alpha - low) / spread.clamp(min=torch.finfo(alpha.dtype).tiny), alpha)
 
 
 def _stage(level: int, channels_in: int, mid: int, channels_out: int) -> NestedU:

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.losses import bce
+from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import InputSpec
-from kolbench.segmenter import Segmenter
 from kolbench.types import Batch, Prediction
 
 # Keras's Dropout rates of blocks c1 to c5 and c6 to c9
@@ -57,7 +56,7 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, channels_in, H, W) in [0, 1], H and W multiples of 16 -> (B, 1, H, W) probability."""
-        return self.forward_train(image).sigmoid()
+        return self.forward_train(image).float().sigmoid()
 
     def forward_train(self, image: Tensor) -> Tensor:
         """As `forward`, but logits."""
@@ -76,11 +75,11 @@ class UNet(nn.Module):
         return out
 
 
-class UNetSegmenter(Segmenter):
-    """The report's U-Net: pictures divided by 255 and squashed to a square, cross-entropy on the binary mask.
+class UNetSegmenter(NetworkSegmenter[UNet]):
+    """The report's U-Net: pictures in [0, 1], stretched to a square, cross-entropy on the binary mask.
 
     Args:
-        size: side of the canvas in pixels, a multiple of 16; the report names none.
+        size: side of the input in pixels, a multiple of 16; the report names none.
         filters: channels of the first block, see UNet.
 
     Raises:
@@ -88,15 +87,9 @@ class UNetSegmenter(Segmenter):
     """
 
     def __init__(self, size: int, filters: int = 16) -> None:
-        super().__init__()
-        self.input_spec = InputSpec(size, multiple=16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        self.network = UNet(filters)
-
-    def predict(self, *inputs: Tensor) -> Prediction:
-        """(B, 3, H, W) in [0, 1] -> alpha."""
-        image = inputs[0]
-        logits = self.network.forward_train(self.input_spec.encode(image))
-        return Prediction(self.input_spec.decode(logits.float().sigmoid(), *image.shape[-2:]))
+        super().__init__(
+            InputSpec(size, multiple=16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), UNet(filters)
+        )
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`bce`: cross-entropy on the binary mask."""
@@ -106,18 +99,6 @@ class UNetSegmenter(Segmenter):
     def validation_loss(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Cross-entropy of alpha at the picture's own size; the report keeps the epoch of its minimum."""
         return bce.probability_cross_entropy(prediction.alpha, batch["mask"])
-
-    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the canvas."""
-        return self.input_spec.canvas(height, width)
-
-    def inference_network(self) -> nn.Module:
-        """The network."""
-        return self.network
-
-    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
-        """Loads weights of ours, strictly; the report's own were never published."""
-        return load_state_strict(self.network, state)
 
 
 def he_normal_(weight: Tensor) -> None:

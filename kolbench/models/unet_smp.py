@@ -12,9 +12,9 @@ from kolbench.models.checkpoints.pretrained import state_of_file
 from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.mobilenet import MobileNetV2Backbone, load_backbone
 from kolbench.models.losses import bce, dice
+from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from kolbench.segmenter import Segmenter
-from kolbench.types import Batch, Prediction
+from kolbench.types import Batch
 
 # smp's DPT is left out: it takes vision transformers of one fixed input size only
 ARCHITECTURES = (
@@ -63,7 +63,7 @@ class SmpNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W), normalised, H and W multiples of 32 -> (B, 1, H, W) probability."""
-        return self.forward_train(image).sigmoid()
+        return self.forward_train(image).float().sigmoid()
 
     def forward_train(self, image: Tensor) -> Tensor:
         """As `forward`, but logits."""
@@ -71,11 +71,11 @@ class SmpNetwork(nn.Module):
         return logits
 
 
-class SmpSegmenter(Segmenter):
-    """An smp network, squashed input with its encoder's own normalisation, Dice + BCE on the binary mask.
+class SmpSegmenter(NetworkSegmenter[SmpNetwork]):
+    """An smp network, input stretched to a square, its encoder's own normalisation, Dice + BCE.
 
     Args:
-        size: side of the canvas in pixels, a multiple of 32.
+        size: side of the input in pixels, a multiple of 32.
         architecture: one of ARCHITECTURES.
         encoder: a name of smp's list, or `tu-` and the name of a timm network.
         backbone_weights: None; `imagenet`: torchvision's file for mobilenet_v2, smp's download for all
@@ -94,20 +94,12 @@ class SmpSegmenter(Segmenter):
         encoder: str = MOBILENET,
         backbone_weights: str | None = None,
     ) -> None:
-        super().__init__()
         require_choice("model.architecture", architecture, ARCHITECTURES)
         require_encoder(encoder)
         mean, std = normalisation(encoder)
-        self.input_spec = InputSpec(size, mean=mean, std=std)
-        self.network = SmpNetwork(_built(architecture, encoder))
+        super().__init__(InputSpec(size, mean=mean, std=std), SmpNetwork(_built(architecture, encoder)))
         if backbone_weights is not None:
             _load_encoder(self.network.encoder, architecture, encoder, backbone_weights)
-
-    def predict(self, *inputs: Tensor) -> Prediction:
-        """(B, 3, H, W) in [0, 1] -> alpha."""
-        image = inputs[0]
-        logits = self.network.forward_train(self.input_spec.encode(image))
-        return Prediction(self.input_spec.decode(logits.float().sigmoid(), *image.shape[-2:]))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`bce` and `dice` on the binary mask, weights 1."""
@@ -117,18 +109,6 @@ class SmpSegmenter(Segmenter):
             "bce": bce.binary_cross_entropy(logits, batch["mask"]),
             "dice": dice.soft_dice(probability, batch["mask"]),
         }
-
-    def training_input_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the canvas."""
-        return self.input_spec.canvas(height, width)
-
-    def inference_network(self) -> nn.Module:
-        """The network."""
-        return self.network
-
-    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
-        """Loads weights of ours, or the state dict of the same smp model, strictly."""
-        return load_state_strict(self.network, state)
 
 
 def require_encoder(encoder: str) -> None:

@@ -77,12 +77,12 @@ def _identity(weights: Path) -> dict[str, str]:
 
 
 def _described(written: Sidecar, output: Path) -> list[str]:
-    size, rule, multiple = (written.input[key] for key in ("size", "rule", "multiple"))
+    size, resize_mode, multiple = (written.input[key] for key in ("size", "resize_mode", "multiple"))
     takes = "any size" if not written.fixed else f"{size}x{size} px only"
     threshold = "unknown" if written.threshold is None else f"{written.threshold:.2f} from validation"
     lines = [
         f"{output}: {written.method}, {written.format}, {output.stat().st_size / 1e6:.1f} MB, takes RGB in "
-        f"[0, 1] of {takes} (sides multiples of {multiple}); made for {rule} {size}",
+        f"[0, 1] of {takes} (sides multiples of {multiple}); made for {resize_mode} {size}",
         f"{sidecar_of(output)}: how pictures are given to it, threshold {threshold}",
         f"compared with the method: {in_words(written.parity)}",
         f'use it: kolbench.load("{output}").segment("photo.jpg")',
@@ -90,6 +90,6 @@ def _described(written: Sidecar, output: Path) -> list[str]:
     if written.format == "onnx":
         lines.append(
             f"or score it: python -m kolbench experiment=onnx model.file={output} model.size={size} "
-            f"model.rule={rule} model.multiple={multiple}"
+            f"model.resize_mode={resize_mode} model.multiple={multiple}"
         )
     return lines

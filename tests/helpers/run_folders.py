@@ -72,7 +72,7 @@ def make_run(
         seed: of the noise too.
         quality: 1 is nearly the truth, 0 nearly noise.
         pictures: of the test split; validation has half as many.
-        truth_access: `none`, `box` or `oracle`.
+        truth_access: `none`, `box` or `mask`.
         threshold: None takes the best one on validation, as the program does.
         overrides: command words, such as `model.variant=i`; `model=METHOD` and the seed come by themselves.
         started: ISO time.

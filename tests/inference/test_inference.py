@@ -38,7 +38,7 @@ METHODS = {
     "rsudisnet": lambda: RSUDISNetSegmenter(128, **SLIM),
     "modnet": lambda: MODNetSegmenter(64),
     "modnet_easpp": lambda: MODNetSegmenter(96, context="easpp"),
-    "u2netp": lambda: U2NetSegmenter(64, variant="p", postprocess="minmax", input_rule="short_side"),
+    "u2netp": lambda: U2NetSegmenter(64, variant="p", postprocess="minmax", resize_mode="shortest_edge"),
     "unet_smp": lambda: SmpSegmenter(64, encoder="resnet18"),
 }
 # norms that no convolution feeds directly, or that inference never runs
@@ -194,7 +194,7 @@ class Counted(nn.Module):
 @pytest.mark.parametrize(("pictures", "extra"), [(7, 0), (10, 1)])
 def test_a_search_costs_one_run(pictures, extra):
     Counted.runs = 0
-    segmenter = Encoded(Counted(), "squash").eval()
+    segmenter = Encoded(Counted(), "stretch").eval()
     # 4 and 5 times a multiple of 8: smaller than the canvas
     segmenter.input_spec = InputSpec(64, multiple=8, mean=(0.0,) * 3, std=(1.0,) * 3)
     fast = Fast(segmenter, CPU, "auto", pictures)

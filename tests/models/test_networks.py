@@ -15,7 +15,8 @@ from kolbench.models.components.gt_encoder import GTEncoder
 from kolbench.models.components.mobilenet import MobileNetV2Backbone
 from kolbench.models.modnet import MODNet, MODNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNet, RSUDISNetSegmenter
-from kolbench.models.u2net import U2Net, U2NetSegmenter, stretch
+from kolbench.models.u2net import U2Net, U2NetSegmenter
+from kolbench.preprocessing import minmax
 from kolbench.segmenter import Segmenter
 from kolbench.types import Batch
 
@@ -278,7 +279,7 @@ def test_a_batch_is_its_pictures_one_by_one(name: str) -> None:
     assert not torch.allclose(alone[0], alone[1])
 
 
-def test_modnet_canvas_keeps_the_aspect() -> None:
+def test_the_input_size_of_modnet_keeps_the_aspect() -> None:
     with torch.device("meta"):
         modnet, other = MODNetSegmenter(512), U2NetSegmenter(320, variant="p")
     assert modnet.training_input_size(1080, 1920) == (512, 896)
@@ -293,10 +294,10 @@ def test_u2net_ignores_brightness_and_bears_black() -> None:
         assert torch.isfinite(segmenter.predict(torch.zeros_like(image)).alpha).all()
 
 
-def test_minmax_stretch() -> None:
+def test_minmax() -> None:
     alpha = torch.tensor([[[[0.2, 0.4, 0.6]]], [[[0.3, 0.3, 0.3]]]])
     expected = torch.tensor([[[[0.0, 0.5, 1.0]]], [[[0.3, 0.3, 0.3]]]])
-    torch.testing.assert_close(stretch(alpha), expected)
+    torch.testing.assert_close(minmax(alpha), expected)
     segmenter = lively("u2netp")
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -367,7 +368,7 @@ def test_rsudisnet_losses_are_those_of_equation_12() -> None:
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-5)
 
 
-def test_composition_knob() -> None:
+def test_composition_option() -> None:
     segmenter = RSUDISNetSegmenter(128, comp_loss="fb", **SLIM)
     batch = batch_for(segmenter)
     with pytest.raises(ConfigError, match=r"model\.comp_loss=fb"):
@@ -388,7 +389,7 @@ def test_bn_relu_alpha_is_clamped_at_inference_only() -> None:
         assert segmenter.network(image).max() == 1
 
 
-def test_gt_encoder_is_frozen_outside_its_stage() -> None:
+def test_gt_encoder_is_frozen_outside_its_pretraining() -> None:
     segmenter = RSUDISNetSegmenter(128, **SLIM)
     (stage,) = segmenter.pretraining()
     assert stage.segmenter.network is segmenter.gt_encoder
@@ -415,7 +416,7 @@ def test_gt_encoder_in_train_mode_moves_its_statistics_only() -> None:
     assert {name.rpartition(".")[2] for name in moved} == statistics
 
 
-def test_gt_encoder_stage_learns_the_alpha_it_reads() -> None:
+def test_gt_encoder_learns_the_alpha_it_reads() -> None:
     torch.manual_seed(0)
     segmenter = RSUDISNetSegmenter(128, **SLIM)
     stage = segmenter.pretraining()[0].segmenter
@@ -441,9 +442,9 @@ def test_no_intermediate_supervision_without_its_weight() -> None:
 
 
 @torch.no_grad()
-def test_modnet_may_see_wide_pictures_squashed() -> None:
+def test_modnet_may_see_wide_pictures_stretched() -> None:
     torch.manual_seed(0)
-    segmenter = MODNetSegmenter(64, input_rule="squash").eval()
+    segmenter = MODNetSegmenter(64, resize_mode="stretch").eval()
     image = torch.rand(1, 3, 90, 160)
     assert segmenter.training_input_size(90, 160) == (64, 64)
     small = F.interpolate(image, (64, 64), mode="bilinear", antialias=True)
@@ -456,12 +457,12 @@ def test_modnet_may_see_wide_pictures_squashed() -> None:
     [
         (lambda: U2NetSegmenter(64, variant="small"), r"model\.variant=small .* full, p"),
         (lambda: U2NetSegmenter(64, "p", postprocess="max"), r"model\.postprocess=max .*minmax"),
-        (lambda: U2NetSegmenter(64, "p", input_rule="crop"), r"model\.input_rule=crop"),
+        (lambda: U2NetSegmenter(64, "p", resize_mode="crop"), r"model\.resize_mode=crop"),
         (lambda: U2NetSegmenter(100, "p"), r"model\.size=100 .* nearest is 96"),
         (lambda: MODNetSegmenter(64, context="aspp"), r"model\.context=aspp .* mean model\.context=easpp"),
         (lambda: MODNetSegmenter(64, loss="mine"), r"model\.loss=mine"),
         (lambda: MODNetSegmenter(64, resample="nearest"), r"model\.resample=nearest"),
-        (lambda: MODNetSegmenter(64, input_rule="crop"), r"model\.input_rule=crop .*squash, short_side"),
+        (lambda: MODNetSegmenter(64, resize_mode="crop"), r"resize_mode=crop .*stretch, shortest_edge"),
         (lambda: RSUDISNetSegmenter(128, variant="b"), r"model\.variant=b"),
         (lambda: RSUDISNetSegmenter(128, context="no"), r"model\.context=no"),
         (lambda: RSUDISNetSegmenter(128, alpha_head="relu"), r"model\.alpha_head=relu"),

@@ -225,16 +225,16 @@ def test_the_whole_network_against_a_functional_one():
 
 @pytest.mark.parametrize("name", METHODS)
 @torch.no_grad()
-def test_prediction_is_encode_network_decode(name):
+def test_prediction_is_preprocess_network_postprocess(name):
     segmenter = make(name).eval()
     image = torch.rand(2, 3, 33, 47)
     alpha = segmenter.predict(image).alpha
     assert torch.equal(alpha, segmenter.predict(image).alpha)
-    squashed = F.interpolate(image, (64, 64), mode="bilinear", align_corners=False)
+    stretched = F.interpolate(image, (64, 64), mode="bilinear", align_corners=False)
     if name == "unet_smp":
         mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        squashed = (squashed - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
-    probability = segmenter.network(squashed)
+        stretched = (stretched - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+    probability = segmenter.network(stretched)
     expected = F.interpolate(probability, (33, 47), mode="bilinear", align_corners=False, antialias=True)
     torch.testing.assert_close(alpha, expected, atol=1e-6, rtol=0)
     assert segmenter.training_input_size(1080, 1920) == (64, 64)

@@ -1,4 +1,4 @@
-"""A trained network as one graph, RGB in [0, 1] to alpha on the network's canvas, and how it is fed."""
+"""A trained network as one graph, RGB in [0, 1] to alpha at the network's input size, and how it is fed."""
 
 import copy
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from kolbench.errors import ConfigError
 from kolbench.models.maskrcnn import MaskRCNNSegmenter
-from kolbench.models.precomputed import OnnxSegmenter
-from kolbench.models.u2net import stretch
-from kolbench.preprocessing import InputSpec, resize
+from kolbench.models.onnx import OnnxSegmenter
+from kolbench.preprocessing import InputSpec, minmax, resize
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 
@@ -38,7 +37,7 @@ class InferenceGraph(nn.Module):
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, h, w) RGB in [0, 1] on the canvas -> (B, 1, h, w) alpha, a probability."""
+        """(B, 3, h, w) RGB in [0, 1] at the input size -> (B, 1, h, w) alpha, a probability."""
         if self.divide_by_max:
             peak = image.amax(dim=(1, 2, 3), keepdim=True)
             image = image / torch.where(peak > 0, peak, torch.ones_like(peak))
@@ -52,7 +51,7 @@ class Network:
 
     Attributes:
         graph: see InferenceGraph.
-        spec: the canvas and the resampling; its normalisation is in the graph.
+        spec: the input size and the resampling; its normalisation is in the graph.
         postprocess: `none`, or `minmax`: stretch each alpha to [0, 1].
     """
 
@@ -65,7 +64,7 @@ class Network:
         """What a program must know that runs the graph: the options of OnnxSegmenter."""
         return {
             "size": self.spec.size,
-            "rule": self.spec.rule,
+            "resize_mode": self.spec.resize_mode,
             "multiple": self.spec.multiple,
             "resample": self.spec.resample,
             "postprocess": self.postprocess,
@@ -75,8 +74,8 @@ class Network:
 def network_of(segmenter: Segmenter) -> Network:
     """A copy of what a method needs at inference, on the CPU, in evaluation mode.
 
-    Any method fits whose `inference_network()` maps its normalised canvas to a probability and whose
-    `input_spec` says what that canvas is.
+    Any method fits whose `inference_network()` maps its preprocessed input to a probability and whose
+    `input_spec` says how that is made.
 
     Raises:
         ConfigError: the method is no such network; says why.
@@ -85,7 +84,7 @@ def network_of(segmenter: Segmenter) -> Network:
     if isinstance(segmenter, OnnxSegmenter):
         raise ConfigError(f"{segmenter.file} is an ONNX file already.")
     if isinstance(segmenter, MaskRCNNSegmenter):
-        # with the canvas fixed, its detections agree in ONNX Runtime; its alphas cannot
+        # with the input size fixed, its detections agree in ONNX Runtime; its alphas cannot
         raise ConfigError(
             "Mask R-CNN cannot be exported: it resizes pictures inside the network and draws each person's "
             "mask at the picture's own size, and a traced graph keeps the sizes of the one picture it was "
@@ -102,11 +101,11 @@ def network_of(segmenter: Segmenter) -> Network:
 
 
 class GraphSegmenter(Segmenter):
-    """A graph with its canvas rule and postprocessing: the same alphas as the method it was taken from.
+    """A graph with its resizing and postprocessing: the same alphas as the method it was taken from.
 
     Args:
         graph: (B, 3, h, w) RGB in [0, 1] -> (B, 1, h, w) alpha; a module, compiled or not, or TorchScript.
-        spec: the canvas and the resampling; its normalisation is not applied.
+        spec: the input size and the resampling; its normalisation is not applied.
         postprocess: `none` or `minmax`.
         channels_last: the graph's weights lie so, and pictures are laid so.
     """
@@ -133,8 +132,8 @@ class GraphSegmenter(Segmenter):
         """(B, 3, H, W) in [0, 1] -> alpha; aux is empty."""
         image = inputs[0]
         height, width = int(image.shape[-2]), int(image.shape[-1])
-        canvas = resize(image, self.spec.canvas(height, width), self.spec.resample)
-        alpha = self.graph(canvas.contiguous(memory_format=self.layout)).float()
+        resized = resize(image, self.spec.input_size(height, width), self.spec.resample)
+        alpha = self.graph(resized.contiguous(memory_format=self.layout)).float()
         if self.postprocess == "minmax":
-            alpha = stretch(alpha)
-        return Prediction(self.spec.decode(alpha, height, width))
+            alpha = minmax(alpha)
+        return Prediction(self.spec.postprocess(alpha, height, width))

@@ -6,18 +6,19 @@ from typing import Any
 import torch
 
 from kolbench.config.compose import build_segmenter, model_config
+from kolbench.config.old_names import current_model
 from kolbench.engine.devices import choose_device
 from kolbench.errors import ConfigError, WeightsError, require_choice
 from kolbench.inference.export import sidecar as sidecars
 from kolbench.inference.export.formats import SUFFIXES, read_torchscript
 from kolbench.inference.export.graph import GraphSegmenter
 from kolbench.models.checkpoints.run import is_torchscript, lone_torchscript, sidecar_of
-from kolbench.models.precomputed import OnnxSegmenter
-from kolbench.preprocessing import InputSpec
+from kolbench.models.onnx import OnnxSegmenter
+from kolbench.preprocessing import InputSpec, current_resize_mode
 from kolbench.segmenter import Segmenter
 
-CANVAS = ("size", "rule", "multiple")
-CHANGEABLE = (*CANVAS, "resample", "postprocess")
+RESIZING = ("size", "resize_mode", "multiple")
+CHANGEABLE = (*RESIZING, "resample", "postprocess")
 
 
 def is_exported(source: str | Path) -> bool:
@@ -33,8 +34,8 @@ def open_exported(file: str | Path, device: str = "auto", **options: Any) -> Seg
     Args:
         file: what `task=export` wrote, or anybody's ONNX file together with `options`.
         device: where TorchScript runs, see `choose_device`; ONNX runs on the CPU.
-        options: with a sidecar, `size`, `rule`, `resample` or `postprocess` to change; without one, the keys
-            of conf/model/onnx.yaml.
+        options: with a sidecar, `size`, `resize_mode`, `resample` or `postprocess` to change; without one,
+            the keys of conf/model/onnx.yaml.
 
     Raises:
         ConfigError: there is no sidecar and no options, no such option, or ONNX is asked to run on a GPU.
@@ -46,12 +47,15 @@ def open_exported(file: str | Path, device: str = "auto", **options: Any) -> Seg
         raise ConfigError(f"{path} runs in ONNX Runtime on the CPU: use device=cpu, not {device}.")
     if not path.is_file():
         raise WeightsError(f"There is no file {path}.")
+    options = current_model(options)
+    if "resize_mode" in options:
+        options["resize_mode"] = current_resize_mode(str(options["resize_mode"]))
     sidecar = sidecars.read(path)
     if sidecar is None:
         return _of_others(path, options)
     for key in options:
         require_choice("option", key, CHANGEABLE)
-    if sidecar.fixed and any(options.get(key, sidecar.input[key]) != sidecar.input[key] for key in CANVAS):
+    if sidecar.fixed and any(options.get(key, sidecar.input[key]) != sidecar.input[key] for key in RESIZING):
         raise ConfigError(f"{path} takes pictures of one size only; export it again with model.size=.")
     sidecars.verify(sidecar, path)
     return open_fed(path, sidecar.format, {**sidecar.feeding, **options}, choose_device(device))

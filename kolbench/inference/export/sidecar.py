@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kolbench.config.old_names import current_model
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.io.files import write_json
 from kolbench.models.checkpoints.run import sidecar_of
+from kolbench.preprocessing import current_resize_mode
 
-VERSION = 1
+VERSION = 2
 KIND = "kolbench export"
 
 
@@ -22,8 +24,8 @@ class Sidecar:
     Attributes:
         file: its name when it was written. sha256: of its content. format: `onnx` or `torchscript`.
         method: its name in conf/model. settings: the `model` group that it was trained with.
-        input: what the graph takes: `name`, `layout`, `channels`, `range`; `size`, `rule`, `multiple` and
-            `resample` of the canvas (see InputSpec); `sizes`: `free`, or [height, width] in pixels; `batch`:
+        input: what the graph takes: `name`, `layout`, `channels`, `range`; `size`, `resize_mode`, `multiple`
+            and `resample` (see InputSpec); `sizes`: `free`, or [height, width] in pixels; `batch`:
             `free` or 1; `normalised_inside`: mean, std and divide_by_max, which are in the graph.
         output: what it gives: `name`, `range`, and `postprocess`: `none`, or `minmax` after it.
         threshold: of alpha, chosen on validation pictures; None where that is not known.
@@ -48,8 +50,8 @@ class Sidecar:
     @property
     def feeding(self) -> dict[str, Any]:
         """The options of OnnxSegmenter."""
-        canvas = {key: self.input[key] for key in ("size", "rule", "multiple", "resample")}
-        return {**canvas, "postprocess": self.output["postprocess"]}
+        resizing = {key: self.input[key] for key in ("size", "resize_mode", "multiple", "resample")}
+        return {**resizing, "postprocess": self.output["postprocess"]}
 
     @property
     def fixed(self) -> bool:
@@ -72,12 +74,15 @@ def read(model: Path) -> Sidecar | None:
     values = _ours(path)
     if values is None:
         return None
-    if values.pop("version") != VERSION:
+    if values.pop("version") not in (1, VERSION):
         raise WeightsError(f"{path} was written by a later kolbench; update, or export the file again.")
     del values["kind"]
     try:
-        return Sidecar(**values)
-    except TypeError as error:
+        # version 1 said `rule`, with other words
+        given = current_model(values["input"])
+        given["resize_mode"] = current_resize_mode(str(given["resize_mode"]))
+        return Sidecar(**{**values, "input": given})
+    except (KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged ({error}); export the file again.") from error
 
 

@@ -69,7 +69,7 @@ def export(segmenter: Segmenter, output: Path, form: str, origin: Origin) -> Sid
             "channels": "RGB",
             "range": [0, 1],
             "size": size,
-            "rule": spec.rule,
+            "resize_mode": spec.resize_mode,
             "multiple": spec.multiple,
             "resample": spec.resample,
             "sizes": "free" if free else [size, size],
@@ -110,7 +110,7 @@ def _written(segmenter: Segmenter, network: Network, path: Path, form: str) -> t
     try:
         return _attempt(segmenter, network, path, form, free=True), True
     except KolbenchError:
-        if network.spec.rule != "squash":
+        if network.spec.resize_mode != "stretch":
             raise
         return _attempt(segmenter, network, path, form, free=False), False
 
@@ -121,8 +121,10 @@ def _attempt(segmenter: Segmenter, network: Network, path: Path, form: str, free
     opened = open_fed(path, form, network.feeding, CPU)
     differences = parity.compare(segmenter, opened, pictures)
     if free:
-        # canvases that this method may never use, but that the file promises to take
-        spec = replace(network.spec, rule="short_side", size=network.spec.size + network.spec.multiple)
+        # input sizes that this method may never use, but that the file promises to take
+        spec = replace(
+            network.spec, resize_mode="shortest_edge", size=network.spec.size + network.spec.multiple
+        )
         other = replace(network, spec=spec)
         reference = GraphSegmenter(other.graph, other.spec, other.postprocess)
         opened = open_fed(path, form, other.feeding, CPU)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -10,8 +11,8 @@ import numpy as np
 from kolbench.errors import ConfigError, require_between, require_choice, require_whole
 from kolbench.models.classic import features, oracle
 from kolbench.models.classic.oracle import Box
+from kolbench.models.classic.picture_segmenter import TRUTH_ACCESS, PictureSegmenter
 from kolbench.models.classic.regions import Bools, near_edge
-from kolbench.models.classic.selection import VARIANTS
 from kolbench.types import PictureResult, UInt8Array
 
 BACKGROUND, FOREGROUND = cv2.GC_BGD, cv2.GC_FGD
@@ -25,7 +26,7 @@ REFINED_SIDE = 256
 
 @dataclass(frozen=True)
 class GrabCutOptions:
-    """Knobs of GrabCut.
+    """Options of GrabCut.
 
     variant: `auto` starts from `box`; `box` from the true bounding box, as if a person had drawn it (see
     oracle.true_box); `oracle` from a trimap of the true mask (see oracle.true_trimap).
@@ -44,7 +45,7 @@ class GrabCutOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_choice("model.variant", self.variant, VARIANTS)
+        require_choice("model.variant", self.variant, TRUTH_ACCESS)
         require_whole("model.iterations", self.iterations, 1, 100)
         require_whole("model.size", self.size, 16, 4096)
         require_whole("model.seed", self.seed, 0, 2**31 - 1)
@@ -61,13 +62,29 @@ def _require_box(box: Any) -> None:
         raise ConfigError(f"model.box={list(box)} is empty: left < right and top < bottom are needed.")
 
 
+class GrabCutSegmenter(PictureSegmenter):
+    """Segments by GrabCut.
+
+    Args:
+        variant: see GrabCutOptions.
+        options: the other fields of GrabCutOptions.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    # Any: GrabCutOptions checks its own fields
+    def __init__(self, variant: str, **options: Any) -> None:
+        super().__init__(partial(segment, options=GrabCutOptions(variant, **options)), variant)
+
+
 def segment(image: UInt8Array, mask: UInt8Array | None = None, *, options: GrabCutOptions) -> PictureResult:
     """Alpha of a picture by GrabCut.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         mask: (H, W) uint8 in {0, 1}; only for the variants `box` and `oracle`.
-        options: knobs.
+        options: see GrabCutOptions.
 
     Returns:
         Alpha (H, W) in {0, 1}. Note `fallback`: GrabCut could not run, for want of fore- or background,

@@ -1,6 +1,7 @@
 """Mean Shift on the pixels of a picture (Comaniciu and Meer, PAMI 24, 2002), exact or by OpenCV's pyramid."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -8,9 +9,10 @@ import numpy as np
 from sklearn.cluster import MeanShift, estimate_bandwidth, get_bin_seeds
 
 from kolbench.errors import require_between, require_choice, require_whole
-from kolbench.models.classic import features, kmeans
+from kolbench.models.classic import features, lloyd
 from kolbench.models.classic.features import Int32Array
-from kolbench.models.classic.kmeans import KMeansOptions
+from kolbench.models.classic.lloyd import KMeansOptions
+from kolbench.models.classic.picture_segmenter import ClusterSegmenter
 from kolbench.models.classic.regions import Clusters, clusters_of
 from kolbench.models.classic.selection import Selection, select
 from kolbench.types import Float32Array, PictureResult, UInt8Array
@@ -26,7 +28,7 @@ _PYRAMID_LEVELS = 1
 
 @dataclass(frozen=True)
 class MeanShiftOptions:
-    """Knobs of Mean Shift.
+    """Options of Mean Shift.
 
     method: `sklearn` seeks the modes of the pixels of a small copy and gives every pixel of the picture to
     the nearest; `pyramid` smooths a copy by cv2.pyrMeanShiftFiltering and labels what is smooth.
@@ -74,6 +76,27 @@ class MeanShiftOptions:
         require_whole("model.seed", self.seed, 0, 2**31 - 1)
 
 
+class MeanShiftSegmenter(ClusterSegmenter):
+    """Segments by Mean Shift.
+
+    Args:
+        variant, rule, clean, oracle: see Selection.
+        options: the fields of MeanShiftOptions.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    # Any: MeanShiftOptions checks its own fields
+    def __init__(self, variant: str, rule: str, clean: bool, oracle: str, **options: Any) -> None:
+        of_clusters, selection = MeanShiftOptions(**options), Selection(variant, rule, clean, oracle)
+        super().__init__(
+            partial(segment, options=of_clusters, selection=selection),
+            variant,
+            partial(cluster, options=of_clusters),
+        )
+
+
 def cluster(image: UInt8Array, options: MeanShiftOptions) -> Clusters:
     """The clusters of a picture (H, W, 3) uint8 RGB; their number follows from the picture."""
     by = _by_modes if options.method == "sklearn" else _by_pyramid
@@ -108,10 +131,10 @@ def _by_pyramid(image: UInt8Array, options: MeanShiftOptions) -> Int32Array:
     if options.labels == "components":
         labels = like_coloured_components(smooth, options.tolerance)
     else:
-        knobs = KMeansOptions(
+        of_kmeans = KMeansOptions(
             options.k, options.space, options.pos_weight, size=options.size, seed=options.seed
         )
-        labels = kmeans.cluster(smooth, knobs).labels
+        labels = lloyd.cluster(smooth, of_kmeans).labels
     height, width = image.shape[:2]
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
 

@@ -1,5 +1,6 @@
 """The ground-truth encoder of intermediate supervision (Qin et al., ECCV 2022; RSUDISNet, eq. 8 and 9)."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class GTEncoder(nn.Module):
 
 
 class GTEncoderSegmenter(Segmenter):
-    """Trains the encoder to give back the alpha it reads; a stage of RSUDISNet, never a compared method.
+    """Trains the encoder to give back the alpha it reads: RSUDISNet's pretraining, never a compared method.
 
     Args:
         network: the encoder itself, not a copy.
@@ -81,6 +82,6 @@ class GTEncoderSegmenter(Segmenter):
         """The encoder."""
         return self.network
 
-    def load_weights(self, state: dict[str, Tensor]) -> list[str]:
+    def load_weights(self, state: Mapping[str, Tensor]) -> list[str]:
         """Loads an encoder of ours, strictly; there is no official one."""
         return load_state_strict(self.network, state)

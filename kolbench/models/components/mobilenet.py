@@ -1,10 +1,12 @@
-"""MobileNetV2 as a backbone, with the key names of the released MODNet, and its ImageNet weights."""
+"""torchvision's MobileNetV2 as a backbone under the released MODNet's key names, and its ImageNet weights."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.ops import Conv2dNormActivation
 
 from kolbench.errors import WeightsError
 from kolbench.models.checkpoints.pretrained import state_of_file, state_of_torchvision
@@ -34,24 +36,13 @@ class Taps(NamedTuple):
     enc32x: Tensor
 
 
-class InvertedResidual(nn.Module):
-    """Expand 1x1, depth-wise 3x3, project 1x1; added to the input where the shapes allow it."""
-
-    def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        inner = channels_in * expansion
-        layers: list[nn.Module] = []
-        if expansion != 1:
-            layers += _conv_bn_relu6(channels_in, inner, 1)
-        layers += _conv_bn_relu6(inner, inner, 3, stride, groups=inner)
-        layers += [nn.Conv2d(inner, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out)]
-        self.conv = nn.Sequential(*layers)
-        self.residual = stride == 1 and channels_in == channels_out
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels_in, H, W) -> (B, channels_out, H / stride, W / stride)."""
-        out: Tensor = self.conv(x)
-        return x + out if self.residual else out
+def flat(block: InvertedResidual) -> InvertedResidual:
+    """Puts the layers of torchvision's block side by side, as the released MODNet's keys want them."""
+    layers: list[nn.Module] = []
+    for part in block.conv:
+        layers += part if isinstance(part, nn.Sequential) else [part]
+    block.conv = nn.Sequential(*layers)
+    return block
 
 
 class MobileNetV2Features(nn.Module):
@@ -63,15 +54,15 @@ class MobileNetV2Features(nn.Module):
 
     def __init__(self, tail: int = FULL_TAIL) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [nn.Sequential(*_conv_bn_relu6(3, 32, 3, stride=2))]
+        blocks: list[nn.Module] = [_conv_bn_relu6(3, 32, stride=2)]
         channels = 32
         for expansion, channels_out, repetitions, stride in GROUPS:
             for index in range(repetitions):
                 first_stride = stride if index == 0 else 1
-                blocks.append(InvertedResidual(channels, channels_out, first_stride, expansion))
+                blocks.append(flat(InvertedResidual(channels, channels_out, first_stride, expansion)))
                 channels = channels_out
         if tail == FULL_TAIL:
-            blocks.append(nn.Sequential(*_conv_bn_relu6(channels, FULL_TAIL, 1)))
+            blocks.append(_conv_bn_relu6(channels, FULL_TAIL, kernel_size=1))
         self.features = nn.Sequential(*blocks)
 
 
@@ -137,10 +128,6 @@ def _position(name: str) -> tuple[tuple[int, ...], str]:
 
 
 def _conv_bn_relu6(
-    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
-) -> list[nn.Module]:
-    return [
-        nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU6(inplace=True),
-    ]
+    channels_in: int, channels_out: int, kernel_size: int = 3, stride: int = 1
+) -> Conv2dNormActivation:
+    return Conv2dNormActivation(channels_in, channels_out, kernel_size, stride, activation_layer=nn.ReLU6)

@@ -74,7 +74,7 @@ class OnnxGraph:
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise ConfigError(
                 f"{self.file} fails on a picture of {width}x{height} px: {_first_line(error)} "
-                "Set model.size, model.multiple (many networks need 32), model.rule or model.layout."
+                "Set model.size, model.multiple (many networks need 32), model.resize_mode or model.layout."
             ) from error
         found = self._as_maps(values, height, width)
         if not np.isfinite(found).all():

@@ -14,7 +14,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         target: (B, 1, H, W) float in [0, 1], of the same shape.
 
     Returns:
-        Scalar, mean over all pixels of the batch. A target of 0.5 has the floor ln 2, not 0.
+        Scalar, mean over all pixels of the batch. A target of 0.5 costs at least ln 2, not 0.
 
     Raises:
         ValueError: the shapes differ.
@@ -23,7 +23,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def probability_cross_entropy(probability: Tensor, target: Tensor, epsilon: float = 1e-7) -> Tensor:
-    """Mean binary cross-entropy of probabilities, kept epsilon away from 0 and 1 as Keras does; for judging.
+    """Mean binary cross-entropy of probabilities, kept epsilon away from 0 and 1 as Keras does.
 
     Args:
         probability: (B, 1, H, W) float in [0, 1].

@@ -18,7 +18,7 @@ from kolbench.inference.export.sidecar import read
 from kolbench.inference.export.writing import Origin, export
 from kolbench.io.files import read_json, write_json
 from kolbench.models.modnet import MODNetSegmenter
-from kolbench.models.precomputed import OnnxSegmenter
+from kolbench.models.onnx import OnnxSegmenter
 from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.trivial import Ellipse
 from kolbench.models.u2net import U2NetSegmenter
@@ -32,7 +32,7 @@ SLIM = {"channels": 16, "mid": 8, "gt_mid": 8, "tail": 320}
 METHODS = {
     "rsudisnet": lambda: RSUDISNetSegmenter(128, context="easpp", alpha_head="sigmoid", **SLIM),
     "modnet": lambda: MODNetSegmenter(96, resample="area"),
-    "u2netp": lambda: U2NetSegmenter(64, variant="p", postprocess="minmax", input_rule="short_side"),
+    "u2netp": lambda: U2NetSegmenter(64, variant="p", postprocess="minmax", resize_mode="shortest_edge"),
     "unet": lambda: UNetSegmenter(48, filters=4),
     "unet_smp": lambda: SmpSegmenter(64),
 }
@@ -90,7 +90,7 @@ def test_official_modnet_survives_the_export(shared, tmp_path):
     official = OnnxSegmenter(
         shared / "weights" / "modnet.onnx",
         size=256,
-        rule="short_side",
+        resize_mode="shortest_edge",
         multiple=32,
         mean=[0.5] * 3,
         std=[0.5] * 3,
@@ -133,8 +133,8 @@ def test_the_sidecar_tells_how_to_feed_the_file(tmp_path):
     assert values["threshold"] == 0.35
     assert values["opset"] == 17
     assert values["versions"]["kolbench"] == kolbench.__version__
-    canvas = {key: values["input"][key] for key in ("size", "rule", "multiple", "resample")}
-    assert canvas == {"size": 64, "rule": "short_side", "multiple": 32, "resample": "bilinear"}
+    resizing = {key: values["input"][key] for key in ("size", "resize_mode", "multiple", "resample")}
+    assert resizing == {"size": 64, "resize_mode": "shortest_edge", "multiple": 32, "resample": "bilinear"}
     assert values["input"]["range"] == [0, 1]
     assert values["input"]["normalised_inside"] == {
         "mean": list(IMAGENET_MEAN),
@@ -191,12 +191,12 @@ def test_a_file_that_differs_is_not_written(tmp_path, unet):
     with pytest.raises(
         KolbenchError, match=r"does not give the method's alphas: .* Nothing was written"
     ) as raised:
-        export(Encoded(WideOrNot(), "short_side"), path, "onnx", ORIGIN)
+        export(Encoded(WideOrNot(), "shortest_edge"), path, "onnx", ORIGIN)
     assert not isinstance(raised.value, ConfigError)
     assert (path.read_bytes(), (tmp_path / "x.onnx.json").read_bytes()) == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["x.onnx", "x.onnx.json"]
     # where one size is all that is used, the file is made for it
-    assert export(Encoded(WideOrNot(), "squash"), path, "onnx", ORIGIN).input["sizes"] == [64, 64]
+    assert export(Encoded(WideOrNot(), "stretch"), path, "onnx", ORIGIN).input["sizes"] == [64, 64]
 
 
 def test_changed_and_foreign_files_are_refused(tmp_path, unet):
@@ -207,7 +207,7 @@ def test_changed_and_foreign_files_are_refused(tmp_path, unet):
         kolbench.load(path)
     path.write_bytes(content)
     told = read_json(beside)
-    for change, message in (({"version": 2}, "later kolbench"), ({"colour": 1}, r"is damaged \(.*colour")):
+    for change, message in (({"version": 3}, "later kolbench"), ({"colour": 1}, r"is damaged \(.*colour")):
         write_json(beside, {**told, **change})
         with pytest.raises(WeightsError, match=message):
             kolbench.load(path)
@@ -216,7 +216,7 @@ def test_changed_and_foreign_files_are_refused(tmp_path, unet):
         with pytest.raises(ConfigError, match=r"has no sidecar .*x\.onnx\.json .*conf/model/onnx\.yaml"):
             kolbench.load(path)
     beside.unlink()
-    loaded = kolbench.load(path, size=48, rule="squash", multiple=16)
+    loaded = kolbench.load(path, size=48, resize_mode="stretch", multiple=16)
     assert np.abs(loaded.segment(picture_of(0, 60, 61)) - unet[0].segment(picture_of(0, 60, 61))).max() < 1e-4
     with pytest.raises(ConfigError, match="Did you mean activation"):
         kolbench.load(path, activashun="none")
@@ -225,6 +225,19 @@ def test_changed_and_foreign_files_are_refused(tmp_path, unet):
     torch.save(unet[0].network.state_dict(), tmp_path / "weights.pt")
     with pytest.raises(ConfigError, match=r'given as weights: kolbench\.load\("modnet", weights='):
         kolbench.load(tmp_path / "weights.pt")
+
+
+def test_sidecars_and_options_of_earlier_versions_are_read(tmp_path, unet):
+    _, path, _ = unet
+    picture, beside = picture_of(0, 60, 90), tmp_path / "x.onnx.json"
+    expected = kolbench.load(path).segment(picture)
+    told = read_json(beside)
+    given = {key: value for key, value in told["input"].items() if key != "resize_mode"}
+    write_json(beside, {**told, "version": 1, "input": {**given, "rule": "squash"}})
+    assert np.array_equal(kolbench.load(path).segment(picture), expected)
+    todays = kolbench.load(path, resize_mode="shortest_edge").segment(picture)
+    assert np.array_equal(kolbench.load(path, rule="short_side").segment(picture), todays)
+    assert not np.array_equal(todays, expected)
 
 
 def test_damaged_torchscript_is_refused(tmp_path):
@@ -308,7 +321,7 @@ def test_the_task_takes_a_run_folder_with_its_threshold(tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"largest difference {result['max_difference']:.1e}, mean {result['mean_difference']:.1e}" in said
     assert "threshold 0.62 from validation" in said
-    assert "model.size=48 model.rule=squash model.multiple=16" in said
+    assert "model.size=48 model.resize_mode=stretch model.multiple=16" in said
     assert sorted(path.name for path in output.parent.iterdir()) == ["x.onnx", "x.onnx.json"]
     sidecar = read(output)
     assert sidecar is not None

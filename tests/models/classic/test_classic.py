@@ -14,11 +14,11 @@ from kolbench.config import compose
 from kolbench.errors import ConfigError
 from kolbench.io import masks
 from kolbench.io.images import read_rgb
-from kolbench.models.classic import features, grabcut, kmeans, meanshift, oracle, regions
-from kolbench.models.classic.grabcut import GrabCutOptions
-from kolbench.models.classic.kmeans import KMeansOptions
+from kolbench.models.classic import features, grabcut, kmeans, lloyd, meanshift, oracle, regions
+from kolbench.models.classic.grabcut import GrabCutOptions, GrabCutSegmenter
+from kolbench.models.classic.kmeans import KMeansSegmenter
+from kolbench.models.classic.lloyd import KMeansOptions
 from kolbench.models.classic.meanshift import MeanShiftOptions
-from kolbench.models.classic.segmenters import GrabCutSegmenter, KMeansSegmenter
 from kolbench.models.classic.selection import Selection, select
 from kolbench.models.trivial import MeanMask
 
@@ -78,7 +78,7 @@ def plain_cost(labels, chosen, mask):
 
 def test_two_clusters_of_a_two_coloured_picture_are_its_colours_and_its_object():
     image, mask = block()
-    clusters = kmeans.cluster(image, KMeansOptions(k=2, pos_weight=0))
+    clusters = lloyd.cluster(image, KMeansOptions(k=2, pos_weight=0))
     assert sorted(map(tuple, clusters.centres.tolist())) == sorted([RED, BLUE])
     assert np.array_equal(regions.replaced_by_centroids(clusters), image)
     assert np.array_equal(select(clusters, Selection()).alpha, mask)
@@ -88,7 +88,7 @@ def test_two_clusters_of_a_two_coloured_picture_are_its_colours_and_its_object()
 def test_fewer_colours_than_clusters_give_as_many_clusters_as_colours(space):
     image, _ = block()
     image[:5] = (0, 255, 0)
-    clusters = kmeans.cluster(image, KMeansOptions(k=8, space=space, pos_weight=0))
+    clusters = lloyd.cluster(image, KMeansOptions(k=8, space=space, pos_weight=0))
     assert len(clusters.centres) == 3
     assert np.array_equal(regions.replaced_by_centroids(clusters), image)
 

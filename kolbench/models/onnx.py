@@ -1,0 +1,207 @@
+"""Networks that anybody exported to ONNX, run like a method."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kolbench.errors import ConfigError, require_choice
+from kolbench.models.components.onnx_graph import OnnxGraph
+from kolbench.preprocessing import RESIZE_MODES, InputSpec, current_resize_mode, minmax, resize, rounded_down
+from kolbench.segmenter import Segmenter
+from kolbench.types import Prediction
+
+ALL_RESIZE_MODES = (*RESIZE_MODES, "modnet", "native")
+RANGES = ((0, 1), (0, 255))
+# an interpolation inside a network may overshoot so far
+OVERSHOOT = 0.02
+
+
+class OnnxSegmenter(Segmenter):
+    """Runs anybody's network by ONNX Runtime on the CPU, one picture at a time.
+
+    Args:
+        file: the ONNX file.
+        size: side in pixels, see `resize_mode`; None = the file's own where it is fixed.
+        resize_mode: `stretch`: size x size, or the file's own; `shortest_edge`: the shorter side becomes
+            `size`, the longer one at most 8 `size`; `modnet`: the same, but a picture with one side below and
+            one above keeps its size (modnet.md, section 5); `native`: always its own size.
+        multiple: both sides are rounded down to a multiple of it, except with `stretch`.
+        mean, std: per channel in the network's own order, on values in `range`: (x - mean) / std.
+        divide_by_max: first divide each picture by its own maximum (U2Net).
+        range: (0, 1) or (0, 255), the values before `mean` and `std`.
+        channels: `rgb` or `bgr`.
+        layout, input, output: see OnnxGraph.
+        activation: of the output, to a probability: `none`, `sigmoid`, or `softmax` over its channels.
+        class_index: the channel that is the foreground; None where there is one only.
+        postprocess: `none`, or `minmax`: stretch each picture's alpha to [0, 1].
+        resample: `bilinear` or `area`, both ways.
+
+    Attributes:
+        file: as given; its content decides the result.
+
+    Raises:
+        ConfigError: an option is out of range or contradicts the file; ONNX Runtime is not installed.
+        WeightsError: the file cannot be used.
+    """
+
+    def __init__(
+        self,
+        file: str | Path,
+        size: int | None = None,
+        resize_mode: str = "stretch",
+        multiple: int = 1,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        divide_by_max: bool = False,
+        range: Sequence[float] = (0, 1),  # noqa: A002  # the user's key
+        channels: str = "rgb",
+        layout: str = "auto",
+        input: str | None = None,  # noqa: A002  # the user's key
+        output: str | int | None = None,
+        activation: str = "none",
+        class_index: int | None = None,
+        postprocess: str = "none",
+        resample: str = "bilinear",
+    ) -> None:
+        super().__init__()
+        resize_mode = current_resize_mode(resize_mode)
+        self.resize_mode = require_choice("model.resize_mode", resize_mode, ALL_RESIZE_MODES)
+        self.channels = require_choice("model.channels", channels, ("rgb", "bgr"))
+        self.activation = require_choice("model.activation", activation, ("none", "sigmoid", "softmax"))
+        self.postprocess = require_choice("model.postprocess", postprocess, ("none", "minmax"))
+        require_choice("model.resample", resample, ("bilinear", "area"))
+        if activation == "softmax" and class_index is None:
+            raise ConfigError(
+                "model.activation=softmax needs model.class_index, the channel of the foreground."
+            )
+        if multiple < 1:
+            raise ConfigError(f"model.multiple={multiple} must be at least 1.")
+        self.class_index = class_index
+        self.multiple = multiple
+        self.file = Path(file)
+        self.graph = OnnxGraph(self.file, input, output, layout)
+        self.size = size
+        self._stretched = stretched_size(resize_mode, size, multiple, self.graph.fixed, self.file)
+        self._scaled: InputSpec | None = None
+        if size is not None and self._stretched is None:
+            self._scaled = InputSpec(size, "shortest_edge", multiple)
+        self._values = value_spec(mean, std, range, divide_by_max, resample)
+        self._warned_range = False
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) at which a picture of the given size goes through the network."""
+        if self._stretched is not None:
+            return self._stretched
+        if self._scaled is None or self._keeps_size(height, width):
+            return rounded_down(height, self.multiple), rounded_down(width, self.multiple)
+        return self._scaled.input_size(height, width)
+
+    def _keeps_size(self, height: int, width: int) -> bool:
+        if self.resize_mode == "modnet" and self.size is not None:
+            return min(height, width) <= self.size <= max(height, width)
+        return self.resize_mode == "native"
+
+    @torch.no_grad()
+    def predict(self, *inputs: Tensor) -> Prediction:
+        """(B, 3, H, W) in [0, 1] -> alpha; the graph runs on the CPU wherever the images are.
+
+        Raises:
+            ConfigError: the network refuses this size, or `class_index` does not fit its output.
+            WeightsError: the output is no map of the picture, or not finite.
+        """
+        image = inputs[0]
+        alphas = [self._alpha(picture[None].float().cpu()) for picture in image]
+        return Prediction(torch.cat(alphas).to(image.device))
+
+    def _alpha(self, image: Tensor) -> Tensor:
+        height, width = int(image.shape[-2]), int(image.shape[-1])
+        if self.channels == "bgr":
+            image = image.flip(1)
+        size = self.input_size(height, width)
+        given = self._values.normalise(resize(image, size, self._values.resample))
+        maps = torch.from_numpy(self.graph.run(given[0].numpy()))[None]
+        alpha = self._foreground(maps)
+        if self.postprocess == "minmax":
+            alpha = minmax(alpha)
+        return self._values.postprocess(alpha, height, width)
+
+    def _foreground(self, maps: Tensor) -> Tensor:
+        """(1, C, h, w) output -> (1, 1, h, w) alpha."""
+        count = maps.shape[1]
+        index = 0 if self.class_index is None and count == 1 else self.class_index
+        if index is None or not 0 <= index < count:
+            raise ConfigError(
+                f"The output of {self.file} has {count} channels, but model.class_index={self.class_index}; "
+                f"set it to the foreground's, 0 to {count - 1}."
+            )
+        if self.activation == "softmax":
+            return maps.softmax(dim=1)[:, index : index + 1]
+        chosen = maps[:, index : index + 1]
+        if self.activation == "sigmoid":
+            return chosen.sigmoid()
+        self._warn_of_range(chosen)
+        return chosen
+
+    def _warn_of_range(self, alpha: Tensor) -> None:
+        low, high = float(alpha.min()), float(alpha.max())
+        # minmax brings any range to [0, 1]
+        fine = low >= -OVERSHOOT and high <= 1 + OVERSHOOT
+        if fine or self.postprocess == "minmax" or self._warned_range:
+            return
+        self._warned_range = True
+        warnings.warn(
+            f"The output of {self.file} reaches from {low:.3g} to {high:.3g}; it is cut off to [0, 1]. If "
+            "these are logits, set model.activation=sigmoid or softmax.",
+            stacklevel=2,
+        )
+
+
+def stretched_size(
+    resize_mode: str, size: int | None, multiple: int, fixed: tuple[int | None, int | None], file: Path
+) -> tuple[int, int] | None:
+    """(height, width) at which every picture goes through the network with `stretch`, else None.
+
+    Raises:
+        ConfigError: size, resize mode and the sides that the file fixes contradict each other.
+    """
+    taken = "x".join("any" if side is None else str(side) for side in fixed[::-1])
+    if fixed != (None, None) and resize_mode != "stretch":
+        raise ConfigError(f"{file} takes pictures of {taken} px only: set model.resize_mode=stretch.")
+    if size is None and None in fixed and resize_mode != "native":
+        sides = "any size" if fixed == (None, None) else f"{taken} px"
+        raise ConfigError(f"{file} takes pictures of {sides}: set model.size to the side it was made for.")
+    wanted = {side for side in fixed if side is not None and size is not None and side != size}
+    if wanted:
+        right = str(fixed[0]) if fixed[0] == fixed[1] else "null" if None not in fixed else str(min(wanted))
+        raise ConfigError(
+            f"{file} takes pictures of {taken} px, not model.size={size}: set model.size={right}."
+        )
+    if size is not None and None in fixed and (size < 1 or size % multiple):
+        raise ConfigError(f"model.size={size} must be a positive multiple of model.multiple={multiple}.")
+    if resize_mode != "stretch":
+        return None
+    height, width = (side or size for side in fixed)
+    assert height is not None
+    assert width is not None
+    return height, width
+
+
+def value_spec(
+    mean: Sequence[float], std: Sequence[float], span: Sequence[float], divide_by_max: bool, resample: str
+) -> InputSpec:
+    """How values in [0, 1] become a network's, as an InputSpec whose size means nothing.
+
+    Raises:
+        ConfigError: `span` is neither (0, 1) nor (0, 255), or mean and std are not 3 numbers each.
+    """
+    if tuple(span) not in RANGES:
+        raise ConfigError(f"model.range={list(span)} is not a choice; it is [0,1] or [0,255].")
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ConfigError("model.mean and model.std hold 3 numbers each, those of std above 0.")
+    top = float(span[1])
+    # (top x - mean) / std = (x - mean / top) / (std / top)
+    means, stds = ((values[0] / top, values[1] / top, values[2] / top) for values in (mean, std))
+    return InputSpec(1, multiple=1, mean=means, std=stds, divide_by_max=divide_by_max, resample=resample)
