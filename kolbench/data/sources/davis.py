@@ -58,7 +58,7 @@ class DavisSource(Source):
         root: str | Path,
         resolution: str | None = None,
         image_set: str | int | None = None,
-        objects: object = ALL,
+        objects: str | Mapping[str, int | Sequence[int]] = ALL,
     ) -> None:
         self.root = listing.require_folder(root)
         layout = _original(self.root, resolution)

@@ -103,6 +103,7 @@ def test_shapes_without_area_are_ignored_and_told(tmp_path):
         (shape("person", [[1, 2], [3, 4], [5, None]]), "cannot be drawn"),
         (shape("person", [[1, 2], [3]]), r"no list of \[x, y\]"),
         (shape("person", SQUARE, "circle"), "circle of 4 points"),
+        (shape("person", SQUARE, "polygon", [7]), r"a\.json, shape 2: its group_id \[7\] is no number"),
         ("nonsense", "is no shape"),
     ],
 )
