@@ -1,8 +1,5 @@
 """The command line as a user types it, mistakes included."""
 
-import subprocess
-import sys
-
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -10,12 +7,8 @@ from omegaconf import OmegaConf
 from kolbench.cli import quoted, what_differs
 from kolbench.config.compose import build_segmenter, conf_dir, instantiate, method, register
 from kolbench.errors import ConfigError
+from tests.helpers.commands import kolbench, kolbench_process
 from tests.helpers.tasks import configured
-
-
-def kolbench(*words, cwd):
-    command = [sys.executable, "-m", "kolbench", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(
@@ -67,15 +60,21 @@ def kolbench(*words, cwd):
     ],
 )
 def test_a_wrong_command_is_answered_with_what_to_type(words, expected, tmp_path):
-    done = kolbench(*words, cwd=tmp_path)
-    assert done.returncode == 2
+    done = kolbench(*words, cwd=tmp_path, code=2)
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+def test_the_command_in_a_process_of_its_own_answers_as_the_one_in_this_process(tmp_path):
+    for words, code in ((["experiment=rsudisnt"], 2), (["experiment=u2netp", "--cfg", "job"], 0)):
+        here = kolbench(*words, cwd=tmp_path, code=code)
+        there = kolbench_process(*words, cwd=tmp_path, code=code)
+        assert (here.stdout, here.stderr) == (there.stdout, there.stderr)
+
+
 def test_a_failing_job_does_not_stop_the_sweep(tmp_path):
-    done = kolbench("-m", "data=folder", "data.root=absent,missing", "budget=smoke", cwd=tmp_path)
-    assert done.returncode == 1
+    done = kolbench("-m", "data=folder", "data.root=absent,missing", "budget=smoke", cwd=tmp_path, code=1)
     assert "2 of the sweep's jobs failed" in done.stderr
     assert "absent" in done.stderr
     assert "missing" in done.stderr

@@ -3,30 +3,32 @@
 import json
 import resource
 import signal
-import subprocess
-import sys
 import time
+from contextlib import contextmanager
 
 import pytest
+
+from tests.helpers.commands import kolbench, start
+
+pytestmark = pytest.mark.slow
 
 SMALL = ("experiment=u2netp", "budget=smoke")
 
 
-def start(*words, cwd, prepare=None):
-    command = [sys.executable, "-m", "kolbench", *words]
-    return subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare
-    )
-
-
-def heed_the_keyboard():
-    """Background jobs of a shell are started deaf to Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def finished(process):
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     return process.returncode, out, err
+
+
+@contextmanager
+def no_file_larger_than(size):
+    """What a full disk raises is raised here too."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_two_jobs_with_the_same_training_share_it(tmp_path):
@@ -41,49 +43,41 @@ def test_two_jobs_with_the_same_training_share_it(tmp_path):
     assert {record["status"] for record in records} == {"finished"}
     (best,) = (tmp_path / "runs" / "trainings").glob("*/best.ckpt")
     best.write_bytes(best.read_bytes()[:5000])
-    code, _, err = finished(start(*SMALL, cwd=tmp_path))
-    assert code == 1
+    err = kolbench(*SMALL, cwd=tmp_path, code=1).stderr
     assert "best.ckpt is damaged" in err
     assert "Or train it anew with resume=never." in err
     assert "Traceback" not in err
 
 
 def test_a_full_disk_is_said_and_the_same_command_goes_on(tmp_path):
-    def little_room():
-        # a checkpoint of U2NetP with Adam's moments is larger; what a full disk raises is raised here too
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, 8_000_000))
-
-    code, _, err = finished(start(*SMALL, cwd=tmp_path, prepare=little_room))
-    assert code == 1
+    # a checkpoint of U2NetP with Adam's moments is larger
+    with no_file_larger_than(8_000_000):
+        err = kolbench(*SMALL, cwd=tmp_path, code=1).stderr
     assert "failed (File too large)" in err
     assert "Make room there" in err
     assert "Traceback" not in err
     assert not list(tmp_path.rglob("*.partial"))
     record = json.loads(next((tmp_path / "runs" / "u2netp").glob("*/run.json")).read_text())
     assert record["status"] == "failed"
-    code, out, err = finished(start(*SMALL, cwd=tmp_path))
-    assert code == 0, out + err
+    kolbench(*SMALL, cwd=tmp_path)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    code, out, err = finished(start(*SMALL, "hydra.run.dir=mine", cwd=folder))
-    assert code == 0, out + err
+    kolbench(*SMALL, "hydra.run.dir=mine", cwd=folder)
     return folder
 
 
 def test_a_run_folder_is_never_used_twice(trained):
     before = (trained / "mine" / "run.json").read_text()
-    code, _, err = finished(start(*SMALL, "hydra.run.dir=mine", cwd=trained))
-    assert code == 1
+    err = kolbench(*SMALL, "hydra.run.dir=mine", cwd=trained, code=1).stderr
     assert "belongs to another run" in err
     assert (trained / "mine" / "run.json").read_text() == before
 
 
 def test_resume_never_trains_anew_and_keeps_the_old_training(trained):
-    code, out, err = finished(start(*SMALL, "resume=never", cwd=trained))
-    assert code == 0, err
+    out = kolbench(*SMALL, "resume=never", cwd=trained).stdout
     assert "training input size" in out
     names = sorted(path.name for path in (trained / "runs" / "trainings").iterdir())
     assert len(names) == 2
@@ -92,8 +86,7 @@ def test_resume_never_trains_anew_and_keeps_the_old_training(trained):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(tmp_path):
     words = ("experiment=u2netp", "budget=smoke", "budget.lr_factor=1e30")
-    code, _, err = finished(start(*words, cwd=tmp_path))
-    assert code == 1
+    err = kolbench(*words, cwd=tmp_path, code=1).stderr
     assert "The loss is not finite in epoch 0" in err
     assert "scene_0000" in err
     assert "Traceback" not in err
@@ -105,7 +98,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(tmp_path
 )
 def test_a_stopped_training_says_so_and_goes_on(signal_number, code, says, tmp_path):
     long = (*SMALL, "budget.epochs=4", "budget.limit.train=4")
-    process = start(*long, cwd=tmp_path, prepare=heed_the_keyboard)
+    process = start(*long, cwd=tmp_path)
     while not list(tmp_path.rglob("last.ckpt")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
@@ -116,14 +109,12 @@ def test_a_stopped_training_says_so_and_goes_on(signal_number, code, says, tmp_p
     assert "Traceback" not in err
     record = json.loads(next((tmp_path / "runs" / "u2netp").glob("*/run.json")).read_text())
     assert record["status"] == "interrupted"
-    code, out, err = finished(start(*long, cwd=tmp_path))
-    assert code == 0, out + err
+    out = kolbench(*long, cwd=tmp_path).stdout
     assert "going on from" in out
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    code, _, err = finished(start(*SMALL, cwd=tmp_path))
-    assert code == 1
+    err = kolbench(*SMALL, cwd=tmp_path, code=1).stderr
     assert "runs" in err
     assert "Traceback" not in err

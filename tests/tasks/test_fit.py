@@ -1,11 +1,6 @@
 """Whole runs through the command line, at `budget=smoke`."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import cv2
 import numpy as np
@@ -21,24 +16,10 @@ from kolbench.errors import ConfigError
 from kolbench.metrics import scores
 from kolbench.models.checkpoints.run import model_of
 from kolbench.runs import run_folder
+from tests.helpers.commands import kolbench
+from tests.helpers.files import only
 
 SCENES = {"train": 4, "val": 2, "test": 2}
-
-
-def command(*words):
-    return [sys.executable, "-m", "kolbench", *words]
-
-
-def kolbench(*words, cwd, code=0):
-    done = subprocess.run(command(*words), cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
-def only(paths):
-    found = list(paths)
-    assert len(found) == 1, found
-    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -217,87 +198,3 @@ def test_a_floor_that_a_kill_left_out_is_made_again_and_seconds_keep_their_devic
     record = json.loads((max((folder / "runs" / "u2netp").iterdir()) / "run.json").read_text())
     assert record["timed_on"] == "another machine"
     assert record["device"].startswith("cpu")
-
-
-def rows_of(path):
-    return path.read_text().splitlines()[1:] if path.is_file() else []
-
-
-def kill_when(words, cwd, ready):
-    """Starts a run and kills it without warning as soon as `ready()` holds."""
-    with (cwd / "killed.log").open("w") as log:
-        process = subprocess.Popen(command(*words), cwd=cwd, stdout=log, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 300
-    while not ready():
-        assert process.poll() is None, (cwd / "killed.log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-
-
-def training_of(folder):
-    return only((folder / "runs" / "trainings").iterdir())
-
-
-def assert_same_training(first, second):
-    names = sorted(str(p.relative_to(first)) for p in first.rglob("*.ckpt"))
-    assert names == sorted(str(p.relative_to(second)) for p in second.rglob("*.ckpt"))
-    for name in names:
-        a, b = (torch.load(f / name, weights_only=True) for f in (first, second))
-        assert a["state_dict"].keys() == b["state_dict"].keys()
-        for key, value in a["state_dict"].items():
-            assert torch.equal(value, b["state_dict"][key]), (name, key)
-    for history in first.rglob("history.csv"):
-        assert history.read_bytes() == (second / history.relative_to(first)).read_bytes()
-
-
-WORDS = (
-    "experiment=rsudisnet",
-    "budget=smoke",
-    "budget.epochs=4",
-    "budget.pretraining_steps=6",
-    "budget.pretraining_check_every=2",
-    "model.gt_mid=16",
-    "model.gt_stop_f=1.0",
-)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    kolbench(*WORDS, cwd=folder)
-    training = training_of(folder)
-    assert len(rows_of(training / "history.csv")) == 4
-    assert len(rows_of(training / "gt_encoder" / "history.csv")) == 3
-    return training
-
-
-@pytest.mark.parametrize(
-    ("history", "rows"), [("history.csv", 2), ("gt_encoder/history.csv", 1)], ids=["network", "stage"]
-)
-def test_a_killed_training_ends_with_the_same_weights_and_rows(history, rows, uninterrupted, tmp_path):
-    def ready():
-        return any(
-            len(rows_of(t / history)) >= rows and (t / history).with_name("last.ckpt").exists()
-            for t in (tmp_path / "runs" / "trainings").glob("*")
-        )
-
-    kill_when(WORDS, tmp_path, ready)
-    done = kolbench(*WORDS, "resume=auto", cwd=tmp_path)
-    assert "was interrupted: going on in" in done.stdout
-    assert_same_training(uninterrupted, training_of(tmp_path))
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_path):
-    def ready():
-        return any(len(rows_of(t / "history.csv")) >= 3 for t in (tmp_path / "runs" / "trainings").glob("*"))
-
-    kill_when(WORDS, tmp_path, ready)
-    last = training_of(tmp_path) / "last.ckpt"
-    if not last.exists():
-        (training_of(tmp_path) / "previous.ckpt").rename(last)
-    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
-    done = kolbench(*WORDS, cwd=tmp_path)
-    assert "cannot be read" in done.stdout
-    assert_same_training(uninterrupted, training_of(tmp_path))

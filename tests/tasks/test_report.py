@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -15,21 +13,15 @@ from kolbench.report.statistics import Difference, Interval
 from kolbench.runs import run_folder
 from kolbench.tasks.compare import verdict
 from kolbench.tracking import dashboard
+from tests.helpers import commands
 from tests.helpers.run_folders import make_run
+
+# nothing of what the developer set, and no server
+OFFLINE = {name: None for name in os.environ if name.startswith("WANDB")} | {"WANDB_MODE": "offline"}
 
 
 def kolbench(*words, cwd, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "kolbench", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        env={name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-        | {"WANDB_MODE": "offline"},
-    )
-    assert done.returncode == code, done.stdout + done.stderr
+    done = commands.kolbench(*words, cwd=cwd, code=code, environment=OFFLINE)
     assert "Traceback" not in done.stderr
     return done
 

@@ -1,8 +1,5 @@
 """Suites: every run in them composes; finished runs are not run again; results come from run folders."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,17 +11,11 @@ from kolbench.config.compose import build_segmenter
 from kolbench.errors import DataError
 from kolbench.tasks.panels import HEADING, WIDTH
 from kolbench.tasks.suite import jobs_of, own_words, panels_of
+from tests.helpers.commands import kolbench
 from tests.helpers.paths import ROOT
 from tests.helpers.tasks import configured
 
 SUITES = sorted(path.parent for path in (ROOT / "experiments").glob("*/suite.yaml"))
-
-
-def kolbench(*words, cwd, code=0):
-    command = [sys.executable, "-m", "kolbench", *words]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 @pytest.mark.parametrize("folder", SUITES, ids=lambda folder: folder.name)

@@ -1,0 +1,109 @@
+"""A training that was killed goes on, and ends as if it had not been."""
+
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from tests.helpers.commands import kolbench, start
+from tests.helpers.files import only
+
+pytestmark = pytest.mark.slow
+
+WORDS = (
+    "experiment=rsudisnet",
+    "budget=smoke",
+    "budget.epochs=4",
+    "budget.pretraining_steps=6",
+    "budget.pretraining_check_every=2",
+    "model.gt_mid=16",
+    "model.gt_stop_f=1.0",
+)
+
+
+def rows_of(path):
+    return path.read_text().splitlines()[1:] if path.is_file() else []
+
+
+def killed_when(ready, cwd):
+    """Starts a run and kills it without warning as soon as `ready(training folder)` holds; that folder."""
+    with (cwd / "killed.log").open("w") as log:
+        process = start(*WORDS, cwd=cwd, output=log, errors=subprocess.STDOUT)
+    while not any(ready(training) for training in (cwd / "runs" / "trainings").glob("*")):
+        assert process.poll() is None, (cwd / "killed.log").read_text()
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    return training_of(cwd)
+
+
+def has_rows(history, rows):
+    def ready(training):
+        path = training / history
+        return len(rows_of(path)) >= rows and path.with_name("last.ckpt").exists()
+
+    return ready
+
+
+def training_of(folder):
+    return only((folder / "runs" / "trainings").iterdir())
+
+
+def assert_same_training(first, second):
+    names = sorted(str(p.relative_to(first)) for p in first.rglob("*.ckpt"))
+    assert names == sorted(str(p.relative_to(second)) for p in second.rglob("*.ckpt"))
+    for name in names:
+        a, b = (torch.load(f / name, weights_only=True) for f in (first, second))
+        assert a["state_dict"].keys() == b["state_dict"].keys()
+        for key, value in a["state_dict"].items():
+            assert torch.equal(value, b["state_dict"][key]), (name, key)
+    for history in first.rglob("history.csv"):
+        assert history.read_bytes() == (second / history.relative_to(first)).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    kolbench(*WORDS, cwd=folder)
+    training = training_of(folder)
+    assert len(rows_of(training / "history.csv")) == 4
+    assert len(rows_of(training / "gt_encoder" / "history.csv")) == 3
+    return training
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A folder whose run was killed after its third epoch of four."""
+    folder = tmp_path_factory.mktemp("killed")
+    killed_when(has_rows("history.csv", 3), folder)
+    return folder
+
+
+def assert_goes_on_to_the_same(uninterrupted, folder):
+    done = kolbench(*WORDS, "resume=auto", cwd=folder)
+    assert "was interrupted: going on in" in done.stdout
+    assert_same_training(uninterrupted, training_of(folder))
+
+
+def test_a_killed_training_ends_with_the_same_weights_and_rows(uninterrupted, killed, tmp_path):
+    folder = shutil.copytree(killed, tmp_path / "copy")
+    assert_goes_on_to_the_same(uninterrupted, folder)
+
+
+def test_a_killed_stage_ends_with_the_same_weights_and_rows(uninterrupted, tmp_path):
+    training = killed_when(has_rows("gt_encoder/history.csv", 1), tmp_path)
+    assert len(rows_of(training / "gt_encoder" / "history.csv")) < 3
+    assert rows_of(training / "history.csv") == []
+    assert_goes_on_to_the_same(uninterrupted, tmp_path)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, killed, tmp_path):
+    folder = shutil.copytree(killed, tmp_path / "copy")
+    last = training_of(folder) / "last.ckpt"
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    done = kolbench(*WORDS, cwd=folder)
+    assert "cannot be read" in done.stdout
+    assert_same_training(uninterrupted, training_of(folder))
