@@ -1,0 +1,106 @@
+"""The recipes of CONTRIBUTING.md, as they stand there: what they write, and what their commands leave."""
+
+import json
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kolbench.metrics import scores
+from tests.helpers.commands import Finished, kolbench
+from tests.helpers.paths import ROOT
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+RECIPES = re.findall(r"^## (Add a.*?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
+COMMANDS = re.compile(r"<!-- run -->\n```bash\n(.*?)```", re.DOTALL)
+
+
+def recipe(title: str) -> str:
+    return dict(RECIPES)[title]
+
+
+def written(title: str, folder: Path) -> list[str]:
+    """The recipe's files in `folder`, and its commands."""
+    files = FILE.findall(recipe(title))
+    for name, text in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return [line for block in COMMANDS.findall(recipe(title)) for line in block.splitlines()]
+
+
+def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Finished | None:
+    python, *words = shlex.split(command)
+    assert python == "python"
+    if words[:2] == ["-m", "kolbench"]:
+        return kolbench(*words[2:], *more, cwd=folder)
+    monkeypatch.chdir(folder)
+    runpy.run_path(words[0], run_name="__main__")
+    return None
+
+
+@pytest.fixture(autouse=True)
+def no_scores_of_users():
+    yield
+    scores.load([])
+
+
+def test_a_method(tmp_path, monkeypatch):
+    (command,) = written("Add a method", tmp_path)
+    done = run(command, tmp_path, monkeypatch, "data.picture_size=64", "hydra.run.dir=run")
+    assert "tiny is not trained" not in done.stdout
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert 0 <= record["scores"]["miou"] <= 1
+    (training,) = (tmp_path / "runs" / "trainings").glob("tiny-*")
+    assert (training / "done.json").is_file()
+
+
+def test_a_changed_method_is_trained_anew_and_a_comment_does_not_count(tmp_path, monkeypatch):
+    (command,) = written("Add a method", tmp_path)
+    code = (tmp_path / "my_method.py").read_text()
+    for text, trainings in (
+        (code, 1),
+        (f"# a comment\n{code}", 1),
+        (code.replace("nn.ReLU()", "nn.SiLU()"), 2),
+    ):
+        (tmp_path / "my_method.py").write_text(text)
+        run(command, tmp_path, monkeypatch, "data.picture_size=64")
+        assert len(list((tmp_path / "runs" / "trainings").glob("tiny-*"))) == trainings
+
+
+def test_a_data_layout(tmp_path, monkeypatch):
+    draw, command = written("Add a data layout", tmp_path)
+    run(draw, tmp_path, monkeypatch)
+    done = run(command, tmp_path, monkeypatch)
+    assert "6 pairs of 3 videos" in done.stdout
+    assert "2 train / 2 val / 2 test pictures, disjoint by group (1 / 1 / 1 groups)" in done.stdout
+
+
+def test_a_metric(tmp_path, monkeypatch):
+    (command,) = written("Add a metric", tmp_path)
+    run(command, tmp_path, monkeypatch, "data.picture_size=64", "hydra.run.dir=run")
+    table = pd.read_csv(tmp_path / "run" / "scores.csv")
+    assert table["specificity"].between(0, 1).all()
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())["scores"]["specificity"]
+    assert recorded == pytest.approx(table.loc[table.split == "test", "specificity"].mean())
+
+
+def test_a_task(tmp_path, monkeypatch):
+    draw, _ = written("Add a data layout", tmp_path)
+    run(draw, tmp_path, monkeypatch)
+    (command,) = written("Add a task", tmp_path)
+    done = run(command, tmp_path, monkeypatch)
+    lines = [line for line in done.stdout.splitlines() if ".mask.png" in line]
+    assert [re.fullmatch(r"video0_\d\.mask\.png: \d+\.\d%", line) is not None for line in lines] == [
+        True,
+        True,
+    ]
+
+
+def test_every_recipe_is_run():
+    assert {title for title, _ in RECIPES} == {
+        f"Add a {what}" for what in ("method", "data layout", "metric", "task")
+    }
