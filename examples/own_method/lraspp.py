@@ -1,4 +1,4 @@
-"""A method of one's own: torchvision's LR-ASPP on MobileNetV3, trained and scored as kolbench's own methods are.
+"""A method of one's own: torchvision's LR-ASPP on MobileNetV3, trained and scored as kolbench's own are.
 
     cd examples/own_method
     python -m kolbench --config-dir conf model=lraspp
