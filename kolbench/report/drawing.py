@@ -118,7 +118,7 @@ def rules() -> Iterator[None]:
 
 
 def styles(numbers: Numbers) -> dict[str, Style]:
-    """Label -> style; runs that differ in the seed only share it, floors are grey."""
+    """Label -> style; runs that differ in the seed only share it, baselines are grey."""
     grey = coloured = 0
     found: dict[str, Style] = {}
     for runs in numbers.families.values():

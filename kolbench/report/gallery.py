@@ -17,11 +17,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kolbench.errors import DataError
 from kolbench.io import images, masks
+from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.metrics import scores
 from kolbench.metrics.scores import Float64Array
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
 from kolbench.runs.finished import Comparison
-from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.types import UInt8Array
 
 MOST_SHOTS = 6
@@ -76,7 +76,7 @@ def all_galleries(comparison: Comparison) -> list[Gallery]:
     """Good and bad, failures, disagreements, thresholds, held products: those that apply.
 
     Chosen by the methods that read the picture only; shown are those with a truth given too, and the best
-    floor. Of runs that differ in the seed only, the first stands for all. Runs without stored truths are
+    baseline. Of runs that differ in the seed only, the first stands for all. Runs without stored truths are
     left out, as each rule then says.
 
     Raises:
@@ -111,12 +111,12 @@ def all_galleries(comparison: Comparison) -> list[Gallery]:
 
 
 def _notes(numbers: Numbers, shown: Sequence[RunNumbers], without_truths: Sequence[str]) -> str:
-    notes = " Compared are the methods that read the picture only, without floors."
+    notes = " Compared are the methods that read the picture only, without baselines."
     if any(len(runs) > 1 for runs in numbers.families.values()):
         notes += " Of runs that differ in the seed only, the first stands for all."
     for kind, labels in (
         ("given part of the truth", [run.label for run in shown if run.run.truth_access != "none"]),
-        ("a floor, which never looks at the picture", [run.label for run in shown if run.is_baseline]),
+        ("a baseline, which never looks at the picture", [run.label for run in shown if run.is_baseline]),
     ):
         notes += f" Shown beside them, {kind}: {', '.join(labels)}." if labels else ""
     if without_truths:

@@ -9,7 +9,7 @@ import pandas as pd
 from kolbench.metrics import scores
 
 METHODS = ""
-BASELINES = "floors: what a guess without a look at the picture gets"
+BASELINES = "baselines: what a guess without a look at the picture gets"
 GIVEN_BOX = "given the true box: cannot be compared with methods that read the picture only"
 GIVEN_MASK = "given the true mask: cannot be compared with methods that read the picture only"
 NOT_RUN = "published, not run here"

@@ -86,7 +86,7 @@ class RunNumbers:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is a run of a floor."""
+        """Whether it is a run of a baseline."""
         return self.run.is_baseline
 
     @property
@@ -212,9 +212,9 @@ class Numbers:
 
     @cached_property
     def recorded_baselines(self) -> dict[str, Mapping[str, float]]:
-        """Floor -> its mean scores as the runs recorded them; named with a run where runs disagree.
+        """Baseline -> its mean scores as the runs recorded them; named with a run where runs disagree.
 
-        A floor that is a run of the set is left out: its own row says more.
+        A baseline that is a run of the set is left out: its own row says more.
         """
         run_here = {numbers.run.method for numbers in self.runs if numbers.is_baseline}
         found: dict[str, Mapping[str, float]] = {}

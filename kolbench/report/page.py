@@ -14,15 +14,15 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
+from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.io.files import write_atomically
 from kolbench.metrics import scores
-from kolbench.report import formats, inlined, layout
+from kolbench.report import inlined, layout, table_files
 from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.report.layout import Table
 from kolbench.report.numbers import RunNumbers, numbers_of
 from kolbench.runs.finished import Comparison
-from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 
 # the scores that follow the threshold slider, and its positions
 LIVE = ("miou", "iou", "acc", "f0.3_pooled")
@@ -183,7 +183,7 @@ def _cells(column: "pd.Series[Any]", name: str, labels: bool) -> tuple[bool, lis
     )
     numeric = not labels and bool(known) and (plain or None not in found)
     return numeric, [
-        Cell(formats.cell(value, name), _sort_value(value) if numeric else "") for value in values
+        Cell(table_files.cell(value, name), _sort_value(value) if numeric else "") for value in values
     ]
 
 

@@ -33,7 +33,7 @@ class Pair:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Best method, floors, pairs, cost, recommendation, and what limits them all.
+    """Best method, baselines, pairs, cost, recommendation, and what limits them all.
 
     Runs that differ in their seed only are one method: it beats another where each of its runs beats each
     run of the other. Methods that are given the truth are named as not compared.
@@ -45,13 +45,13 @@ def sentences(comparison: Comparison) -> list[str]:
         pairs = {frozenset(names): _pair(numbers, *names) for names in combinations(ranked, 2)}
         said.append(_best(numbers, ranked, pairs))
         said += _pairs(numbers, ranked, pairs)
-        said += _floors(numbers, ranked)
+        said += _baselines(numbers, ranked)
         said += _cost(numbers, ranked, pairs)
         said += _limits(numbers, ranked)
     helped = [f"{run.label} ({_given(run)})" for run in numbers.runs if run.run.truth_access != "none"]
     if helped:
         said.append(f"Not compared, as the truth helps: {_listed(helped)}.")
-    return said or ["Only floors were run: there is no method to speak of."]
+    return said or ["Only baselines were run: there is no method to speak of."]
 
 
 def _ranked(numbers: Numbers) -> list[str]:
@@ -152,36 +152,36 @@ def _pictures(comparison: Comparison) -> str:
 
 
 def _beaten(numbers: Numbers, family: str) -> dict[str, bool]:
-    """Floor -> whether the family beats it: by verdict where the floor was run, else by its intervals."""
+    """Baseline -> whether the family beats it: by verdict where it was run, else by its intervals."""
     runs = numbers.compared_families[family]
     beaten = {
-        floor: _pair(numbers, family, floor).winner == family
-        for floor, others in numbers.compared_families.items()
+        baseline: _pair(numbers, family, baseline).winner == family
+        for baseline, others in numbers.compared_families.items()
         if others[0].is_baseline
     }
     recorded = numbers.recorded_baselines.items()
     return beaten | {
-        f"{floor} ({row['miou']:.4f})": all(numbers.miou[run.label].low > row["miou"] for run in runs)
-        for floor, row in recorded
+        f"{baseline} ({row['miou']:.4f})": all(numbers.miou[run.label].low > row["miou"] for run in runs)
+        for baseline, row in recorded
     }
 
 
-def _floors(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
+def _baselines(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     """A sentence for all methods of which the same is true."""
     alike: dict[tuple[tuple[str, bool], ...], list[str]] = {}
     for family in ranked:
         alike.setdefault(tuple(_beaten(numbers, family).items()), []).append(family)
-    return [_floor_sentence(families, dict(beaten)) for beaten, families in alike.items()]
+    return [_baseline_sentence(families, dict(beaten)) for beaten, families in alike.items()]
 
 
-def _floor_sentence(families: Sequence[str], beaten: Mapping[str, bool]) -> str:
+def _baseline_sentence(families: Sequence[str], beaten: Mapping[str, bool]) -> str:
     names, one = _listed(families), len(families) == 1
     if not beaten:
-        return f"No floor stands beside {names}."
-    above = _listed([floor for floor, holds in beaten.items() if holds])
-    below = _listed([floor for floor, holds in beaten.items() if not holds])
+        return f"No baseline stands beside {names}."
+    above = _listed([baseline for baseline, holds in beaten.items() if holds])
+    below = _listed([baseline for baseline, holds in beaten.items() if not holds])
     if not below:
-        return f"{names} {'beats' if one else 'beat'} every floor: {above}."
+        return f"{names} {'beats' if one else 'beat'} every baseline: {above}."
     rest = f"; {'it beats' if one else 'they beat'} {above}." if above else "."
     return f"{names} {'does' if one else 'do'} not beat {below} for certain{rest}"
 
@@ -196,7 +196,7 @@ def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], P
     best, alike = ranked[0], _not_beaten_by(ranked[0], ranked, pairs)
     baselines = _beaten(numbers, best)
     if not baselines or not all(baselines.values()):
-        why = "does not beat every floor for certain" if baselines else "stands beside no floor"
+        why = "does not beat every baseline for certain" if baselines else "stands beside no baseline"
         return [*said, f"Recommended: none, as {best}, which has the highest mIoU, {why}."]
     if not alike:
         cost = f", for {price[best]}" if prices else ""
@@ -253,8 +253,8 @@ def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     said = [*numbers.stand_ins, *_too_few(numbers)]
     if numbers.recorded_baselines:
         said.append(
-            "Floors without a run of their own have no scores per picture: a method beats such a floor where "
-            "its whole interval lies above the floor's mean."
+            "Baselines without a run of their own have no scores per picture: a method beats such a baseline "
+            "where its whole interval lies above the baseline's mean."
         )
     trained = [name for name in ranked if numbers.compared_families[name][0].run.record.training]
     single = [name for name in trained if len(numbers.compared_families[name]) == 1]

@@ -55,7 +55,7 @@ def headline(numbers: Numbers) -> Table:
     shown = _shown(numbers)
     rows = [(run.heading, _headline_cells(numbers, run, shown)) for run in numbers.runs]
     baselines = [
-        (BASELINES, _floor_cells(name, row, shown)) for name, row in numbers.recorded_baselines.items()
+        (BASELINES, _baseline_cells(name, row, shown)) for name, row in numbers.recorded_baselines.items()
     ]
     notes = [
         OWN_THRESHOLD,
@@ -66,7 +66,7 @@ def headline(numbers: Numbers) -> Table:
         "both_empty: pictures without foreground in truth and prediction; both count as 1 by rule.",
         "oracle threshold: the one of the highest mIoU on the test pictures themselves, and 'oracle miou' "
         "there: the protocol of the papers. It has seen the test truth and is no headline.",
-        "Floors without an interval were recorded by the runs as means only.",
+        "Baselines without an interval were recorded by the runs as means only.",
         _truth_note(numbers),
     ]
     return table("scores", "Scores on the test pictures", rows + baselines, notes)
@@ -125,7 +125,7 @@ def _interval_notes(numbers: Numbers, definition: str) -> list[str]:
     ]
 
 
-def _floor_cells(name: str, row: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
+def _baseline_cells(name: str, row: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
     return {
         "method": name,
         "threshold": row["threshold"],

@@ -7,7 +7,7 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.metrics import scores
-from kolbench.report import figures, formats, gallery, page, tables
+from kolbench.report import figures, gallery, page, table_files, tables
 from kolbench.runs.finished import Comparison, find, test_sets
 
 PAGE = "report.html"
@@ -69,7 +69,7 @@ def write_report(comparison: Comparison, folder: Path) -> list[str]:
         advance(1)
     _clear(folder)
     for table in made_tables:
-        formats.write(table, folder / "tables")
+        table_files.write(table, folder / "tables")
     for figure in made_figures:
         figures.write(figure, folder / "figures")
     thresholds = {run.label: run.threshold for run in comparison.runs}

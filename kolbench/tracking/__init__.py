@@ -10,11 +10,9 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.types import Float32Array, UInt8Array
 
-# in every picture that is judged, on a dashboard or in the report
-FALSE_FOREGROUND = (230, 40, 40)
-MISSED_FOREGROUND = (40, 90, 230)
 OUTLINE = (255, 220, 0)
 RIM = (30, 30, 30)
 
@@ -147,7 +145,7 @@ def overlay_picture(overlay: Overlay) -> UInt8Array:
     Returns:
         (H, 2 W, 3) uint8.
     """
-    return np.concatenate([_outlined(overlay), _judged(overlay)], axis=1)
+    return np.concatenate([_outlined(overlay), _errors_marked(overlay)], axis=1)
 
 
 def _outlined(overlay: Overlay) -> UInt8Array:
@@ -161,11 +159,11 @@ def _outlined(overlay: Overlay) -> UInt8Array:
     return outlined
 
 
-def _judged(overlay: Overlay) -> UInt8Array:
-    judged = np.where(overlay.prediction[..., None] == 1, overlay.image, overlay.image // 8)
+def _errors_marked(overlay: Overlay) -> UInt8Array:
+    marked = np.where(overlay.prediction[..., None] == 1, overlay.image, overlay.image // 8)
     for wrong, colour in (
         (overlay.prediction > overlay.truth, FALSE_FOREGROUND),
         (overlay.prediction < overlay.truth, MISSED_FOREGROUND),
     ):
-        judged[wrong] = overlay.image[wrong] // 3 + (np.array(colour) * 2 // 3).astype(np.uint8)
-    return judged
+        marked[wrong] = overlay.image[wrong] // 3 + (np.array(colour) * 2 // 3).astype(np.uint8)
+    return marked

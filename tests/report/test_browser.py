@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.metrics import scores
 from kolbench.report import curves, gallery, page
 from kolbench.report.layout import Table
 from kolbench.report.numbers import numbers_of
-from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 from tests.helpers.browser import (
     contrasts,
     find,
@@ -38,7 +38,7 @@ SORTED = Table(
     "By hand",
     pd.DataFrame(
         {
-            "method": ["b", "a", "c", "d", "floor 10", "floor 9"],
+            "method": ["b", "a", "c", "d", "baseline 10", "baseline 9"],
             "score": [9.0, 10.0, np.nan, -1e-7, 0.5, 0.25],
             "interval": ["0.9 [0.8, 1.0]", "0.10 [0.0, 0.2]", None, "-1.5 [-2, -1]", "2", "11"],
             "FPS": [31.5, "not measured", 4.0, 200.0, 1.0, 2.0],
@@ -46,7 +46,7 @@ SORTED = Table(
         }
     ),
     ("score: made up.",),
-    (("", (0, 1, 2, 3)), ("floors", (4, 5))),
+    (("", (0, 1, 2, 3)), ("baselines", (4, 5))),
 )
 
 
@@ -222,13 +222,13 @@ def column(driver, number):
     ("number", "first", "orders"),
     [
         # names: upwards first, numbers in them as numbers; 9 before 10
-        (0, "ascending", (["a", "b", "c", "d"], ["floor 9", "floor 10"])),
+        (0, "ascending", (["a", "b", "c", "d"], ["baseline 9", "baseline 10"])),
         # numbers: downwards first, as numbers, missing last
-        (1, "descending", (["a", "b", "d", "c"], ["floor 10", "floor 9"])),
-        (2, "descending", (["b", "a", "d", "c"], ["floor 9", "floor 10"])),
+        (1, "descending", (["a", "b", "d", "c"], ["baseline 10", "baseline 9"])),
+        (2, "descending", (["b", "a", "d", "c"], ["baseline 9", "baseline 10"])),
         # a word among numbers is last
-        (3, "descending", (["d", "b", "c", "a"], ["floor 9", "floor 10"])),
-        (4, "ascending", (["d", "b", "c", "a"], ["floor 10", "floor 9"])),
+        (3, "descending", (["d", "b", "c", "a"], ["baseline 9", "baseline 10"])),
+        (4, "ascending", (["d", "b", "c", "a"], ["baseline 10", "baseline 9"])),
     ],
 )
 def test_sorting_by_keyboard_keeps_blocks_apart(browser, number, first, orders):
@@ -252,7 +252,7 @@ def test_sorting_by_keyboard_keeps_blocks_apart(browser, number, first, orders):
     headings = browser.execute_script(
         "return [...document.querySelectorAll('#table-by_hand tbody')].map((b) => b.rows[0].innerText)"
     )
-    assert headings[1].strip() == "floors"
+    assert headings[1].strip() == "baselines"
 
 
 def test_real_tables_sort_by_click_as_pandas_does(browser, parts):

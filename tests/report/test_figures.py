@@ -247,7 +247,7 @@ def test_distribution_boxes_are_the_quartiles(numbers, drawn):
     left, right, box, middle = (to_x(line[:, 0]) for line in lines(root, colour))
     np.testing.assert_allclose([*left, *right], [low, first, third, high], atol=2e-3)
     np.testing.assert_allclose([box.min(), box.max(), *middle], [first, third, median, median], atol=2e-3)
-    # the rows: best mean first, floors without a run of their own last
+    # the rows: best mean first, baselines without a run of their own last
     names = [text for text in texts(drawn["distributions"]) if not re.fullmatch(r"[\d.]+|mIoU.*", text)]
     order = sorted(numbers.runs, key=lambda run: -run.means["miou"])
     helped = {"grabcut": "grabcut (true box)"}

@@ -11,13 +11,13 @@ from PIL import Image
 
 from kolbench.errors import DataError
 from kolbench.io import images, masks
+from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.metrics import histogram
 from kolbench.metrics.counts import ImageCounts
 from kolbench.report import gallery
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.runs import finished as folders
 from kolbench.runs import run_folder
-from kolbench.tracking import FALSE_FOREGROUND, MISSED_FOREGROUND
 from tests.helpers.run_folders import make_run
 
 # pictures are 8 columns by 6 rows; the truth is the left half, the product its first column
@@ -198,7 +198,7 @@ def test_held_products_are_those_found_least(tmp_path):
     ]
 
 
-def test_floors_seeds_and_helped_methods_do_not_judge(tmp_path):
+def test_baselines_seeds_and_helped_methods_do_not_judge(tmp_path):
     write_run(tmp_path / "a", "a", [GOOD, HALF])
     write_run(tmp_path / "a1", "a", [NONE, GOOD], seed=1)
     write_run(tmp_path / "allfg", "allfg", [EVERYTHING, NONE])
@@ -212,7 +212,7 @@ def test_floors_seeds_and_helped_methods_do_not_judge(tmp_path):
         )
         assert "Of runs that differ in the seed only, the first stands for all." in made.rule
         assert "Shown beside them, given part of the truth: box." in made.rule
-        assert "Shown beside them, a floor, which never looks at the picture: ellipse." in made.rule
+        assert "Shown beside them, a baseline, which never looks at the picture: ellipse." in made.rule
     assert [shot.why for shot in found["Failures"].shots] == ["worst of a seed=0 (mIoU 0.583)"]
 
 
@@ -229,7 +229,7 @@ def test_runs_without_truths_are_left_out_and_named(tmp_path):
     assert galleries_of(tmp_path) == {}
 
 
-def test_only_floors_make_no_gallery(tmp_path):
+def test_only_baselines_make_no_gallery(tmp_path):
     write_run(tmp_path / "a", "ellipse", [GOOD, HALF])
     assert galleries_of(tmp_path) == {}
 

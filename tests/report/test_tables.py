@@ -12,7 +12,7 @@ import pytest
 
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts, ImageCounts
-from kolbench.report import figures, formats, layout, published
+from kolbench.report import figures, layout, published, table_files
 from kolbench.report.intervals import mean_interval, pooled_intervals
 from kolbench.report.numbers import POOLED_F, f_of_sums
 from kolbench.report.statistics import differences
@@ -42,7 +42,7 @@ def row_of(table, method):
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """Good and bad methods, two seeds, a floor, helped methods; 30 pictures in 12 videos."""
+    """Good and bad methods, two seeds, a baseline, helped methods; 30 pictures in 12 videos."""
     folder = tmp_path_factory.mktemp("mixed")
     for name, method, quality, choices in (
         ("modnet", "modnet", 0.88, {}),
@@ -123,7 +123,7 @@ def test_two_groups_are_too_few_for_an_interval_and_stand_one_by_one(by_hand):
     assert any(
         note.startswith("low, high: too few groups for an interval: 2 of at least 6") for note in table.notes
     )
-    head, line = csv.reader(io.StringIO(formats.as_csv(table)).readlines()[:2])
+    head, line = csv.reader(io.StringIO(table_files.as_csv(table)).readlines()[:2])
     cells = dict(zip(head, line, strict=True))
     assert (cells["low"], cells["high"]) == ("", "")
 
@@ -218,7 +218,7 @@ def test_table_2_is_mean_scores_at_each_threshold(mixed, built):
                 assert rows.loc[threshold, name] == expected[name]
 
 
-def test_methods_given_the_truth_and_floors_stand_apart(built):
+def test_methods_given_the_truth_and_baselines_stand_apart(built):
     for name, table in built.items():
         rows = [row for _, block in table.blocks for row in block]
         assert sorted(rows) == list(range(len(table.frame))), name
@@ -231,16 +231,16 @@ def test_methods_given_the_truth_and_floors_stand_apart(built):
     assert not {"grabcut", "kmeans"} & set(built["differences"].frame[["A", "B"]].to_numpy().ravel())
 
 
-def test_floors_stand_in_the_table_whether_run_or_recorded(mixed, built):
+def test_baselines_stand_in_the_table_whether_run_or_recorded(mixed, built):
     recorded = read(mixed).runs[0].record.baselines
-    for floor in ("ellipse", "meanmask"):
-        row = row_of(built["scores"], floor)
-        assert row["miou"] == recorded[floor]["miou"]
+    for baseline in ("ellipse", "meanmask"):
+        row = row_of(built["scores"], baseline)
+        assert row["miou"] == recorded[baseline]["miou"]
         assert pd.isna(row["low"])
     assert not pd.isna(row_of(built["scores"], "allfg")["low"])
 
 
-def test_a_floor_that_runs_recorded_differently_is_named_with_the_run(tmp_path):
+def test_a_baseline_that_runs_recorded_differently_is_named_with_the_run(tmp_path):
     make_run(tmp_path / "a", "modnet", files=False)
     baselines = {"ellipse": {"threshold": 0.5, **read(tmp_path / "a").runs[0].record.scores}}
     make_run(tmp_path / "b", "unet", files=False, changes={"baselines": baselines})
@@ -428,7 +428,7 @@ def test_runs_of_older_versions_leave_cells_empty(tmp_path):
         assert pd.isna(size[column])
     assert trained["seconds"] == 3.5
     assert pd.isna(trained["best epoch"])
-    assert any("No floor stands beside modnet" in said for said in sentences(read(tmp_path)))
+    assert any("No baseline stands beside modnet" in said for said in sentences(read(tmp_path)))
 
 
 def test_training_shows_scores_on_training_pictures_beside_the_others(mixed, built):
@@ -518,7 +518,7 @@ def nasty():
 
 
 def test_csv_reads_back_exactly(nasty):
-    head, *rows = csv.reader(io.StringIO(formats.as_csv(nasty)))
+    head, *rows = csv.reader(io.StringIO(table_files.as_csv(nasty)))
     assert head == ["method", "score", "count", "block"]
     assert [row[0] for row in rows] == [NASTY, "plain", "two\nlines"]
     assert (float(rows[0][1]), rows[1][1], float(rows[2][1])) == (0.123456789012345678, "", 2e-6)
@@ -528,11 +528,11 @@ def test_csv_reads_back_exactly(nasty):
 
 def test_csv_has_no_block_column_without_headings():
     plain = layout.table("name", "title", [(layout.METHODS, {"method": "a", "score": 0.5})], [])
-    assert formats.as_csv(plain) == "method,score\na,0.5\n"
+    assert table_files.as_csv(plain) == "method,score\na,0.5\n"
 
 
 def test_markdown_cells_stay_in_their_columns(nasty):
-    lines = formats.as_markdown(nasty).splitlines()
+    lines = table_files.as_markdown(nasty).splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}
     assert rows[0] == "| method | score | count |"
@@ -545,7 +545,7 @@ def test_markdown_cells_stay_in_their_columns(nasty):
 
 
 def test_latex_escapes_what_it_would_execute(nasty):
-    text = formats.as_latex(nasty)
+    text = table_files.as_latex(nasty)
     escaped = (
         r"a\_b\textbar{}c\&d\%e\textbackslash{}f\#g\$h\{i\}\textasciitilde{}j\textasciicircum{}k*l*"
         r"\textless{}m\textgreater{}`n`"
@@ -582,14 +582,14 @@ def test_latex_escapes_what_it_would_execute(nasty):
     ],
 )
 def test_cells_are_rounded_for_readers(value, column, shown):
-    assert formats.cell(value, column) == shown
+    assert table_files.cell(value, column) == shown
 
 
 def test_writing_leaves_three_files_and_nothing_else(built, tmp_path):
     folder = tmp_path / "deep" / "tables"
     for table in built.values():
-        formats.write(table, folder)
-        formats.write(table, folder)
+        table_files.write(table, folder)
+        table_files.write(table, folder)
     expected = {f"{name}.{ending}" for name in built for ending in ("csv", "md", "tex")}
     assert {path.name for path in folder.iterdir()} == expected
     rows = csv.DictReader((folder / "table2.csv").read_text(encoding="utf-8").splitlines())
@@ -681,19 +681,21 @@ def test_a_price_that_is_hardly_lower_does_not_decide(tmp_path):
     assert any(text.startswith(f"Recommended: {best}, for the highest mIoU") for text in said)
 
 
-def test_what_does_not_beat_the_floors_is_not_recommended(tmp_path):
+def test_what_does_not_beat_the_baselines_is_not_recommended(tmp_path):
     make_run(tmp_path / "a", "modnet", quality=0.3, files=False)
     make_run(tmp_path / "b", "unet", quality=0.3, files=False)
     said = sentences(read(tmp_path))
     assert any(re.match(r".*modnet.* do not beat .*meanmask \(0\.\d{4}\)", text) for text in said)
-    assert any(re.match(r"Recommended: none, as .* does not beat every floor for certain", t) for t in said)
+    assert any(
+        re.match(r"Recommended: none, as .* does not beat every baseline for certain", t) for t in said
+    )
 
 
 def test_one_group_gives_no_interval_and_no_claim(tmp_path):
     for method, quality in (("modnet", 0.95), ("unet", 0.6)):
         make_run(tmp_path / method, method, quality=quality, pictures=3, files=False)
     said = sentences(read(tmp_path))
-    assert not any(" beats " in text and "floor" not in text for text in said)
+    assert not any(" beats " in text and "baseline" not in text for text in said)
     assert any("(too few groups for an interval); one by one: test_video_000 0." in text for text in said)
     row = row_of(tables_of(tmp_path)["scores"], "modnet")
     assert pd.isna(row["low"])

@@ -15,9 +15,8 @@ import pytest
 
 from kolbench.config.compose import conf_dir, instantiate, plain, register
 from kolbench.errors import ConfigError
+from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.tracking import (
-    FALSE_FOREGROUND,
-    MISSED_FOREGROUND,
     OUTLINE,
     Overlay,
     RunInfo,
