@@ -1,13 +1,13 @@
 """Where methods fail: scores by scenario, and what happens to what is held."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kolbench.metrics import scores
 from kolbench.report.intervals import TOO_FEW, fewest_groups
-from kolbench.report.layout import Row, Table, definitions, listed, table
+from kolbench.report.layout import Cell, Row, Table, definitions, listed, table
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.types import Int64Array
 
@@ -33,7 +33,7 @@ def scenarios(numbers: Numbers) -> Table:
     return table("scenarios", "mIoU by scenario", rows, notes)
 
 
-def _scenario_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Any]:
+def _scenario_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Cell]:
     means = means_by_tag(run.images["miou"], tags)
     worst = worst_tag(means, tags)
     return {
@@ -83,7 +83,7 @@ def products(numbers: Numbers) -> Table:
     return table("products", "What is held", rows, notes)
 
 
-def _product_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Any]:
+def _product_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Cell]:
     held = {tag: rows[run.has_product[rows]] for tag, rows in tags.items()}
     means = means_by_tag(run.images["product_recall"], held)
     worst = worst_tag(means, held)
@@ -105,5 +105,5 @@ def worst_tag(means: Mapping[str, float], tags: Mapping[str, Int64Array]) -> str
     return min(enough, key=lambda tag: means[tag], default=None)
 
 
-def _mean(values: scores.Float64Array, chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> float | None:
+def _mean(values: scores.Float64Array, chosen: npt.NDArray[np.bool_]) -> float | None:
     return float(values[chosen].mean()) if chosen.any() else None

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -17,8 +16,10 @@ NOT_RUN = "published, not run here"
 HEADINGS = (METHODS, BASELINES, GIVEN_BOX, GIVEN_MASK, NOT_RUN)
 OF_AID = {"none": METHODS, "box": GIVEN_BOX, "mask": GIVEN_MASK}
 
+# what stands in a table; None = missing
+Cell = str | int | float | None
 # heading and cells of one row
-Row = tuple[str, Mapping[str, Any]]
+Row = tuple[str, Mapping[str, Cell]]
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ def table(name: str, title: str, rows: Iterable[Row], notes: Sequence[str]) -> T
     columns = list(dict.fromkeys(column for _, cells in ordered for column in cells))
     frame = pd.DataFrame([cells for _, cells in ordered], columns=columns)
     for column in columns:
-        if _whole_numbers(cells.get(column) for _, cells in ordered):
-            frame[column] = pd.array([cells.get(column) for _, cells in ordered], dtype="Int64")
+        numbers = _whole_numbers([cells.get(column) for _, cells in ordered])
+        if numbers is not None:
+            frame[column] = pd.array(numbers, dtype="Int64")
     blocks = {heading: tuple(i for i, row in enumerate(ordered) if row[0] == heading) for heading in HEADINGS}
     return Table(name, title, frame, tuple(notes), tuple(entry for entry in blocks.items() if entry[1]))
 
@@ -58,7 +60,9 @@ def listed(values: Mapping[str, float], sign: str = "-") -> str:
     return ", ".join(f"{name} {value:{sign}.4f}" for name, value in values.items())
 
 
-def _whole_numbers(cells: Iterable[Any]) -> bool:
-    """Whether a column holds integers; pandas would make floats of them where a cell is missing."""
-    known = [cell for cell in cells if cell is not None]
-    return bool(known) and all(isinstance(cell, int) and not isinstance(cell, bool) for cell in known)
+def _whole_numbers(cells: Sequence[Cell]) -> list[int | None] | None:
+    """The cells of a column of integers, else None; pandas would make floats where a cell is missing."""
+    found = [cell for cell in cells if isinstance(cell, int) and not isinstance(cell, bool)]
+    if not found or len(found) + cells.count(None) < len(cells):
+        return None
+    return [cell if isinstance(cell, int) else None for cell in cells]

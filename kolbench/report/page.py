@@ -34,7 +34,7 @@ COLOURS = {"fp": FALSE_FOREGROUND, "fn": MISSED_FOREGROUND, "edge": (255, 0, 200
 _LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w])", re.IGNORECASE)
 
 
-class Cell(NamedTuple):
+class ShownCell(NamedTuple):
     """A table cell: what is read, and the number it is sorted by ("" = none)."""
 
     text: str
@@ -100,7 +100,7 @@ def render(
     )
 
 
-def live_scores(run: RunNumbers) -> dict[str, Any]:
+def live_scores(run: RunNumbers) -> dict[str, object]:
     """What the page knows of a run: its scores at each slider position and at its own threshold."""
     own = run.run.threshold
     curve = scores.threshold_curve(run.counts, [*POSITIONS, own])
@@ -152,7 +152,7 @@ def _live_blocks(runs: Sequence[RunNumbers]) -> list[tuple[str, list[tuple[int, 
     return list(blocks.items())
 
 
-def _shown_table(table: Table) -> dict[str, Any]:
+def _shown_table(table: Table) -> dict[str, object]:
     columns = [
         _cells(table.frame[name], str(name), labels=i == 0) for i, name in enumerate(table.frame.columns)
     ]
@@ -170,7 +170,7 @@ def _shown_table(table: Table) -> dict[str, Any]:
     }
 
 
-def _cells(column: "pd.Series[Any]", name: str, labels: bool) -> tuple[bool, list[Cell]]:
+def _cells(column: "pd.Series[Any]", name: str, labels: bool) -> tuple[bool, list[ShownCell]]:
     """Whether a column is sorted by numbers, and its cells; a column of labels never is.
 
     It is where any cell is a number, whatever words stand between, or where all texts begin with one.
@@ -183,16 +183,16 @@ def _cells(column: "pd.Series[Any]", name: str, labels: bool) -> tuple[bool, lis
     )
     numeric = not labels and bool(known) and (plain or None not in found)
     return numeric, [
-        Cell(table_files.cell(value, name), _sort_value(value) if numeric else "") for value in values
+        ShownCell(table_files.cell(value, name), _sort_value(value) if numeric else "") for value in values
     ]
 
 
-def _sort_value(value: Any) -> str:
+def _sort_value(value: object) -> str:
     number = _number(value)
     return "" if number is None else repr(number)
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     """A number, or the one that a text such as `0.91 [0.89, 0.93]` begins with."""
     if isinstance(value, str):
         found = _LEADING_NUMBER.match(value)
@@ -205,11 +205,11 @@ def _number(value: Any) -> float | None:
 
 def _gallery_data(
     runs: Sequence[RunNumbers], galleries: Sequence[Gallery]
-) -> tuple[dict[str, Any], list[tuple[Gallery, list[tuple[int, Shot, dict[str, Any]]]]]]:
+) -> tuple[dict[str, object], list[tuple[Gallery, list[tuple[int, Shot, dict[str, object]]]]]]:
     """What the script reads, and each gallery with its shots' numbers and entries in it."""
     numbers = {run.label: number for number, run in enumerate(runs)}
     blobs: dict[str, int] = {}
-    entries: list[dict[str, Any]] = []
+    entries: list[dict[str, object]] = []
     shown = []
     for found in galleries:
         shots = []
@@ -232,7 +232,7 @@ def _gallery_data(
     return data, shown
 
 
-def _entry(shot: Shot, numbers: Mapping[str, int], blobs: dict[str, int]) -> dict[str, Any]:
+def _entry(shot: Shot, numbers: Mapping[str, int], blobs: dict[str, int]) -> dict[str, object]:
     """A shot as positions in `blobs`, which holds each picture once however many galleries show it."""
 
     def blob(data: bytes, kind: str) -> int:

@@ -42,6 +42,7 @@ def write(table: Table, folder: Path) -> None:
         write_atomically(folder / f"{table.name}.{ending}", _writer(text))
 
 
+# any value that pandas keeps in a table, its own kinds of missing values too
 def cell(value: Any, column: str = "") -> str:
     """A value as readers see it: 4 decimals up to 1, fewer above, nothing where it is missing.
 

@@ -4,13 +4,12 @@ All scores come from `kolbench.metrics.scores`, all intervals from `kolbench.rep
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from kolbench.metrics import scores
 from kolbench.report import published
 from kolbench.report.breakdowns import products, scenarios
 from kolbench.report.intervals import TOO_FEW, fewest_groups
-from kolbench.report.layout import BASELINES, METHODS, NOT_RUN, Row, Table, definitions, listed, table
+from kolbench.report.layout import BASELINES, METHODS, NOT_RUN, Cell, Row, Table, definitions, listed, table
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.sentences import sentences
 from kolbench.report.statistics import Difference, across_seeds
@@ -78,7 +77,7 @@ def _shown(numbers: Numbers) -> list[str]:
     return [*HEADLINE, *(name for name in others if any(name in run.means for run in numbers.runs))]
 
 
-def _headline_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dict[str, Any]:
+def _headline_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dict[str, Cell]:
     found = numbers.miou[run.label]
     oracle, oracle_miou = run.best
     return {
@@ -97,9 +96,9 @@ def _headline_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> 
     }
 
 
-def _score_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dict[str, Any]:
+def _score_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dict[str, Cell]:
     """The scores that are shown, pooled ones with their intervals behind them."""
-    cells: dict[str, Any] = {}
+    cells: dict[str, Cell] = {}
     for name in shown:
         cells[name] = run.means.get(name)
         if name in POOLED_F:
@@ -107,7 +106,7 @@ def _score_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dic
     return cells
 
 
-def _pooled_cells(numbers: Numbers, name: str, label: str) -> dict[str, Any]:
+def _pooled_cells(numbers: Numbers, name: str, label: str) -> dict[str, Cell]:
     if numbers.too_few_groups:
         return {f"{name} of each group": listed(numbers.pooled_by_group[name][label])}
     found = numbers.pooled[name][label]
@@ -125,7 +124,7 @@ def _interval_notes(numbers: Numbers, definition: str) -> list[str]:
     ]
 
 
-def _baseline_cells(name: str, row: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
+def _baseline_cells(name: str, row: Mapping[str, float], shown: Sequence[str]) -> dict[str, Cell]:
     return {
         "method": name,
         "threshold": row["threshold"],
@@ -172,7 +171,7 @@ def differences(numbers: Numbers) -> Table:
     return table("differences", "Which differences are real", rows, notes)
 
 
-def _each_difference(numbers: Numbers, found: Difference) -> dict[str, Any]:
+def _each_difference(numbers: Numbers, found: Difference) -> dict[str, Cell]:
     if found.interval.known:
         return {}
     a, b = (numbers.miou_by_group[label] for label in (found.a, found.b))
@@ -202,7 +201,7 @@ def size_and_speed(numbers: Numbers) -> Table:
     return table("table1", "Table 1: size and speed", rows, notes)
 
 
-def _size_cells(run: RunNumbers) -> dict[str, Any]:
+def _size_cells(run: RunNumbers) -> dict[str, Cell]:
     record = run.run.record
     cost, trained = record.cost or Cost(), record.training or Training()
     return {
@@ -220,7 +219,7 @@ def _size_cells(run: RunNumbers) -> dict[str, Any]:
     }
 
 
-def _published_size(method: str) -> dict[str, Any]:
+def _published_size(method: str) -> dict[str, Cell]:
     size = published.SIZES.get(method)
     return {
         "parameters (paper)": size and size.parameters,
@@ -249,7 +248,7 @@ def thresholds(numbers: Numbers) -> Table:
     return table("table2", "Table 2: scores against the threshold", rows, notes)
 
 
-def _threshold_cells(run: RunNumbers) -> Iterator[dict[str, Any]]:
+def _threshold_cells(run: RunNumbers) -> Iterator[dict[str, Cell]]:
     for row, threshold in enumerate(scores.THRESHOLDS):
         yield {
             "method": run.label,
@@ -259,7 +258,7 @@ def _threshold_cells(run: RunNumbers) -> Iterator[dict[str, Any]]:
         }
 
 
-def _published_point(method: str, threshold: float) -> dict[str, Any]:
+def _published_point(method: str, threshold: float) -> dict[str, Cell]:
     point = published.SCORES.get(method, {}).get(threshold)
     return {
         "miou (paper)": point and point.miou,
@@ -275,7 +274,7 @@ def seeds(numbers: Numbers) -> Table:
         if len({run.run.seed for run in runs}) < 2:
             continue
         found = across_seeds([run.means["miou"] for run in runs])
-        cells = {
+        cells: dict[str, Cell] = {
             "method": family,
             "seeds": ", ".join(str(seed) for seed in sorted({run.run.seed for run in runs})),
             "runs": found.n,
@@ -318,7 +317,7 @@ def training(numbers: Numbers) -> Table:
     return table("training", "What training cost", rows, notes)
 
 
-def _training_cells(run: RunNumbers, whole: bool) -> dict[str, Any]:
+def _training_cells(run: RunNumbers, whole: bool) -> dict[str, Cell]:
     record = run.run.record
     found = record.training or Training()
     paper = published.TRAININGS.get(run.run.method)
@@ -343,7 +342,7 @@ def _training_cells(run: RunNumbers, whole: bool) -> dict[str, Any]:
     }
 
 
-def _fit_cells(run: RunNumbers) -> dict[str, Any]:
+def _fit_cells(run: RunNumbers) -> dict[str, Cell]:
     known = run.training_miou
     return {
         "miou on training pictures": known,
@@ -355,7 +354,7 @@ def _fit_cells(run: RunNumbers) -> dict[str, Any]:
     }
 
 
-def _not_run(numbers: Numbers, rows: Mapping[str, Any]) -> list[str]:
+def _not_run(numbers: Numbers, rows: Mapping[str, object]) -> list[str]:
     here = {run.run.method for run in numbers.runs}
     return [method for method in rows if method not in here]
 

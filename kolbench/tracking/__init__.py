@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ class RunInfo:
     name: str
     group: str | None
     folder: Path
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     tags: tuple[str, ...]
     resumed: bool
 

@@ -54,7 +54,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
 }
 
 
-def plain(entity: str, project: str) -> dict[str, Any]:
+def plain(entity: str, project: str) -> dict[str, object]:
     """The layout as plain values, for a file."""
     return {
         "entity": entity,
