@@ -1,13 +1,16 @@
 """Imports point one way; the source says so."""
 
 import ast
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import kolbench
+from tests.helpers.paths import ROOT
 
 PACKAGE = Path(kolbench.__file__).parent
 
@@ -81,3 +84,68 @@ def test_files_have_one_subject():
 def test_run_folders_are_read_without_torch(module):
     code = f"import sys, {module}; sys.exit(bool({{'torch', 'lightning', 'hydra'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+DOCUMENT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+STEP = re.compile(r"^\| \d+ \| `(\S+)` \| `(\S+)` \|.*\| (?:`(\S+)` )?\|$", re.MULTILINE)
+
+
+def way(name):
+    """(file, function, through) of each step of a table of docs/architecture.md."""
+    table = DOCUMENT.partition(f"<!-- way: {name} -->")[2].partition("<!--")[0].partition("\n\n")[0]
+    return STEP.findall(table)
+
+
+def function_at(file, name):
+    body = ast.parse((PACKAGE / file).read_text(encoding="utf-8")).body
+    for part in name.split("."):
+        found = [node for node in body if getattr(node, "name", None) == part]
+        assert found, f"{file} has no {name}"
+        body = found[0].body
+    return found[0]
+
+
+def names_in(node):
+    found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return found | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+
+
+@pytest.mark.parametrize("name", ["loss", "counts", "number"])
+def test_the_ways_through_are_as_documented(name):
+    steps = way(name)
+    assert len(steps) >= 5
+    for (file, function, through), (next_file, next_function, _) in pairwise(steps):
+        here = function_at(file, function)
+        function_at(next_file, next_function)
+        if through.endswith(".yaml"):
+            module = next_file.removesuffix(".py").replace("/", ".")
+            assert f"run: kolbench.{module}.{next_function}" in (ROOT / through).read_text(encoding="utf-8")
+        else:
+            told = names_in(ast.parse((ROOT / through).read_text(encoding="utf-8")) if through else here)
+            assert set(next_function.split(".")) & told, f"{file}: {function} names no {next_function}"
+
+
+@pytest.mark.parametrize("names", ["loss", "counts number"])
+def test_the_counts_of_calls_and_files_are_as_documented(names):
+    ways = [way(name) for name in names.split()]
+    calls = sum(len(steps) - 1 for steps in ways)
+    files = {file for steps in ways for file, *_ in steps}
+    assert f"<!-- counts: {names} -->\n{calls} calls, {len(files)} files." in DOCUMENT
+
+
+def test_the_documented_layers_and_folders_are_those_that_are_checked():
+    text = DOCUMENT.partition("<!-- layers -->\n```\n")[2].partition("```")[0]
+    layers = [set(layer.split(", ")) for layer in re.split(r" \| |\n", text.strip())]
+    assert layers == LAYERS
+    tree = DOCUMENT.partition("kolbench/\n")[2].partition("```")[0]
+    parts = {
+        word.strip("/")
+        for line in tree.splitlines()
+        for word in re.match(r"  ((?:\S+ {1,2})+)", line)[1].split()
+    }
+    there = {
+        path.stem if path.is_file() else path.name
+        for path in PACKAGE.iterdir()
+        if (path.is_dir() and (path / "__init__.py").is_file()) or path.suffix == ".py"
+    }
+    assert parts == there - {"__init__"}
