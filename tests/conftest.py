@@ -1,4 +1,6 @@
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,14 @@ def training_batch() -> Batch:
     data.cache_samples(lambda height, width: (CANVAS, CANVAS))
     batch: Batch = next(iter(data.train_dataloader()))
     return batch
+
+
+@pytest.fixture
+def keyboard() -> Iterator[None]:
+    """Ctrl-C is heeded here and in children; where the tests run in the background it is ignored else."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,7 @@ def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
         serve_with()
 
 
+@pytest.mark.usefixtures("keyboard")
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
 def test_the_address_is_printed_with_a_warning_where_others_can_reach_it(host, warned, capsys):
     html = page.render(ramp_and_ellipse(), 1, None, "cpu", stays_here=not warned)

@@ -132,6 +132,7 @@ def test_a_failing_block_drops_what_waits_and_keeps_its_error():
     assert no_thread_is_left()
 
 
+@pytest.mark.usefixtures("keyboard")
 def test_the_writer_ends_before_its_block_even_if_the_last_wait_is_interrupted():
     written = []
 
@@ -153,16 +154,22 @@ def test_the_writer_ends_before_its_block_even_if_the_last_wait_is_interrupted()
 
 
 def test_the_two_overlap():
-    started = time.monotonic()
+    # all three wait here at the same time, or the wait ends with an error
+    together = threading.Barrier(3, timeout=60)
 
     def items():
-        for number in range(20):
-            time.sleep(0.02)
-            yield number
+        yield 0
+        yield 1
+        together.wait()
+        yield 2
 
-    with read_ahead(items()) as ahead, write_behind(lambda _: time.sleep(0.02)) as put:
+    def write(item):
+        if item == 0:
+            together.wait()
+
+    with read_ahead(items()) as ahead, write_behind(write) as put:
         for item in ahead:
-            time.sleep(0.02)
+            if item == 1:
+                together.wait()
             put(item)
-    # one after the other they take 1.2 s
-    assert time.monotonic() - started < 0.9
+    assert not together.broken

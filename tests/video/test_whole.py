@@ -135,6 +135,7 @@ def child(source, target, pause=0.0, most=0):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.usefixtures("keyboard")
 @pytest.mark.parametrize("name", ["o.mp4", "o"])
 def test_interrupts_leave_nothing_and_kills_leave_what_the_next_run_replaces(tmp_path, name):
     source = clips.make_clip(tmp_path / "in.mp4", 60, sound="aac")

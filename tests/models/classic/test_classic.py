@@ -385,10 +385,10 @@ def test_the_mean_mask_asks_for_its_mean_and_then_gives_it():
 @every_function
 def test_long_pictures_take_seconds(function):
     image = photo(256, 2048)
-    started = time.perf_counter()
+    started = time.process_time()
     assert function(image).alpha.shape == (256, 2048)
-    # about 1 s each on one quiet core
-    assert time.perf_counter() - started < 20
+    # about 1 s each of one core, however busy the others are
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.shared
