@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,14 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_json(path: Path, values: dict[str, Any]) -> None:
+def write_json(path: Path, values: Mapping[str, object]) -> None:
     """Writes plain values as indented JSON, atomically."""
     text = json.dumps(values, indent=2, sort_keys=True, default=str)
     write_atomically(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads what `write_json` wrote."""
+    """Reads what `write_json` wrote: of any types, as JSON holds them."""
     loaded = json.loads(path.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded

@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.console import Console
 from rich.table import Table
 
+from kolbench.config.fields import Values
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, KolbenchError
 from kolbench.io.files import write_json
@@ -150,7 +151,7 @@ def _plain(interval: Interval) -> dict[str, float | None]:
     return {key: None if math.isnan(value) else value for key, value in interval._asdict().items()}
 
 
-def _record(outcomes: list[Outcome], gap: float) -> dict[str, Any]:
+def _record(outcomes: list[Outcome], gap: float) -> Values:
     return {
         "gap": gap,
         "score": SCORE,

@@ -49,6 +49,10 @@ SUMMARY = ("method", "truth_access", "refiner", "budget", "data", "threshold", "
 OVERVIEW = "overview.png"
 
 
+# a method's scores, with its threshold and what of the truth it is given
+Row = Mapping[str, float | str]
+
+
 class RunRecorder:
     """The run folder of one job while it is worked on; leaving it on an error records the failure.
 
@@ -144,7 +148,7 @@ class RunRecorder:
             epoch, {key: value for key, value in row.items() if key not in ("epoch", "step")}
         )
 
-    def keep_training(self, folder: Path, summary: Mapping[str, Any]) -> None:
+    def keep_training(self, folder: Path, summary: Values) -> None:
         """Puts the training's best weights and history into the run folder, so that it stands alone."""
         run_folder.link_file(folder / BEST, self.folder / "checkpoints" / BEST)
         for history in sorted(folder.rglob(HISTORY)):
@@ -179,13 +183,13 @@ class RunRecorder:
             run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)
         run_folder.write_scores(self.folder, scored, threshold)
         headline = scores.mean_scores(scored["test"].counts, threshold)
-        rows: dict[str, dict[str, Any]] = {}
+        rows: dict[str, Row] = {}
         rows[self.record.method] = {
             "truth_access": segmenter.truth_access,
             "threshold": threshold,
             **headline,
         }
-        rows |= {name: _floor_row(parts) for name, parts in baselines.items()}
+        rows |= {name: _baseline_row(parts) for name, parts in baselines.items()}
         network = segmenter.inference_network()
         self.record = replace(
             self.record,
@@ -196,12 +200,12 @@ class RunRecorder:
             refiner=self.config.refiner.name,
             scores=headline,
             baselines={
-                name: {key: value for key, value in rows[name].items() if key != "truth_access"}
+                name: {key: float(value) for key, value in rows[name].items() if key != "truth_access"}
                 for name in baselines
             },
             pictures={split: len(part.names) for split, part in scored.items()},
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
-            timed_on=self._beside(TIMING)["device"],
+            timed_on=str(self._beside(TIMING)["device"]),
             instances=self._beside(run_folder.DETECTION) or None,
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
@@ -242,7 +246,7 @@ class RunRecorder:
             self.say(f"{note} on {count} of {len(scored['test'].names)} test pictures")
         if self.record.instances:
             boxes, masks = (self.record.instances[key] for key in ("box_ap", "mask_ap"))
-            self.say(f"persons told apart: box AP {boxes:.4f}, mask AP {masks:.4f} (COCO's mean over IoU)")
+            self.say(f"persons one by one: box AP {boxes:.4f}, mask AP {masks:.4f} (COCO's mean over IoU)")
         if self.record.all is not None:
             means = self.record.all
             self.say(
@@ -276,7 +280,7 @@ def _cost_figures(record: RunRecord) -> dict[str, float]:
     return {f"cost/{name}": value for name, value in figures.items() if value is not None}
 
 
-def _floor_row(parts: Mapping[str, ImageCounts]) -> dict[str, Any]:
+def _baseline_row(parts: Mapping[str, ImageCounts]) -> Row:
     threshold = scores.best_threshold(parts["val"].counts)
     return {
         "truth_access": "none",
@@ -285,7 +289,7 @@ def _floor_row(parts: Mapping[str, ImageCounts]) -> dict[str, Any]:
     }
 
 
-def print_table(rows: Mapping[str, Mapping[str, Any]], title: str) -> None:
+def print_table(rows: Mapping[str, Row], title: str) -> None:
     """Scores on the test pictures, a row per method or job; methods helped by the truth stand apart."""
     from rich.console import Console
     from rich.table import Table

@@ -6,22 +6,23 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 
 from kolbench.config.compose import load_yaml
+from kolbench.config.fields import Values, require_mapping
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.files import write_atomically, write_json
 from kolbench.runs import record, run_folder
 from kolbench.runs.record import RunRecord, Training
 from kolbench.tasks.panels import write_panels
-from kolbench.tasks.recorder import print_table
+from kolbench.tasks.recorder import Row, print_table
 
 SUITE = "suite.yaml"
 # of the suite itself, not of its runs
@@ -127,7 +128,7 @@ def jobs_of(folder: Path, runs: Path, words: Sequence[str] = ()) -> list[Job]:
     path, suite = folder / SUITE, _read(folder)
     common = _words(path, "common", suite.get("common", []))
     jobs = []
-    for name, own in suite["runs"].items():
+    for name, own in require_mapping("runs", suite["runs"]).items():
         chosen = (*common, *_words(path, f"runs.{name}", own), *words)
         jobs.append(job_of(str(name), chosen, runs / "suites" / folder.name))
     return jobs
@@ -140,7 +141,7 @@ def panels_of(folder: Path) -> dict[str, list[str]]:
         DataError: they have another form, or name a run that the suite does not have.
     """
     path, suite = folder / SUITE, _read(folder)
-    panels, runs = suite.get("panels") or {}, [str(name) for name in suite["runs"]]
+    panels, runs = suite.get("panels") or {}, [*require_mapping("runs", suite["runs"])]
     if not isinstance(panels, dict) or not all(isinstance(names, list) for names in panels.values()):
         raise DataError(f"{path}: `panels` is not a mapping of file names to lists of runs.")
     found = {str(panel): [str(name) for name in names] for panel, names in panels.items()}
@@ -152,7 +153,7 @@ def panels_of(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def _read(folder: Path) -> Mapping[str, Any]:
+def _read(folder: Path) -> Values:
     path = folder / SUITE
     if not path.is_file():
         raise DataError(f"{path} does not exist; suite= names a folder of experiments/.")
@@ -169,7 +170,7 @@ def job_of(name: str, words: Sequence[str], parent: Path) -> Job:
     return Job(name, tuple(words), parent / f"{slug}-{digest}")
 
 
-def _words(path: Path, key: str, words: Any) -> list[str]:
+def _words(path: Path, key: str, words: object) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
         raise DataError(f"{path}: `{key}` is not a list of overrides such as [experiment=modnet].")
     return words
@@ -189,8 +190,9 @@ def execute(job: Job) -> bool:
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - a list of words, no shell
 
 
-def _row(job: Job) -> dict[str, Any]:
+def _row(job: Job) -> Row:
     done = job.record
+    assert done.threshold is not None  # of a finished run
     return {"truth_access": done.truth_access, "threshold": done.threshold, **done.scores}
 
 
