@@ -13,11 +13,10 @@ import numpy as np
 import torch
 
 from kolbench.errors import ConfigError, require_choice
-from kolbench.inference.export import formats
+from kolbench.inference.export.formats import format_of
 from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
 from kolbench.inference.export.writing import example_of
 from kolbench.inference.folding import folded
-from kolbench.models.onnx import OnnxSegmenter
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
@@ -175,6 +174,6 @@ def _compiled(network: Network, device: torch.device) -> Segmenter:
 def _onnx(network: Network) -> Segmenter:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        formats.write_onnx(network.graph, example_of(network.spec), path)
+        format_of("onnx").write(network.graph, example_of(network.spec), path, True)
         # ONNX Runtime has read all of it
-        return OnnxSegmenter(path, **network.feeding).eval()
+        return format_of("onnx").open(path, network.feeding, torch.device("cpu"))

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kolbench.errors import ConfigError
+from kolbench.config.fields import Values
+from kolbench.errors import ConfigError, require_choice
 from kolbench.models.maskrcnn import MaskRCNNSegmenter
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec, minmax, resize
@@ -60,7 +61,7 @@ class Network:
     postprocess: str
 
     @property
-    def feeding(self) -> dict[str, Any]:
+    def feeding(self) -> Values:
         """What a program must know that runs the graph: the options of OnnxSegmenter."""
         return {
             "size": self.spec.size,
@@ -137,3 +138,11 @@ class GraphSegmenter(Segmenter):
         if self.postprocess == "minmax":
             alpha = minmax(alpha)
         return Prediction(self.spec.postprocess(alpha, height, width))
+
+
+def fed(graph: Any, feeding: Values, device: torch.device) -> Segmenter:
+    """A graph (B, 3, h, w) -> (B, 1, h, w) as a method, fed as `Network.feeding` says."""
+    postprocess = require_choice("postprocess", str(feeding["postprocess"]), ("none", "minmax"))
+    options = {key: value for key, value in feeding.items() if key != "postprocess"}
+    spec = InputSpec(**options)  # type: ignore[arg-type]  # checked by its constructor
+    return GraphSegmenter(graph, spec, postprocess).to(device).eval()

@@ -1,20 +1,16 @@
 """Exported files as methods: the sidecar says how they are fed."""
 
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from kolbench.config.compose import build_segmenter, model_config
+from kolbench.config.fields import Values
 from kolbench.config.old_names import current_model
 from kolbench.engine.devices import choose_device
 from kolbench.errors import ConfigError, WeightsError, require_choice
 from kolbench.inference.export import sidecar as sidecars
-from kolbench.inference.export.formats import SUFFIXES, read_torchscript
-from kolbench.inference.export.graph import GraphSegmenter
+from kolbench.inference.export.formats import built_in, format_that_wrote
 from kolbench.models.checkpoints.run import is_torchscript, lone_torchscript, sidecar_of
-from kolbench.models.onnx import OnnxSegmenter
-from kolbench.preprocessing import InputSpec, current_resize_mode
+from kolbench.preprocessing import current_resize_mode
 from kolbench.segmenter import Segmenter
 
 RESIZING = ("size", "resize_mode", "multiple")
@@ -22,11 +18,12 @@ CHANGEABLE = (*RESIZING, "resample", "postprocess")
 
 
 def is_exported(source: str | Path) -> bool:
-    """Whether a name is that of a file that can be opened here, there or not."""
-    return Path(source).suffix.lower() in SUFFIXES.values()
+    """Whether a name is that of a file that can be opened here, there or not; others have a sidecar."""
+    known = {form.suffix for form in built_in().values()}
+    return Path(source).suffix.lower() in known or sidecars.read(Path(source)) is not None
 
 
-def open_exported(file: str | Path, device: str = "auto", **options: Any) -> Segmenter:
+def open_exported(file: str | Path, device: str = "auto", **options: object) -> Segmenter:
     """An ONNX or TorchScript file as a method.
 
     TorchScript is a program: open only files from people you trust.
@@ -42,7 +39,7 @@ def open_exported(file: str | Path, device: str = "auto", **options: Any) -> Seg
         WeightsError: the file is missing, damaged, or not the one that the sidecar describes.
     """
     path = Path(file).expanduser()
-    is_onnx = path.suffix.lower() == SUFFIXES["onnx"]
+    is_onnx = path.suffix.lower() == built_in()["onnx"].suffix
     if is_onnx and device not in ("auto", "cpu"):
         raise ConfigError(f"{path} runs in ONNX Runtime on the CPU: use device=cpu, not {device}.")
     if not path.is_file():
@@ -58,21 +55,12 @@ def open_exported(file: str | Path, device: str = "auto", **options: Any) -> Seg
     if sidecar.fixed and any(options.get(key, sidecar.input[key]) != sidecar.input[key] for key in RESIZING):
         raise ConfigError(f"{path} takes pictures of one size only; export it again with model.size=.")
     sidecars.verify(sidecar, path)
-    return open_fed(path, sidecar.format, {**sidecar.feeding, **options}, choose_device(device))
+    return format_that_wrote(sidecar.format).open(path, {**sidecar.feeding, **options}, choose_device(device))
 
 
-def open_fed(path: Path, form: str, feeding: dict[str, Any], device: torch.device) -> Segmenter:
-    """A file of ours, fed as `Network.feeding` says."""
-    if form == "onnx":
-        return OnnxSegmenter(path, **feeding).eval()
-    postprocess = require_choice("postprocess", feeding["postprocess"], ("none", "minmax"))
-    spec = InputSpec(**{key: value for key, value in feeding.items() if key != "postprocess"})
-    return GraphSegmenter(read_torchscript(path, device), spec, postprocess).to(device).eval()
-
-
-def _of_others(path: Path, options: dict[str, Any]) -> Segmenter:
+def _of_others(path: Path, options: Values) -> Segmenter:
     beside = sidecar_of(path)
-    if path.suffix.lower() != SUFFIXES["onnx"]:
+    if path.suffix.lower() != built_in()["onnx"].suffix:
         if is_torchscript(path):
             raise ConfigError(f"{lone_torchscript(path)}.")
         raise ConfigError(
@@ -85,5 +73,5 @@ def _of_others(path: Path, options: dict[str, Any]) -> Segmenter:
             f'with the options of conf/model/onnx.yaml: kolbench.load("{path}", size=320, mean=[...], '
             'std=[...], activation="sigmoid").'
         )
-    segmenter: Segmenter = build_segmenter(model_config("onnx", file=str(path), **options))
+    segmenter: Segmenter = build_segmenter(model_config("onnx", "paper", file=str(path), **options))
     return segmenter.eval()

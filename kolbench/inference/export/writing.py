@@ -4,15 +4,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import kolbench
-from kolbench.errors import ConfigError, KolbenchError, require_choice
-from kolbench.inference.export import formats, parity, sidecar
+from kolbench.errors import ConfigError, KolbenchError
+from kolbench.inference.export import parity, sidecar, tracing
+from kolbench.inference.export.formats import ExportFormat, format_of
 from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
-from kolbench.inference.export.opening import open_fed
 from kolbench.inference.export.parity import Parity
 from kolbench.inference.export.sidecar import Sidecar
 from kolbench.io.files import write_atomically
@@ -29,12 +28,12 @@ class Origin:
     """Where a method comes from; see Sidecar."""
 
     method: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     weights: Mapping[str, str]
     threshold: float | None
 
 
-def export(segmenter: Segmenter, output: Path, form: str, origin: Origin) -> Sidecar:
+def export(segmenter: Segmenter, output: Path, format_name: str, origin: Origin) -> Sidecar:
     """Writes a method's network and its sidecar.
 
     The file appears only once its alphas agree with the method's within `parity.BOUND`, on several sizes; an
@@ -43,7 +42,7 @@ def export(segmenter: Segmenter, output: Path, form: str, origin: Origin) -> Sid
     Args:
         segmenter: with its weights; it is not changed.
         output: the file, `.onnx` or `.pt`; the sidecar lies beside it.
-        form: `onnx` or `torchscript`.
+        format_name: `onnx`, `torchscript`, or the dotted path of a format of one's own.
         origin: what the sidecar says about the weights.
 
     Raises:
@@ -51,20 +50,20 @@ def export(segmenter: Segmenter, output: Path, form: str, origin: Origin) -> Sid
             another file stands there.
         KolbenchError: the file does not give the same alphas.
     """
-    check_target(output, form)
+    chosen = check_target(output, format_name)
     network = network_of(segmenter)
     found: list[tuple[Parity, bool]] = []
-    write_atomically(output, lambda partial: found.append(_written(segmenter, network, partial, form)))
+    write_atomically(output, lambda partial: found.append(_written(segmenter, network, partial, chosen)))
     agreement, free = found[0]
     spec, size = network.spec, network.spec.size
     written = Sidecar(
         file=output.name,
         sha256=sidecar.sha256(output),
-        format=form,
+        format=format_name,
         method=origin.method,
         settings=dict(origin.settings),
         input={
-            "name": formats.INPUT,
+            "name": tracing.INPUT,
             "layout": "NCHW",
             "channels": "RGB",
             "range": [0, 1],
@@ -80,10 +79,10 @@ def export(segmenter: Segmenter, output: Path, form: str, origin: Origin) -> Sid
                 "divide_by_max": spec.divide_by_max,
             },
         },
-        output={"name": formats.OUTPUT, "range": [0, 1], "postprocess": network.postprocess},
+        output={"name": tracing.OUTPUT, "range": [0, 1], "postprocess": network.postprocess},
         threshold=origin.threshold,
         weights=dict(origin.weights),
-        opset=formats.OPSET if form == "onnx" else None,
+        opset=chosen.opset,
         parity=agreement.as_values(),
         versions={"kolbench": kolbench.__version__, "torch": str(torch.__version__)},
     )
@@ -91,34 +90,37 @@ def export(segmenter: Segmenter, output: Path, form: str, origin: Origin) -> Sid
     return written
 
 
-def check_target(output: Path, form: str) -> None:
-    """Refuses what cannot be written before anything is computed.
+def check_target(output: Path, format_name: str) -> ExportFormat:
+    """The format, once it is clear that `output` can be written by it.
 
     Raises:
         ConfigError: the format is unknown, the name does not fit it, or another file stands there.
     """
-    suffix = formats.SUFFIXES[require_choice("format", form, formats.SUFFIXES)]
-    if output.suffix != suffix:
-        raise ConfigError(f"output={output} does not end in {suffix}, as files of format={form} do.")
+    chosen = format_of(format_name)
+    if output.suffix != chosen.suffix:
+        raise ConfigError(
+            f"output={output} does not end in {chosen.suffix}, as files of format={format_name} do."
+        )
     if output.is_dir():
         raise ConfigError(f"output={output} is a folder.")
     sidecar.refuse_overwriting(output)
+    return chosen
 
 
-def _written(segmenter: Segmenter, network: Network, path: Path, form: str) -> tuple[Parity, bool]:
+def _written(segmenter: Segmenter, network: Network, path: Path, chosen: ExportFormat) -> tuple[Parity, bool]:
     """Fills the file: for pictures of any size where that works, else for the one size that is used."""
     try:
-        return _attempt(segmenter, network, path, form, free=True), True
+        return _attempt(segmenter, network, path, chosen, free=True), True
     except KolbenchError:
         if network.spec.resize_mode != "stretch":
             raise
-        return _attempt(segmenter, network, path, form, free=False), False
+        return _attempt(segmenter, network, path, chosen, free=False), False
 
 
-def _attempt(segmenter: Segmenter, network: Network, path: Path, form: str, free: bool) -> Parity:
-    formats.WRITERS[form](network.graph, example_of(network.spec, free), path, free)
+def _attempt(segmenter: Segmenter, network: Network, path: Path, chosen: ExportFormat, free: bool) -> Parity:
+    chosen.write(network.graph, example_of(network.spec, free), path, free)
     pictures = parity.pictures()
-    opened = open_fed(path, form, network.feeding, CPU)
+    opened = chosen.open(path, network.feeding, CPU)
     differences = parity.compare(segmenter, opened, pictures)
     if free:
         # input sizes that this method may never use, but that the file promises to take
@@ -127,14 +129,14 @@ def _attempt(segmenter: Segmenter, network: Network, path: Path, form: str, free
         )
         other = replace(network, spec=spec)
         reference = GraphSegmenter(other.graph, other.spec, other.postprocess)
-        opened = open_fed(path, form, other.feeding, CPU)
+        opened = chosen.open(path, other.feeding, CPU)
         differences += parity.compare(reference, opened, pictures[1:])
     agreement = Parity(differences)
     if not agreement.holds:
         told = parity.in_words(agreement.as_values())
         raise KolbenchError(
-            f"The {form} file does not give the method's alphas: {told}. Nothing was written; please report "
-            "the method and its settings."
+            f"The {chosen.name} file does not give the method's alphas: {told}. Nothing was written; please "
+            "report the method and its settings."
         )
     return agreement
 

@@ -1,0 +1,25 @@
+"""What puts a method to work starts without what only training, logging and scoring need."""
+
+import pytest
+
+from tests.helpers.commands import python
+
+HEAVY = {"lightning", "wandb", "torchmetrics", "segmentation_models_pytorch", "sklearn", "tensorboard"}
+TASKS = ("predict", "place", "filter", "export", "serve", "prepare")
+PROGRAM = """
+import sys
+from kolbench.config.compose import conf_dir, register, task_of
+for task in sys.argv[1:]:
+    task_of(f"kolbench.tasks.{task}.run")
+from kolbench.inference.apply.loading import open_predictor
+import kolbench, numpy
+kolbench.load("grabcut").segment(numpy.zeros((24, 32, 3), numpy.uint8))
+print(*sorted(sys.modules))
+"""
+
+
+@pytest.mark.slow
+def test_putting_a_method_to_work_needs_no_lightning(tmp_path):
+    loaded = set(python(PROGRAM, *TASKS, cwd=tmp_path).stdout.split())
+    assert "torch" in loaded
+    assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
