@@ -100,7 +100,14 @@ def test_a_task(tmp_path, monkeypatch):
     ]
 
 
+def test_an_export_format(tmp_path, monkeypatch):
+    train, export = written("Add an export format", tmp_path)
+    run(train, tmp_path, monkeypatch, "model.filters=2", "data.picture_size=64")
+    done = run(export, tmp_path, monkeypatch)
+    assert "compared with the method: 5 pictures" in done.stdout
+    assert (tmp_path / "unet.pt2").is_file()
+
+
 def test_every_recipe_is_run():
-    assert {title for title, _ in RECIPES} == {
-        f"Add a {what}" for what in ("method", "data layout", "metric", "task")
-    }
+    titles = {f"Add a {what}" for what in ("method", "data layout", "metric", "task")}
+    assert {title for title, _ in RECIPES} == titles | {"Add an export format"}
