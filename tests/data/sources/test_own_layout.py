@@ -2,12 +2,11 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from kolbench import cli
+from tests.helpers.commands import kolbench
 
 LAYOUT = '''
 """`data=stacks`: NAME.npz files, each with an image and its mask."""
@@ -53,7 +52,7 @@ HEIGHTS = {"walk": 20, "sit": 10, "jump": 30}
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
+def own(tmp_path):
     """A folder with the layout, its YAML below conf/, and a set of six pictures of three videos."""
     (tmp_path / "own_stacks.py").write_text(LAYOUT)
     (tmp_path / "conf" / "data").mkdir(parents=True)
@@ -66,16 +65,12 @@ def own(tmp_path, monkeypatch):
             mask[:height, 5:35] = 1
             image = random.integers(0, 256, (40, 40, 3), np.uint8)
             np.savez(tmp_path / "set" / f"{video}_{number}.npz", image=image, mask=mask)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
 
-def test_a_layout_of_ones_own_is_scored(own, monkeypatch, capsys):
+def test_a_layout_of_ones_own_is_scored(own):
     words = ["experiment=allfg", "budget=smoke", "data=stacks", "data.root=set"]
-    monkeypatch.setattr(sys, "argv", ["kolbench", "--config-dir", "conf", *words])
-    cli.main()
-    told = capsys.readouterr().out
+    told = kolbench("--config-dir", "conf", *words, cwd=own).stdout
     assert "6 stacks" in told
     assert "2 train / 2 val / 2 test pictures, disjoint by group (1 / 1 / 1 groups)" in told
     (folder,) = own.glob("runs/allfg/*/")
