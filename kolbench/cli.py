@@ -21,7 +21,7 @@ from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import Invocation
 from kolbench.config.old_names import current_word
 from kolbench.config.schema import PATHS, TaskConfig, task_config
-from kolbench.errors import TERMINATED, ConfigError, KolbenchError, nearest
+from kolbench.errors import TERMINATED, ConfigError, KolbenchError, missing_library, nearest
 from kolbench.runs import sweep_outputs
 
 EXIT_FAILED = 1
@@ -156,7 +156,9 @@ def run_job(config: DictConfig) -> float | None:
 
 def _note_failure(label: str, error: Exception) -> None:
     """Keeps why a job failed, for the exit code and the last line; a job of a sweep says it at once."""
-    if isinstance(error, OSError):
+    if told := missing_library(error):
+        error = ConfigError(told)
+    elif isinstance(error, OSError):
         error = KolbenchError(_disk(error))
     elif not isinstance(error, KolbenchError):
         error = KolbenchError(_unexpected(error))
