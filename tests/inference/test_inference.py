@@ -312,9 +312,9 @@ def test_edges_come_out_closer_than_bilinear_ones():
 
 BIG = """
 import numpy as np, torch
-from kolbench.inference.bounded import segment_bounded
+from kolbench.inference.highres import segment_bounded
 from kolbench.models.unet import UNetSegmenter
-from kolbench.export.parity import picture_of
+from kolbench.inference.export.parity import picture_of
 torch.manual_seed(0)
 segmenter = UNetSegmenter(256, filters=4).eval()
 tile = picture_of(0, 540, 960)

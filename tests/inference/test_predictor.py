@@ -168,7 +168,7 @@ LIMITED = """
 import resource
 import numpy as np, torch
 from kolbench.models.unet import UNetSegmenter
-from kolbench.predictor import Predictor
+from kolbench.inference.predictor import Predictor
 torch.set_num_threads(1)
 segmenter = UNetSegmenter(64, filters=4).eval()
 small = np.zeros((64, 64, 3), np.uint8)
