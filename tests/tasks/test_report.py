@@ -183,7 +183,7 @@ def test_the_report_is_rebuilt_from_an_offline_wandb_run_alone(logged, tmp_path)
 
 
 def test_a_dashboard_shows_what_runs_log(logged, tmp_path):
-    from test_tracking import history, records
+    from tests.tracking.test_tracking import history, records
 
     run_file = next(logged.glob("wandb/offline-run-*/*.wandb"))
     # a table or a picture is a value of several parts
