@@ -139,7 +139,7 @@ class TestForeground:
         with pytest.raises(ConfigError, match=r"clean=quick.*fast, pymatting, none"):
             require_cleaner("quick")
         monkeypatch.setitem(sys.modules, "pymatting", None)
-        with pytest.raises(ConfigError, match=r"pip install 'kolbench\[place\]'.*clean=fast"):
+        with pytest.raises(ConfigError, match=r"pip install 'kolbench\[matting\]'.*clean=fast"):
             require_cleaner("pymatting")
 
 
