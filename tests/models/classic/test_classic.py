@@ -21,6 +21,7 @@ from kolbench.models.classic.lloyd import KMeansOptions
 from kolbench.models.classic.meanshift import MeanShiftOptions
 from kolbench.models.classic.selection import Selection, select
 from kolbench.models.trivial import MeanMask
+from kolbench.runs import code
 
 RED, BLUE = (200, 30, 40), (20, 60, 180)
 METHODS = ("kmeans", "meanshift", "grabcut")
@@ -405,3 +406,11 @@ def test_on_photographs_grabcut_is_far_above_the_ellipse(shared):
         for method, alpha in found.items():
             scores[method].append((alpha & mask).sum() / (alpha | mask).sum())
     assert np.mean(scores["grabcut"]) > np.mean(scores["ellipse"]) + 0.15
+
+
+def test_a_classic_method_does_not_have_the_code_of_the_others():
+    names = ("grabcut", "kmeans", "meanshift")
+    for name in names:
+        imported = code.closure([f"kolbench.models.classic.{name}"])
+        assert [other for other in names if f"kolbench.models.classic.{other}" in imported] == [name]
+        assert not any(module.startswith("kolbench.models.components") for module in imported)

@@ -1,0 +1,63 @@
+"""The papers' networks built small, made lively, and batches that train them."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kolbench.models.modnet import MODNetSegmenter
+from kolbench.models.rsudisnet import RSUDISNetSegmenter
+from kolbench.models.u2net import U2NetSegmenter
+from kolbench.segmenter import Segmenter
+from kolbench.types import Batch
+
+SLIM = {"channels": 16, "mid": 8, "gt_mid": 8, "tail": 320}
+
+METHODS = {
+    "u2net": lambda: U2NetSegmenter(64),
+    "u2netp": lambda: U2NetSegmenter(64, variant="p"),
+    "modnet": lambda: MODNetSegmenter(64),
+    "modnet-easpp": lambda: MODNetSegmenter(64, context="easpp", loss="paper"),
+    "rsudisnet": lambda: RSUDISNetSegmenter(128),
+    "rsudisnet-other": lambda: RSUDISNetSegmenter(
+        128, variant="i", context="easpp", hr_rsu7_1=True, fusion_image=True, alpha_head="sigmoid", **SLIM
+    ),
+    "rsudisnet-bare": lambda: RSUDISNetSegmenter(128, lambda_f=0, side_outputs=False, **SLIM),
+}
+
+
+def make(name: str, seed: int = 0) -> Segmenter:
+    torch.manual_seed(seed)
+    return METHODS[name]()
+
+
+def lively(name: str) -> Segmenter:
+    """A method whose batch norms know their inputs, so that its alpha is neither flat nor saturated."""
+    segmenter = make(name)
+    for module in segmenter.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        segmenter.losses(batch_for(segmenter))
+    return segmenter.eval()
+
+
+def batch_for(segmenter: Segmenter, count: int = 2, seed: int = 1) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    height, width = segmenter.training_input_size(100, 100)
+    image = torch.rand(count, 3, height, width, generator=generator)
+    mask = torch.zeros(count, 1, height, width)
+    mask[:, :, height // 4 : -height // 4, width // 3 : -width // 3] = 1
+    edge = torch.zeros_like(mask)
+    edge[:, :, height // 4 - 1 : height // 4 + 1] = 1
+    alpha = torch.where(edge > 0, torch.full_like(mask, 0.5), mask)
+    transition = nn.functional.max_pool2d(edge, 7, stride=1, padding=3)
+    semantic = nn.functional.avg_pool2d(alpha, 16)
+    return {"image": image, "mask": mask, "alpha": alpha, "transition": transition, "semantic": semantic}
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().numpy()
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
