@@ -75,7 +75,7 @@ def test_methods_that_cannot_be_shown_are_named_before_the_page_opens(sources, s
 def test_methods_that_need_the_truth_are_refused(tmp_path):
     run = tmp_path / "boxed"
     run.mkdir()
-    save_yaml({"model": model_config("grabcut", variant="box")}, run / "config.yaml")
+    save_yaml({"model": model_config("grabcut", variant="box").to_mapping()}, run / "config.yaml")
     with pytest.raises(KolbenchError, match="boxed"):
         methods_module.load_methods([str(run)], "cpu")
 

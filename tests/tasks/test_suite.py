@@ -73,7 +73,7 @@ def test_shown_clusters_have_their_mean_colour():
     image[::2, 20:] = (210, 30, 90)
     method = build_segmenter(configs.model_config("kmeans", "smoke", k=2, pos_weight=0.0))
     given = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-    shown = method.shown(given)
+    shown = method.visualize(given)
     assert (shown[:, :20] == 0).all()
     assert (shown[:, 20:] == (205, 30, 90)).all()
 

@@ -11,6 +11,7 @@ from kolbench.data.sources.tiktok import JUMP_BITS, TiktokSource, cut_clips, fin
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
 from tests.helpers.data import NO_LIMIT, data_config
+from tests.helpers.paths import ON_FOOT
 
 WIDTH, HEIGHT = 36, 64
 LENGTHS = (5, 4, 7, 4, 6, 5, 4, 6, 5, 4, 5, 5)
@@ -259,12 +260,6 @@ def test_clips_by_hand():
     assert cut_clips([bits(0), high, bits(4), high | bits(5)]) == ([0, 1, 0, 3], 1)
     # and within 4 bits of two different runs makes one clip of all
     assert cut_clips([bits(0), high, bits(4), high | bits(4)]) == ([0, 1, 0, 1], 2)
-
-
-ON_FOOT = (
-    *("breakdance", "breakdance-flare", "dance-twirl", "hike"),
-    *("kite-walk", "parkour", "rollerblade", "swing"),
-)
 
 
 def test_real_clips_one_after_the_other(shared, tmp_path):
