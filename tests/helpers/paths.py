@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("KOLBENCH_SHARED", ROOT.parent / "shared"))
-# of shared/data/davis_person, the clips of people on foot: no vehicle, horse or kite makes the camera pan fast
+# of shared/data/davis_person, the clips of people on foot: no vehicle or horse makes the camera pan fast
 ON_FOOT = (
     *("breakdance", "breakdance-flare", "dance-twirl", "hike"),
     *("kite-walk", "parkour", "rollerblade", "swing"),
