@@ -37,7 +37,7 @@ def load(
     try:
         from kolbench.config.compose import build_segmenter, model_config
         from kolbench.engine.devices import choose_device
-        from kolbench.inference.export.opening import is_exported, open_exported
+        from kolbench.inference.export.exported import is_exported, open_exported
         from kolbench.models.checkpoints import run as weight_files
     except ImportError as error:
         if told := missing_library(error):

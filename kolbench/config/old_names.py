@@ -9,6 +9,7 @@ OLD_KEYS: Mapping[str, str] = {
     "budget.stage_steps": "budget.pretraining_steps",
     "budget.stage_check_every": "budget.pretraining_check_every",
     "trainer.stop_on_nan": "budget.stop_on_nan",
+    "clean": "foreground",
 }
 # model.rule was the resize mode of ONNX files; K-Means and Mean Shift have a model.rule with other values
 OLD_RESIZE_RULES = ("squash", "short_side", "modnet", "native", "stretch", "shortest_edge")

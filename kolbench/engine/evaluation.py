@@ -13,8 +13,8 @@ from kolbench.engine.callbacks.progress_bar import progress_callback
 from kolbench.engine.callbacks.scores import ScoreCallback
 from kolbench.engine.devices import describe
 from kolbench.engine.module import SegmentationModule
-from kolbench.engine.outputs import StepOutput
 from kolbench.engine.parallel import Precomputed
+from kolbench.engine.step_output import StepOutput
 from kolbench.engine.trainer import on_device, quiet_lightning, stopping_plainly
 from kolbench.io.files import write_json
 from kolbench.io.images import thumbnail, write_jpeg, write_png

@@ -8,8 +8,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
-from kolbench.engine.outputs import StepOutput
 from kolbench.engine.schedule import Schedule
+from kolbench.engine.step_output import StepOutput
 from kolbench.segmenter import Segmenter
 from kolbench.types import PRECOMPUTED, Batch, Prediction
 

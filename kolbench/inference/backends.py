@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from kolbench.errors import ConfigError, require_choice
+from kolbench.inference.export.exporting import example_of
 from kolbench.inference.export.formats import format_of
 from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
-from kolbench.inference.export.writing import example_of
 from kolbench.inference.folding import folded
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array

@@ -21,7 +21,9 @@ EPSILON = 1e-4
 STRIP = 128
 
 
-def segment_bounded(segmenter: Segmenter, image: UInt8Array, longest: int = LONGEST) -> Float32Array:
+def segment_in_bounded_memory(
+    segmenter: Segmenter, image: UInt8Array, longest: int = LONGEST
+) -> Float32Array:
     """Alpha of a picture of any size; beside picture and alpha, the memory depends on `longest` alone.
 
     A larger picture is shrunk by area and predicted. Around every pixel the small alpha is fitted as a

@@ -130,9 +130,9 @@ def thumbnail(array: UInt8Array, longest: int) -> UInt8Array:
     )
 
 
-def _write(path: Path, array: Array, form: str, **options: Any) -> None:
+def _write(path: Path, array: Array, format_name: str, **options: Any) -> None:
     image = Image.fromarray(np.ascontiguousarray(array))
-    write_atomically(path, lambda partial: image.save(partial, format=form, **options))
+    write_atomically(path, lambda partial: image.save(partial, format=format_name, **options))
 
 
 def _rgb(decoded: Decoded) -> UInt8Array:

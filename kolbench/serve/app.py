@@ -17,14 +17,14 @@ from starlette.routing import Route
 
 from kolbench.errors import ConfigError, KolbenchError, require_between, require_choice
 from kolbench.io import images
-from kolbench.serve import pictures
+from kolbench.serve import uploads
 from kolbench.serve.guard import problem
 from kolbench.serve.memory import Memory, new_token
 from kolbench.serve.methods import Method
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing.ad import AdStill, Placement
-from kolbench.video.compositing.colours import estimate_foreground
 from kolbench.video.compositing.composite import AdBehind, Look
+from kolbench.video.compositing.foreground import estimate_foreground
 from kolbench.video.compositing.renderings import alpha8, cutout
 from kolbench.video.frame import Frame
 
@@ -87,27 +87,27 @@ class TryIt:
 
     async def upload(self, request: Request) -> Response:
         """POST /pictures, the body a picture file -> 201 {token, width, height}."""
-        return await self._taken(request, pictures.decode, "The picture")
+        return await self._taken(request, uploads.decode, "The picture")
 
     async def upload_ad(self, request: Request) -> Response:
         """POST /ads: the same for an ad, whose transparency is kept."""
-        return await self._taken(request, pictures.decode_ad, "The ad")
+        return await self._taken(request, uploads.decode_ad, "The ad")
 
     async def example(self, request: Request) -> Response:
         """POST /examples/NUMBER: as if a drawn scene had been uploaded."""
         number = request.path_params["number"]
-        if number >= len(pictures.EXAMPLES):
-            raise HTTPException(404, f"There are {len(pictures.EXAMPLES)} examples, counted from 0.")
-        return self._kept(await self._decoded(pictures.example_picture, number))
+        if number >= len(uploads.EXAMPLES):
+            raise HTTPException(404, f"There are {len(uploads.EXAMPLES)} examples, counted from 0.")
+        return self._kept(await self._decoded(uploads.example_picture, number))
 
     async def example_ad(self, request: Request) -> Response:
         """POST /examples/ad: as if a drawn ad had been uploaded."""
-        return self._kept(await self._decoded(pictures.example_ad))
+        return self._kept(await self._decoded(uploads.example_ad))
 
     async def preview(self, request: Request) -> Response:
         """GET /pictures/TOKEN: a PNG, upright, the longest side at most 1024 px; of ads as well."""
         image = self._held(request.path_params["token"])
-        return _png(await self._decoded(lambda: images.png_bytes(pictures.preview(image))))
+        return _png(await self._decoded(lambda: images.png_bytes(uploads.preview(image))))
 
     async def alpha(self, request: Request) -> Response:
         """POST /pictures/TOKEN/alphas/METHOD -> levels of the preview's pixels, a byte each, row by row.
@@ -116,7 +116,7 @@ class TryIt:
         """
         token, method = request.path_params["token"], request.path_params["method"]
         levels, seconds = await self._levels(request, token, method)
-        small = await self._decoded(pictures.preview, levels)
+        small = await self._decoded(uploads.preview, levels)
         timing = {"Server-Timing": f"predict;dur={1000 * seconds:.1f}"}
         return Response(small.tobytes(), media_type="application/octet-stream", headers=timing)
 

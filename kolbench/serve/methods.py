@@ -11,7 +11,7 @@ from kolbench.engine.devices import choose_device
 from kolbench.errors import ConfigError
 from kolbench.inference.backends import prepare
 from kolbench.inference.export.parity import picture_of
-from kolbench.inference.highres import segment_bounded
+from kolbench.inference.highres import segment_in_bounded_memory
 from kolbench.models.checkpoints import run as weight_files
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
@@ -35,7 +35,7 @@ class Method:
 
     def alpha(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 RGB -> (H, W) float32 in [0, 1]; large pictures are predicted smaller."""
-        return segment_bounded(self.segmenter, image)
+        return segment_in_bounded_memory(self.segmenter, image)
 
 
 def listed(methods: Any) -> list[str]:

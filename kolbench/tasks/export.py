@@ -7,10 +7,10 @@ from kolbench.config.compose import build_segmenter
 from kolbench.config.schema import TaskResult
 from kolbench.errors import ConfigError
 from kolbench.inference.apply.config import MethodConfig
+from kolbench.inference.export.exporting import Origin, check_target, export
 from kolbench.inference.export.graph import network_of
 from kolbench.inference.export.parity import in_words
 from kolbench.inference.export.sidecar import Sidecar, sha256
-from kolbench.inference.export.writing import Origin, check_target, export
 from kolbench.models.checkpoints.run import BEST, load_into, model_of, sidecar_of
 from kolbench.runs import record, sweep_outputs
 from kolbench.runs.record import RunRecord
@@ -39,8 +39,8 @@ def run(config: ExportConfig) -> TaskResult:
     """
     if config.output is None:
         raise ConfigError("task=export needs output=FILE, such as output=x.onnx.")
-    output, form = config.output, config.format
-    check_target(output, form)
+    output, format_name = config.output, config.format
+    check_target(output, format_name)
     weights, model = config.weights, config.model
     if weights is not None:
         model = model_of(model, weights, config.invocation.typed_keys).without_backbone()
@@ -58,7 +58,7 @@ def run(config: ExportConfig) -> TaskResult:
     sweep_outputs.SWEEP.take([output, sidecar_of(output)])
     output.parent.mkdir(parents=True, exist_ok=True)
     origin = Origin(model.name, model.to_mapping(), _identity(weights), threshold_of(weights))
-    written = export(segmenter.eval(), output, form, origin)
+    written = export(segmenter.eval(), output, format_name, origin)
     for line in _described(written, output):
         print(line)
     return TaskResult(figures={f"{key}_difference": float(written.parity[key]) for key in ("max", "mean")})

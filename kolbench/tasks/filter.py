@@ -10,11 +10,11 @@ from kolbench.config.schema import TaskResult
 from kolbench.errors import ConfigError
 from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.apply.outputs import OutputKind, Plain
-from kolbench.inference.apply.pipeline import note_of_frames, use
+from kolbench.inference.apply.pipeline import apply_method, note_of_frames
 from kolbench.io import images
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing.backdrops import Backdrop
-from kolbench.video.compositing.colours import estimate_foreground, require_cleaner
+from kolbench.video.compositing.foreground import estimate_foreground, require_foreground_method
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def run(config: FilterConfig) -> TaskResult:
         How many inputs failed.
 
     Raises:
-        KolbenchError: an option is out of range, or see using.use.
+        KolbenchError: an option is out of range, or see pipeline.apply_method.
     """
     options, read = config.filter.to_mapping(), []
     if options["name"] == "image":
@@ -42,10 +42,10 @@ def run(config: FilterConfig) -> TaskResult:
         for line in note_of_frames(read[0]):
             print(line, file=sys.stderr)
     backdrop: Backdrop = instantiate(options)
-    clean = config.clean
-    require_cleaner(clean)
+    foreground_method = config.foreground
+    require_foreground_method(foreground_method)
 
     def make(image: UInt8Array, alpha: Float32Array) -> UInt8Array:
-        return backdrop(image, alpha, estimate_foreground(image, alpha, clean))
+        return backdrop(image, alpha, estimate_foreground(image, alpha, foreground_method))
 
-    return use(config, [OutputKind("filtered", lambda: Plain(make))], "filtering", read)
+    return apply_method(config, [OutputKind("filtered", lambda: Plain(make))], "filtering", read)

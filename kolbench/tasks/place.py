@@ -16,17 +16,17 @@ from kolbench.data.manifest import VIDEO_SUFFIXES
 from kolbench.errors import ConfigError
 from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.apply.outputs import OutputKind
-from kolbench.inference.apply.pipeline import use
+from kolbench.inference.apply.pipeline import apply_method
 from kolbench.io import images
 from kolbench.io.files import write_atomically
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing.ad import Ad, AdStill, AdVideo, Placement
-from kolbench.video.compositing.colours import require_cleaner
 from kolbench.video.compositing.composite import AdBehind, Look
+from kolbench.video.compositing.foreground import require_foreground_method
 from kolbench.video.compositing.visibility import REPORT_SUFFIXES, Row, VisibilityReport
 from kolbench.video.frame import Frame
-from kolbench.video.reading import VideoReader
-from kolbench.video.survey import reads_animation
+from kolbench.video.inspection import reads_animation
+from kolbench.video.reader import VideoReader
 
 PICTURE_COLUMNS = ("share", "ad_area", "visible_area")
 
@@ -47,19 +47,19 @@ def run(config: PlaceConfig) -> TaskResult:
         How many inputs failed.
 
     Raises:
-        KolbenchError: the ad cannot be read, or see using.use.
+        KolbenchError: the ad cannot be read, or see pipeline.apply_method.
     """
     ad = config.ad
     if ad is None:
         raise ConfigError("task=place needs ad=FILE, a picture or a video.")
     open_ad = ad_opener(ad)
-    require_cleaner(config.clean)
+    require_foreground_method(config.foreground)
     placement, look = instantiate(config.placement), instantiate(config.look)
     pictures: dict[Path, Row] = {}
-    begin = partial(Placing, open_ad, placement, look, config.clean, pictures)
+    begin = partial(Placing, open_ad, placement, look, config.foreground, pictures)
     output = Path(str(config.output)).expanduser()
     kind = OutputKind("placed", begin, beside=partial(files_beside, output))
-    result = use(config, [kind], "placing the ad in", [ad])
+    result = apply_method(config, [kind], "placing the ad in", [ad])
     if pictures:
         print(write_pictures(pictures, output))
     return result
@@ -139,7 +139,8 @@ class Placing:
     """One input with the ad behind the KOL.
 
     Args:
-        open_ad: gives the ad. placement: where it stands. look: how it is blended in. clean: see colours.
+        open_ad: gives the ad. placement: where it stands. look: how it is blended in.
+        foreground_method: see compositing.foreground.
         pictures: takes the row of a picture, by its output; a clip has a report of its own.
     """
 
@@ -148,12 +149,12 @@ class Placing:
         open_ad: Callable[[], Ad],
         placement: Placement,
         look: Look,
-        clean: str,
+        foreground_method: str,
         pictures: dict[Path, Row],
     ) -> None:
         self._ad = open_ad()
         self._pictures = pictures
-        self._behind = AdBehind(self._ad, placement, look, clean)
+        self._behind = AdBehind(self._ad, placement, look, foreground_method)
         self._report = VisibilityReport()
 
     def __call__(self, frame: Frame, alpha: Float32Array, cut: bool) -> UInt8Array:

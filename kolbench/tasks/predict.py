@@ -7,10 +7,10 @@ from functools import partial
 from kolbench.config.schema import TaskResult
 from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.apply.outputs import OutputKind, Plain, kinds_of
-from kolbench.inference.apply.pipeline import use
+from kolbench.inference.apply.pipeline import apply_method
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing import renderings
-from kolbench.video.compositing.colours import estimate_foreground, require_cleaner
+from kolbench.video.compositing.foreground import estimate_foreground, require_foreground_method
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ def run(config: PredictConfig) -> TaskResult:
         How many inputs failed.
 
     Raises:
-        KolbenchError: see using.use.
+        KolbenchError: see pipeline.apply_method.
     """
-    require_cleaner(config.clean)
-    return use(config, kinds_of(config.save, kinds(config.clean)), "predicting")
+    require_foreground_method(config.foreground)
+    return apply_method(config, kinds_of(config.save, kinds(config.foreground)), "predicting")
 
 
-def kinds(clean: str) -> dict[str, OutputKind]:
+def kinds(foreground_method: str) -> dict[str, OutputKind]:
     """What can be saved, by name.
 
     Args:
-        clean: how colours at soft edges are found, one of colours.CLEANS.
+        foreground_method: how colours at soft edges are found, one of foreground.FOREGROUND_METHODS.
     """
-    cut_out = _cleaned(renderings.cutout, clean)
-    on_black = _cleaned(renderings.on_black, clean)
+    cut_out = _cleaned(renderings.cutout, foreground_method)
+    on_black = _cleaned(renderings.on_black, foreground_method)
     found = (
         OutputKind("alpha", lambda: Plain(lambda _, alpha: renderings.alpha8(alpha))),
         OutputKind("alpha16", lambda: Plain(lambda _, alpha: renderings.alpha16(alpha)), deep=True),
@@ -52,6 +52,6 @@ def kinds(clean: str) -> dict[str, OutputKind]:
 
 
 def _cleaned(
-    make: Callable[[UInt8Array, Float32Array, Float32Array | None], UInt8Array], clean: str
+    make: Callable[[UInt8Array, Float32Array, Float32Array | None], UInt8Array], foreground_method: str
 ) -> Callable[[UInt8Array, Float32Array], UInt8Array]:
-    return lambda image, alpha: make(image, alpha, estimate_foreground(image, alpha, clean))
+    return lambda image, alpha: make(image, alpha, estimate_foreground(image, alpha, foreground_method))

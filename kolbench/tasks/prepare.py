@@ -12,8 +12,8 @@ from kolbench.errors import ConfigError, DataError, KolbenchError, require_choic
 from kolbench.io import progress
 from kolbench.io.images import write_jpeg, write_png
 from kolbench.types import UInt8Array
-from kolbench.video import frames
-from kolbench.video.frames import Moment, Timeline
+from kolbench.video import timelines
+from kolbench.video.timelines import Moment, Timeline
 
 WRITERS: Mapping[str, Callable[[Path, UInt8Array], None]] = {
     "png": write_png,
@@ -48,7 +48,7 @@ def run(config: PrepareConfig) -> TaskResult:
         ConfigError: a setting is missing or out of range. DataError: no video, or none could be read.
     """
     source, output = _required("input", config.input), _required("output", config.output)
-    count, form = config.frames, require_choice("format", config.format, WRITERS)
+    count, format_name = config.frames, require_choice("format", config.format, WRITERS)
     videos = _find_videos(source)
     (output / "images").mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
@@ -56,7 +56,7 @@ def run(config: PrepareConfig) -> TaskResult:
     with progress.bar("extracting frames", len(videos)) as advance:
         for file, path in videos:
             try:
-                present, new = _prepare_video(path, file, output, count, form)
+                present, new = _prepare_video(path, file, output, count, format_name)
                 total, written = total + present, written + new
             except DataError as error:
                 failures.append(str(error))
@@ -86,12 +86,12 @@ def _find_videos(source: Path) -> list[tuple[str, Path]]:
     return [(path.relative_to(folder).as_posix(), path) for path in files]
 
 
-def _prepare_video(path: Path, file: str, output: Path, count: int, form: str) -> tuple[int, int]:
+def _prepare_video(path: Path, file: str, output: Path, count: int, format_name: str) -> tuple[int, int]:
     """(frames there now, frames written) of one video; a failure takes back all that it wrote."""
     digest = listing.content_digest(path, whole=False).hex()[:16]
     before = read_manifest(output)
-    timeline = frames.read_timeline(path)
-    moments = frames.choose_moments(timeline, count)
+    timeline = timelines.read_timeline(path)
+    moments = timelines.choose_moments(timeline, count)
     video = _folder_name(unicodedata.normalize("NFC", path.stem), digest, before, output / "images")
     names = {moment: f"{video}/{video}_{moment.number:06d}" for moment in moments}
     rows = [ManifestRow(names[m], video, f"{m.seconds:.6f}", str(m.number), file, digest) for m in moments]
@@ -102,7 +102,9 @@ def _prepare_video(path: Path, file: str, output: Path, count: int, form: str) -
     there = listing.pictures_below(folder)
     missing = [moment for moment in moments if names[moment].partition("/")[2] not in there]
     try:
-        _write_frames(path, timeline, missing, {m: folder.parent / f"{names[m]}.{form}" for m in missing})
+        _write_frames(
+            path, timeline, missing, {m: folder.parent / f"{names[m]}.{format_name}" for m in missing}
+        )
     except KolbenchError:
         write_manifest(output, before)
         if not any(folder.iterdir()):
@@ -116,7 +118,7 @@ def _write_frames(
 ) -> None:
     done: list[Path] = []
     try:
-        for moment, image in frames.extract(path, timeline, moments):
+        for moment, image in timelines.extract(path, timeline, moments):
             target = targets[moment]
             WRITERS[target.suffix[1:]](target, image)
             done.append(target)

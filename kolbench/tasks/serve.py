@@ -33,7 +33,7 @@ def run(config: ServeConfig) -> TaskResult:
         KolbenchError: a method cannot be loaded, the address is taken, or the extra is not installed.
     """
     try:
-        from kolbench.serve import methods, page, server
+        from kolbench.serve import methods, serve_page, server
         from kolbench.serve.app import TryIt
         from kolbench.serve.guard import is_loopback
     except ModuleNotFoundError as error:
@@ -48,6 +48,6 @@ def run(config: ServeConfig) -> TaskResult:
         print(f"{', '.join(method.name for method in loaded)} on {device}")
         if sources == list(DEFAULT):
             print(MORE)
-        html = page.render(loaded, limit_mb, config.threshold, device, is_loopback(host))
+        html = serve_page.render(loaded, limit_mb, config.threshold, device, is_loopback(host))
         server.run(TryIt(loaded, limit_mb, html).app(), bound, host)
     return TaskResult()

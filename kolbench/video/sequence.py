@@ -17,7 +17,7 @@ from PIL import Image
 from kolbench.errors import ConfigError, DataError, KolbenchError
 from kolbench.types import UInt8Array
 from kolbench.video.partial import PartialFolder
-from kolbench.video.reading import VideoReader
+from kolbench.video.reader import VideoReader
 
 TIMESTAMPS = "timestamps.csv"
 OUR_NAMES = re.compile(r"\d{6,}\.png|timestamps\.csv")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from kolbench.errors import DataError
-from kolbench.video.frames import plain
-from kolbench.video.survey import opened
+from kolbench.video.inspection import opened
+from kolbench.video.timelines import plain
 
 # what players expect in a container, which is less than its muxer takes; None = whatever the muxer takes
 HOLDS: dict[str, frozenset[str] | None] = {

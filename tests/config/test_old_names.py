@@ -36,6 +36,9 @@ def test_the_table_ends_in_what_the_yamls_name():
         ("model.rule=border", "model.rule=border"),
         ("model.rule=both,centre", "model.rule=both,centre"),
         ("model.rule=squish", "model.rule=squish"),
+        # of predict, place and filter; the regions of K-Means and Mean Shift are still cleaned
+        ("clean=fast", "foreground=fast"),
+        ("model.clean=false", "model.clean=false"),
     ],
 )
 def test_two_options_had_one_name(word, today):

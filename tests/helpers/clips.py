@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from kolbench.video.reading import VideoReader
-from kolbench.video.writing import PngSequence, VideoWriter, form_of, open_writer
+from kolbench.video.reader import VideoReader
+from kolbench.video.writers import PngSequence, VideoWriter, format_name_of, open_writer
 
 TIME_BASE = Fraction(1, 90_000)
 PIXEL_FORMATS = {"prores_ks": "yuv444p10le", "png": "rgb24", "mjpeg": "yuvj420p"}
@@ -18,7 +18,7 @@ PIXEL_FORMATS = {"prores_ks": "yuv444p10le", "png": "rgb24", "mjpeg": "yuvj420p"
 MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 IRREGULAR_MS = (0, 33, 67, 400, 433, 1200)
 TONE_HZ = 440
-# names and forms of all kinds of output
+# names and formats of all kinds of output
 OUTPUTS = (
     ("o.mp4", None),
     ("o.mov", None),
@@ -64,12 +64,14 @@ def cutout(number: int, size: tuple[int, int] = (96, 128), seed: int = 0) -> np.
     return np.dstack([picture(number, size, seed), np.rint(255 * alpha).astype(np.uint8)])
 
 
-def write_cutouts(path: Path, pictures: Sequence[np.ndarray], fps: int = 25, form: str | None = None) -> Path:
-    """A clip of (H, W, 4) uint8 pictures in one of our own forms."""
-    form = form_of(path, True, form)
+def write_cutouts(
+    path: Path, pictures: Sequence[np.ndarray], fps: int = 25, format_name: str | None = None
+) -> Path:
+    """A clip of (H, W, 4) uint8 pictures in one of our own formats."""
+    format_name = format_name_of(path, True, format_name)
     step = round(1 / (fps * TIME_BASE))
     end = step * len(pictures)
-    with VideoWriter(path, None, *pictures[0].shape[:2], form, time_base=TIME_BASE, end=end) as writer:
+    with VideoWriter(path, None, *pictures[0].shape[:2], format_name, time_base=TIME_BASE, end=end) as writer:
         for number, image in enumerate(pictures):
             writer.write(image, step * number)
     return path
@@ -92,7 +94,7 @@ def make_clip(
     mirrored: bool = False,
     seed: int = 0,
     pictures: Sequence[np.ndarray] | None = None,
-    form: str | None = None,
+    format_name: str | None = None,
 ) -> Path:
     """Writes a clip of `picture(0), picture(1), ...` and returns its path.
 
@@ -107,7 +109,7 @@ def make_clip(
         rotation: clockwise degrees by which an MP4 or MOV says it is to be turned; mirrored: left and
             right exchanged before that.
         pictures: (H, W, 3|4) uint8 in place of the drawn ones.
-        form: FFmpeg's name of the container; None = by the suffix.
+        format_name: FFmpeg's name of the container; None = by the suffix.
     """
     if pictures is not None:
         frames, size = len(pictures), pictures[0].shape[:2]
@@ -116,7 +118,7 @@ def make_clip(
         last_ms = stamps_ms[-1] - stamps_ms[-2] if len(stamps_ms) > 1 else 1000 / fps
     begins = [round(ms * 90) for ms in (*stamps_ms, stamps_ms[-1] + last_ms)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format=form) as container:
+    with av.open(str(path), "w", format=format_name) as container:
         stream = container.add_stream(codec, rate=round(fps), options=dict(options or {}))
         stream.width, stream.height = size[1], size[0]
         stream.pix_fmt = pixel_format or PIXEL_FORMATS.get(codec, "yuv420p")
@@ -244,12 +246,16 @@ def _index_first(path: Path) -> bytes:
 
 
 def copy(
-    source: Path, target: Path, form: str | None = None, sound: bool = True, alpha: np.ndarray | None = None
+    source: Path,
+    target: Path,
+    format_name: str | None = None,
+    sound: bool = True,
+    alpha: np.ndarray | None = None,
 ) -> VideoWriter | PngSequence:
     """Reads and writes a whole clip; `alpha` (H, W) uint8 makes its pictures transparent."""
     with (
         VideoReader(source) as reader,
-        open_writer(target, reader, alpha is not None, form, sound) as writer,
+        open_writer(target, reader, alpha is not None, format_name, sound) as writer,
     ):
         for frame in reader:
             image = frame.image if alpha is None else np.dstack([frame.image, alpha])

@@ -14,7 +14,7 @@ from PIL import Image
 
 from kolbench import load
 from kolbench.segmenter import Segmenter
-from kolbench.serve import page, server
+from kolbench.serve import serve_page, server
 from kolbench.serve.app import TryIt
 from kolbench.serve.methods import Method
 from kolbench.types import Prediction
@@ -40,7 +40,7 @@ def ramp_and_ellipse():
 @contextmanager
 def running(methods, limit_mb=1, threshold=None):
     """The port of a server that ends with the block."""
-    html = page.render(methods, limit_mb, threshold, "cpu", stays_here=True)
+    html = serve_page.render(methods, limit_mb, threshold, "cpu", stays_here=True)
     with server.listen("127.0.0.1", 0) as bound:
         made = server.make(TryIt(methods, limit_mb, html).app(), bound, "127.0.0.1")
         thread = threading.Thread(target=made.run, kwargs={"sockets": [bound]})

@@ -20,7 +20,7 @@ from kolbench.inference.backends import prepare
 from kolbench.inference.export.graph import GraphSegmenter, network_of
 from kolbench.inference.export.parity import picture_of
 from kolbench.inference.folding import folded
-from kolbench.inference.highres import guided_up, rows_of, segment_bounded, shrunk
+from kolbench.inference.highres import guided_up, rows_of, segment_in_bounded_memory, shrunk
 from kolbench.models.modnet import MODNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.trivial import Ellipse
@@ -169,7 +169,7 @@ def test_little_work_is_not_prepared_for():
     few = prepare(segmenter, CPU, picture, pictures=7)
     assert (few.seconds, few.alpha) == ({}, None)
     assert np.array_equal(few.segmenter.segment(picture), segmenter.segment(picture))
-    # 100 pictures of a millisecond each: folded, but no form is timed
+    # 100 pictures of a millisecond each: folded, but no format_name is timed
     some = prepare(segmenter, CPU, picture, pictures=100)
     assert (some.backend, some.seconds) == ("eager", {})
     assert not any(isinstance(module, nn.BatchNorm2d) for module in some.segmenter.modules())
@@ -258,9 +258,11 @@ class Luma(Segmenter):
 def test_pictures_up_to_the_limit_are_left_to_the_method():
     segmenter = method("modnet")
     picture = picture_of(1, 101, 203)
-    assert np.array_equal(segment_bounded(segmenter, picture, longest=203), segmenter.segment(picture))
+    assert np.array_equal(
+        segment_in_bounded_memory(segmenter, picture, longest=203), segmenter.segment(picture)
+    )
     with pytest.raises(ConfigError, match="longest=0"):
-        segment_bounded(segmenter, picture, longest=0)
+        segment_in_bounded_memory(segmenter, picture, longest=0)
 
 
 def test_strips_are_rows_of_the_bilinear_enlargement():
@@ -312,13 +314,13 @@ def test_edges_come_out_closer_than_bilinear_ones():
 
 BIG = """
 import numpy as np, torch
-from kolbench.inference.highres import segment_bounded
+from kolbench.inference.highres import segment_in_bounded_memory
 from kolbench.models.unet import UNetSegmenter
 from kolbench.inference.export.parity import picture_of
 torch.manual_seed(0)
 segmenter = UNetSegmenter(256, filters=4).eval()
 tile = picture_of(0, 540, 960)
-segment_bounded(segmenter, tile, longest=480)
+segment_in_bounded_memory(segmenter, tile, longest=480)
 picture = np.empty((4320, 7680, 3), np.uint8)
 for row in range(8):
     for column in range(8):
@@ -327,7 +329,7 @@ def kilobytes(key):
     with open('/proc/self/status') as status:
         return int(next(line for line in status if line.startswith(key)).split()[1])
 now = kilobytes('VmRSS')
-alpha = segment_bounded(segmenter, picture)
+alpha = segment_in_bounded_memory(segmenter, picture)
 growth = kilobytes('VmHWM') - now
 print(alpha.shape, alpha.dtype, bool(0 <= alpha.min() <= alpha.max() <= 1), growth // 1024)
 """
@@ -344,6 +346,6 @@ def test_eight_thousand_pixels_need_half_a_gigabyte():
 
 def test_bounded_alphas_follow_the_small_one():
     picture = cv2.resize(picture_of(2, 300, 401), (1203, 900), interpolation=cv2.INTER_CUBIC)
-    alpha = segment_bounded(Luma(), picture, longest=401)
+    alpha = segment_in_bounded_memory(Luma(), picture, longest=401)
     assert alpha.shape == (900, 1203)
     assert np.abs(alpha - Luma().segment(picture)).mean() < 0.01

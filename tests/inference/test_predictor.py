@@ -192,7 +192,7 @@ for megabytes in (64, 512):
 def test_a_folder_goes_on_where_memory_is_limited():
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
     refused = f"b {TOO_LITTLE}".replace("3x2", "7000x9000")
-    # the copy of the picture fails in numpy, its float form in torch
+    # the copy of the picture fails in numpy, its float format_name in torch
     expected = [["a (64, 64)", refused, "c (64, 64)"]] * 2
     lines = done.stdout.splitlines()
     assert [lines[0], lines[4]] == ["True", "False"]

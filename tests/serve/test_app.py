@@ -20,7 +20,7 @@ from PIL import Image
 from kolbench import load
 from kolbench.errors import DataError
 from kolbench.segmenter import Segmenter
-from kolbench.serve import page, pictures
+from kolbench.serve import serve_page, uploads
 from kolbench.serve.guard import is_loopback, is_ours
 from kolbench.serve.memory import Memory, new_token
 from tests.helpers.serving import Ramp, encoded, method, ramp_and_ellipse, running, scenery, send, uploaded
@@ -61,16 +61,16 @@ def test_the_page_is_one_file_that_may_speak_with_its_server_only(port):
 
 def test_names_that_try_to_be_markup_are_text():
     attack = "</script><script>window.hacked = 1</script>\"'<b>"
-    html, _ = page.render([method(attack, Ramp(), attack)], 20, None, attack, stays_here=True)
+    html, _ = serve_page.render([method(attack, Ramp(), attack)], 20, None, attack, stays_here=True)
     assert attack not in html
     assert len(re.findall("<script", html)) == 2
 
 
 def test_the_page_says_how_to_load_more_where_grabcut_is_alone():
-    alone, _ = page.render([method("grabcut", Ramp())], 20, None, "cpu", stays_here=True)
+    alone, _ = serve_page.render([method("grabcut", Ramp())], 20, None, "cpu", stays_here=True)
     assert "task=serve" in alone
     assert "this computer" in alone
-    two, _ = page.render(ramp_and_ellipse(), 20, None, "cpu", stays_here=False)
+    two, _ = serve_page.render(ramp_and_ellipse(), 20, None, "cpu", stays_here=False)
     assert "task=serve" not in two
     assert "sent to the computer that runs this server" in two
 
@@ -210,9 +210,9 @@ def test_examples_need_no_upload(port):
         seen = send(port, "GET", f"/pictures/{kept['token']}").picture()
         assert seen.shape == (kept["height"], kept["width"], channels)
         assert seen[..., :3].std() > 30
-    missing = send(port, "POST", f"/examples/{len(pictures.EXAMPLES)}", b"")
+    missing = send(port, "POST", f"/examples/{len(uploads.EXAMPLES)}", b"")
     assert missing.status == 404
-    assert missing.error == f"There are {len(pictures.EXAMPLES)} examples, counted from 0."
+    assert missing.error == f"There are {len(uploads.EXAMPLES)} examples, counted from 0."
 
 
 # --- refusals

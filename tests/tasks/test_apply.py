@@ -21,7 +21,7 @@ from kolbench.inference.apply import pipeline
 from kolbench.inference.apply.outputs import write_picture
 from kolbench.io import images, masks
 from kolbench.models.trivial import Ellipse
-from kolbench.video.reading import VideoReader
+from kolbench.video.reader import VideoReader
 from tests.helpers import clips
 from tests.helpers.tasks import run_task
 
@@ -221,18 +221,18 @@ def test_an_ad_that_moves_begins_anew_in_every_clip(tmp_path):
 FILLING = ("placement.left=0", "placement.top=0", "placement.width=1", "placement.height=1")
 
 
-@pytest.mark.parametrize(("name", "form"), [("ad.webm", None), ("ad.mov", "prores"), ("ad.gif", None)])
-def test_of_a_transparent_ad_that_moves_only_the_figure_is_placed_and_counted(tmp_path, name, form):
+@pytest.mark.parametrize(("name", "format_name"), [("ad.webm", None), ("ad.mov", "prores"), ("ad.gif", None)])
+def test_of_a_transparent_ad_that_moves_only_the_figure_is_placed_and_counted(tmp_path, name, format_name):
     cutouts = [clips.cutout(number, (96, 128)) for number in range(5)]
-    if form is None and name.endswith("gif"):
+    if format_name is None and name.endswith("gif"):
         first, *rest = [Image.fromarray(picture) for picture in cutouts]
         first.save(tmp_path / name, save_all=True, append_images=rest, duration=100, disposal=2)
         with Image.open(tmp_path / name) as image:
             cutouts = [np.array(frame.convert("RGBA")) for frame in ImageSequence.Iterator(image)]
     else:
-        clips.write_cutouts(tmp_path / name, cutouts, fps=10, form=form)
+        clips.write_cutouts(tmp_path / name, cutouts, fps=10, format_name=format_name)
     clip = clips.make_clip(tmp_path / "clip.mp4", frames=7, fps=10, size=(96, 128), seed=3)
-    words = (f"ad={tmp_path / name}", *FILLING, "placement.fit=stretch", "format=png", "clean=none")
+    words = (f"ad={tmp_path / name}", *FILLING, "placement.fit=stretch", "format=png", "foreground=none")
     run("place", clip, tmp_path / "out", *words)
     kol = ellipse((96, 128))
     with (tmp_path / "out" / "clip.visibility.csv").open() as table:
@@ -348,7 +348,7 @@ def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path):
         ("predict", ["save=[]"], "save= names nothing"),
         ("predict", ["format=gif"], "format=gif is not a choice"),
         ("predict", ["format=jpg"], "format=jpg is for pictures, but input= holds videos only"),
-        ("predict", ["clean=soap"], "clean=soap is not a choice"),
+        ("predict", ["foreground=soap"], "foreground=soap is not a choice"),
         ("predict", ["smooth=hysteresis", "smooth.low=0.9"], "smooth.low"),
         ("place", [], "task=place needs ad=FILE"),
         ("place", ["ad=nowhere.png"], "nowhere.png does not exist"),

@@ -15,7 +15,7 @@ from kolbench.data.sources.kol import KolSource
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
 from kolbench.tasks import prepare
-from kolbench.video import frames
+from kolbench.video import timelines
 from tests.helpers.tasks import run_task
 
 WIDTH, HEIGHT = 64, 48
@@ -87,12 +87,14 @@ VARIABLE = [0, 33, 67, 400, 433, 1200]
 
 def test_timestamps_decide_where_the_frame_rate_varies(tmp_path):
     video = record(tmp_path / "v.mkv", VARIABLE)
-    timeline = frames.read_timeline(video)
+    timeline = timelines.read_timeline(video)
     assert [pts * timeline.time_base * 1000 for pts in timeline.pts] == VARIABLE
     # centres at about 205, 616 and 1027 ms: on display are the frames of 67, 433 and again 433 ms
-    moments = frames.choose_moments(timeline, 3)
+    moments = timelines.choose_moments(timeline, 3)
     assert [moment.number for moment in moments] == [2, 4, 5]
-    shown = [round((float(image.mean()) - 20) / 3) for _, image in frames.extract(video, timeline, moments)]
+    shown = [
+        round((float(image.mean()) - 20) / 3) for _, image in timelines.extract(video, timeline, moments)
+    ]
     assert shown == [2, 4, 5]
     assert [moment.seconds for moment in moments] == pytest.approx([0.067, 0.433, 1.2])
 
@@ -104,9 +106,9 @@ def test_short_videos_give_all_their_frames(tmp_path):
 
 
 def test_choosing_is_distinct_and_even_for_any_count():
-    timeline = frames.Timeline(list(range(0, 1000, 10)), [0], 1000, Fraction(1, 100))
+    timeline = timelines.Timeline(list(range(0, 1000, 10)), [0], 1000, Fraction(1, 100))
     for count in range(1, 101):
-        chosen = [moment.number for moment in frames.choose_moments(timeline, count)]
+        chosen = [moment.number for moment in timelines.choose_moments(timeline, count)]
         assert len(set(chosen)) == count
         gaps = np.diff(chosen)
         assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
@@ -164,13 +166,13 @@ def test_bad_videos_are_named_skipped_and_leave_nothing(tmp_path, capsys):
 
 def test_a_video_that_breaks_off_while_decoding_leaves_nothing(tmp_path, monkeypatch):
     video = record(tmp_path / "v.mkv", constant_rate(30))
-    honest = frames.read_timeline
+    honest = timelines.read_timeline
 
-    def longer(path: Path) -> frames.Timeline:
+    def longer(path: Path) -> timelines.Timeline:
         timeline = honest(path)
         return timeline._replace(pts=[*timeline.pts, 60_000], end=60_040)
 
-    monkeypatch.setattr(frames, "read_timeline", longer)
+    monkeypatch.setattr(timelines, "read_timeline", longer)
     with pytest.raises(
         DataError, match=r"None of the 1 videos could be read.*v\.mkv breaks off before 60\.00 s"
     ):
@@ -188,7 +190,7 @@ def test_sound_alone_is_no_video(tmp_path):
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     with pytest.raises(DataError, match="no video stream"):
-        frames.read_timeline(tmp_path / "a.mp4")
+        timelines.read_timeline(tmp_path / "a.mp4")
 
 
 def test_running_again_adds_only_what_is_missing(tmp_path):

@@ -15,7 +15,7 @@ from kolbench import load
 from kolbench.config.compose import build_segmenter, model_config, save_yaml
 from kolbench.errors import ConfigError, KolbenchError
 from kolbench.serve import methods as methods_module
-from kolbench.serve import page, pictures, server
+from kolbench.serve import serve_page, server, uploads
 from kolbench.serve.app import TryIt
 from tests.helpers.serving import encoded, ramp_and_ellipse, scenery, send, uploaded
 from tests.helpers.tasks import run_task
@@ -52,7 +52,7 @@ def test_a_network_in_a_file_goes_by_the_method_that_reads_it(shared):
     network = shared / "weights" / "modnet.onnx"
     [found] = methods_module.load_methods([f"official_modnet:{network}"], "cpu")
     assert (found.name, found.source) == ("official_modnet", "modnet.onnx")
-    image = pictures.example_picture(0, 256)
+    image = uploads.example_picture(0, 256)
     expected = load("official_modnet", file=str(network)).segment(image)
     assert np.array_equal(found.alpha(image), expected)
 
@@ -127,7 +127,7 @@ def test_without_the_extra_the_command_says_what_to_install(monkeypatch):
 @pytest.mark.usefixtures("keyboard")
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
 def test_the_address_is_printed_with_a_warning_where_others_can_reach_it(host, warned, capsys):
-    html = page.render(ramp_and_ellipse(), 1, None, "cpu", stays_here=not warned)
+    html = serve_page.render(ramp_and_ellipse(), 1, None, "cpu", stays_here=not warned)
     with server.listen(host, 0) as bound:
         number = bound.getsockname()[1]
 

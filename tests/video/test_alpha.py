@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from kolbench.errors import DataError
-from kolbench.video.reading import VideoReader
+from kolbench.video.reader import VideoReader
 from tests.helpers import clips
 
 CUTOUTS = [clips.cutout(number) for number in range(6)]
@@ -51,7 +51,7 @@ def test_alpha_comes_with_the_colours_and_times_that_are_there_without(
 ):
     path = tmp_path / name
     if codec is None:
-        clips.write_cutouts(path, CUTOUTS, form="prores" if name.endswith("mov") else None)
+        clips.write_cutouts(path, CUTOUTS, format_name="prores" if name.endswith("mov") else None)
     else:
         options = FAST if "vpx" in codec else None
         clips.make_clip(path, pictures=CUTOUTS, codec=codec, pixel_format=pixel_format, options=options)
@@ -139,7 +139,7 @@ def test_what_is_opaque_stays_fully_opaque(tmp_path, name):
     if name == "c.gif":
         animation(tmp_path / name, opaque, 100)
     else:
-        clips.write_cutouts(tmp_path / name, opaque, form="prores" if name == "c.mov" else None)
+        clips.write_cutouts(tmp_path / name, opaque, format_name="prores" if name == "c.mov" else None)
     frames = read(tmp_path / name)
     assert len(frames) == 4
     assert all((frame.image[..., 3] == 255).all() for frame in frames)

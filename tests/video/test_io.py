@@ -5,8 +5,8 @@ import av
 import numpy as np
 import pytest
 
-from kolbench.video.reading import VideoReader
-from kolbench.video.writing import open_writer
+from kolbench.video.reader import VideoReader
+from kolbench.video.writers import open_writer
 from tests.helpers import clips
 
 
@@ -38,12 +38,12 @@ def tone(path, stream=0):
     return peak, begin, sum(frame.samples for frame in frames) / rate
 
 
-@pytest.mark.parametrize(("name", "form"), clips.OUTPUTS)
-def test_every_timestamp_and_the_last_duration_are_kept(tmp_path, name, form):
+@pytest.mark.parametrize(("name", "format_name"), clips.OUTPUTS)
+def test_every_timestamp_and_the_last_duration_are_kept(tmp_path, name, format_name):
     source = clips.make_clip(
         tmp_path / "in.mp4", stamps_ms=clips.IRREGULAR_MS, last_ms=300, options={"bf": "0"}
     )
-    writer = clips.copy(source, tmp_path / "out" / name, form)
+    writer = clips.copy(source, tmp_path / "out" / name, format_name)
     assert writer.notes == []
     if name == "o":
         with (tmp_path / "out" / "o" / "timestamps.csv").open(encoding="utf-8") as file:

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from kolbench.errors import ConfigError
-from kolbench.video.reading import VideoReader
-from kolbench.video.writing import PngSequence, VideoWriter, form_of
+from kolbench.video.reader import VideoReader
+from kolbench.video.writers import PngSequence, VideoWriter, format_name_of
 from tests.helpers import clips
 
 
@@ -19,26 +19,26 @@ def bars(size, alpha=None):
     return np.dstack([image, np.repeat(np.array(alpha, np.uint8), size[1] // 8)[None].repeat(size[0], 0)])
 
 
-def write_one(path, image, form, frames=2):
-    with VideoWriter(path, None, *image.shape[:2], form, time_base=Fraction(1, 25)) as writer:
+def write_one(path, image, format_name, frames=2):
+    with VideoWriter(path, None, *image.shape[:2], format_name, time_base=Fraction(1, 25)) as writer:
         for pts in range(frames):
             writer.write(image, pts)
     return writer
 
 
-@pytest.mark.parametrize(("name", "form"), [("o.mp4", "h264"), ("o.webm", "vp9"), ("o.mov", "prores")])
-def test_colours_are_tagged_and_come_back(tmp_path, name, form):
-    write_one(tmp_path / name, bars((64, 128)), form)
+@pytest.mark.parametrize(("name", "format_name"), [("o.mp4", "h264"), ("o.webm", "vp9"), ("o.mov", "prores")])
+def test_colours_are_tagged_and_come_back(tmp_path, name, format_name):
+    write_one(tmp_path / name, bars((64, 128)), format_name)
     with av.open(str(tmp_path / name)) as container:
         stream = container.streams.video[0]
         frame = next(container.decode(stream))
         tags = (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)
         assert tags == (1, 1, 1, 1)
     # FFmpeg decodes all ProRes 4444 to 12 bits
-    bits = 12 if form == "prores" else 8
+    bits = 12 if format_name == "prores" else 8
     expected = [clips.planes_of(colour, "bt709", bits, False) for colour in clips.COLOURS]
-    step = 16 // (1 if form == "prores" else 2)
-    dtype = np.uint16 if form == "prores" else np.uint8
+    step = 16 // (1 if format_name == "prores" else 2)
+    dtype = np.uint16 if format_name == "prores" else np.uint8
     for channel, plane in enumerate(frame.planes[:3]):
         size, apart = (64, 16) if channel == 0 else (64 * step // 16, step)
         rows = np.frombuffer(plane, dtype).reshape(size, -1)
@@ -66,13 +66,13 @@ LEVELS = (255, 0, 128, 255, 64, 192, 255, 255)
 
 
 @pytest.mark.parametrize(
-    ("name", "form", "slack"), [("o.webm", "vp9", 6), ("o.mov", "prores", 1), ("o", "png", 0)]
+    ("name", "format_name", "slack"), [("o.webm", "vp9", 6), ("o.mov", "prores", 1), ("o", "png", 0)]
 )
-def test_transparency_comes_back(tmp_path, name, form, slack):
+def test_transparency_comes_back(tmp_path, name, format_name, slack):
     source = clips.make_clip(tmp_path / "in.mp4", 3, size=(64, 128))
     alpha = bars((64, 128), LEVELS)[..., 3]
-    clips.copy(source, tmp_path / name, form, alpha=alpha)
-    if form == "png":
+    clips.copy(source, tmp_path / name, format_name, alpha=alpha)
+    if format_name == "png":
         seen = np.asarray(Image.open(tmp_path / name / "000000.png"))
     else:
         seen = decode_with_alpha(tmp_path / name)
@@ -82,10 +82,10 @@ def test_transparency_comes_back(tmp_path, name, form, slack):
         assert clips.level_error(seen[..., :3], next(iter(reader)).image) <= 4
 
 
-@pytest.mark.parametrize(("name", "form"), clips.OUTPUTS)
-def test_odd_sizes_are_padded_where_colour_is_halved(tmp_path, name, form):
+@pytest.mark.parametrize(("name", "format_name"), clips.OUTPUTS)
+def test_odd_sizes_are_padded_where_colour_is_halved(tmp_path, name, format_name):
     source = clips.make_clip(tmp_path / "in.mkv", 5, size=(49, 65), codec="ffv1", pixel_format="yuv444p")
-    writer = clips.copy(source, tmp_path / name, form)
+    writer = clips.copy(source, tmp_path / name, format_name)
     if name == "o":
         assert np.asarray(Image.open(tmp_path / name / "000004.png")).shape == (49, 65, 3)
         assert len(clips.names_in(tmp_path / name)) == 6
@@ -94,7 +94,7 @@ def test_odd_sizes_are_padded_where_colour_is_halved(tmp_path, name, form):
         frames = list(reader)
     assert len(frames) == 5
     image = frames[4].image
-    if form == "prores":
+    if format_name == "prores":
         assert image.shape == (49, 65, 3)
         assert writer.notes == []
     else:
@@ -138,7 +138,7 @@ def test_pngs_hold_sixteen_bits(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "alpha", "form", "found"),
+    ("name", "alpha", "format_name", "found"),
     [
         ("a.mp4", False, None, "h264"),
         ("a.MOV", False, "auto", "h264"),
@@ -149,12 +149,12 @@ def test_pngs_hold_sixteen_bits(tmp_path):
         ("folder", False, "png", "png"),
     ],
 )
-def test_the_suffix_decides(name, alpha, form, found):
-    assert form_of(name, alpha, form) == found
+def test_the_suffix_decides(name, alpha, format_name, found):
+    assert format_name_of(name, alpha, format_name) == found
 
 
 @pytest.mark.parametrize(
-    ("name", "alpha", "form", "said"),
+    ("name", "alpha", "format_name", "said"),
     [
         (
             "a.mp4",
@@ -176,9 +176,9 @@ def test_the_suffix_decides(name, alpha, form, found):
         ("a.mp4", False, "h265", r"format=h265 is not a choice.*Did you mean format=h264"),
     ],
 )
-def test_what_does_not_go_together_is_refused_with_what_does(name, alpha, form, said):
+def test_what_does_not_go_together_is_refused_with_what_does(name, alpha, format_name, said):
     with pytest.raises(ConfigError, match=said):
-        form_of(name, alpha, form)
+        format_name_of(name, alpha, format_name)
 
 
 def test_transparent_pictures_are_refused_by_a_form_without_alpha(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kolbench.errors import DataError
-from kolbench.video.reading import VideoReader
+from kolbench.video.reader import VideoReader
 from tests.helpers import clips
 
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from kolbench.errors import ConfigError, DataError, KolbenchError
-from kolbench.video.reading import VideoReader
-from kolbench.video.writing import PngSequence, VideoWriter, open_writer
+from kolbench.video.reader import VideoReader
+from kolbench.video.writers import PngSequence, VideoWriter, open_writer
 from tests.helpers import clips
 
 
-@pytest.mark.parametrize(("name", "form"), clips.OUTPUTS)
+@pytest.mark.parametrize(("name", "format_name"), clips.OUTPUTS)
 @pytest.mark.parametrize("there", [False, True])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_exception_leaves_the_folder_as_it_was(tmp_path, name, form, there, error):
+def test_an_exception_leaves_the_folder_as_it_was(tmp_path, name, format_name, there, error):
     source = clips.make_clip(tmp_path / "in" / "in.mp4", 6, sound="aac")
     (tmp_path / "out").mkdir()
     target = tmp_path / "out" / name
@@ -28,7 +28,7 @@ def test_an_exception_leaves_the_folder_as_it_was(tmp_path, name, form, there, e
         target.write_bytes(b"old")
 
     def interrupted():
-        with VideoReader(source) as reader, open_writer(target, reader, form=form) as writer:
+        with VideoReader(source) as reader, open_writer(target, reader, format_name=format_name) as writer:
             for number, frame in enumerate(reader):
                 if number == 4:
                     raise error
@@ -40,7 +40,7 @@ def test_an_exception_leaves_the_folder_as_it_was(tmp_path, name, form, there, e
     if there:
         old = target / "000000.png" if name == "o" else target
         assert old.read_bytes() == b"old"
-        clips.copy(source, target, form)
+        clips.copy(source, target, format_name)
         assert clips.names_in(tmp_path / "out") == [name]
         assert (target / "000000.png" if name == "o" else target).read_bytes() != b"old"
 
@@ -112,8 +112,8 @@ def test_a_long_name_has_a_shorter_partial_one(tmp_path):
 CHILD = """
 import resource, sys, time
 from kolbench.errors import KolbenchError
-from kolbench.video.reading import VideoReader
-from kolbench.video.writing import open_writer
+from kolbench.video.reader import VideoReader
+from kolbench.video.writers import open_writer
 source, target, pause, most = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 if most:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from kolbench.engine.callbacks.logger import ScalarLogger
-from kolbench.engine.outputs import StepOutput
+from kolbench.engine.step_output import StepOutput
 from kolbench.io.files import write_atomically
 
 Row = dict[str, float]

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from kolbench.data import targets
-from kolbench.engine.outputs import StepOutput
+from kolbench.engine.step_output import StepOutput
 from kolbench.errors import ConfigError
 from kolbench.io.files import write_json
 from kolbench.metrics.instance_ap import AveragePrecision

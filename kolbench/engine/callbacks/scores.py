@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from kolbench.engine.outputs import StepOutput
+from kolbench.engine.step_output import StepOutput
 from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.metrics.histogram import Counter, level_counts
 from kolbench.metrics.selection import best_threshold, epoch_scores, max_f

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from kolbench.engine.outputs import StepOutput
+from kolbench.engine.step_output import StepOutput
 from kolbench.io import images
 from kolbench.types import UInt8Array
 

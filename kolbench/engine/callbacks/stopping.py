@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from torch import Tensor
 
-from kolbench.engine.outputs import StepOutput
+from kolbench.engine.step_output import StepOutput
 from kolbench.errors import TrainingError
 from kolbench.types import Batch
 

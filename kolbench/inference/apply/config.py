@@ -25,8 +25,8 @@ class ApplyConfig(MethodConfig):
 
     input: a file, a folder, a pattern, or `-` for stdin. output: a file, a folder, or `-` for stdout.
     threshold: None = soft alphas. device: auto, cpu, cuda or cuda:N. smooth: of alphas over time. format:
-    of all outputs. clean: how colours at soft edges are found. sound: whether videos keep theirs. backend:
-    see inference.backends. dry_run: only say what would be written.
+    of all outputs. foreground: how colours at soft edges are found. sound: whether videos keep theirs.
+    backend: see inference.backends. dry_run: only say what would be written.
     """
 
     refiner: Component
@@ -36,7 +36,7 @@ class ApplyConfig(MethodConfig):
     device: str
     smooth: Component
     format: str
-    clean: str
+    foreground: str
     sound: bool
     backend: str
     dry_run: bool

@@ -10,8 +10,8 @@ from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError, require_choice
 from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.backends import BACKENDS, prepare
-from kolbench.inference.export.opening import is_exported, open_exported
-from kolbench.inference.highres import LONGEST, segment_bounded, shrunk
+from kolbench.inference.export.exported import is_exported, open_exported
+from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
 from kolbench.inference.predictor import Predictor
 from kolbench.models.checkpoints.run import load_into, model_of, sidecar_of
 from kolbench.segmenter import Segmenter
@@ -34,14 +34,14 @@ class Fast:
     def __call__(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 -> alpha (H, W) float32."""
         if self._quick is not None:
-            return segment_bounded(self._quick, image)
+            return segment_in_bounded_memory(self._quick, image)
         found = self._find(self._segmenter, picture=shrunk(image, LONGEST))
         self._quick = found.segmenter
         for note in found.notes:
             print(note)
         if found.alpha is not None and found.alpha.shape == image.shape[:2]:
             return found.alpha
-        return segment_bounded(found.segmenter, image)
+        return segment_in_bounded_memory(found.segmenter, image)
 
 
 def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:

@@ -10,7 +10,7 @@ from kolbench.inference.apply import inputs
 from kolbench.inference.apply.inputs import Item
 from kolbench.io import images
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.forms import CONTAINERS, FORMS, HOW_ALPHA_IS_KEPT, form_of
+from kolbench.video.codecs import CONTAINERS, HOW_ALPHA_IS_KEPT, VIDEO_FORMATS, format_name_of
 from kolbench.video.frame import Frame
 
 FORMATS = ("auto", "png", "jpg", "h264", "vp9", "prores")
@@ -75,19 +75,23 @@ class Plain:
 
 
 def targets_of(
-    items: Sequence[Item], output: Path, kinds: Sequence[OutputKind], form: str, kept: Sequence[Path] = ()
+    items: Sequence[Item],
+    output: Path,
+    kinds: Sequence[OutputKind],
+    format_name: str,
+    kept: Sequence[Path] = (),
 ) -> dict[str, dict[Item, Path]]:
     """kind's name -> the output of each input.
 
     Args:
-        form: `auto` or one of FORMATS, for all outputs.
+        format_name: `auto` or one of FORMATS, for all outputs.
         kept: other files that are read, and so are not written.
 
     Raises:
         ConfigError: the format, the suffix of `output` and the kinds do not go together.
     """
-    require_choice("format", form, FORMATS)
-    _require_use(items, form)
+    require_choice("format", format_name, FORMATS)
+    _require_use(items, format_name)
     if inputs.names_file(output):
         if len(items) > 1:
             raise ConfigError(
@@ -99,9 +103,11 @@ def targets_of(
             raise ConfigError(f"output={output} is one file, but save= wants {names}: give a folder.")
         _require_fitting(items[0], output)
         if items[0].is_video:
-            _require_eight_bits(kinds[0], form_of(output, kinds[0].transparent, video_form(form)))
+            _require_eight_bits(
+                kinds[0], format_name_of(output, kinds[0].transparent, video_format_name(format_name))
+            )
         else:
-            _require_picture(kinds[0], output, form)
+            _require_picture(kinds[0], output, format_name)
     else:
         _require_folder(output)
     found = {}
@@ -109,12 +115,12 @@ def targets_of(
         folder = output / kind.name if len(kinds) > 1 else output
         of_videos = any(item.is_video for item in items) and not inputs.names_file(output)
         suffixes = {
-            "picture": _picture_suffix(kind, form),
-            "video": _video_suffix(kind, form) if of_videos else "",
+            "picture": _picture_suffix(kind, format_name),
+            "video": _video_suffix(kind, format_name) if of_videos else "",
         }
         found[kind.name] = inputs.targets_of(items, folder, suffixes, kept)
     clash = {target for own in found.values() for target in own.values()} & set(
-        reports_of(found, kinds, form, output)
+        reports_of(found, kinds, format_name, output)
     )
     if clash:
         raise ConfigError(
@@ -125,12 +131,12 @@ def targets_of(
 
 
 def reports_of(
-    targets: Mapping[str, Mapping[Item, Path]], kinds: Sequence[OutputKind], form: str, output: Path
+    targets: Mapping[str, Mapping[Item, Path]], kinds: Sequence[OutputKind], format_name: str, output: Path
 ) -> list[Path]:
     """The files that are written besides the `targets`."""
     reports: list[Path] = []
     for kind in kinds:
-        video = "folder" if is_sequence(kind, form, output) else "video"
+        video = "folder" if is_sequence(kind, format_name, output) else "video"
         for item, target in targets[kind.name].items():
             reports += kind.beside(target, video if item.is_video else "picture")
     return reports
@@ -147,24 +153,26 @@ def _require_fitting(item: Item, output: Path) -> None:
         raise ConfigError(f"output={output}: pictures are written as .png or .jpg.")
 
 
-def _require_eight_bits(kind: OutputKind, form: str) -> None:
-    if kind.deep and form != "png":
+def _require_eight_bits(kind: OutputKind, format_name: str) -> None:
+    if kind.deep and format_name != "png":
         raise ConfigError(f"save={kind.name}: a video holds 8 bits; use format=png and a folder for 16.")
 
 
-def _require_picture(kind: OutputKind, output: Path, form: str) -> None:
+def _require_picture(kind: OutputKind, output: Path, format_name: str) -> None:
     own = "jpg" if output.suffix.lower() in JPEG_SUFFIXES else "png"
-    if form not in ("auto", own):
-        raise ConfigError(f"output={output} and format={form} contradict each other; leave one of them away.")
+    if format_name not in ("auto", own):
+        raise ConfigError(
+            f"output={output} and format={format_name} contradict each other; leave one of them away."
+        )
     _picture_suffix(kind, own)
 
 
-def _require_use(items: Sequence[Item], form: str) -> None:
+def _require_use(items: Sequence[Item], format_name: str) -> None:
     videos = sum(item.is_video for item in items)
-    if form == "jpg" and videos == len(items):
+    if format_name == "jpg" and videos == len(items):
         raise ConfigError("format=jpg is for pictures, but input= holds videos only.")
-    if form in FORMS and not videos:
-        raise ConfigError(f"format={form} is for videos, but input= holds pictures only.")
+    if format_name in VIDEO_FORMATS and not videos:
+        raise ConfigError(f"format={format_name} is for videos, but input= holds pictures only.")
 
 
 def _require_folder(output: Path) -> None:
@@ -176,33 +184,33 @@ def _require_folder(output: Path) -> None:
         )
 
 
-def _picture_suffix(kind: OutputKind, form: str) -> str:
-    if form == "jpg" and (kind.transparent or kind.deep):
+def _picture_suffix(kind: OutputKind, format_name: str) -> str:
+    if format_name == "jpg" and (kind.transparent or kind.deep):
         raise ConfigError(f"format=jpg cannot hold save={kind.name}; use format=png.")
-    return ".jpg" if form == "jpg" else ".png"
+    return ".jpg" if format_name == "jpg" else ".png"
 
 
-def _video_suffix(kind: OutputKind, form: str) -> str:
-    if form in ("auto", "jpg"):
-        form = "png" if kind.deep else "vp9" if kind.transparent else "h264"
-    _require_eight_bits(kind, form)
-    if kind.transparent and form == "h264":
+def _video_suffix(kind: OutputKind, format_name: str) -> str:
+    if format_name in ("auto", "jpg"):
+        format_name = "png" if kind.deep else "vp9" if kind.transparent else "h264"
+    _require_eight_bits(kind, format_name)
+    if kind.transparent and format_name == "h264":
         raise ConfigError(f"save={kind.name}: H.264 has no alpha channel; {HOW_ALPHA_IS_KEPT}.")
-    return VIDEO_SUFFIX[form]
+    return VIDEO_SUFFIX[format_name]
 
 
-def is_sequence(kind: OutputKind, form: str, output: Path) -> bool:
+def is_sequence(kind: OutputKind, format_name: str, output: Path) -> bool:
     """Whether a video becomes a folder of PNGs, whatever the folder is called.
 
     Args:
         output: as it was typed.
     """
-    return not inputs.names_file(output) and not _video_suffix(kind, form)
+    return not inputs.names_file(output) and not _video_suffix(kind, format_name)
 
 
-def video_form(form: str) -> str:
+def video_format_name(format_name: str) -> str:
     """The `format=` of a video: what is meant for pictures leaves the choice to the file's suffix."""
-    return "auto" if form == "jpg" else form
+    return "auto" if format_name == "jpg" else format_name
 
 
 def write_picture(path: Path, picture: Any) -> None:

@@ -23,7 +23,7 @@ from kolbench.inference.apply.outputs import (
     is_sequence,
     reports_of,
     targets_of,
-    video_form,
+    video_format_name,
     write_picture,
 )
 from kolbench.inference.predictor import Predictor, binarize
@@ -31,17 +31,17 @@ from kolbench.io import images, progress
 from kolbench.runs import sweep_outputs
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.frame import Frame
-from kolbench.video.reading import VideoReader
+from kolbench.video.reader import VideoReader
 from kolbench.video.sequence import PngSequence
 from kolbench.video.stream import read_ahead, write_behind
 from kolbench.video.temporal.smooth import Smoother, Stabiliser
-from kolbench.video.writing import VideoWriter, open_writer
+from kolbench.video.writers import VideoWriter, open_writer
 
 FROM_STDIN = "stdin.png"
 
 
 @dataclass
-class Tally:
+class Outcome:
     """What was done so far."""
 
     pictures: int = 0
@@ -63,10 +63,11 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Work:
+class Application:
     """One command: what is done with every input, and what was done so far.
 
-    config, kinds, doing: see `use`. targets: name of a kind -> the output of each input. predictor: ready.
+    config, kinds, doing: see `apply_method`. targets: name of a kind -> the output of each input.
+    predictor: ready.
     """
 
     config: ApplyConfig
@@ -74,14 +75,14 @@ class Work:
     targets: Mapping[str, Mapping[Item, Path]]
     predictor: Predictor
     doing: str
-    tally: Tally = field(default_factory=Tally)
+    outcome: Outcome = field(default_factory=Outcome)
 
     def final(self, alpha: Float32Array) -> Float32Array:
         """The alpha as it is written: soft, or cut at `threshold=`."""
         return binarize(alpha, self.config.threshold)
 
 
-def use(
+def apply_method(
     config: ApplyConfig, kinds: Sequence[OutputKind], doing: str, kept: Sequence[Path] = ()
 ) -> TaskResult:
     """Runs a method over all of `input=` and writes every kind of output.
@@ -104,38 +105,38 @@ def use(
     smoother_of(config)
     if PIPE in (given, output):
         return _pipe(config, kinds, given, output, kept)
-    place, form = Path(output).expanduser(), config.format
+    place, format_name = Path(output).expanduser(), config.format
     items = inputs.items_of(given, place)
-    targets = targets_of(items, place, kinds, form, kept)
+    targets = targets_of(items, place, kinds, format_name, kept)
     if config.dry_run:
         return _foretold(targets)
     written = [target for own in targets.values() for target in own.values()]
-    sweep_outputs.SWEEP.take([*written, *reports_of(targets, kinds, form, place)])
-    work = Work(config, kinds, targets, open_predictor(config, _expected(items)), doing)
+    sweep_outputs.SWEEP.take([*written, *reports_of(targets, kinds, format_name, place)])
+    application = Application(config, kinds, targets, open_predictor(config, _expected(items)), doing)
     print(f"{inputs.describe(items)} from {given}")
-    started, tally = time.monotonic(), work.tally
+    started, outcome = time.monotonic(), application.outcome
     of_pictures = [item for item in items if not item.is_video]
     try:
         with ended_cleanly():
             if of_pictures:
-                _pictures(work, of_pictures)
+                _pictures(application, of_pictures)
             for item in items:
                 if item.is_video:
-                    _clip(work, item)
+                    _clip(application, item)
     finally:
-        for line in (*tally.notes, *(f"skipped: {failure}" for failure in tally.failures)):
+        for line in (*outcome.notes, *(f"skipped: {failure}" for failure in outcome.failures)):
             print(line)
-    done = tally.pictures + tally.frames
+    done = outcome.pictures + outcome.frames
     seconds = time.monotonic() - started
-    print(f"{tally.described()} in {seconds:.1f} s, {done / seconds:.1f} a second, in {output}")
-    return tally.result()
+    print(f"{outcome.described()} in {seconds:.1f} s, {done / seconds:.1f} a second, in {output}")
+    return outcome.result()
 
 
 def _foretold(targets: Mapping[str, Mapping[Item, Path]]) -> TaskResult:
     for own in targets.values():
         for item, target in own.items():
             print(f"{item.source} -> {target}")
-    return Tally().result()
+    return Outcome().result()
 
 
 @contextmanager
@@ -182,46 +183,46 @@ def _expected(items: Sequence[Item]) -> int:
     return len(items) - len(videos) + frames
 
 
-def _pictures(work: Work, items: Sequence[Item]) -> None:
-    tally = work.tally
+def _pictures(application: Application, items: Sequence[Item]) -> None:
+    outcome = application.outcome
 
     def write(done: tuple[Item, UInt8Array, Float32Array]) -> None:
         item, image, alpha = done
-        frame, final = Frame(image, 0, 0.0), work.final(alpha)
-        renderings = {kind: kind.begin() for kind in work.kinds}
+        frame, final = Frame(image, 0, 0.0), application.final(alpha)
+        renderings = {kind: kind.begin() for kind in application.kinds}
         try:
             made = {kind: rendering(frame, final, False) for kind, rendering in renderings.items()}
         except KolbenchError as error:
-            tally.failures.append(f"{item.source}: {error}")
+            outcome.failures.append(f"{item.source}: {error}")
             return
         for kind, picture in made.items():
-            target = work.targets[kind.name][item]
+            target = application.targets[kind.name][item]
             write_picture(target, picture)
             for line in renderings[kind].finish(target, 0.0):
                 print(f"{item.source}: {line}")
-        tally.pictures += 1
+        outcome.pictures += 1
 
     with (
-        progress.bar(f"{work.doing} pictures", len(items)) as advance,
+        progress.bar(f"{application.doing} pictures", len(items)) as advance,
         write_behind(write) as put,
-        read_ahead(_decoded(items, tally)) as ahead,
+        read_ahead(_decoded(items, outcome)) as ahead,
     ):
-        for item, image, alpha in work.predictor.each(_readable(ahead, tally)):
+        for item, image, alpha in application.predictor.each(_readable(ahead, outcome)):
             advance(1)
             if isinstance(alpha, KolbenchError):
-                tally.failures.append(f"{item.source}: {alpha}")
+                outcome.failures.append(f"{item.source}: {alpha}")
                 continue
             put((item, image, alpha))
 
 
-def _decoded(items: Iterable[Item], tally: Tally) -> Iterator[tuple[Item, UInt8Array | KolbenchError]]:
+def _decoded(items: Iterable[Item], outcome: Outcome) -> Iterator[tuple[Item, UInt8Array | KolbenchError]]:
     for item in items:
         try:
             image = images.read_rgb(item.source)
         except KolbenchError as error:
             yield item, error
             continue
-        tally.notes += note_of_frames(item.source)
+        outcome.notes += note_of_frames(item.source)
         yield item, image
 
 
@@ -235,33 +236,33 @@ def note_of_frames(path: Path) -> list[str]:
 
 
 def _readable(
-    pictures: Iterable[tuple[Item, UInt8Array | KolbenchError]], tally: Tally
+    pictures: Iterable[tuple[Item, UInt8Array | KolbenchError]], outcome: Outcome
 ) -> Iterator[tuple[Item, UInt8Array]]:
     for item, image in pictures:
         if isinstance(image, KolbenchError):
-            tally.failures.append(str(image))
+            outcome.failures.append(str(image))
         else:
             yield item, image
 
 
-def _clip(work: Work, item: Item) -> None:
+def _clip(application: Application, item: Item) -> None:
     started = time.monotonic()
     try:
-        frames, lines = _stream(work, item)
+        frames, lines = _stream(application, item)
     except KolbenchError as error:
-        work.tally.failures.append(str(error))
+        application.outcome.failures.append(str(error))
         return
-    work.tally.frames += frames
+    application.outcome.frames += frames
     rate = frames / (time.monotonic() - started)
     print(f"{item.source}: {frames:,} frames, {rate:.1f} a second")
     for line in lines:
         print(f"  {line}")
 
 
-def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
+def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
     """Frames written and what there is to say of one video."""
-    targets = {kind: work.targets[kind.name][item] for kind in work.kinds}
-    stabiliser = Stabiliser(smoother_of(work.config))
+    targets = {kind: application.targets[kind.name][item] for kind in application.kinds}
+    stabiliser = Stabiliser(smoother_of(application.config))
     renderings: dict[OutputKind, Rendering] = {kind: kind.begin() for kind in targets}
     held: deque[Frame] = deque()
     frames = 0
@@ -269,7 +270,7 @@ def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
         with ExitStack() as stack:
             writers: dict[OutputKind, VideoWriter | PngSequence] = {}
             for kind, target in targets.items():
-                writer = _writer(target, reader, kind, work.config)
+                writer = _writer(target, reader, kind, application.config)
                 stack.enter_context(writer)
                 writers[kind] = writer
 
@@ -281,13 +282,13 @@ def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
             def finish(alphas: Iterable[Float32Array]) -> None:
                 for final in alphas:
                     frame = held.popleft()
-                    put((frame, work.final(final), frame.seconds in stabiliser.cuts))
+                    put((frame, application.final(final), frame.seconds in stabiliser.cuts))
 
-            name = f"{work.doing} {item.source.name}"
+            name = f"{application.doing} {item.source.name}"
             advance = stack.enter_context(progress.bar(name, reader.frame_count))
             put = stack.enter_context(write_behind(write))
             ahead = stack.enter_context(read_ahead(reader))
-            for frame, image, alpha in work.predictor.each((frame, frame.image) for frame in ahead):
+            for frame, image, alpha in application.predictor.each((frame, frame.image) for frame in ahead):
                 if isinstance(alpha, KolbenchError):
                     raise type(alpha)(f"{item.source}, frame {frames}: {alpha}")
                 held.append(frame)
@@ -296,7 +297,7 @@ def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
                 advance(1)
             finish(stabiliser.flush())
         lines = [*reader.notes, *(note for writer in writers.values() for note in writer.notes)]
-        lines += _flicker(stabiliser, work.config.smooth.name)
+        lines += _flicker(stabiliser, application.config.smooth.name)
         for kind, rendering in renderings.items():
             lines += rendering.finish(targets[kind], reader.seconds)
     return frames, lines
@@ -305,10 +306,10 @@ def _stream(work: Work, item: Item) -> tuple[int, list[str]]:
 def _writer(
     target: Path, reader: VideoReader, kind: OutputKind, config: ApplyConfig
 ) -> VideoWriter | PngSequence:
-    form, sound = config.format, config.sound
-    if is_sequence(kind, form, Path(str(config.output)).expanduser()):
+    format_name, sound = config.format, config.sound
+    if is_sequence(kind, format_name, Path(str(config.output)).expanduser()):
         return PngSequence(target, reader, sound=sound)
-    return open_writer(target, reader, kind.transparent, video_form(form), sound)
+    return open_writer(target, reader, kind.transparent, video_format_name(format_name), sound)
 
 
 def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
@@ -344,7 +345,7 @@ def _pipe(
         raise ConfigError(f"format={config.format}: a pipe gives a PNG; leave format away.")
     if config.dry_run:
         print(f"{'stdin' if given == PIPE else item.source} -> {target or 'stdout'}", file=sys.stderr)
-        return Tally().result()
+        return Outcome().result()
     if target is not None:
         sweep_outputs.SWEEP.take([target, *kinds[0].beside(target, "picture")])
     with redirect_stdout(sys.stderr):
@@ -362,7 +363,7 @@ def _pipe(
     else:
         write_picture(target, picture)
         rendering.finish(target, 0.0)
-    return Tally(pictures=1).result()
+    return Outcome(pictures=1).result()
 
 
 def _lone_picture(given: str) -> Item:

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Any
 
+from kolbench.models.classic.cluster_selection import Selection, select
 from kolbench.models.classic.lloyd import KMeansOptions, cluster
 from kolbench.models.classic.picture_segmenter import ClusterSegmenter
-from kolbench.models.classic.selection import Selection, select
 from kolbench.types import PictureResult, UInt8Array
 
 

@@ -10,11 +10,11 @@ from sklearn.cluster import MeanShift, estimate_bandwidth, get_bin_seeds
 
 from kolbench.errors import require_between, require_choice, require_whole
 from kolbench.models.classic import features, lloyd
+from kolbench.models.classic.cluster_selection import Selection, select
 from kolbench.models.classic.features import Int32Array
 from kolbench.models.classic.lloyd import KMeansOptions
 from kolbench.models.classic.picture_segmenter import ClusterSegmenter
 from kolbench.models.classic.regions import Clusters, clusters_of
-from kolbench.models.classic.selection import Selection, select
 from kolbench.types import Float32Array, PictureResult, UInt8Array
 
 METHODS = ("sklearn", "pyramid")

@@ -16,7 +16,7 @@ import numpy as np
 from kolbench.errors import require_between
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing.ad import Ad, Placed, Placement, place
-from kolbench.video.compositing.colours import Region, estimate_foreground, require_cleaner
+from kolbench.video.compositing.foreground import Region, estimate_foreground, require_foreground_method
 from kolbench.video.compositing.light import LightMatch
 from kolbench.video.frame import Frame
 
@@ -125,18 +125,21 @@ class AdBehind:
     """Puts an ad behind the KOL, frame by frame; a picture of the ad is warped once as long as it shows.
 
     Args:
-        ad: closed by whoever made it. clean: how the colours at soft edges are found, one of colours.CLEANS.
+        ad: closed by whoever made it.
+        foreground_method: how the colours at soft edges are found, one of foreground.FOREGROUND_METHODS.
 
     Raises:
-        ConfigError: `clean` is no choice, or needs a package that is not installed.
+        ConfigError: `foreground_method` is no choice, or needs a package that is not installed.
     """
 
-    def __init__(self, ad: Ad, placement: Placement, look: Look | None = None, clean: str = "fast") -> None:
-        require_cleaner(clean)
+    def __init__(
+        self, ad: Ad, placement: Placement, look: Look | None = None, foreground_method: str = "fast"
+    ) -> None:
+        require_foreground_method(foreground_method)
         self._ad = ad
         self._placement = placement
         self._look = look or Look()
-        self._clean = clean
+        self._foreground_method = foreground_method
         self._light = LightMatch(self._look.light, self._look.light_seconds)
         self._standing: _Standing | None = None
 
@@ -155,7 +158,7 @@ class AdBehind:
         image = frame.image.copy()
         if not coverage.size:
             return Composited(image, standing.ad_alpha)
-        own = estimate_foreground(frame.image, alpha, self._clean, part)
+        own = estimate_foreground(frame.image, alpha, self._foreground_method, part)
         layer = self._light(image[part], matte, standing.placed.layer[part], coverage, frame.seconds)
         image[part] = behind(image[part], matte, layer, coverage, self._look.opacity, own)
         return Composited(image, standing.ad_alpha)

@@ -5,8 +5,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.compositing.colours import RING
 from kolbench.video.compositing.composite import behind, rounded
+from kolbench.video.compositing.foreground import RING
 
 _TINT = (235, 0, 120)
 _TINT_SHARE = 0.5

@@ -12,10 +12,10 @@ import kolbench
 from kolbench.config import compose
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.errors import ConfigError, KolbenchError, WeightsError
+from kolbench.inference.export.exporting import Origin, export
 from kolbench.inference.export.graph import InferenceGraph, network_of
 from kolbench.inference.export.parity import picture_of
 from kolbench.inference.export.sidecar import read
-from kolbench.inference.export.writing import Origin, export
 from kolbench.io.files import read_json, write_json
 from kolbench.models.modnet import MODNetSegmenter
 from kolbench.models.onnx import OnnxSegmenter
@@ -58,13 +58,13 @@ def unet(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "form"),
+    ("name", "format_name"),
     [*((name, "onnx") for name in METHODS), *((name, "torchscript") for name in ("modnet", "unet"))],
 )
-def test_a_loaded_file_gives_the_methods_alphas(tmp_path, name, form):
+def test_a_loaded_file_gives_the_methods_alphas(tmp_path, name, format_name):
     segmenter = trained(name)
-    path = tmp_path / ("x.onnx" if form == "onnx" else "x.pt")
-    written = export(segmenter, path, form, ORIGIN)
+    path = tmp_path / ("x.onnx" if format_name == "onnx" else "x.pt")
+    written = export(segmenter, path, format_name, ORIGIN)
     assert written.input["sizes"] == "free"
     assert written.parity["max"] <= 1e-4
     assert len(written.parity["pictures"]) == 5
@@ -278,8 +278,8 @@ def test_only_earlier_exports_are_replaced(tmp_path, unet):
 
 def test_both_formats_of_one_name_stand_side_by_side_and_may_be_renamed(tmp_path, unet):
     segmenter, picture = unet[0], picture_of(5, 70, 90)
-    for name, form in (("x.onnx", "onnx"), ("x.pt", "torchscript")):
-        export(segmenter, tmp_path / name, form, ORIGIN)
+    for name, format_name in (("x.onnx", "onnx"), ("x.pt", "torchscript")):
+        export(segmenter, tmp_path / name, format_name, ORIGIN)
         for suffix in ("", ".json"):
             (tmp_path / f"{name}{suffix}").rename(tmp_path / f"my {name}{suffix}")
         found = kolbench.load(tmp_path / f"my {name}", device="cpu").segment(picture)

@@ -7,7 +7,7 @@ import torch
 
 import kolbench
 from kolbench.errors import ConfigError, WeightsError
-from kolbench.inference.export.writing import Origin, export
+from kolbench.inference.export.exporting import Origin, export
 from kolbench.models.checkpoints.run import is_torchscript, load_into, settings_of, sidecar_of
 from kolbench.models.unet import UNetSegmenter
 

@@ -15,11 +15,11 @@ from kolbench.errors import ConfigError
 from kolbench.io import masks
 from kolbench.io.images import read_rgb
 from kolbench.models.classic import features, grabcut, kmeans, lloyd, meanshift, oracle, regions
+from kolbench.models.classic.cluster_selection import Selection, select
 from kolbench.models.classic.grabcut import GrabCutOptions, GrabCutSegmenter
 from kolbench.models.classic.kmeans import KMeansSegmenter
 from kolbench.models.classic.lloyd import KMeansOptions
 from kolbench.models.classic.meanshift import MeanShiftOptions
-from kolbench.models.classic.selection import Selection, select
 from kolbench.models.trivial import MeanMask
 from kolbench.runs import code
 

@@ -12,8 +12,8 @@ from kolbench.data.scenes.scene import compose, make_scene
 from kolbench.errors import ConfigError
 from kolbench.video.compositing.ad import AdStill, Placement, place
 from kolbench.video.compositing.backdrops import grey, make_backdrop, parse_colour
-from kolbench.video.compositing.colours import RING, estimate_foreground, require_cleaner
 from kolbench.video.compositing.composite import AdBehind, Look, behind, blurred, softened
+from kolbench.video.compositing.foreground import RING, estimate_foreground, require_foreground_method
 from kolbench.video.compositing.light import LightMatch
 from kolbench.video.compositing.renderings import alpha8, alpha16, cutout, on_black, overlay
 from kolbench.video.frame import Frame
@@ -136,11 +136,11 @@ class TestForeground:
         assert np.abs(estimate_foreground(frame, alpha, "pymatting")[soft] - (200, 0, 0)).max() < 6
 
     def test_unknown_or_missing_cleaners_say_what_to_do(self, monkeypatch):
-        with pytest.raises(ConfigError, match=r"clean=quick.*fast, pymatting, none"):
-            require_cleaner("quick")
+        with pytest.raises(ConfigError, match=r"foreground=quick.*fast, pymatting, none"):
+            require_foreground_method("quick")
         monkeypatch.setitem(sys.modules, "pymatting", None)
-        with pytest.raises(ConfigError, match=r"pip install 'kolbench\[matting\]'.*clean=fast"):
-            require_cleaner("pymatting")
+        with pytest.raises(ConfigError, match=r"pip install 'kolbench\[matting\]'.*foreground=fast"):
+            require_foreground_method("pymatting")
 
 
 class TestAdBehind:

@@ -10,7 +10,7 @@ import numpy as np
 from kolbench.errors import ConfigError, require_choice
 from kolbench.types import Float32Array, UInt8Array
 
-CLEANS = ("fast", "pymatting", "none")
+FOREGROUND_METHODS = ("fast", "pymatting", "none")
 Region = tuple[slice, slice]
 
 # what 8 bits cannot tell from 0 and from 1 needs no estimate
@@ -33,7 +33,7 @@ Estimator = Callable[[UInt8Array, Float32Array, Any, int], Float32Array]
 
 
 def estimate_foreground(
-    frame: UInt8Array, alpha: Float32Array, clean: str = "fast", within: Region | None = None
+    frame: UInt8Array, alpha: Float32Array, method: str = "fast", within: Region | None = None
 ) -> Float32Array:
     """Colours F of the composition frame = alpha F + (1 - alpha) B, where alpha is soft.
 
@@ -43,7 +43,7 @@ def estimate_foreground(
     Germer et al. (ICPR 2020). `none` takes the frame's colours as they are.
 
     Args:
-        frame: (H, W, 3) uint8 RGB. alpha: (H, W) float32 in [0, 1]. clean: one of CLEANS.
+        frame: (H, W, 3) uint8 RGB. alpha: (H, W) float32 in [0, 1]. method: one of FOREGROUND_METHODS.
         within: the rows and columns that are wanted, all by default.
 
     Returns:
@@ -53,7 +53,7 @@ def estimate_foreground(
     Raises:
         ConfigError: no such choice, or pymatting is not installed.
     """
-    estimator = require_cleaner(clean)
+    estimator = require_foreground_method(method)
     part = within or (slice(0, alpha.shape[0]), slice(0, alpha.shape[1]))
     colours = frame[part].astype(np.float32)
     soft = np.asarray(cv2.inRange(alpha[part], _SOFT[0], _SOFT[1]), np.uint8)
@@ -70,16 +70,16 @@ def estimate_foreground(
     return colours
 
 
-def require_cleaner(clean: str) -> Estimator | None:
-    """Makes a way of cleaning ready, before the first frame; pymatting compiles itself at its first import.
+def require_foreground_method(method: str) -> Estimator | None:
+    """Makes a method ready, before the first frame; pymatting compiles itself at its first import.
 
     Raises:
         ConfigError: no such choice, or pymatting is not installed.
     """
-    require_choice("clean", clean, CLEANS)
-    if clean == "none":
+    require_choice("foreground", method, FOREGROUND_METHODS)
+    if method == "none":
         return None
-    return _from_means if clean == "fast" else partial(_from_pymatting, *_imported_pymatting())
+    return _from_means if method == "fast" else partial(_from_pymatting, *_imported_pymatting())
 
 
 def _around(mask: UInt8Array, part: Region, margin: int) -> Region:
@@ -168,7 +168,7 @@ def _imported_pymatting() -> tuple[Any, Any]:
         from pymatting import estimate_foreground_ml
     except ImportError:
         raise ConfigError(
-            "clean=pymatting needs the package pymatting, which is not installed: pip install "
-            "'kolbench[matting]', or use clean=fast, which needs nothing."
+            "foreground=pymatting needs the package pymatting, which is not installed: pip install "
+            "'kolbench[matting]', or use foreground=fast, which needs nothing."
         ) from None
     return numba, estimate_foreground_ml

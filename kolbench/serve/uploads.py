@@ -51,13 +51,15 @@ def decode_ad(data: bytes, name: str) -> UInt8Array:
 def _inspect(data: bytes, name: str) -> None:
     try:
         with Image.open(io.BytesIO(data)) as image:
-            form, (width, height) = image.format, image.size
+            format_name, (width, height) = image.format, image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(_too_large(name)) from None
     except Exception:  # decoders raise whatever they stumble over
         raise DataError(f"{name} cannot be read: {decoding.looks_like(data)}.") from None
-    if form not in FORMATS:
-        raise DataError(f"{name} is of the format {form}, which is not taken here; save it as JPEG or PNG.")
+    if format_name not in FORMATS:
+        raise DataError(
+            f"{name} is of the format {format_name}, which is not taken here; save it as JPEG or PNG."
+        )
     if width * height > MOST_PIXELS:
         raise DataError(_too_large(f"{name} of {width}x{height} px"))
 

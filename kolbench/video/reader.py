@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from kolbench.errors import DataError
-from kolbench.video import survey
+from kolbench.video import inspection
 from kolbench.video.frame import Frame
-from kolbench.video.frames import display_matrix, plain, upright, video_stream
+from kolbench.video.inspection import TRY_AGAIN, opened
 from kolbench.video.pixels import HDR_TRANSFERS, Pixels
-from kolbench.video.survey import TRY_AGAIN, opened
+from kolbench.video.timelines import display_matrix, plain, upright, video_stream
 
 # of these codecs every packet gives one picture, so a packet without one is a loss
 ONE_PICTURE_A_PACKET = frozenset({"h264", "hevc", "vp9", "av1"})
@@ -55,7 +55,7 @@ class VideoReader:
         pixels = Pixels()
         self._to_image = pixels.to_rgba if alpha else pixels.to_rgb
         self._running: weakref.WeakSet[Generator[Frame, None, None]] = weakref.WeakSet()
-        self._survey = survey.take(self.path)
+        self._survey = inspection.take(self.path)
         self.time_base = self._survey.time_base
         self.frame_count = self._survey.frames
         self.last, self.end = self._survey.last, self._survey.end
@@ -182,7 +182,7 @@ class _Clock:
     Only the packets inside the decoder are remembered.
     """
 
-    def __init__(self, path: Path, taken: survey.Survey, every: bool) -> None:
+    def __init__(self, path: Path, taken: inspection.Survey, every: bool) -> None:
         self.path = path
         self.survey = taken
         self.every = every

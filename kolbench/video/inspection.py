@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kolbench.errors import DataError
-from kolbench.video.frames import plain, video_stream
+from kolbench.video.timelines import plain, video_stream
 
 # containers that hold their pictures themselves: playlists and image patterns would open other files
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,gif,apng"

@@ -19,7 +19,7 @@ CHANGEABLE = (*RESIZING, "resample", "postprocess")
 
 def is_exported(source: str | Path) -> bool:
     """Whether a name is that of a file that can be opened here, there or not; others have a sidecar."""
-    known = {form.suffix for form in built_in().values()}
+    known = {known_format.suffix for known_format in built_in().values()}
     return Path(source).suffix.lower() in known or sidecars.read(Path(source)) is not None
 
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from kolbench.errors import ConfigError, DataError, KolbenchError
 from kolbench.types import UInt8Array
-from kolbench.video.forms import CONTAINERS, FORMS, HOW_ALPHA_IS_KEPT, PNG, form_of
-from kolbench.video.frames import plain
+from kolbench.video.codecs import CONTAINERS, HOW_ALPHA_IS_KEPT, PNG, VIDEO_FORMATS, format_name_of
 from kolbench.video.partial import PartialFile
 from kolbench.video.pixels import BT709, LIMITED, Pixels, pad_to_even
-from kolbench.video.reading import VideoReader
+from kolbench.video.reader import VideoReader
 from kolbench.video.sequence import PngSequence
 from kolbench.video.sound import Sound
+from kolbench.video.timelines import plain
 
 # only a hint for the encoder's rate control where there is no source; timestamps decide
 ASSUMED_RATE = Fraction(30)
@@ -28,15 +28,15 @@ def open_writer(
     path: str | Path,
     source: VideoReader,
     needs_alpha: bool = False,
-    form: str | None = None,
+    format_name: str | None = None,
     sound: bool = True,
 ) -> "VideoWriter | PngSequence":
-    """A writer of pictures of the source's size, in the form that `forms.form_of` finds.
+    """A writer of pictures of the source's size, in the format that `codecs.format_name_of` finds.
 
     Raises:
-        ConfigError: see `form_of`, and the writers.
+        ConfigError: see `format_name_of`, and the writers.
     """
-    chosen = form_of(path, needs_alpha, form)
+    chosen = format_name_of(path, needs_alpha, format_name)
     if chosen == PNG:
         return PngSequence(path, source, sound=sound)
     return VideoWriter(path, source, source.height, source.width, chosen, sound=sound)
@@ -49,12 +49,12 @@ class VideoWriter:
         path: the output; its suffix names the container. While it is made it is `.NAME.part` beside it.
         source: the video whose time base, sound and end are kept; None = no sound.
         height, width: of the pictures.
-        form: one of forms.FORMS.
+        format_name: one of codecs.VIDEO_FORMATS.
         time_base: seconds of one unit of pts; None = the source's.
         sound: whether the source's sound is kept. A source without sound gives none.
         end: pts at which the last picture's display ends; None = as in the source where its last frame was
             written, else after as long as the last but one.
-        options: of the encoder, beside or in place of the form's own.
+        options: of the encoder, beside or in place of the format's own.
 
     Attributes:
         notes: sentences on what is not as in the source, complete after the block.
@@ -69,7 +69,7 @@ class VideoWriter:
         source: VideoReader | None,
         height: int,
         width: int,
-        form: str,
+        format_name: str,
         time_base: Fraction | None = None,
         sound: bool = True,
         end: int | None = None,
@@ -79,14 +79,14 @@ class VideoWriter:
             raise ValueError("a writer without a source needs a time base")
         self.path = Path(path)
         self.notes: list[str] = []
-        self._form = FORMS[form_of(path, False, form)]
+        self._format = VIDEO_FORMATS[format_name_of(path, False, format_name)]
         self._source = source
         self._size = (height, width)
         self._time_base = time_base or (source.time_base if source else Fraction(1))
         self._shift = round(source.origin / self._time_base) if source else 0
         self._with_sound = sound and source is not None and source.has_sound
         self._end = end
-        self._options = dict(self._form.options) | dict(options or {})
+        self._options = dict(self._format.options) | dict(options or {})
         self._partial = PartialFile(self.path)
         self._pixels = Pixels()
         self._container: Any = None
@@ -148,7 +148,7 @@ class VideoWriter:
             pts: when its display begins, in units of the time base; above the one before.
 
         Raises:
-            ConfigError: the form holds no alpha, or no 16 bits.
+            ConfigError: the format holds no alpha, or no 16 bits.
             KolbenchError: the encoder or the disk refuses.
         """
         if image.ndim == 2:
@@ -157,7 +157,7 @@ class VideoWriter:
         with self._said_plainly():
             if self._stream is None:
                 self._begin(transparent=image.shape[2] == 4)
-            prepared = pad_to_even(image) if self._form.halves_colour else image
+            prepared = pad_to_even(image) if self._format.halves_colour else image
             frame = self._pixels.from_rgb(prepared, self._stream.pix_fmt)
             frame.pts, frame.time_base = pts - self._shift, self._time_base
             if self._held is not None:
@@ -174,20 +174,20 @@ class VideoWriter:
             )
         if image.shape[:2] != self._size or image.shape[2] not in (3, 4):
             raise ValueError(f"a picture of {image.shape} in a video of {self._size}")
-        if image.shape[2] == 4 and self._form.transparent is None:
+        if image.shape[2] == 4 and self._format.transparent is None:
             raise ConfigError(f"output={self.path} has no alpha channel; {HOW_ALPHA_IS_KEPT}.")
 
     def _begin(self, transparent: bool) -> None:
         height, width = self._size
-        stream = self._container.add_stream(self._form.codec, rate=self._rate(), options=self._options)
-        if self._form.halves_colour and (height % 2 or width % 2):
+        stream = self._container.add_stream(self._format.codec, rate=self._rate(), options=self._options)
+        if self._format.halves_colour and (height % 2 or width % 2):
             self.notes.append(
                 f"{self.path.name}: {width}x{height} was made {width + width % 2}x{height + height % 2} by "
                 "repeating the last column or row, because 4:2:0 video needs even sides."
             )
             height, width = height + height % 2, width + width % 2
         stream.width, stream.height = width, height
-        stream.pix_fmt = self._form.transparent if transparent else self._form.opaque
+        stream.pix_fmt = self._format.transparent if transparent else self._format.opaque
         context = stream.codec_context
         stream.time_base = context.time_base = self._time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709

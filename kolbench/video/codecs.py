@@ -1,4 +1,4 @@
-"""The forms a video can be written in, and which of them an output's name means."""
+"""The formats a video can be written in, and which of them an output's name means."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 
 
 @dataclass(frozen=True)
-class Form:
+class VideoFormat:
     """A video codec with its settings.
 
     Attributes:
@@ -30,10 +30,10 @@ class Form:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-FORMS: dict[str, Form] = {
+VIDEO_FORMATS: dict[str, VideoFormat] = {
     # without B-frames the packets stand in the order of display, so that every timestamp and the last
     # duration are exact in every container and player
-    "h264": Form(
+    "h264": VideoFormat(
         "libx264",
         (".mp4", ".m4v", ".mov", ".mkv"),
         "yuv420p",
@@ -42,7 +42,7 @@ FORMS: dict[str, Form] = {
         {"crf": "18", "preset": "veryfast", "bf": "0"},
     ),
     # deadline=good is ten times slower for the same error; an alternate reference frame would have no alpha
-    "vp9": Form(
+    "vp9": VideoFormat(
         "libvpx-vp9",
         (".webm",),
         "yuv420p",
@@ -50,7 +50,7 @@ FORMS: dict[str, Form] = {
         True,
         {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1", "auto-alt-ref": "0"},
     ),
-    "prores": Form(
+    "prores": VideoFormat(
         "prores_ks",
         (".mov",),
         "yuv444p10le",
@@ -64,42 +64,42 @@ HOW_ALPHA_IS_KEPT = (
 )
 
 
-def form_of(path: str | Path, needs_alpha: bool, form: str | None = None) -> str:
-    """The form in which a video is written: `h264`, `vp9`, `prores` or `png`.
+def format_name_of(path: str | Path, needs_alpha: bool, format_name: str | None = None) -> str:
+    """The name of the format in which a video is written: `h264`, `vp9`, `prores` or `png`.
 
     Args:
         path: the output; a folder, or a path without a suffix, means a PNG sequence.
         needs_alpha: whether its pictures have an alpha channel.
-        form: one of the four; None or `auto` = as the suffix says.
+        format_name: one of the four; None or `auto` = as the suffix says.
 
     Raises:
-        ConfigError: the suffix is unknown, does not hold the form, or the form holds no alpha.
+        ConfigError: the suffix is unknown, does not hold the format, or the format holds no alpha.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if form in (None, "auto"):
-        form = _by_suffix(path, suffix)
-    form = require_choice("format", str(form), (*FORMS, PNG))
-    if form == PNG:
+    if format_name in (None, "auto"):
+        format_name = _by_suffix(path, suffix)
+    format_name = require_choice("format", str(format_name), (*VIDEO_FORMATS, PNG))
+    if format_name == PNG:
         if suffix in CONTAINERS and not path.is_dir():
             raise ConfigError(f"output={path}: format=png writes a folder; leave {suffix} away.")
-        return form
-    chosen = FORMS[form]
+        return format_name
+    chosen = VIDEO_FORMATS[format_name]
     if suffix not in chosen.suffixes:
         raise ConfigError(
-            f"output={path}: format={form} is written as {', '.join(chosen.suffixes)}; "
+            f"output={path}: format={format_name} is written as {', '.join(chosen.suffixes)}; "
             f"give such a name, or leave format away."
         )
     if needs_alpha and chosen.transparent is None:
         raise ConfigError(f"output={path}: {suffix} with H.264 has no alpha channel; {HOW_ALPHA_IS_KEPT}.")
-    return form
+    return format_name
 
 
 def _by_suffix(path: Path, suffix: str) -> str:
     if path.is_dir() or not suffix:
         return PNG
-    for name, form in FORMS.items():
-        if suffix in form.suffixes:
+    for name, video_format in VIDEO_FORMATS.items():
+        if suffix in video_format.suffixes:
             return name
     raise ConfigError(
         f"output={path}: videos are written as {', '.join(CONTAINERS)}, or as a folder of PNGs "

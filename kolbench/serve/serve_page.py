@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from kolbench.report import inlined
 from kolbench.serve.methods import Method
-from kolbench.serve.pictures import MOST_PIXELS, THUMBNAIL_SIDE, example_thumbnails
+from kolbench.serve.uploads import MOST_PIXELS, THUMBNAIL_SIDE, example_thumbnails
 
 _HERE = "kolbench.serve"
 # where the page's letters, colours and controls come from
