@@ -6,7 +6,7 @@ B pictures in a batch, H x W pixels. Images are RGB, never normalised outside a 
 from __future__ import annotations  # so that reading run folders needs no torch
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,11 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
+
+# what a JSON file or a request holds: values of any type, which whoever reads them checks
+JsonObject = dict[str, Any]
+# keyword arguments of matplotlib, which are not typed there
+PlotOptions = dict[str, Any]
 
 # the key of an evaluation batch under which an alpha stands that processes have computed already
 PRECOMPUTED = "ready"

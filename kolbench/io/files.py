@@ -4,7 +4,8 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+
+from kolbench.types import JsonObject
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -38,7 +39,7 @@ def write_json(path: Path, values: Mapping[str, object]) -> None:
     write_atomically(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> JsonObject:
     """Reads what `write_json` wrote: of any types, as JSON holds them."""
     loaded = json.loads(path.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)

@@ -3,7 +3,6 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +13,7 @@ from kolbench.report.breakdowns import FEWEST, means_by_tag, worst_tag
 from kolbench.report.curves import plain_log
 from kolbench.report.drawing import Figure
 from kolbench.report.numbers import MIOU, Numbers, RunNumbers
+from kolbench.types import PlotOptions
 
 # more points than this become pixels inside the SVG, which would grow by megabytes otherwise
 _MOST_POINTS = 1500
@@ -109,7 +109,7 @@ def scenarios(numbers: Numbers) -> Figure | None:
         panel.plot([values[tag] for tag in tags], range(len(tags)), **style.point())
         worst = worst_tag(values, numbers.tags)
         if worst:
-            ring: dict[str, Any] = {"marker": "o", "markersize": 11, "fillstyle": "none", "linestyle": ""}
+            ring: PlotOptions = {"marker": "o", "markersize": 11, "fillstyle": "none", "linestyle": ""}
             panel.plot([values[worst]], [tags.index(worst)], color=style.colour, **ring)
     _name_rows(panel, [f"{tag} ({len(numbers.tags[tag])})" for tag in tags])
     panel.set_xlabel("mIoU")
@@ -124,7 +124,7 @@ def scenarios(numbers: Numbers) -> Figure | None:
 
 def _box(panel: Axes, row: int, values: Float64Array, colour: str, raster: bool) -> None:
     jitter = (np.arange(len(values)) * _GOLDEN % 1 - 0.5) * 0.56
-    dots: dict[str, Any] = {"markersize": 4.5, "alpha": 0.5, "markeredgewidth": 0, "linestyle": ""}
+    dots: PlotOptions = {"markersize": 4.5, "alpha": 0.5, "markeredgewidth": 0, "linestyle": ""}
     panel.plot(values, row + jitter, marker=".", color=colour, rasterized=raster, **dots)
     low, first, median, third, high = np.percentile(values, [5, 25, 50, 75, 95])
     for side in ((low, first), (third, high)):
@@ -132,7 +132,7 @@ def _box(panel: Axes, row: int, values: Float64Array, colour: str, raster: bool)
     corners = row + 0.3 * np.array([-1, -1, 1, 1, -1])
     panel.plot([first, third, third, first, first], corners, color=colour, linewidth=1.2)
     panel.plot([median, median], [row - 0.3, row + 0.3], color=colour, linewidth=2.5)
-    mean: dict[str, Any] = {
+    mean: PlotOptions = {
         "marker": "D",
         "markersize": 4.5,
         "markeredgewidth": 0,

@@ -20,6 +20,7 @@ from matplotlib.textpath import text_to_path
 
 from kolbench.io.files import write_atomically
 from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.types import PlotOptions
 
 WIDTH = 4.8  # inches: on a phone the letters keep about 10 px
 DPI = 150
@@ -91,11 +92,11 @@ class Style(NamedTuple):
     marker: str
     hollow: bool = False
 
-    def line(self) -> dict[str, Any]:
+    def line(self) -> PlotOptions:
         """Options of a plotted line."""
         return {"color": self.colour, "linestyle": self.dash}
 
-    def point(self) -> dict[str, Any]:
+    def point(self) -> PlotOptions:
         """Options of plotted points."""
         fill = "none" if self.hollow else "full"
         return {"color": self.colour, "marker": self.marker, "fillstyle": fill, "linestyle": ""}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kolbench.runs import code
+from kolbench.types import JsonObject
 
 # their versions decide weights; other packages may be newer without training anew
 LIBRARIES = ("torch", "torchvision", "lightning")
@@ -28,13 +29,12 @@ NEVER_DECIDES = (
 
 # Keys that may change without changing one weight.
 _DATA_IRRELEVANT = ("cache", "workers", "allow_duplicates", "source", "root", "protocol")
-_TRAINER_IRRELEVANT = ("stop_on_nan",)
 # keys of a method that may name a file or a folder, known by its content
 _PATHS = ("backbone_weights", "file", "masks_dir")
 _BUDGET_RELEVANT = ("size", "epochs", "batch", "lr_factor")
 
 
-def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping[str, Any]) -> JsonObject:
     """All that decides the weights, as plain values.
 
     Args:
@@ -52,7 +52,7 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
         "budget": {key: config["budget"][key] for key in _BUDGET_RELEVANT},
         "data": {key: value for key, value in config["data"].items() if key not in _DATA_IRRELEVANT},
         "pictures": dict(data),
-        "trainer": {k: v for k, v in config["trainer"].items() if k not in _TRAINER_IRRELEVANT},
+        "trainer": dict(config["trainer"]),
         "callbacks": config.get("callbacks") or {},
         "seed": config["seed"],
         "device": device_type,
@@ -60,7 +60,7 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
     }
 
 
-def as_trained(model: Mapping[str, Any]) -> dict[str, Any]:
+def as_trained(model: Mapping[str, Any]) -> JsonObject:
     """The `model` group while training: what changes predictions only stands at its fixed value."""
     return {**model, **(model.get("training") or {}).get("evaluation_only", {})}
 

@@ -21,7 +21,7 @@ from kolbench.serve import uploads
 from kolbench.serve.guard import problem
 from kolbench.serve.memory import Memory, new_token
 from kolbench.serve.methods import Method
-from kolbench.types import Float32Array, UInt8Array
+from kolbench.types import Float32Array, JsonObject, UInt8Array
 from kolbench.video.compositing.ad import AdStill, Placement
 from kolbench.video.compositing.composite import AdBehind, Look
 from kolbench.video.compositing.foreground import estimate_foreground
@@ -207,7 +207,7 @@ async def _body(request: Request, most: int, sentence: str) -> bytes:
     return b"".join(parts)
 
 
-def _wishes(body: bytes) -> dict[str, Any]:
+def _wishes(body: bytes) -> JsonObject:
     try:
         wishes = json.loads(body)
     except (ValueError, RecursionError):
@@ -234,7 +234,7 @@ def _cutout_file(image: UInt8Array, alpha: Float32Array) -> bytes:
     return images.png_bytes(cutout(image, alpha, estimate_foreground(image, alpha)))
 
 
-def _composite(image: UInt8Array, alpha: Float32Array, ad: UInt8Array, wishes: dict[str, Any]) -> bytes:
+def _composite(image: UInt8Array, alpha: Float32Array, ad: UInt8Array, wishes: JsonObject) -> bytes:
     given = {key: wishes[key] for key in ("left", "top", "width", "height", "fit") if key in wishes}
     placer = AdBehind(AdStill(ad), Placement(**given), Look(opacity=wishes.get("opacity", 1.0)))
     return images.png_bytes(placer(Frame(image, 0, 0.0), alpha).image)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pandas as pd
 import torch
@@ -36,6 +36,7 @@ from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
 from kolbench.tasks.scoring import ScoringConfig
 from kolbench.tracking import RunInfo, Trackers, overlay_picture
+from kolbench.types import JsonObject
 
 COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
 NUMBERS_WIDTH = 90
@@ -232,7 +233,7 @@ class RunRecorder:
             objective=scores.mean_scores(scored["val"].counts, threshold)["miou"],
         )
 
-    def _beside(self, name: str) -> dict[str, Any]:
+    def _beside(self, name: str) -> JsonObject:
         """What the evaluation left beside its pictures; empty where it left no such file."""
         path = self.folder / name
         return read_json(path) if path.is_file() else {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from kolbench.data.scenes.scene import make_scene
 from kolbench.segmenter import Segmenter
-from kolbench.types import UInt8Array
+from kolbench.types import JsonObject, UInt8Array
 
 BOUND = 1e-3
 # height and width; odd sides, both aspects, smaller and larger than usual canvases
@@ -54,7 +54,7 @@ class Parity:
         """Whether no pixel differs by more than BOUND."""
         return self.max <= BOUND
 
-    def as_values(self) -> dict[str, Any]:
+    def as_values(self) -> JsonObject:
         """For a sidecar."""
         return {
             "bound": BOUND,

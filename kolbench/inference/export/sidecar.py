@@ -5,13 +5,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kolbench.config.old_names import current_model
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.io.files import write_json
 from kolbench.models.checkpoints.run import sidecar_of
 from kolbench.preprocessing import current_resize_mode
+from kolbench.types import JsonObject
 
 VERSION = 2
 KIND = "kolbench export"
@@ -38,17 +38,17 @@ class Sidecar:
     sha256: str
     format: str
     method: str
-    settings: dict[str, Any]
-    input: dict[str, Any]
-    output: dict[str, Any]
+    settings: JsonObject
+    input: JsonObject
+    output: JsonObject
     threshold: float | None
     weights: dict[str, str]
     opset: int | None
-    parity: dict[str, Any]
+    parity: JsonObject
     versions: dict[str, str]
 
     @property
-    def feeding(self) -> dict[str, Any]:
+    def feeding(self) -> JsonObject:
         """The options of OnnxSegmenter."""
         resizing = {key: self.input[key] for key in ("size", "resize_mode", "multiple", "resample")}
         return {**resizing, "postprocess": self.output["postprocess"]}
@@ -122,7 +122,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _ours(path: Path) -> dict[str, Any] | None:
+def _ours(path: Path) -> JsonObject | None:
     if not path.is_file():
         return None
     try:

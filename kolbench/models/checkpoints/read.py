@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import WeightsError
+from kolbench.types import JsonObject
 
 COUNTER = "num_batches_tracked"
 PARALLEL_PREFIX = "module."
@@ -39,7 +40,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return {str(name).removeprefix(PARALLEL_PREFIX): tensor for name, tensor in loaded.items()}
 
 
-def read_model_settings(path: str | Path) -> dict[str, Any] | None:
+def read_model_settings(path: str | Path) -> JsonObject | None:
     """The `model` group that a checkpoint of ours carries; None for any other checkpoint.
 
     Raises:

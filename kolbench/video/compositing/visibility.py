@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from kolbench.errors import require_between
 from kolbench.io.files import write_atomically, write_json
-from kolbench.types import Float32Array
+from kolbench.types import Float32Array, PlotOptions
 from kolbench.video.temporal.flicker import border_radius, foreground_of, near_edge
 
 LEVELS = (0.25, 0.5, 0.75)
@@ -297,7 +297,7 @@ def _plot(rows: Sequence[Row], mean: float | int | None, png: Path, svg: Path) -
             _save(figure, path, options)
 
 
-def _save(figure: Any, path: Path, options: dict[str, Any]) -> None:
+def _save(figure: Any, path: Path, options: PlotOptions) -> None:
     write_atomically(path, lambda partial: figure.savefig(partial, format=path.suffix[1:], **options))
 
 
