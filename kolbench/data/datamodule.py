@@ -78,7 +78,7 @@ class SegmentationDataModule(LightningDataModule):
         self._samples: SampleCache | None = None
         self._evaluation = {name: EvaluationSet(source, self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
-        self._evaluation[ALL] = EvaluationSet(source, self.splits.whole(), memory_bytes=0)
+        self._evaluation[ALL] = EvaluationSet(source, self.splits.all(), memory_bytes=0)
 
     def evaluated_rows(self) -> dict[str, list[int]]:
         """What a method is scored on: val and test, and `all` where the protocol asks for it."""
@@ -97,7 +97,7 @@ class SegmentationDataModule(LightningDataModule):
         splits.assert_disjoint(self.splits, self.source.names, self.source.groups, by_group)
         lines = [*self.source.describe(), splits.describe(self.splits, self.source, self.config.split)]
         if self.config.protocol == ALL:
-            count = len(self.splits.whole())
+            count = len(self.splits.all())
             lines.append(f"data.protocol=all: all {count} pictures are scored too, training ones included")
         return lines
 

@@ -35,7 +35,7 @@ class Splits:
             return [("train", self.train), ("val = test", sorted({*self.val, *self.test}))]
         return list(self)
 
-    def whole(self) -> list[int]:
+    def all(self) -> list[int]:
         """Lists every image of all splits once, in order."""
         return sorted({*self.train, *self.val, *self.test})
 

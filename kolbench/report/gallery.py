@@ -85,18 +85,18 @@ def all_galleries(comparison: Comparison) -> list[Gallery]:
     numbers = numbers_of(comparison)
     firsts = [runs[0] for runs in numbers.families.values()]
     usable = [run for run in firsts if (run.run.folder / "truths").is_dir()]
-    judges = [run for run in usable if run.run.truth_access == "none" and not run.is_baseline]
-    if not judges:
+    compared = [run for run in usable if run.run.truth_access == "none" and not run.is_baseline]
+    if not compared:
         return []
     baselines = sorted((run for run in usable if run.is_baseline), key=lambda run: -run.means["miou"])
-    shown = [*judges, *(run for run in usable if run.run.truth_access != "none"), *baselines[:1]]
+    shown = [*compared, *(run for run in usable if run.run.truth_access != "none"), *baselines[:1]]
     notes = _notes(numbers, shown, [run.label for run in firsts if run not in usable])
     choices = [
-        _good_and_bad(judges),
-        _failures(judges),
-        _disagreements(judges),
-        _another_threshold(judges),
-        _held_products(judges),
+        _good_and_bad(compared),
+        _failures(compared),
+        _disagreements(compared),
+        _another_threshold(compared),
+        _held_products(compared),
     ]
     read = cache(lambda row: _pictures(comparison.pictures[row], shown))
     return [
@@ -124,8 +124,8 @@ def _notes(numbers: Numbers, shown: Sequence[RunNumbers], without_truths: Sequen
     return notes
 
 
-def _good_and_bad(judges: Sequence[RunNumbers]) -> _Choice:
-    miou = _mean(run.images["miou"] for run in judges)
+def _good_and_bad(compared: Sequence[RunNumbers]) -> _Choice:
+    miou = _mean(run.images["miou"] for run in compared)
     places: dict[int, list[str]] = {}
     for name, row in zip(QUANTILES, quantile_rows(miou, list(QUANTILES.values())), strict=True):
         places.setdefault(row, []).append(name)
@@ -143,9 +143,9 @@ def quantile_rows(values: Float64Array, quantiles: Sequence[float]) -> list[int]
     return [int(order[int(np.floor(quantile * (len(values) - 1) + 0.5))]) for quantile in quantiles]
 
 
-def _failures(judges: Sequence[RunNumbers]) -> _Choice:
+def _failures(compared: Sequence[RunNumbers]) -> _Choice:
     worst: dict[int, list[RunNumbers]] = {}
-    for run in judges:
+    for run in compared:
         worst.setdefault(int(run.images["miou"].argmin()), []).append(run)
     lowest = {row: min(run.images["miou"][row] for run in runs) for row, runs in worst.items()}
     rows = sorted(worst, key=lambda row: (-len(worst[row]), lowest[row]))[:MOST_SHOTS]
@@ -162,10 +162,10 @@ def _with_miou(runs: Iterable[RunNumbers], row: int) -> str:
     return ", ".join(f"{run.label} (mIoU {run.images['miou'][row]:.3f})" for run in runs)
 
 
-def _disagreements(judges: Sequence[RunNumbers]) -> _Choice:
-    iou = np.stack([run.images["iou"] for run in judges])
+def _disagreements(compared: Sequence[RunNumbers]) -> _Choice:
+    iou = np.stack([run.images["iou"] for run in compared])
     rows = largest(iou.max(0) - iou.min(0))
-    labels = [run.label for run in judges]
+    labels = [run.label for run in compared]
 
     def why(row: int) -> str:
         high, low = int(iou[:, row].argmax()), int(iou[:, row].argmin())
@@ -179,13 +179,13 @@ def _disagreements(judges: Sequence[RunNumbers]) -> _Choice:
     )
 
 
-def _another_threshold(judges: Sequence[RunNumbers]) -> _Choice:
-    found = [own_best(run) for run in judges]
-    gains = np.stack([best - run.images["miou"] for run, (best, _) in zip(judges, found, strict=True)])
+def _another_threshold(compared: Sequence[RunNumbers]) -> _Choice:
+    found = [own_best(run) for run in compared]
+    gains = np.stack([best - run.images["miou"] for run, (best, _) in zip(compared, found, strict=True)])
 
     def why(row: int) -> str:
         winner = int(gains[:, row].argmax())
-        run, (best, at) = judges[winner], found[winner]
+        run, (best, at) = compared[winner], found[winner]
         was = f"{run.images['miou'][row]:.3f} at {run.run.threshold:.2f}"
         return f"{run.label}: mIoU {was}, {best[row]:.3f} at {at[row]:.2f}"
 
@@ -207,8 +207,8 @@ def own_best(run: RunNumbers) -> tuple[Float64Array, Float64Array]:
     return rows.max(0), np.asarray(nearest)[rows.argmax(0)]
 
 
-def _held_products(judges: Sequence[RunNumbers]) -> _Choice:
-    recall = _mean(run.images["product_recall"] for run in judges)
+def _held_products(compared: Sequence[RunNumbers]) -> _Choice:
+    recall = _mean(run.images["product_recall"] for run in compared)
     held = np.flatnonzero(~np.isnan(recall))
     order = held[np.argsort(recall[held], kind="stable")][:MOST_SHOTS]
     return _Choice(

@@ -300,7 +300,7 @@ def training(numbers: Numbers) -> Table:
     whole = any(run.training_miou is not None for run in trained)
     rows: list[Row] = [(run.heading, _training_cells(run, whole)) for run in trained]
     notes = [
-        "seconds: of training in all, stages and validation included, as recorded when it was trained; "
+        "seconds: of training in all, pretraining and validation included, as recorded when it was trained; "
         "training seconds: without validation. pictures per second: while training.",
         "best epoch: of the kept weights, counted from 0; the papers count from 1. lr factor: what the "
         "budget multiplies the recipe's learning rate by.",

@@ -102,7 +102,7 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
 def baselines_of(
     data: SegmentationDataModule, config: ScoringConfig, device: torch.device, training: Path | None
 ) -> dict[str, dict[str, ImageCounts]]:
-    """The mean training mask and the ellipse, judged like any method."""
+    """The mean training mask and the ellipse, scored like any method."""
     baselines: dict[str, Callable[[], Segmenter]] = {
         "ellipse": Ellipse,
         "meanmask": lambda: MeanMask(data.mean_mask()),

@@ -123,7 +123,7 @@ def make_run(
         "threshold_from": "validation" if threshold is None else "the command",
         "scores": scores.mean_scores(scored["test"].counts, chosen),
         "all": scores.mean_scores(scored["whole"].counts, chosen) if whole else None,
-        "baselines": _floors(scored, scene_seed),
+        "baselines": _baselines(scored, scene_seed),
         "pictures": {split: len(part.names) for split, part in scored.items()},
         "fingerprint": {"source": f"{zlib.crc32(f'{data} {scene_seed}'.encode()):064x}", "splits": "5" * 16},
         "parameters": parameters,
@@ -288,7 +288,7 @@ def _training(method: str, seed: int, epochs: int, quality: float, folder: Path)
     }
 
 
-def _floors(scored: Mapping[str, ImageCounts], scene_seed: int) -> dict[str, dict[str, Any]]:
+def _baselines(scored: Mapping[str, ImageCounts], scene_seed: int) -> dict[str, dict[str, Any]]:
     """An ellipse in the middle of the frame, and the mean of the validation truths."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     ellipse = ((x - WIDTH / 2) / 16) ** 2 + ((y - HEIGHT / 2) / 20) ** 2 <= 1

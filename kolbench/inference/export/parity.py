@@ -12,7 +12,7 @@ from kolbench.segmenter import Segmenter
 from kolbench.types import JsonObject, UInt8Array
 
 BOUND = 1e-3
-# height and width; odd sides, both aspects, smaller and larger than usual canvases
+# height and width; odd sides, both aspects, smaller and larger than usual input sizes
 SIZES = ((256, 256), (270, 481), (333, 251))
 SCENE_SEED = 20
 SCENE_SIDE = 384

@@ -178,7 +178,7 @@ def test_a_network_that_fixes_its_size_is_written_for_that_size(tmp_path):
 
 
 class WideOrNot(nn.Module):
-    """Halves alpha on wide canvases, which a trace cannot know."""
+    """Halves alpha of wide inputs, which a trace cannot know."""
 
     def forward(self, image):
         grey = image.mean(dim=1, keepdim=True)
