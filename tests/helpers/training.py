@@ -101,9 +101,9 @@ class Watching(Callback):
             raise KilledError
 
     def on_validation_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, index: int
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if index == 0:
+        if batch_idx == 0:
             self.validated.append(pl_module.segmenter.network.weight.detach().clone())
 
 

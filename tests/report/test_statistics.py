@@ -39,7 +39,7 @@ def one_picture_each(*rows: list[float]) -> tuple[dict[str, Float64Array], list[
 @pytest.mark.parametrize(("pairs", "groups"), [(1, 6), (2, 7), (10, 9), (190, 13)])
 def test_with_one_group_less_nothing_can_be_significant(pairs: int, groups: int) -> None:
     assert intervals.fewest_groups(pairs) == groups
-    assert pairs * 2 / 2**groups < statistics.SIGNIFICANCE <= pairs * 2 / 2 ** (groups - 1)
+    assert pairs * 2 / 2**groups < intervals.SIGNIFICANCE <= pairs * 2 / 2 ** (groups - 1)
     values = {"a": np.ones(groups), "b": np.zeros(groups)}
     (found,) = statistics.differences(values, [str(row) for row in range(groups)])
     assert found.p == pytest.approx(2 / 2**groups)
@@ -349,7 +349,7 @@ def test_methods_that_always_tie_are_alike() -> None:
 def test_seeds_by_hand() -> None:
     assert statistics.across_seeds([0.7, 0.8, 0.9]) == pytest.approx((0.8, 0.1, 0.7, 0.9, 3), abs=1e-12)
     one = statistics.across_seeds([0.7, math.nan])
-    assert isclose(one[:3], (0.7, math.nan, 0.7))  # type: ignore[arg-type]
+    assert isclose(one[:3], (0.7, math.nan, 0.7))
     assert one.n == 1
     assert statistics.across_seeds([]).n == 0
     assert math.isnan(statistics.across_seeds([]).mean)

@@ -19,6 +19,7 @@ from kolbench.data.scenes import scene
 from kolbench.errors import ConfigError, DataError
 from kolbench.inference.apply import pipeline
 from kolbench.inference.apply.outputs import write_picture
+from kolbench.inference.predictor import Predictor
 from kolbench.io import images, masks
 from kolbench.models.trivial import Ellipse
 from kolbench.video.reader import VideoReader
@@ -162,8 +163,8 @@ def test_pictures_share_one_table_of_what_is_seen(tmp_path, capsys):
     for name in ("a", "b/a"):
         write_picture(tmp_path / "in" / f"{name}.png", clips.picture(0, SIZE))
     write_picture(tmp_path / "ad.png", np.full((10, 10, 3), 255, np.uint8))
-    words = (f"ad={tmp_path / 'ad.png'}", "placement.left=0", "placement.top=0", "placement.width=1")
-    words += ("placement.height=1", "placement.fit=stretch")
+    words = [f"ad={tmp_path / 'ad.png'}", "placement.left=0", "placement.top=0", "placement.width=1"]
+    words += ["placement.height=1", "placement.fit=stretch"]
     run("place", tmp_path / "in", tmp_path / "out", *words)
     with (tmp_path / "out" / "visibility.csv").open() as table:
         rows = list(csv.DictReader(table))
@@ -496,6 +497,7 @@ def test_a_terminated_run_takes_its_half_written_file_away(tmp_path):
         while not (tmp_path / ".out.mp4.part").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         running.terminate()
+        assert running.stderr is not None
         said = running.stderr.read()
     assert running.returncode == 143
     assert "stopped by SIGTERM" in said
@@ -509,7 +511,7 @@ def test_an_error_in_a_clip_names_clip_and_frame(tmp_path, capsys, monkeypatch):
         def segment(self, picture):
             raise ConfigError("too dark")
 
-    monkeypatch.setattr(pipeline, "open_predictor", lambda *_: pipeline.Predictor(Refusing()))
+    monkeypatch.setattr(pipeline, "open_predictor", lambda *_: Predictor(Refusing()))
     assert run("predict", clip, tmp_path / "out.mp4")["failed"] == 1
     assert f"{clip}, frame 0: too dark" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from kolbench.metrics import scores
-from kolbench.report.statistics import Difference, Interval
+from kolbench.report.intervals import Interval
+from kolbench.report.statistics import Difference
 from kolbench.runs import run_folder
 from kolbench.tasks.compare import verdict
 from kolbench.tracking import dashboard

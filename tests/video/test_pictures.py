@@ -6,8 +6,10 @@ import pytest
 from PIL import Image
 
 from kolbench.errors import ConfigError
+from kolbench.video.codecs import format_name_of
 from kolbench.video.reader import VideoReader
-from kolbench.video.writers import PngSequence, VideoWriter, format_name_of
+from kolbench.video.sequence import PngSequence
+from kolbench.video.writers import VideoWriter
 from tests.helpers import clips
 
 
@@ -20,7 +22,8 @@ def bars(size, alpha=None):
 
 
 def write_one(path, image, format_name, frames=2):
-    with VideoWriter(path, None, *image.shape[:2], format_name, time_base=Fraction(1, 25)) as writer:
+    height, width = image.shape[:2]
+    with VideoWriter(path, None, height, width, format_name, time_base=Fraction(1, 25)) as writer:
         for pts in range(frames):
             writer.write(image, pts)
     return writer
@@ -41,7 +44,7 @@ def test_colours_are_tagged_and_come_back(tmp_path, name, format_name):
     dtype = np.uint16 if format_name == "prores" else np.uint8
     for channel, plane in enumerate(frame.planes[:3]):
         size, apart = (64, 16) if channel == 0 else (64 * step // 16, step)
-        rows = np.frombuffer(plane, dtype).reshape(size, -1)
+        rows = np.frombuffer(bytes(plane), dtype).reshape(size, -1)
         seen = rows[size // 2, apart // 2 :: apart][:8].astype(int)
         assert np.abs(seen / 2 ** (bits - 8) - [e[channel] / 2 ** (bits - 8) for e in expected]).max() <= 3
     with VideoReader(tmp_path / name) as reader:

@@ -10,7 +10,8 @@ import pytest
 
 from kolbench.errors import ConfigError, DataError, KolbenchError
 from kolbench.video.reader import VideoReader
-from kolbench.video.writers import PngSequence, VideoWriter, open_writer
+from kolbench.video.sequence import PngSequence
+from kolbench.video.writers import VideoWriter, open_writer
 from tests.helpers import clips
 
 

@@ -193,7 +193,9 @@ class LabelmeSource(Source):
         DataError: there is no Labelme file below the folder; names what is there instead.
     """
 
-    def __init__(self, root: str | Path, labels: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self, root: str | Path, labels: Mapping[str, str | Sequence[str] | None] | None = None
+    ) -> None:
         self.root = listing.require_folder(root)
         self.classes = label_classes(labels)
         self._pictures = listing.pictures_below(self.root)

@@ -12,7 +12,7 @@ from kolbench.errors import ConfigError, DataError
 from tests.helpers.data_files import HEIGHT, SQUARE, WIDTH, annotate, bitmap, picture, put, shape
 
 
-def drawn(root: Path, *shapes: dict) -> tuple[int, int]:
+def drawn(root: Path, *shapes: object) -> tuple[int, int]:
     """Foreground and product area in pixels."""
     annotate(root, "a", list(shapes))
     read = LabelmeSource(root).read(0)
@@ -116,6 +116,7 @@ def test_label_maps(tmp_path):
     annotate(tmp_path, "a", [shape("Modell", SQUARE), shape("Ware", [[0, 0], [1, 1]], "rectangle")])
     source = LabelmeSource(tmp_path, {"kol": ["modell"], "product": "ware", "background": None})
     read = source.read(0)
+    assert read.product is not None
     assert (read.mask.sum(), read.product.sum()) == (37, 1)
     with pytest.raises(DataError, match="label Modell is not known"):
         LabelmeSource(tmp_path).read(0)
