@@ -3,9 +3,16 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webelement import WebElement
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 SWITCHES = (
@@ -21,7 +28,7 @@ SWITCHES = (
 )
 
 
-def launched(home, profile):
+def launched(home: Path, profile: Path) -> Iterator["Chrome"]:
     """A driver, ended when the generator is; skips the test where there is no browser.
 
     home, profile: empty folders for what it writes.
@@ -46,7 +53,7 @@ def launched(home, profile):
         driver.quit()
 
 
-def opened(driver, path):
+def opened(driver: "Chrome", path: Path) -> Iterator["Chrome"]:
     screen(driver, 1300, 900)
     media(driver, "light")
     driver.get(path.as_uri())
@@ -58,12 +65,12 @@ def opened(driver, path):
     assert {url for url in urls if not url.startswith("data:")} <= {path.as_uri()}
 
 
-def screen(driver, width, height):
+def screen(driver: "Chrome", width: int, height: int) -> None:
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
-def too_wide(driver, except_in):
+def too_wide(driver: "Chrome", except_in: str) -> list[str]:
     """The HTML of what is seen and reaches beyond the right edge, but for what these selectors hold."""
     return driver.execute_script(
         "return [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility()"
@@ -73,33 +80,33 @@ def too_wide(driver, except_in):
     )
 
 
-def media(driver, scheme, kind=""):
+def media(driver: "Chrome", scheme: str, kind: str = "") -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": kind, "features": features})
 
 
-def find(driver, selector):
+def find(driver: "Chrome | WebElement", selector: str) -> "WebElement":
     return driver.find_element("css selector", selector)
 
 
-def find_all(driver, selector):
+def find_all(driver: "Chrome | WebElement", selector: str) -> "list[WebElement]":
     return driver.find_elements("css selector", selector)
 
 
-def press(driver, *keys):
+def press(driver: "Chrome", *keys: str) -> None:
     from selenium.webdriver import ActionChains, Keys
 
     names = [getattr(Keys, key) for key in keys]
     ActionChains(driver, duration=0).send_keys(*names).perform()
 
 
-def until(driver, script, *arguments):
+def until(driver: "Chrome", script: str, *arguments: object) -> Any:
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(driver, 10, 0.02).until(lambda d: d.execute_script(f"return {script}", *arguments))
 
 
-def set_slider(driver, percent):
+def set_slider(driver: "Chrome", percent: float) -> None:
     driver.execute_script(
         "const slider = document.getElementById('threshold'); slider.value = arguments[0];"
         "slider.dispatchEvent(new Event('input'))",
@@ -107,7 +114,7 @@ def set_slider(driver, percent):
     )
 
 
-def live(driver):
+def live(driver: "Chrome") -> dict[str, list[Any]]:
     """Label -> what its row shows: threshold, four texts, four values."""
     return driver.execute_script(
         "return Object.fromEntries([...document.querySelectorAll('#live tr[data-method]')].map((row) => ["
@@ -117,7 +124,7 @@ def live(driver):
     )
 
 
-def pixels(driver, shot, source):
+def pixels(driver: "Chrome", shot: int, source: int | str) -> np.ndarray:
     """(h, w, 4) of a tile's canvas, once it is drawn for the present state."""
     found = driver.execute_async_script(
         "const [shot, source, done] = arguments;"
@@ -134,7 +141,7 @@ def pixels(driver, shot, source):
     return np.array(found[2:], np.uint8).reshape(found[0], found[1], 4)
 
 
-def show(driver, mode):
+def show(driver: "Chrome", mode: str) -> None:
     driver.execute_script(f"document.querySelector('input[value={mode}]').click()")
 
 
@@ -155,13 +162,13 @@ return found;
 """
 
 
-def luminance(colour):
+def luminance(colour: str) -> float:
     channels = np.array([float(value) for value in re.findall(r"[\d.]+", colour)][:3]) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return linear @ (0.2126, 0.7152, 0.0722)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def contrasts(driver):
+def contrasts(driver: "Chrome") -> dict[str, float]:
     """Text -> its contrast as WCAG 2 defines it."""
     found = {}
     for pair, text in driver.execute_script(TEXTS).items():

@@ -2,15 +2,18 @@
 
 import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
+from kolbench.video.codecs import format_name_of
 from kolbench.video.reader import VideoReader
-from kolbench.video.writers import PngSequence, VideoWriter, format_name_of, open_writer
+from kolbench.video.sequence import PngSequence
+from kolbench.video.writers import VideoWriter, open_writer
 
 TIME_BASE = Fraction(1, 90_000)
 PIXEL_FORMATS = {"prores_ks": "yuv444p10le", "png": "rgb24", "mjpeg": "yuvj420p"}
@@ -71,7 +74,8 @@ def write_cutouts(
     format_name = format_name_of(path, True, format_name)
     step = round(1 / (fps * TIME_BASE))
     end = step * len(pictures)
-    with VideoWriter(path, None, *pictures[0].shape[:2], format_name, time_base=TIME_BASE, end=end) as writer:
+    height, width = pictures[0].shape[:2]
+    with VideoWriter(path, None, height, width, format_name, time_base=TIME_BASE, end=end) as writer:
         for number, image in enumerate(pictures):
             writer.write(image, step * number)
     return path
@@ -120,6 +124,7 @@ def make_clip(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=format_name) as container:
         stream = container.add_stream(codec, rate=round(fps), options=dict(options or {}))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size[1], size[0]
         stream.pix_fmt = pixel_format or PIXEL_FORMATS.get(codec, "yuv420p")
         stream.time_base = stream.codec_context.time_base = TIME_BASE
@@ -147,16 +152,22 @@ def _names(sound: str | Sequence[str] | None) -> Sequence[str]:
     return (sound,) if isinstance(sound, str) else sound
 
 
-def _mux(container, packets, durations) -> None:
+def _mux(
+    container: av.container.OutputContainer, packets: "Iterable[av.Packet[Any]]", durations: dict[int, int]
+) -> None:
     for packet in packets:
         packet.duration = durations.pop(packet.pts, 0)
         container.mux(packet)
 
 
 class _Tone:
-    def __init__(self, container, codec: str, rate: int, start: float, octave: int) -> None:
+    def __init__(
+        self, container: av.container.OutputContainer, codec: str, rate: int, start: float, octave: int
+    ) -> None:
         self.container = container
-        self.stream = container.add_stream(codec, rate=rate)
+        stream = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
+        self.stream = stream
         self.stream.codec_context.layout = "stereo"
         self.rate, self.pitch = rate, TONE_HZ * 2**octave
         self.first = self.done = round(start * rate)
@@ -219,10 +230,10 @@ def faulty_clips(folder: Path) -> dict[str, Path]:
         whole = _index_first(make_clip(cut, 90, codec=codec, options=fast))
         cut.write_bytes(whole[: len(whole) // 2])
     made["damaged"] = folder / "damaged.mp4"
-    whole = bytearray(make_clip(made["damaged"], 90, options={"crf": "5"}).read_bytes())
-    middle = len(whole) // 2
-    whole[middle : middle + 300] = np.random.default_rng(1).bytes(300)
-    made["damaged"].write_bytes(whole)
+    damaged = bytearray(make_clip(made["damaged"], 90, options={"crf": "5"}).read_bytes())
+    middle = len(damaged) // 2
+    damaged[middle : middle + 300] = np.random.default_rng(1).bytes(300)
+    made["damaged"].write_bytes(damaged)
     return made
 
 

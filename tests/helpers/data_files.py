@@ -40,12 +40,18 @@ def folder(root: Path, names: list[str], products: tuple[str, ...] = ()) -> Path
     return root
 
 
-def shape(label, points, shape_type="polygon", group_id=None, **more) -> dict[str, object]:
+def shape(
+    label: str,
+    points: object,
+    shape_type: str = "polygon",
+    group_id: object = None,
+    **more: object,
+) -> dict[str, object]:
     """One shape of a Labelme file."""
     return {"label": label, "points": points, "shape_type": shape_type, "group_id": group_id, **more}
 
 
-def annotate(root: Path, name: str, shapes: list[object], image: bool = True, **fields) -> Path:
+def annotate(root: Path, name: str, shapes: list[object], image: bool = True, **fields: object) -> Path:
     """A Labelme file, with its picture unless told otherwise."""
     if image:
         put(root / f"{name}.png", picture())

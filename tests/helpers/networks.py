@@ -1,5 +1,7 @@
 """The papers' networks built small, made lively, and batches that train them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from kolbench.types import Batch
 
 SLIM = {"channels": 16, "mid": 8, "gt_mid": 8, "tail": 320}
 
-METHODS = {
+METHODS: dict[str, Callable[[], Segmenter]] = {
     "u2net": lambda: U2NetSegmenter(64),
     "u2netp": lambda: U2NetSegmenter(64, variant="p"),
     "modnet": lambda: MODNetSegmenter(64),

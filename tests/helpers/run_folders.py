@@ -301,8 +301,8 @@ def _floor(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:
     rows = ImageCounts("test")
     for index in range(count):
         _, truth, product, _ = scene("test", index, scene_seed)
-        planes = (torch.from_numpy(plane)[None, None] for plane in (alpha, truth, product))
-        rows.parts.append(histogram.level_counts(*planes, extra=scores.extra_counts()))
+        soft, mask, inside = (torch.from_numpy(plane)[None, None] for plane in (alpha, truth, product))
+        rows.parts.append(histogram.level_counts(soft, mask, inside, extra=scores.extra_counts()))
     return {"threshold": 0.5, **scores.mean_scores(rows.counts, 0.5)}
 
 
