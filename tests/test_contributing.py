@@ -51,6 +51,7 @@ def no_scores_of_users():
 def test_a_method(tmp_path, monkeypatch):
     (command,) = written("Add a method", tmp_path)
     done = run(command, tmp_path, monkeypatch, "data.picture_size=64", "hydra.run.dir=run")
+    assert done is not None
     assert "tiny is not trained" not in done.stdout
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert 0 <= record["scores"]["miou"] <= 1
@@ -75,6 +76,7 @@ def test_a_data_layout(tmp_path, monkeypatch):
     draw, command = written("Add a data layout", tmp_path)
     run(draw, tmp_path, monkeypatch)
     done = run(command, tmp_path, monkeypatch)
+    assert done is not None
     assert "6 pairs of 3 videos" in done.stdout
     assert "2 train / 2 val / 2 test pictures, disjoint by group (1 / 1 / 1 groups)" in done.stdout
 
@@ -93,6 +95,7 @@ def test_a_task(tmp_path, monkeypatch):
     run(draw, tmp_path, monkeypatch)
     (command,) = written("Add a task", tmp_path)
     done = run(command, tmp_path, monkeypatch)
+    assert done is not None
     lines = [line for line in done.stdout.splitlines() if ".mask.png" in line]
     assert [re.fullmatch(r"video0_\d\.mask\.png: \d+\.\d%", line) is not None for line in lines] == [
         True,

@@ -49,8 +49,11 @@ def test_order_and_alphas_are_those_of_the_loader(processes):
     found = list(Precomputed(Loader(9), Darkness(os.getpid()), ("image",), processes))
     assert [batch["name"] for batch in found] == [[f"n{index}"] for index in range(9)]
     for index, batch in enumerate(found):
-        assert batch["ready"].shape == batch["mask"].shape
-        assert torch.allclose(batch["ready"], torch.full_like(batch["ready"], 1 - index / 255))
+        ready, mask = batch["ready"], batch["mask"]
+        assert isinstance(ready, torch.Tensor)
+        assert isinstance(mask, torch.Tensor)
+        assert ready.shape == mask.shape
+        assert torch.allclose(ready, torch.full_like(ready, 1 - index / 255))
         assert batch["seconds"] > 0
     assert {batch["notes"][0] for batch in found} == {"dark" if processes == 1 else "dark elsewhere"}
 

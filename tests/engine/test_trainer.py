@@ -13,7 +13,8 @@ def test_lightning_s_own_options_reach_the_trainer(tmp_path):
     trainer = make_trainer(options, torch.device("cpu"), 3, tmp_path, [], "training")
     assert trainer.gradient_clip_val == 0.5
     assert trainer.max_epochs == 3
-    (timer,) = [each for each in trainer.callbacks if type(each).__name__ == "Timer"]
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it from outside the class
+    (timer,) = [each for each in callbacks if type(each).__name__ == "Timer"]
     assert timer.time_remaining() == 60
 
 

@@ -50,6 +50,8 @@ def trained(segmenter):
     generator = torch.Generator().manual_seed(5)
     for module in segmenter.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(0, 0.2, generator=generator)
             module.running_var.uniform_(0.5, 2, generator=generator)
             for parameter, low in ((module.weight, 0.5), (module.bias, -0.2)):

@@ -41,7 +41,7 @@ def soft(seed: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Blobs with soft edges, and a truth that resembles them."""
     draw = np.random.default_rng(seed)
     noise = cv2.GaussianBlur(draw.normal(size=(height, width)), (0, 0), max(1.0, min(height, width) / 8))
-    noise /= np.abs(noise).max()
+    noise = noise / np.abs(noise).max()
     alpha = np.clip(0.5 + noise * draw.uniform(0.5, 4) + draw.normal(0, 0.1, noise.shape), 0, 1)
     mask = noise + draw.normal(0, 0.05, noise.shape) > 0
     return torch.from_numpy(alpha)[None, None].float(), torch.from_numpy(mask)[None, None].float()

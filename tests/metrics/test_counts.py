@@ -71,9 +71,12 @@ def test_files_of_other_versions_are_read(tmp_path: Path) -> None:
     old = run_folder.read_histograms(path)["test"].counts
     assert same(old, of(part.counts.fg, part.counts.bg, part.counts.product))
     assert "boundary_iou" not in scores.mean_scores(old, 0.5)
-    table["tomorrow"], table["curve"] = "text", [np.arange(256), np.arange(255), None]
-    table["counts"] = [np.arange(256)] * 3
-    table.to_parquet(path)
+    later: dict[str, object] = {
+        "tomorrow": "text",
+        "curve": [np.arange(256), np.arange(255), None],
+        "counts": [np.arange(256)] * 3,
+    }
+    table.assign(**later).to_parquet(path)
     new = run_folder.read_histograms(path)["test"].counts
     assert list(new) == [*part.counts, "counts"]
     assert "boundary_iou" in scores.mean_scores(new, 0.5)

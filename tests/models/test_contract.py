@@ -171,6 +171,7 @@ def test_every_trainable_method_has_both_recipes(name):
     assert set(model.training.paper) == {"size", "epochs", "batch"}
     assert set(model.training.recipes) == {"official", "paper"}
     written = model.to_mapping()["training"]
+    assert isinstance(written, dict)
     assert set(written) - {"evaluation_only"} == {"paper", "short_lr_factor", "recipes"}
     for recipe in written["recipes"].values():
         assert set(recipe) == {"optimizer", "scheduler", "augment"}

@@ -19,6 +19,7 @@ def test_the_input_size_of_modnet_keeps_the_aspect() -> None:
 
 def test_modnet_losses_of_both_recipes() -> None:
     segmenter = make("modnet").eval()
+    assert isinstance(segmenter, MODNetSegmenter)
     batch = batch_for(segmenter)
     maps = segmenter.network.forward_train(2 * batch["image"] - 1)
     s, d, p = (array(value) for value in maps)

@@ -113,8 +113,8 @@ def test_outputs_are_chosen_by_name_or_position(tmp_path):
     logits = convolved(image.double().numpy())
     for output in ("matte", 1, "flat", 3):
         assert np.abs(alpha_of(path, image, output=output) - sigmoid(logits)).max() < 1e-6
-    for output in (None, 0, 1960, "1960"):
-        found = alpha_of(path, image, output=output, activation="sigmoid")
+    for raw in (None, 0, 1960, "1960"):
+        found = alpha_of(path, image, output=raw, activation="sigmoid")
         assert np.abs(found - sigmoid(logits)).max() < 1e-6
     with pytest.raises(
         ConfigError, match=r"no output model\.output=mate; it has .*Did you mean model\.output=matte"

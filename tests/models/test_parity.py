@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]  # has no types
 import pytest
 import torch
 from PIL import Image

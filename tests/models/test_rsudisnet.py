@@ -32,6 +32,7 @@ def test_every_rsu_bottom_of_rsudisnet_is_8x8_at_512() -> None:
 def test_rsudisnet_losses_are_those_of_equation_12() -> None:
     torch.manual_seed(3)
     segmenter = RSUDISNetSegmenter(128, boundary_gain=2.0, lambda_f=0.5, **SLIM).eval()
+    assert segmenter.gt_encoder is not None
     batch = batch_for(segmenter)
     with torch.no_grad():
         maps = segmenter.network.forward_train(2 * batch["image"] - 1)
@@ -120,6 +121,7 @@ def test_gt_encoder_learns_the_alpha_it_reads() -> None:
 
 def test_no_intermediate_supervision_without_its_weight() -> None:
     segmenter = make("rsudisnet-bare")
+    assert isinstance(segmenter, RSUDISNetSegmenter)
     assert segmenter.gt_encoder is None
     assert segmenter.pretraining() == ()
     assert set(segmenter.losses(batch_for(segmenter))) == {"semantic", "detail_m", "alpha_8", "comp_8"}

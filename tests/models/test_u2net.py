@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from kolbench.models.u2net import U2NetSegmenter
 from kolbench.preprocessing import minmax
 from tests.helpers.networks import array, batch_for, lively, make
 
@@ -21,6 +22,7 @@ def test_minmax() -> None:
     expected = torch.tensor([[[[0.0, 0.5, 1.0]]], [[[0.3, 0.3, 0.3]]]])
     torch.testing.assert_close(minmax(alpha), expected)
     segmenter = lively("u2netp")
+    assert isinstance(segmenter, U2NetSegmenter)
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         plain = segmenter.predict(image).alpha
@@ -37,7 +39,8 @@ def test_u2net_losses_are_seven_cross_entropies_on_the_mask() -> None:
     assert list(terms) == ["tar", *[f"side{k}" for k in range(1, 7)]]
     with torch.no_grad():
         prediction = segmenter.predict(batch["image"])
-    for name, p in (("tar", prediction.alpha), ("side5", prediction.aux["side5"])):
-        p, y = array(p), array(batch["mask"])
+    y = array(batch["mask"])
+    for name, alpha in (("tar", prediction.alpha), ("side5", prediction.aux["side5"])):
+        p = array(alpha)
         expected = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
         assert terms[name].item() == pytest.approx(expected, rel=1e-5)

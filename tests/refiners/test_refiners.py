@@ -25,7 +25,8 @@ def windows(height, width, radius):
 def direct_mean(values, radius):
     """(H, W) -> means over the part of each window that lies inside, by loops in float64."""
     out = np.zeros_like(values, np.float64)
-    for y, x, window in windows(*values.shape, radius):
+    height, width = values.shape
+    for y, x, window in windows(height, width, radius):
         out[y, x] = values[window].mean()
     return out
 
@@ -205,7 +206,9 @@ def test_grabcut_starts_from_the_picture_alone():
     found = set()
     for seed in range(5):
         cv2.setRNGSeed(seed)
-        found.add(cut_labels(image, labels, 1).tobytes())
+        cut = cut_labels(image, labels, 1)
+        assert cut is not None
+        found.add(cut.tobytes())
     assert len(found) == 1
 
 
@@ -242,6 +245,7 @@ def test_options_out_of_range_are_named(refiner, options, key):
 )
 def test_yaml_and_code_have_the_same_defaults(path):
     loaded = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(loaded, dict)
     assert loaded.pop("name") == path.stem
     built = compose.instantiate(loaded)
     assert built == type(built)()

@@ -230,6 +230,7 @@ def test_pareto_figures_say_who_has_no_number(tmp_path):
     make_run(tmp_path / "c", "oldernet", pictures=4, changes={"cost": None})
     make_run(tmp_path / "d", "ellipse", pictures=4)
     memory = comparisons.pareto_memory(numbers_of(tmp_path))
+    assert memory is not None
     assert "Not known for oldernet, oldnet." in memory.caption
     assert [text for text in texts(memory) if text in ("modnet", "oldnet", "oldernet", "ellipse")] == [
         "modnet"
@@ -290,7 +291,9 @@ def test_learning_shows_the_progress_pictures_in_order(runs, numbers, drawn):
     assert [name for name, _ in strip] == ["picture", "0", "1", "2", "3", "4", "5"]
     root = ET.fromstring(drawn["learning"].svg)
     tiles = [
-        np.asarray(Image.open(io.BytesIO(base64.b64decode(image.get(HREF).partition(",")[2]))).convert("RGB"))
+        np.asarray(
+            Image.open(io.BytesIO(base64.b64decode(image.attrib[HREF].partition(",")[2]))).convert("RGB")
+        )
         for image in root.iter(f"{SVG}image")
     ]
     trained = [run for run in numbers.runs if run.run.history is not None]
@@ -397,7 +400,7 @@ def test_svg_is_fit_for_a_page(drawn):
         ids = {element.get("id") for element in root.iter()} - {None}
         assert not ids & seen
         seen |= ids
-        asked = [element.get(HREF) for element in root.iter() if element.get(HREF)]
+        asked = [element.attrib[HREF] for element in root.iter() if element.get(HREF)]
         asked += re.findall(r"url\(([^)]*)\)", figure.svg)
         for target in asked:
             assert target.removeprefix("#") in ids or target.startswith("data:image/png;base64,")
@@ -442,7 +445,9 @@ def test_many_methods_with_long_names_fit(tmp_path):
         make_run(tmp_path / f"{number}", f"method{number // 2}", pictures=6, overrides=words, files=False)
     numbers = numbers_of(tmp_path)
     for make in (curves.threshold_curves, curves.roc, comparisons.pareto_memory, rank_diagram.ranks):
-        pixels = np.asarray(Image.open(io.BytesIO(make(numbers).png)).convert("L"))
+        figure = make(numbers)
+        assert figure is not None
+        pixels = np.asarray(Image.open(io.BytesIO(figure.png)).convert("L"))
         # nothing is cut off at the sides or below
         assert (pixels[-200:, [0, 1, -2, -1]] == 255).all()
         assert (pixels[-2:] == 255).all()

@@ -258,7 +258,12 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
     write_run(tmp_path / "b", "b", [NONE, HALF, GOOD], held=(0, 1, 2))
     read = []
     original = masks.read_alpha
-    monkeypatch.setattr(masks, "read_alpha", lambda path: read.append(path) or original(path))
+
+    def watched(path):
+        read.append(path)
+        return original(path)
+
+    monkeypatch.setattr(masks, "read_alpha", watched)
     found = galleries_of(tmp_path)
     assert sum(len(made.shots) for made in found.values()) > 6
     # truth and two alphas of three pictures

@@ -169,7 +169,7 @@ def test_other_bounds_stretch_the_interval() -> None:
     values, names = clustered(9, 4)
     wanted = intervals.mean_interval(values, names)
     found = intervals.mean_interval(10 * values - 3, names, bounds=(-3, 7))
-    assert isclose(found, tuple(10 * number - 3 for number in wanted))  # type: ignore[arg-type]
+    assert isclose(found, tuple(10 * number - 3 for number in wanted))
 
 
 def test_a_score_outside_its_bounds_is_an_error() -> None:

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -160,9 +161,7 @@ def test_intervals_of_pooled_scores_stand_in_brackets_and_are_defined_below(mixe
         row = row_of(table, run.label)
         counts = np.stack(scores.confusion(run.test.counts, run.threshold), axis=-1)
         for name, beta2 in POOLED_F.items():
-            found = pooled_intervals(
-                {"": counts}, lambda sums, beta2=beta2: f_of_sums(sums, beta2), comparison.groups
-            )[""]
+            found = pooled_intervals({"": counts}, partial(f_of_sums, beta2=beta2), comparison.groups)[""]
             assert row[name] == pytest.approx(found.value, abs=1e-12)
             assert row[f"{name} 95 %"] == f"[{found.low:.4f}, {found.high:.4f}]"
             assert found.low < row[name] < found.high

@@ -7,6 +7,7 @@ import shutil
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def settings(**changes):
         "threshold": None,
     }
     for path, value in changes.items():
-        node = config
+        node: Any = config
         *parents, last = path.split("__")
         for parent in parents:
             node = node[parent]

@@ -292,7 +292,9 @@ def test_pasting_and_dropping_say_where_a_file_goes(opened):
     until(opened, "document.getElementById('size').textContent === arguments[0]", size(70, 30))
     until(opened, PRECOMPUTED)
     assert drop(opened, b"", kind="dragover", on="#stage")
-    assert find(opened, "html").get_attribute("class").split()[-1] == "dropping-ad"
+    classes = find(opened, "html").get_attribute("class")
+    assert classes is not None
+    assert classes.split()[-1] == "dropping-ad"
     drop(opened, encoded(AD), on="#stage")
     until(opened, "!document.getElementById('no-ad').hidden")
     assert text(opened, "#size") == size(70, 30)

@@ -69,6 +69,7 @@ def test_saved_alphas_give_the_stored_histograms(sweep):
         picture = source.read(index)
         level = cv2.imread(str(run / "alphas" / f"{source.names[index]}.png"), cv2.IMREAD_UNCHANGED)
         truth = cv2.imread(str(run / "truths" / f"{source.names[index]}.png"), cv2.IMREAD_UNCHANGED)
+        assert level is not None
         assert np.array_equal(truth, 255 * picture.mask)
         assert level.shape == picture.mask.shape
         assert np.array_equal(np.bincount(level[picture.mask == 1], minlength=256), stored.counts.fg[row])
@@ -84,6 +85,7 @@ def test_a_run_shows_how_it_learned_and_what_it_costs(sweep):
     for run in run_folders(folder):
         assert sorted(path.name for path in (run / "progress").iterdir()) == ["epoch_0000.png", "picture.jpg"]
         alpha = cv2.imread(str(run / "progress" / "epoch_0000.png"), cv2.IMREAD_UNCHANGED)
+        assert alpha is not None
         assert alpha.shape == (256, 256)
         found = json.loads((run / "run.json").read_text())["cost"]
         assert found["picture"] == [256, 256]

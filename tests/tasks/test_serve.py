@@ -160,6 +160,7 @@ def test_the_command_opens_the_page_and_ends_with_ctrl_c(tmp_path):
     )
     with started:
         lines = []
+        assert started.stdout is not None
         for line in started.stdout:
             lines.append(line)
             if "is open" in line:

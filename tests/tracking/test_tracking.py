@@ -80,7 +80,7 @@ def records(path):
 
 def parsed(data):
     """The protobuf records in LevelDB's log framing, behind a header of seven bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # made at import
 
     assert data[:4] == b":W&B"
     at, whole = 7, b""
@@ -463,6 +463,7 @@ def test_every_logger_of_the_command_line_is_built(logger, kinds):
     register()
     with initialize_config_dir(str(conf_dir()), version_base=None):
         group = plain(compose("config", [f"logger={logger}", "paths.run=."]))["logger"]
+    assert isinstance(group, dict)
     assert {name: type(instantiate(entry)) for name, entry in group.items()} == kinds
     text = Path(conf_dir(), "logger", f"{logger}.yaml").read_text(encoding="utf-8")
     assert f"python -m kolbench experiment=rsudisnet logger={logger}\n" in text

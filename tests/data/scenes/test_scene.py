@@ -221,6 +221,8 @@ def test_hands_reach_their_grips():
         random = np.random.default_rng(index)
         one = sample_person(random, None, True)
         pose = pose_at(one, 0.3)
+        assert one.hold is not None
+        assert pose.product is not None
         busy = [arm for arm in pose.arms if arm.grip in ("fingers", "thumb", "fist")]
         assert len(busy) == (2 if one.hold.both_hands else 1)
         for arm in busy:

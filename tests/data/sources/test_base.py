@@ -40,7 +40,7 @@ def test_a_layout_without_all_methods_cannot_be_made():
             return Sample(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8))
 
     with pytest.raises(TypeError, match=r"describe'?, '?fingerprint"):
-        Reads([])  # type: ignore[abstract]
+        Reads([])  # type: ignore[abstract]  # what the test is about
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_chosen_objects_alone_are_foreground(tmp_path):
     with pytest.raises(ConfigError, match=r"data\.objects=person is neither all nor"):
         DavisSource(root, objects="person")
     with pytest.raises(ConfigError, match="whole numbers"):
-        DavisSource(root, objects={"dance": ["a"]})
+        DavisSource(root, objects={"dance": ["a"]})  # type: ignore[list-item]  # what a user may write
     plain = DavisSource(simple(tmp_path / "plain"), objects={"bear": [1]})
     with pytest.raises(DataError, match="does not number its objects"):
         plain.read(0)

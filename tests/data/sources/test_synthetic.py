@@ -24,6 +24,7 @@ def test_no_budget_tests_on_what_another_trains_on():
     sources = [SyntheticSource(0, 64, scenes) for scenes in BUDGETS]
     for one in sources:
         assert len(set(one.names)) == len(set(one.groups)) == len(one) == len(one.scene_numbers)
+        assert one.given_splits is not None
         for other in sources:
             for split, rows in one.given_splits.items():
                 for foreign in set(BUDGETS[0]) - {split}:
@@ -37,6 +38,7 @@ def test_no_budget_tests_on_what_another_trains_on():
 def test_a_larger_budget_begins_with_the_scenes_of_a_smaller_one():
     sources = [SyntheticSource(0, 64, scenes) for scenes in BUDGETS]
     for small, large in pairwise(sources):
+        assert small.given_splits is not None
         for split, rows in small.given_splits.items():
             assert named(small, split) == named(large, split)[: len(rows)]
             for row, same in list(zip(rows, large.given_splits[split], strict=False))[:1]:

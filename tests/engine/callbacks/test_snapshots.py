@@ -24,5 +24,6 @@ def test_at_most_ten_pictures_and_always_the_last(epochs, kept, tmp_path):
     found = sorted((tmp_path / "progress").glob("epoch_*.png"))
     assert [int(path.stem[-4:]) for path in found] == kept
     first = cv2.imread(str(found[0]), cv2.IMREAD_UNCHANGED)
+    assert first is not None
     assert first.shape == (128, 256)
     assert (first == 51).all()

@@ -1,9 +1,10 @@
 """Exported files give the network's alphas and say how they are fed; what is not what it says is refused."""
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]  # has no types
 import pytest
 import torch
 from torch import nn
@@ -25,11 +26,12 @@ from kolbench.models.u2net import U2NetSegmenter
 from kolbench.models.unet import UNetSegmenter
 from kolbench.models.unet_smp import SmpSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from kolbench.segmenter import Segmenter
 from tests.helpers.encoded import Encoded
 from tests.helpers.tasks import run_task
 
 SLIM = {"channels": 16, "mid": 8, "gt_mid": 8, "tail": 320}
-METHODS = {
+METHODS: dict[str, Callable[[], Segmenter]] = {
     "rsudisnet": lambda: RSUDISNetSegmenter(128, context="easpp", alpha_head="sigmoid", **SLIM),
     "modnet": lambda: MODNetSegmenter(96, resample="area"),
     "u2netp": lambda: U2NetSegmenter(64, variant="p", postprocess="minmax", resize_mode="shortest_edge"),
@@ -45,6 +47,8 @@ def trained(name):
     segmenter = METHODS[name]().eval()
     for module in segmenter.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
     return segmenter

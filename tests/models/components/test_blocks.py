@@ -25,7 +25,7 @@ def test_rsu_parameters_follow_the_formula(height: int) -> None:
 
 def test_dilations_and_poolings_of_rsu_blocks() -> None:
     def dilations(block: NestedU) -> dict[str, int]:
-        return {name: unit.conv_s1.dilation[0] for name, unit in block.named_children()}
+        return {name: int(unit.conv_s1.dilation[0]) for name, unit in block.named_children()}
 
     found = dilations(RSU(6, 3, 4, 5))
     assert {name for name, dilation in found.items() if dilation != 1} == {"rebnconv6"}

@@ -191,7 +191,7 @@ def test_each_choice_of_the_command_line_is_one_of_them_with_its_own_defaults():
     folder = compose.conf_dir() / "smooth"
     assert {path.stem for path in folder.glob("*.yaml")} == SMOOTHERS.keys()
     for name, kind in SMOOTHERS.items():
-        options = compose.load_yaml(folder / f"{name}.yaml")
+        options = dict(compose.load_yaml(folder / f"{name}.yaml"))
         assert options.pop("name") == name
         built = compose.instantiate(options)
         assert type(built) is kind
