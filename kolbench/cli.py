@@ -7,6 +7,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import hydra
@@ -110,7 +111,7 @@ def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
     """The overrides of each job that not all jobs share, in one line."""
     shared = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
     own = (" ".join(word for word in words if word not in shared) for words in jobs)
-    return [line.removeprefix("experiment=") for line in own]
+    return [line.removeprefix("experiment=").removeprefix("model=") for line in own]
 
 
 def _report_failures() -> None:
@@ -218,6 +219,8 @@ def explain(error: BaseException) -> str:
     if unknown is not None and "is not in struct" in str(unknown):
         return _wrong_key(str(unknown.full_key))
     text = str(error).strip()
+    if "Interpolation key 'model.name' not found" in text:
+        return "the YAML of the chosen model has no name: add name: and the word that tables show."
     if "Config group override must be a string" in text:
         return "a group cannot be null; its own choice for nothing is often called none, as in smooth=none."
     group = re.search(r"Could not override '([^']+)'", text)
@@ -266,10 +269,18 @@ def _of_another_task(name: str) -> str:
     return f"this task has no {key}; {', '.join(tasks) or 'another task='} {verb} it."
 
 
+def _folders() -> list[Path]:
+    """Our folder of YAML files, and the one that `--config-dir` names."""
+    words = sys.argv[1:]
+    named = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    named += [after for word, after in pairwise(words) if word in ("--config-dir", "-cd")]
+    return [compose.conf_dir(), *map(Path, named)]
+
+
 def _keys_of_tasks() -> dict[str, set[str]]:
     """Task -> the keys at the root that its YAML sets, and the groups it adds."""
     found = {}
-    for path in sorted((compose.conf_dir() / "task").glob("[!_]*.yaml")):
+    for path in (path for folder in _folders() for path in sorted((folder / "task").glob("[!_]*.yaml"))):
         loaded = OmegaConf.load(path)
         assert isinstance(loaded, DictConfig)
         added = {str(word).rpartition("@")[2] for entry in loaded.get("defaults", []) for word in entry}
@@ -279,11 +290,10 @@ def _keys_of_tasks() -> dict[str, set[str]]:
 
 def known_keys() -> list[str]:
     """Every key of any task, method and group, and the names of the groups."""
-    folder = compose.conf_dir()
-    groups = [path.name for path in folder.iterdir() if path.is_dir()]
+    groups = [path.name for path in compose.conf_dir().iterdir() if path.is_dir()]
     keys = ROOT_KEYS.union(groups, *_keys_of_tasks().values())
     for group in groups:
-        for choice in (folder / group).glob("*.yaml"):
+        for choice in (path for folder in _folders() for path in (folder / group).glob("*.yaml")):
             loaded = OmegaConf.load(choice)
             if isinstance(loaded, DictConfig) and group not in ("experiment", "sweep", "task"):
                 keys |= {f"{group}.{key}" for key in _flatten(loaded)}

@@ -40,9 +40,9 @@ def missing_library(error: BaseException) -> str | None:
     )
 
 
-def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice most like `word`, or None where nothing is alike."""
-    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+def nearest(word: str, choices: Iterable[str], likeness: float = 0.5) -> str | None:
+    """The choice most like `word`, or None where none has this likeness, in [0, 1]."""
+    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=likeness)
     return matches[0] if matches else None
 
 

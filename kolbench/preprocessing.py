@@ -24,11 +24,11 @@ class InputSpec:
     Attributes:
         size: side length in pixels, a multiple of `multiple`.
         resize_mode: `stretch` gives size x size, aspect ignored; `shortest_edge` makes the shorter side
-            `size` and keeps the aspect (modnet.md section 5, without its exception for pictures between) up
-            to 1:8; the longer side of a thinner picture is shrunk to 8 `size`.
+            `size` and keeps the aspect (ZHKKKe/MODNet, onnx/inference_onnx.py, without its exception for
+            pictures between) up to 1:8; the longer side of a thinner picture is shrunk to 8 `size`.
         multiple: both sides are rounded down to a multiple of it (`shortest_edge` only).
         mean, std: per channel (x - mean) / std.
-        divide_by_max: divide each image by its own maximum first (U2Net, u2net.md section 5).
+        divide_by_max: divide each image by its own maximum first (U2Net, data_loader.py ToTensorLab).
         resample: `bilinear` (with antialiasing when shrinking) or `area`.
     """
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kolbench.errors import ConfigError
 from kolbench.types import Batch, Float32Array, PictureResult, Prediction, UInt8Array
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ def cut_out(image: Tensor, foreground: Tensor) -> UInt8Array:
     """(3, H, W) in [0, 1] and (1, H, W) bool -> (H, W, 3) uint8, black outside the foreground."""
     levels = (image * foreground * 255).round().clamp(0, 255).to(torch.uint8)
     return np.asarray(levels.permute(1, 2, 0).cpu().numpy(), np.uint8)
+
+
+def _lacking(segmenter: "Segmenter", what: str) -> ConfigError:
+    place = f"{type(segmenter).__module__}.{type(segmenter).__name__}"
+    return ConfigError(f"{place} has no method {what}.")
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,11 @@ class Segmenter(nn.Module):
 
     def predict(self, *inputs: Tensor) -> Prediction:
         """Gives alpha for the batch entries that `input_keys` names, at the size of the image given."""
-        raise NotImplementedError(f"{type(self).__name__} does not predict")
+        raise _lacking(self, "predict")
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Gives the weighted scalar terms of a training batch, by name; their sum is minimised."""
-        raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
+        raise _lacking(self, "losses, which training needs")
 
     def check(self, names: Sequence[str]) -> None:
         """Makes sure, before the first prediction, that all which the named pictures need is there.
@@ -122,7 +128,7 @@ class Segmenter(nn.Module):
 
     def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) in pixels of training pictures where the typical picture has the given size."""
-        raise NotImplementedError(f"{type(self).__name__} is not trained by gradients")
+        raise _lacking(self, "training_input_size, which training needs")
 
     def inference_network(self) -> nn.Module:
         """Gives the part that is needed at inference: its parameters are counted, its weights saved."""
@@ -137,7 +143,7 @@ class Segmenter(nn.Module):
         Raises:
             WeightsError: a tensor is missing, unknown or of another shape.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no official checkpoints")
+        raise _lacking(self, "load_weights, which weights need")
 
     @torch.no_grad()
     def segment(self, picture: "str | Path | Image | UInt8Array") -> Float32Array:

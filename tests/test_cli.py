@@ -5,7 +5,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from kolbench.cli import quoted, what_differs
-from kolbench.config.compose import build_segmenter, conf_dir, instantiate, method, register
+from kolbench.config.compose import build_segmenter, conf_dir, instantiate, located, register
 from kolbench.errors import ConfigError
 from tests.helpers.commands import kolbench, kolbench_process
 from tests.helpers.tasks import configured
@@ -138,13 +138,13 @@ def test_every_target_exists(group):
     for name in config_names(group):
         loaded = OmegaConf.load(conf_dir() / group / f"{name}.yaml")
         if group == "task":
-            assert callable(method(loaded.task.run))
+            assert callable(located(loaded.task.run))
         elif group == "data":
-            assert callable(method(loaded.source._target_))
+            assert callable(located(loaded.source._target_))
         else:
             entries = {key: entry for key, entry in (loaded or {}).items() if key != "defaults"}
             for entry in entries.values():
-                assert callable(method(entry._target_))
+                assert callable(located(entry._target_))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from kolbench.metrics import scores
 from tests.helpers.commands import Finished, kolbench
+from tests.helpers.commands import python as program
 from tests.helpers.paths import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -37,6 +38,8 @@ def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str)
     assert python == "python"
     if words[:2] == ["-m", "kolbench"]:
         return kolbench(*words[2:], *more, cwd=folder)
+    if words[0] == "-c":
+        return program(words[1], cwd=folder)
     monkeypatch.chdir(folder)
     runpy.run_path(words[0], run_name="__main__")
     return None
@@ -104,12 +107,16 @@ def test_a_task(tmp_path, monkeypatch):
 
 
 def test_an_export_format(tmp_path, monkeypatch):
-    train, export = written("Add an export format", tmp_path)
+    train, export, opened = written("Add an export format", tmp_path)
     run(train, tmp_path, monkeypatch, "data.picture_size=64", "budget.size=64")
     done = run(export, tmp_path, monkeypatch)
     assert done is not None
     assert "compared with the method: 3 pictures" in done.stdout
     assert json.loads((tmp_path / "unet.pt2.json").read_text())["format"] == "my_format.FORMAT"
+    assert 'use it: import my_format; kolbench.load("unet.pt2")' in done.stdout
+    loaded = run(opened, tmp_path, monkeypatch)
+    assert loaded is not None
+    assert "GraphSegmenter" in loaded.stdout
 
 
 def test_every_recipe_is_run():

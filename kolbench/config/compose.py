@@ -63,7 +63,7 @@ def instantiate(config: Values | Component, **overrides: object) -> Any:
     """
     given = dict(config.options if isinstance(config, Component) else config)
     target = given["_target_"] = current_target(str(given.get("_target_")))
-    known = inspect.signature(method(target)).parameters
+    known = inspect.signature(located(target)).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
         _require_options(target, {**given, **overrides}, known)
     try:
@@ -84,7 +84,7 @@ def _require_options(owner: str, given: Iterable[str], known: Iterable[str]) -> 
             raise ConfigError(f"{owner} has no option {key}.{meant}")
 
 
-def method(path: str) -> Any:
+def located(path: str) -> Any:
     """The function or class that a dotted path names.
 
     Raises:
@@ -93,7 +93,23 @@ def method(path: str) -> Any:
     try:
         return get_method(path)
     except (ImportError, ValueError) as error:
-        raise ConfigError(missing_library(error) or f"{path} does not exist: {error}") from error
+        raise ConfigError(missing_library(error) or _not_found(path, error)) from error
+
+
+def _not_found(path: str, error: BaseException) -> str:
+    """Says whether a module of a dotted path is missing, is damaged, or lacks the name."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ModuleNotFoundError | SyntaxError):
+        cause = cause.__cause__
+    if isinstance(cause, SyntaxError):
+        return f"{path} cannot be imported: {cause.filename}, line {cause.lineno}: {cause.msg}."
+    if isinstance(cause, ModuleNotFoundError) and cause.name and f"{path}.".startswith(f"{cause.name}."):
+        if cause.name == path:
+            module, _, name = path.rpartition(".")
+            return f"{path} does not exist: {module} has no {name}."
+        advice = " It must be installed, or its folder be the present one or in PYTHONPATH."
+        return f"{path} does not exist: there is no module {cause.name}.{'' if '.' in cause.name else advice}"
+    return f"{path} does not exist: {' '.join(str(cause or error).split())}"
 
 
 def task_of(path: str) -> tuple[Callable[[Any], TaskResult], type[TaskConfig]]:
@@ -102,7 +118,7 @@ def task_of(path: str) -> tuple[Callable[[Any], TaskResult], type[TaskConfig]]:
     Raises:
         ConfigError: there is no such function, or it does not take a TaskConfig.
     """
-    run = method(path)
+    run = located(path)
     parameters = list(inspect.signature(run).parameters)
     kind = typing.get_type_hints(run).get(parameters[0]) if len(parameters) == 1 else None
     if not (isinstance(kind, type) and issubclass(kind, TaskConfig)):

@@ -1,4 +1,7 @@
-"""Names of earlier versions that still work: keys of the command line and of saved configurations."""
+"""Names of earlier versions that still work: keys of the command line, and of saved configurations.
+
+Old values stand beside today's (preprocessing, data.config), old keys of run.json in runs.record.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -54,7 +57,8 @@ def current_word(word: str) -> str:
     if not sign or today == key:
         return word
     print(f"kolbench: {key}= is called {today}= now", file=sys.stderr)
-    return f"{signs}{today}={value}"
+    # `+` asks for a new key, but today's may be there already
+    return f"{signs.replace('+', '++') if signs == '+' else signs}{today}={value}"
 
 
 def current_model(values: Mapping[str, object]) -> dict[str, object]:

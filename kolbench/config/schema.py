@@ -121,7 +121,13 @@ def check(values: Values) -> None:
         require_choice("trainer.precision", str(precision), PRECISIONS)
     found, recipes = _at(values, "model.training.recipes")
     if found and isinstance(recipes, Mapping):
-        require_choice("model.recipe", str(_at(values, "model.recipe")[1]), recipes)
+        named, recipe = _at(values, "model.recipe")
+        if not named or recipe is None:
+            raise ConfigError(
+                "The model's YAML has recipes but names none: add recipe: ${budget.recipe}, "
+                "or model.recipe=NAME."
+            )
+        require_choice("model.recipe", str(recipe), recipes)
 
 
 def task_config(kind: type[T], values: Values, invocation: Invocation) -> T:

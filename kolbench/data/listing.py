@@ -49,7 +49,7 @@ def require_folder(folder: str | Path, key: str = "data.root") -> Path:
     if path.exists():
         raise DataError(f"{key}={path} is a file, but a folder is needed.")
     siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-    hint = nearest(path.name, siblings)
+    hint = nearest(path.name, siblings, likeness=0.75)
     raise DataError(f"{key}={path} does not exist.{f' Did you mean {path.parent / hint}?' if hint else ''}")
 
 

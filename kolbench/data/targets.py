@@ -9,12 +9,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice
+from kolbench.io.masks import near_edge
 from kolbench.types import Float32Array, UInt8Array
 
 BAND_PX = 2
@@ -42,7 +42,7 @@ def band(mask: UInt8Array) -> Float32Array:
         (H, W) float32 in {0, 0.5, 1}. Where an object leaves the frame there is no edge.
     """
     alpha = mask.astype(np.float32)
-    alpha[_near_edge(mask, 3)] = 0.5
+    alpha[near_edge(mask, 1)] = 0.5
     return alpha
 
 
@@ -63,7 +63,7 @@ def transition_region(mask: UInt8Array, width: int) -> UInt8Array:
     """
     if width < BAND_PX:
         raise ValueError(f"a transition region of {width} px cannot hold the band of {BAND_PX} px")
-    return _near_edge(mask, 2 * (width // 2) + 1).astype(np.uint8)
+    return near_edge(mask, width // 2).astype(np.uint8)
 
 
 def scaled_region(region_px_at_512: int, shorter_side: int) -> int:
@@ -178,16 +178,6 @@ def person_labels(mask: UInt8Array, known: UInt8Array | None = None, components:
     if components == "auto" and known is not None:
         return known
     return instance_labels(mask)
-
-
-def _near_edge(mask: UInt8Array, side: int) -> npt.NDArray[np.bool_]:
-    """Whether a square of `side` pixels around each pixel sees both classes inside the frame."""
-    whole, square = np.ascontiguousarray(mask), _square(side)
-    # replication repeats pixels that the square already covers: the frame itself makes no edge
-    grown: Any = cv2.dilate(whole, square, borderType=cv2.BORDER_REPLICATE)
-    shrunk: Any = cv2.erode(whole, square, borderType=cv2.BORDER_REPLICATE)
-    near: npt.NDArray[np.bool_] = grown != shrunk
-    return near
 
 
 def _square(side: int) -> UInt8Array:

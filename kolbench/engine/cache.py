@@ -15,7 +15,7 @@ EVALUATIONS = "evaluations"
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingFolder:
     """One training's folder: `last.ckpt` to go on from, `best.ckpt`, `history.csv`, finally `done.json`."""
 
     folder: Path
@@ -44,7 +44,7 @@ class Training:
 @contextmanager
 def training(
     root: Path, name: str, fingerprint: str, settings: Mapping[str, object], resume: str
-) -> Iterator[Training]:
+) -> Iterator[TrainingFolder]:
     """The folder of the training with this fingerprint, held alone while it is worked on.
 
     Args:
@@ -69,7 +69,7 @@ def training(
     try:
         if not (folder / "training.json").is_file():
             write_json(folder / "training.json", {"fingerprint": fingerprint, **settings})
-        yield Training(folder, fingerprint)
+        yield TrainingFolder(folder, fingerprint)
     finally:
         lock.release()
 

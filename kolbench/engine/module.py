@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from kolbench.engine.schedule import Schedule
 from kolbench.engine.step_output import StepOutput
+from kolbench.errors import TrainingError
 from kolbench.segmenter import Segmenter
 from kolbench.types import PRECOMPUTED, Batch, Prediction
 
@@ -56,6 +57,7 @@ class SegmentationModule(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> StepOutput:
         """The summed loss, and each weighted term for the history."""
         terms = self.segmenter.losses(batch)
+        _require_terms(self.segmenter, terms)
         loss = torch.stack(list(terms.values())).sum()
         return {"loss": loss, "terms": {name: term.detach() for name, term in terms.items()}}
 
@@ -76,4 +78,34 @@ class SegmentationModule(LightningModule):
         entries: Mapping[str, Tensor] = batch  # type: ignore[assignment]  # the entries that methods read are tensors
         if PRECOMPUTED in entries:
             return Prediction(entries[PRECOMPUTED])
-        return self.segmenter.predict(*(entries[key] for key in self.segmenter.input_keys))
+        prediction = self.segmenter.predict(*(entries[key] for key in self.segmenter.input_keys))
+        _require_alpha(self.segmenter, prediction, batch["image"])
+        return prediction
+
+
+def _require_terms(segmenter: Segmenter, terms: object) -> None:
+    """A method of one's own is told what its losses must be."""
+    wrong = None
+    if not isinstance(terms, Mapping) or not terms:
+        wrong = f"a {type(terms).__name__}"
+    else:
+        shapes = {name: tuple(getattr(term, "shape", ("no tensor",))) for name, term in terms.items()}
+        wrong = next((f"{name} of shape {shape}" for name, shape in shapes.items() if shape), None)
+    if wrong is not None:
+        raise TrainingError(
+            f"{_place(segmenter)}.losses gives {wrong}; it must give a dict of scalar tensors by name, "
+            'such as {"bce": loss.mean()}.'
+        )
+
+
+def _require_alpha(segmenter: Segmenter, prediction: Prediction, image: Tensor) -> None:
+    wanted = (image.shape[0], 1, *image.shape[-2:])
+    if tuple(prediction.alpha.shape) != wanted:
+        raise TrainingError(
+            f"{_place(segmenter)}.predict gives alpha of shape {tuple(prediction.alpha.shape)}; it must have "
+            f"one channel at the picture's size, {wanted}."
+        )
+
+
+def _place(segmenter: Segmenter) -> str:
+    return f"{type(segmenter).__module__}.{type(segmenter).__name__}"

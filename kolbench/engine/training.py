@@ -25,11 +25,10 @@ from kolbench.engine.schedule import Schedule
 from kolbench.engine.trainer import make_trainer, quiet_lightning, stopping_plainly
 from kolbench.errors import ConfigError, TrainingError
 from kolbench.io.files import read_json, write_json
+from kolbench.runs.run_folder import HISTORY, PROGRESS
 from kolbench.segmenter import PretrainSpec, Segmenter
 
 DONE = "done.json"
-HISTORY = "history.csv"
-PROGRESS = "progress"
 
 
 @dataclass(frozen=True)

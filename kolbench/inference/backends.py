@@ -157,7 +157,7 @@ def _onnx_is_tried(backend: str, device: torch.device, seconds: float, pictures:
 
 
 def _glimpse(network: Network) -> torch.Tensor:
-    """(1, 3, h, w), grey: enough to see who follows whom, a fraction of the canvas's cost."""
+    """(1, 3, h, w), grey: enough to see who follows whom, a fraction of the input size's cost."""
     return torch.full((1, 3, 4 * network.spec.multiple, 5 * network.spec.multiple), 0.5)
 
 

@@ -1,9 +1,11 @@
 """The one reader of mask and matte files: (H, W) levels, and what they mean."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from kolbench.errors import DataError
@@ -194,3 +196,20 @@ def _binarise(levels: Array, lossy: bool, name: str) -> MaskReading:
         raise DataError(f"{name} is mostly of middle levels: it looks like a photograph, not like a mask.")
     warning = f"{found.size} levels{' (lossy file)' if lossy else ''}: cut at 0.5"
     return MaskReading((levels > full // 2).astype(np.uint8), "cut at 0.5", warning)
+
+
+def near_edge(mask: UInt8Array, radius: int) -> npt.NDArray[np.bool_]:
+    """Whether a square of 2 radius + 1 pixels around each pixel sees both classes inside the frame.
+
+    Args:
+        mask: (H, W) uint8 in {0, 1}. radius: pixels.
+
+    Returns:
+        (H, W) bool. Where an object leaves the frame there is no edge.
+    """
+    whole, square = np.ascontiguousarray(mask), np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    # replication repeats pixels that the square already covers: the frame itself makes no edge
+    grown: Any = cv2.dilate(whole, square, borderType=cv2.BORDER_REPLICATE)
+    shrunk: Any = cv2.erode(whole, square, borderType=cv2.BORDER_REPLICATE)
+    near: npt.NDArray[np.bool_] = grown != shrunk
+    return near

@@ -38,7 +38,7 @@ DETECTIONS = {2: 20, networks.COCO_CLASSES: 100}
 
 @dataclass(frozen=True)
 class UnionRule:
-    """How detected persons become one foreground map (maskrcnn.md, section 2).
+    """How detected persons become one foreground map.
 
     Attributes:
         score_threshold: persons below it are left out, [0, 1].

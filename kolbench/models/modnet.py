@@ -202,9 +202,3 @@ def without_twin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The released code registers its backbone twice; one copy is kept, whichever the file has."""
     twins = {name.removeprefix("lr_branch."): value for name, value in state.items() if name.startswith(TWIN)}
     return twins | {name: value for name, value in state.items() if not name.startswith(TWIN)}
-
-
-def with_twin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict as the released code wants it with strict=True: the backbone under both names."""
-    twins = {f"lr_branch.{name}": value for name, value in state.items() if name.startswith("backbone.")}
-    return {**state, **twins}

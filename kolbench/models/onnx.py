@@ -27,7 +27,7 @@ class OnnxSegmenter(Segmenter):
         size: side in pixels, see `resize_mode`; None = the file's own where it is fixed.
         resize_mode: `stretch`: size x size, or the file's own; `shortest_edge`: the shorter side becomes
             `size`, the longer one at most 8 `size`; `modnet`: the same, but a picture with one side below and
-            one above keeps its size (modnet.md, section 5); `native`: always its own size.
+            one above keeps its size (ZHKKKe/MODNet, onnx/inference_onnx.py); `native`: always its own size.
         multiple: both sides are rounded down to a multiple of it, except with `stretch`.
         mean, std: per channel in the network's own order, on values in `range`: (x - mean) / std.
         divide_by_max: first divide each picture by its own maximum (U2Net).

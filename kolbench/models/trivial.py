@@ -16,6 +16,9 @@ ELLIPSE_WIDTH = 0.25
 class AllForeground(Segmenter):
     """Alpha 1 everywhere."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def predict(self, *inputs: Tensor) -> Prediction:
         """(B, 3, H, W) -> ones."""
         return Prediction(torch.ones_like(inputs[0][:, :1]))
@@ -23,6 +26,9 @@ class AllForeground(Segmenter):
 
 class Ellipse(Segmenter):
     """Alpha 1 inside a centred, upright ellipse, 90 % of the frame high and 50 % wide."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def predict(self, *inputs: Tensor) -> Prediction:
         """(B, 3, H, W) -> the ellipse."""

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from kolbench.metrics import scores
 from kolbench.report.intervals import TOO_FEW, fewest_groups
 from kolbench.report.layout import Cell, Row, Table, definitions, listed, table
 from kolbench.report.numbers import Numbers, RunNumbers
-from kolbench.types import Int64Array
+from kolbench.types import Float64Array, Int64Array
 
 # the mean of fewer pictures is too much of an accident to be called the worst group
 FEWEST = 3
@@ -94,7 +93,7 @@ def _product_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str,
     }
 
 
-def means_by_tag(values: scores.Float64Array, tags: Mapping[str, Int64Array]) -> dict[str, float]:
+def means_by_tag(values: Float64Array, tags: Mapping[str, Int64Array]) -> dict[str, float]:
     """Tag -> mean over its rows; tags without a row are left out."""
     return {tag: float(values[rows].mean()) for tag, rows in tags.items() if len(rows)}
 
@@ -105,5 +104,5 @@ def worst_tag(means: Mapping[str, float], tags: Mapping[str, Int64Array]) -> str
     return min(enough, key=lambda tag: means[tag], default=None)
 
 
-def _mean(values: scores.Float64Array, chosen: npt.NDArray[np.bool_]) -> float | None:
+def _mean(values: Float64Array, chosen: npt.NDArray[np.bool_]) -> float | None:
     return float(values[chosen].mean()) if chosen.any() else None

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from kolbench.metrics.scores import Float64Array
 from kolbench.report import drawing
 from kolbench.report.breakdowns import FEWEST, means_by_tag, worst_tag
 from kolbench.report.curves import plain_log
 from kolbench.report.drawing import Figure
 from kolbench.report.numbers import MIOU, Numbers, RunNumbers
-from kolbench.types import PlotOptions
+from kolbench.types import Float64Array, PlotOptions
 
 # more points than this become pixels inside the SVG, which would grow by megabytes otherwise
 _MOST_POINTS = 1500

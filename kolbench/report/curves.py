@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from kolbench.metrics import scores
-from kolbench.metrics.scores import Float64Array
 from kolbench.report import drawing
 from kolbench.report.drawing import Figure, Style
 from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.types import Float64Array
 
 THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
 _POOLED = "Pixels of all test pictures counted together, alpha at 8 bits; the marker is the run's threshold."

@@ -11,11 +11,11 @@ from kolbench.report import comparisons, curves, drawing, rank_diagram
 from kolbench.report.comparisons import pareto_front
 from kolbench.report.drawing import Figure, write
 from kolbench.report.numbers import Numbers, numbers_of
+from kolbench.runs import run_folder
 from kolbench.runs.finished import Comparison, FinishedRun
 
 __all__ = ["Figure", "all_figures", "learning", "pareto_front", "progress_of", "write"]
 
-PROGRESS = "progress"
 _TILE_PX = 128
 _MOST_COLUMNS, _FEWEST_COLUMNS = 6, 4
 _GAP, _TITLE, _NAME = 0.06, 0.24, 0.2  # inches
@@ -64,14 +64,14 @@ def learning(numbers: Numbers) -> Figure | None:
         page,
         "learning",
         "One picture while the methods learn",
-        "The first validation picture on the training canvas, then the alpha that the method gave it after "
-        "the epoch written below (white is foreground). Epochs count from 0.",
+        "The first validation picture at the training input size, then the alpha that the method gave it "
+        "after the epoch written below (white is foreground). Epochs count from 0.",
     )
 
 
 def progress_of(run: FinishedRun) -> Strip:
     """`picture`, then epochs in their order, with their files; empty where the run kept none."""
-    folder = run.folder / PROGRESS
+    folder = run.folder / run_folder.PROGRESS
     found = [
         (int(match[1]), path)
         for path in folder.glob("epoch_*.png")

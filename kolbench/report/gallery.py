@@ -19,10 +19,9 @@ from kolbench.errors import DataError
 from kolbench.io import images, masks
 from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.metrics import scores
-from kolbench.metrics.scores import Float64Array
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
 from kolbench.runs.finished import Comparison
-from kolbench.types import UInt8Array
+from kolbench.types import Float64Array, UInt8Array
 
 MOST_SHOTS = 6
 QUANTILES = {"best": 1.0, "75 %": 0.75, "median": 0.5, "25 %": 0.25, "worst": 0.0}

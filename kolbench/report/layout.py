@@ -14,7 +14,7 @@ GIVEN_MASK = "given the true mask: cannot be compared with methods that read the
 NOT_RUN = "published, not run here"
 # in the order in which they stand in a table
 HEADINGS = (METHODS, BASELINES, GIVEN_BOX, GIVEN_MASK, NOT_RUN)
-OF_AID = {"none": METHODS, "box": GIVEN_BOX, "mask": GIVEN_MASK}
+HEADING_OF_TRUTH_ACCESS = {"none": METHODS, "box": GIVEN_BOX, "mask": GIVEN_MASK}
 
 # what stands in a table; None = missing
 Cell = str | int | float | None

@@ -18,7 +18,7 @@ from kolbench.report.intervals import (
 )
 from kolbench.report.statistics import Difference, differences
 from kolbench.runs.finished import Comparison, FinishedRun
-from kolbench.types import Int64Array
+from kolbench.types import Float64Array, Int64Array
 
 # the whole data set, training pictures included: see data.protocol
 ALL = "all"
@@ -48,7 +48,7 @@ class RunNumbers:
         return self.run.test.counts
 
     @cached_property
-    def images(self) -> dict[str, scores.Float64Array]:
+    def images(self) -> dict[str, Float64Array]:
         """Scores of each picture at the run's own threshold."""
         return scores.image_scores(self.counts, self.run.threshold)
 
@@ -63,7 +63,7 @@ class RunNumbers:
         return np.stack(scores.confusion(self.counts, self.run.threshold), axis=-1)
 
     @cached_property
-    def curve(self) -> dict[str, scores.Float64Array]:
+    def curve(self) -> dict[str, Float64Array]:
         """Mean scores at 0.1 to 0.9."""
         return scores.threshold_curve(self.counts, scores.THRESHOLDS)
 
@@ -92,7 +92,7 @@ class RunNumbers:
     @property
     def heading(self) -> str:
         """Of the block in which it stands in every table."""
-        return layout.BASELINES if self.is_baseline else layout.OF_AID[self.run.truth_access]
+        return layout.BASELINES if self.is_baseline else layout.HEADING_OF_TRUTH_ACCESS[self.run.truth_access]
 
     @cached_property
     def validation_miou(self) -> float:
@@ -158,11 +158,11 @@ class Numbers:
             for score, beta2 in POOLED_F.items()
         }
 
-    def by_group(self, values: Mapping[str, scores.Float64Array]) -> dict[str, dict[str, float]]:
+    def by_group(self, values: Mapping[str, Float64Array]) -> dict[str, dict[str, float]]:
         """Means over the pictures of each group; pictures that are NaN are left out."""
         return group_means(values, self.comparison.groups)
 
-    def intervals(self, values: Mapping[str, scores.Float64Array]) -> dict[str, Interval]:
+    def intervals(self, values: Mapping[str, Float64Array]) -> dict[str, Interval]:
         """Means over pictures with their 95 % intervals over groups; pictures that are NaN are left out."""
         return mean_intervals(values, self.comparison.groups)
 
@@ -228,12 +228,12 @@ class Numbers:
         return found
 
 
-def f_of_sums(sums: scores.Float64Array, beta2: float) -> scores.Float64Array:
+def f_of_sums(sums: Float64Array, beta2: float) -> Float64Array:
     """F of summed TP, FP, FN, TN (..., 4) -> (...), as `metrics.scores` has it for whole sets of pictures."""
     tp, fp, fn, _ = np.moveaxis(sums, -1, 0)
     hits = (1 + beta2) * tp
     whole = hits + beta2 * fn + fp
-    f: scores.Float64Array = np.divide(hits, whole, out=np.ones_like(whole), where=whole > 0)
+    f: Float64Array = np.divide(hits, whole, out=np.ones_like(whole), where=whole > 0)
     return f
 
 

@@ -20,10 +20,9 @@ from kolbench.report.intervals import (
     Interval,
     alike_columns,
     as_columns,
-    column_intervals,
+    difference_intervals,
     group_codes,
     group_sums,
-    hall_ends,
 )
 from kolbench.types import Float64Array
 
@@ -102,10 +101,10 @@ def differences(
     pairs = list(combinations(values, 2))
     if not pairs:
         return []
-    found = as_columns({f"{a}\n{b}": np.round(values[a] - values[b], DECIMALS) for a, b in pairs})
+    found = {f"{a}\n{b}": np.round(values[a] - values[b], DECIMALS) for a, b in pairs}
     reach = bounds[1] - bounds[0]
-    mean = column_intervals(found, groups, (-reach, reach), hall_ends)
-    p = _permutation_p(found, groups, seed, flips)
+    mean = list(difference_intervals(found, groups, bounds=(-reach, reach)).values())
+    p = _permutation_p(as_columns(found), groups, seed, flips)
     p_holm = holm(p)
     return [
         Difference(a, b, mean[row], float(p[row]), float(p_holm[row]), _verdict(mean[row], p_holm[row]))

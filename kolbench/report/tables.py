@@ -14,7 +14,7 @@ from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.sentences import sentences
 from kolbench.report.statistics import Difference, across_seeds
 from kolbench.runs.finished import Comparison
-from kolbench.runs.record import Cost, Training
+from kolbench.runs.record import CostRecord, TrainingSummary
 
 __all__ = ["Table", "all_tables", "sentences"]
 
@@ -203,7 +203,7 @@ def size_and_speed(numbers: Numbers) -> Table:
 
 def _size_cells(run: RunNumbers) -> dict[str, Cell]:
     record = run.run.record
-    cost, trained = record.cost or Cost(), record.training or Training()
+    cost, trained = record.cost or CostRecord(), record.training or TrainingSummary()
     return {
         "method": run.label,
         "parameters": record.parameters,
@@ -319,7 +319,7 @@ def training(numbers: Numbers) -> Table:
 
 def _training_cells(run: RunNumbers, whole: bool) -> dict[str, Cell]:
     record = run.run.record
-    found = record.training or Training()
+    found = record.training or TrainingSummary()
     paper = published.TRAININGS.get(run.run.method)
     return {
         "method": run.label,

@@ -190,10 +190,12 @@ def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line
     patterns = [where] if isinstance(where, str) else list(where)
     roots = [root for pattern in patterns for root in _matches(pattern)]
     if not roots:
-        raise DataError(f"runs={where} matches nothing; give a folder of run folders, or a pattern.")
+        raise DataError(
+            f"{_named(where)} matches nothing; give a run folder, a folder of run folders, or a pattern."
+        )
     folders = dict.fromkeys(folder.resolve() for root in roots for folder in _run_folders(root))
     if not folders:
-        raise DataError(f"runs={where} holds no run folder: no run.json lies in it or below it.")
+        raise DataError(f"{_named(where)} holds no run folder: no run.json lies in it or below it.")
     found = {folder: records.read(folder / run_folder.RUN) for folder in folders}
     usable = {}
     for folder, record in found.items():
@@ -203,11 +205,15 @@ def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line
         else:
             usable[folder] = record
     if not usable:
-        raise DataError(f"runs={where} holds {len(found)} run folders, and none of them is finished.")
+        raise DataError(f"{_named(where)} holds {len(found)} run folders, and none of them is finished.")
     newest = _newest(usable)
     for folder in usable.keys() - newest.keys():
         tell(f"left out: {folder} (repeated by a newer run)")
     return _labelled(newest)
+
+
+def _named(where: str | Sequence[str]) -> str:
+    return where if isinstance(where, str) else ", ".join(where)
 
 
 def _matches(pattern: str) -> list[Path]:

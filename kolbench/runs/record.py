@@ -36,7 +36,7 @@ class DataFingerprint:
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostRecord:
     """One prediction of one picture: see `kolbench.engine.cost.Cost`. picture: height and width."""
 
     checkpoint: int | None = None
@@ -55,7 +55,7 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSummary:
     """The training that a run made or found again.
 
     folder: relative to the run folder. input_size: height and width of the training pictures in pixels.
@@ -104,7 +104,7 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     machine: Machine | None = None
-    training: Training | None = None
+    training: TrainingSummary | None = None
     threshold: float | None = None
     threshold_from: str | None = None
     truth_access: str = ""
@@ -119,7 +119,7 @@ class RunRecord:
     notes: Mapping[str, int] = field(default_factory=dict)
     fingerprint: DataFingerprint | None = None
     parameters: int | None = None
-    cost: Cost | None = None
+    cost: CostRecord | None = None
     test_seconds_per_picture: float | None = None
     seconds: float | None = None
 
@@ -167,14 +167,14 @@ def read(path: Path) -> RunRecord:
         raise DataError(f"{path} is damaged ({error}); remove the folder.") from error
 
 
-def training_of(values: Mapping[str, object]) -> Training:
+def training_of(values: Mapping[str, object]) -> TrainingSummary:
     """A training's summary as a type; names of earlier versions are understood.
 
     Raises:
         DataError: a value has another type.
     """
     try:
-        return _decoded(Training, _renamed(values, _OLD_TRAINING), "training.")
+        return _decoded(TrainingSummary, _renamed(values, _OLD_TRAINING), "training.")
     except _MisfitError as error:
         raise DataError(f"The summary of a training is damaged ({error}); remove its folder.") from error
 

@@ -20,6 +20,7 @@ SCORES = "scores.parquet"
 HISTOGRAMS = "histograms.parquet"
 CURVE = "curve.csv"
 HISTORY = "history.csv"
+PROGRESS = "progress"
 DETECTION = "detection.json"
 _REPORTED = (RUN, CONFIG, HISTOGRAMS, CURVE, HISTORY, DETECTION)
 _PICTURES = ("alphas", "truths", "thumbs", "progress")

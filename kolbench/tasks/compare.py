@@ -6,12 +6,12 @@ from pathlib import Path
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
-from kolbench.metrics.scores import Float64Array
 from kolbench.report import statistics
 from kolbench.report.intervals import SIGNIFICANCE, TOO_FEW, fewest_groups, group_means
 from kolbench.report.layout import listed
 from kolbench.report.statistics import Difference
 from kolbench.runs.finished import FinishedRun, find, test_sets
+from kolbench.types import Float64Array
 
 SCORE = "miou"
 EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "inconclusive": 3}

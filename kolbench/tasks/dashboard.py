@@ -7,7 +7,8 @@ from pathlib import Path
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
 from kolbench.io.files import write_json
-from kolbench.tracking import dashboard, one_line
+from kolbench.tracking import dashboard
+from kolbench.tracking.tracker import one_line
 from kolbench.tracking.weights_and_biases import choose_mode
 
 ENTITY = "entity"

@@ -110,15 +110,15 @@ def baselines_of(
     kept = None
     if training is not None:
         evaluation = evaluation_folder(training, data, config)
-        kept = evaluation.with_name(f"{evaluation.name}-floors")
+        kept = evaluation.with_name(f"{evaluation.name}-baselines")
         kept.mkdir(parents=True, exist_ok=True)
     return {
-        name: _floor(build, data, device, kept and kept / f"{name}.parquet")
+        name: _baseline(build, data, device, kept and kept / f"{name}.parquet")
         for name, build in baselines.items()
     }
 
 
-def _floor(
+def _baseline(
     build: Callable[[], Segmenter], data: SegmentationDataModule, device: torch.device, kept: Path | None
 ) -> dict[str, ImageCounts]:
     if kept is not None and kept.is_file():

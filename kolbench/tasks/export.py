@@ -11,7 +11,7 @@ from kolbench.inference.export.exporting import Origin, check_target, export
 from kolbench.inference.export.graph import network_of
 from kolbench.inference.export.parity import in_words
 from kolbench.inference.export.sidecar import Sidecar, sha256
-from kolbench.models.checkpoints.run import BEST, load_into, model_of, sidecar_of
+from kolbench.models.checkpoints.run import BEST_IN_RUN, load_into, model_of, sidecar_of
 from kolbench.runs import record, sweep_outputs
 from kolbench.runs.record import RunRecord
 from kolbench.runs.run_folder import RUN
@@ -72,20 +72,22 @@ def threshold_of(weights: Path) -> float | None:
 
 
 def _identity(weights: Path) -> dict[str, str]:
-    checkpoint = weights / BEST if weights.is_dir() else weights
+    checkpoint = weights / BEST_IN_RUN if weights.is_dir() else weights
     return {"name": weights.resolve().name, "sha256": sha256(checkpoint)}
 
 
 def _described(written: Sidecar, output: Path) -> list[str]:
     size, resize_mode, multiple = (written.input[key] for key in ("size", "resize_mode", "multiple"))
     takes = "any size" if not written.fixed else f"{size}x{size} px only"
+    # a format of one's own is imported first, for a file never imports anything
+    imports = f"import {module}; " if (module := written.format.rpartition(".")[0]) else ""
     threshold = "unknown" if written.threshold is None else f"{written.threshold:.2f} from validation"
     lines = [
         f"{output}: {written.method}, {written.format}, {output.stat().st_size / 1e6:.1f} MB, takes RGB in "
         f"[0, 1] of {takes} (sides multiples of {multiple}); made for {resize_mode} {size}",
         f"{sidecar_of(output)}: how pictures are given to it, threshold {threshold}",
         f"compared with the method: {in_words(written.parity)}",
-        f'use it: kolbench.load("{output}").segment("photo.jpg")',
+        f'use it: {imports}kolbench.load("{output}").segment("photo.jpg")',
     ]
     if written.format == "onnx":
         lines.append(

@@ -76,7 +76,13 @@ def run(config: FitConfig) -> TaskResult:
 def _check(config: FitConfig) -> None:
     require_choice("resume", config.resume, ("auto", "never"))
     # a wrong option is refused before anything is written
-    build_segmenter(config.model.without_backbone())
+    segmenter: Segmenter = build_segmenter(config.model.without_backbone())
+    if segmenter.trainable and config.model.training is None:
+        raise ConfigError(
+            f"{config.model.name} has weights to learn, but its YAML does not say how: add training: with a "
+            "recipe, as CONTRIBUTING.md shows, or score weights that you have with task=test weights=FILE."
+        )
+    instantiate(config.refiner)
     check_options(config.trainer)
     _callbacks(config)
     if config.model.training is not None:
@@ -127,16 +133,17 @@ def _fingerprint(
 
 
 def _untrained(
-    found: cache.Training, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
+    found: cache.TrainingFolder, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
 ) -> Segmenter:
+    segmenter: Segmenter = build_segmenter(config.model)
     recorder.say(f"{config.model.name} is not trained: it is only scored")
     if not found.evaluated:
         recorder.say(*data.verify())
-    return evaluation.ready(build_segmenter(config.model), data)
+    return evaluation.ready(segmenter, data)
 
 
 def _trained(
-    found: cache.Training, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
+    found: cache.TrainingFolder, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
 ) -> Segmenter:
     """The method with the weights of its best epoch; the run folder holds them and the history."""
     recorder.replay(found.folder)

@@ -10,13 +10,13 @@ from PIL import Image
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
-from kolbench.tracking import Overlay
-from kolbench.types import UInt8Array
+from kolbench.tracking.overlay import Overlay
+from kolbench.types import Float64Array, UInt8Array
 
 PICTURES = 6
 
 
-def spread(values: scores.Float64Array, count: int = PICTURES) -> list[int]:
+def spread(values: Float64Array, count: int = PICTURES) -> list[int]:
     """Indices of the worst, the best, and evenly spaced ranks between them, worst first."""
     order = np.argsort(values, kind="stable")
     ranks = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))

@@ -16,7 +16,7 @@ from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.io import progress
 from kolbench.io.arrays import as_arrays
 from kolbench.io.images import write_png
-from kolbench.models.checkpoints.run import BEST, load_into
+from kolbench.models.checkpoints.run import BEST_IN_RUN, load_into
 from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
@@ -73,7 +73,7 @@ def _model(folder: Path) -> ModelConfig:
 
 def _segmenter(folder: Path, data: SegmentationDataModule) -> Segmenter:
     segmenter: Segmenter = build_segmenter(_model(folder).without_backbone())
-    if not (folder / BEST).is_file():
+    if not (folder / BEST_IN_RUN).is_file():
         return evaluation.ready(segmenter, data).eval()
     load_into(segmenter, folder)
     return segmenter.eval()

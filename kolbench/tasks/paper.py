@@ -15,12 +15,12 @@ from kolbench.errors import ConfigError, KolbenchError
 from kolbench.io.files import write_json
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
-from kolbench.metrics.scores import Float64Array
 from kolbench.report.intervals import TOO_FEW, Interval, group_means, mean_interval
 from kolbench.report.layout import listed
 from kolbench.runs import run_folder
 from kolbench.runs.finished import groups_of
 from kolbench.tasks.suite import Job, execute, job_of, own_words, shown
+from kolbench.types import Float64Array
 
 SCORE = "miou"
 # protocol -> what it says about the split, and whether its threshold may be the best one on the test pictures

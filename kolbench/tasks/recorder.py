@@ -25,17 +25,17 @@ from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.devices import choose_device, describe
 from kolbench.engine.evaluation import TIMING
-from kolbench.engine.training import HISTORY, PROGRESS
 from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import run_folder
-from kolbench.runs.record import Cost, DataFingerprint, Machine, RunRecord, training_of
+from kolbench.runs.record import CostRecord, DataFingerprint, Machine, RunRecord, training_of
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
 from kolbench.tasks.scoring import ScoringConfig
-from kolbench.tracking import RunInfo, Trackers, overlay_picture
+from kolbench.tracking.overlay import overlay_picture
+from kolbench.tracking.tracker import RunInfo, Trackers
 from kolbench.types import JsonObject
 
 COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
@@ -111,7 +111,6 @@ class RunRecorder:
             folder=self.folder,
             config=config,
             tags=(self.record.method, self.record.budget, self.record.data),
-            resumed=False,
         )
 
     def __exit__(
@@ -138,7 +137,7 @@ class RunRecorder:
 
     def replay(self, folder: Path) -> None:
         """Hands the trackers the epochs that an earlier run trained, so that every run has its curves."""
-        path = folder / HISTORY
+        path = folder / run_folder.HISTORY
         if not path.is_file():
             return
         for row in pd.read_csv(path).to_dict("records"):
@@ -152,9 +151,9 @@ class RunRecorder:
     def keep_training(self, folder: Path, summary: Values) -> None:
         """Puts the training's best weights and history into the run folder, so that it stands alone."""
         run_folder.link_file(folder / BEST, self.folder / "checkpoints" / BEST)
-        for history in sorted(folder.rglob(HISTORY)):
+        for history in sorted(folder.rglob(run_folder.HISTORY)):
             run_folder.link_file(history, self.folder / history.relative_to(folder))
-        run_folder.link_tree(folder / PROGRESS, self.folder / PROGRESS)
+        run_folder.link_tree(folder / run_folder.PROGRESS, self.folder / run_folder.PROGRESS)
         details = read_json(folder / "training.json")
         training = {
             "folder": os.path.relpath(folder, self.folder),
@@ -211,7 +210,7 @@ class RunRecorder:
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
             parameters=sum(parameter.numel() for parameter in network.parameters()),
-            cost=Cost(**cost.of(segmenter.to(self.device), data.test_batch(0))._asdict()),
+            cost=CostRecord(**cost.of(segmenter.to(self.device), data.test_batch(0))._asdict()),
             test_seconds_per_picture=float(torch.tensor(scored["test"].seconds).median()),
             seconds=round(time.monotonic() - self.started, 3),
             status="finished",
@@ -271,7 +270,7 @@ class RunRecorder:
 
 def _cost_figures(record: RunRecord) -> dict[str, float]:
     """Of `run.json`, in the units of a dashboard; what was not measured is left out."""
-    measured = record.cost or Cost()
+    measured = record.cost or CostRecord()
     figures = {
         "seconds_per_picture": record.test_seconds_per_picture,
         "gmacs": measured.macs and measured.macs / 1e9,

@@ -20,7 +20,7 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.files import write_atomically, write_json
 from kolbench.runs import record, run_folder
-from kolbench.runs.record import RunRecord, Training
+from kolbench.runs.record import RunRecord, TrainingSummary
 from kolbench.tasks.panels import write_panels
 from kolbench.tasks.recorder import Row, print_table
 
@@ -233,7 +233,7 @@ def write_results(folder: Path, jobs: Sequence[Job]) -> None:
 
 
 def _figures(done: RunRecord) -> dict[str, object]:
-    training = done.training or Training()
+    training = done.training or TrainingSummary()
     return {
         **{key: getattr(done, key) for key in _FIGURES},
         "train_seconds": training.train_seconds,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightning.pytorch import seed_everything
 
-from kolbench.config.compose import build_segmenter
+from kolbench.config.compose import build_segmenter, instantiate
 from kolbench.config.groups import Paths
 from kolbench.config.schema import TaskResult
 from kolbench.errors import ConfigError
@@ -34,6 +34,10 @@ def run(config: TestConfig) -> TaskResult:
     scores.load(config.metrics)
     if config.weights is not None:
         config = _with_model_of_weights(config, config.weights)
+    segmenter: Segmenter = build_segmenter(config.model.without_backbone())
+    if config.weights is None and segmenter.trainable:
+        raise ConfigError(f"task=test needs weights=RUN_FOLDER or weights=FILE for {config.model.name}.")
+    instantiate(config.refiner)
     with RunRecorder(config) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
@@ -41,12 +45,10 @@ def run(config: TestConfig) -> TaskResult:
         recorder.say(*data.verify())
         if "size" in config.model.options:
             recorder.say(f"network input {config.model.options['size']} px (model.size=)")
-        segmenter: Segmenter = build_segmenter(config.model)
+        segmenter = build_segmenter(config.model)
         if config.weights is not None:
             for head in load_into(segmenter, config.weights):
                 recorder.say(f"{config.weights} lacks the training-only head {head}; it is not needed here")
-        elif segmenter.trainable:
-            raise ConfigError("task=test needs weights=RUN_FOLDER or weights=FILE for this method.")
         evaluation.ready(segmenter, data)
         scored = evaluation.scores_of(segmenter, data, config, recorder.device, None, recorder.folder)
         baselines = evaluation.baselines_of(data, config, recorder.device, None)

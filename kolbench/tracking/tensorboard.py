@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kolbench.tracking import Overlay, RunInfo, overlay_picture
+from kolbench.tracking.overlay import Overlay, overlay_picture
+from kolbench.tracking.tracker import RunInfo
 
 
 class TensorBoardTracker:

@@ -16,7 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from kolbench.errors import require_choice
 from kolbench.runs.run_folder import link_file
-from kolbench.tracking import Overlay, RunInfo, one_line
+from kolbench.tracking.overlay import Overlay
+from kolbench.tracking.tracker import RunInfo, one_line
 
 if TYPE_CHECKING:
     import wandb
@@ -81,7 +82,6 @@ class WandbTracker:
             config=dict(run.config),
             tags=[tag[:LONGEST_TAG] for tag in run.tags if tag],
             mode=mode,  # type: ignore[arg-type]  # one of MODES less auto
-            resume="allow" if run.resumed else None,
             reinit="finish_previous",
             settings=_settings(),
         )

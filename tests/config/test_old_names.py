@@ -11,7 +11,7 @@ def test_old_targets_lead_to_what_exists(old):
     today = old_names.current_target(old)
     assert today != old
     assert today.rpartition(".")[2] == old.rpartition(".")[2]
-    assert callable(compose.method(today))
+    assert callable(compose.located(today))
 
 
 def test_the_table_ends_in_what_the_yamls_name():
@@ -30,7 +30,7 @@ def test_the_table_ends_in_what_the_yamls_name():
     [
         ("model.input_rule=squash", "model.resize_mode=squash"),
         ("model.rule=short_side", "model.resize_mode=short_side"),
-        ("+model.rule=native", "+model.resize_mode=native"),
+        ("+model.rule=native", "++model.resize_mode=native"),
         ("model.rule=squash,modnet", "model.resize_mode=squash,modnet"),
         # of K-Means and Mean Shift
         ("model.rule=border", "model.rule=border"),

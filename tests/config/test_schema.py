@@ -105,7 +105,7 @@ def test_a_task_must_say_what_it_reads():
 
 def test_old_keys_still_work(monkeypatch, capsys):
     monkeypatch.setattr(old_names, "OLD_KEYS", {"soften": "smooth", "model.depth": "model.layers"})
-    assert old_names.current_word("+soften=ema") == "+smooth=ema"
+    assert old_names.current_word("+soften=ema") == "++smooth=ema"
     assert capsys.readouterr().err == "kolbench: soften= is called smooth= now\n"
     for word in ("smooth=ema", "-m", "softener=ema", "input=soften=1"):
         assert old_names.current_word(word) == word

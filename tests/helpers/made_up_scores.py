@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kolbench.metrics.scores import Float64Array
 from kolbench.report.intervals import Interval
+from kolbench.types import Float64Array
 
 TRUE_MEAN = 0.8
 

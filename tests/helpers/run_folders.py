@@ -294,10 +294,10 @@ def _baselines(scored: Mapping[str, ImageCounts], scene_seed: int) -> dict[str, 
     ellipse = ((x - WIDTH / 2) / 16) ** 2 + ((y - HEIGHT / 2) / 20) ** 2 <= 1
     truths = [scene("val", index, scene_seed)[1] for index in range(len(scored["val"].names))]
     alphas = {"ellipse": ellipse * 1.0, "meanmask": np.mean(truths, axis=0)}
-    return {name: _floor(alpha, len(scored["test"].names), scene_seed) for name, alpha in alphas.items()}
+    return {name: _baseline(alpha, len(scored["test"].names), scene_seed) for name, alpha in alphas.items()}
 
 
-def _floor(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:
+def _baseline(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:
     rows = ImageCounts("test")
     for index in range(count):
         _, truth, product, _ = scene("test", index, scene_seed)

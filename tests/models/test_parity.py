@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from kolbench.errors import WeightsError
 from kolbench.models.checkpoints.read import COUNTER, load_state_strict, read_state_dict
 from kolbench.models.components.gt_encoder import GTEncoder, GTEncoderSegmenter
 from kolbench.models.components.mobilenet import MobileNetV2Backbone, load_backbone
-from kolbench.models.modnet import TRAINING_HEADS, MODNet, MODNetSegmenter, with_twin
+from kolbench.models.modnet import TRAINING_HEADS, MODNet, MODNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNet, RSUDISNetSegmenter
 from kolbench.models.u2net import U2Net, U2NetSegmenter
 
@@ -48,6 +49,12 @@ def modnet(shared: Path) -> MODNetSegmenter:
         lacking = segmenter.load_weights(read_state_dict(shared / "weights" / MODNET_WEIGHTS))
     assert lacking == list(TRAINING_HEADS)
     return segmenter
+
+
+def with_twin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict as the released code wants it with strict=True: the backbone under both names."""
+    twins = {f"lr_branch.{name}": value for name, value in state.items() if name.startswith("backbone.")}
+    return {**state, **twins}
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (224, 320)])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kolbench.metrics.scores import Float64Array
 from kolbench.report import intervals
 from kolbench.report.intervals import Interval
+from kolbench.types import Float64Array
 from tests.helpers.made_up_scores import TRUE_MEAN, clustered, isclose
 
 DRAWS = 2000

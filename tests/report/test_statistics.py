@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kolbench.metrics.scores import Float64Array
 from kolbench.report import intervals, statistics
 from kolbench.report.intervals import Interval
 from kolbench.report.statistics import Difference
+from kolbench.types import Float64Array
 from tests.helpers.made_up_scores import clustered, isclose
 
 METHODS = ("a", "b", "c", "d")

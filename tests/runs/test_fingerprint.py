@@ -39,7 +39,7 @@ def settings(**changes):
             "source": {},
             "allow_duplicates": False,
         },
-        "trainer": {"precision": "32-true", "stop_on_nan": True},
+        "trainer": {"precision": "32-true"},
         "seed": 0,
         "threshold": None,
     }
@@ -60,7 +60,7 @@ def settings(**changes):
         {"data__workers": 3},
         {"data__root": "elsewhere"},
         {"budget__name": "mine"},
-        {"trainer__stop_on_nan": False},
+        {"budget__stop_on_nan": False},
     ],
 )
 def test_what_cannot_change_a_weight_does_not_change_the_fingerprint(change):

@@ -10,7 +10,7 @@ import pytest
 from kolbench.errors import DataError
 from kolbench.runs import record
 from kolbench.runs.finished import find
-from kolbench.runs.record import Cost, DataFingerprint, Machine, Pretraining, RunRecord, Training
+from kolbench.runs.record import CostRecord, DataFingerprint, Machine, Pretraining, RunRecord, TrainingSummary
 from tests.helpers.run_folders import make_run
 
 # by hand, as a file without a version was
@@ -76,7 +76,7 @@ SAME = RunRecord(
     versions={"torch": "2.15.0", "python": "3.11.7"},
     commit="0123456789ab",
     machine=Machine("Linux", cores=2, threads=1),
-    training=Training(
+    training=TrainingSummary(
         folder="../../trainings/rsudisnet-00ff",
         fingerprint="00ff",
         pictures=DataFingerprint("ab", "cd"),
@@ -104,7 +104,7 @@ SAME = RunRecord(
     notes={"fallback": 2},
     fingerprint=DataFingerprint("ab", "cd"),
     parameters=1234,
-    cost=Cost(checkpoint=5000, memory=6000, picture=(48, 64)),
+    cost=CostRecord(checkpoint=5000, memory=6000, picture=(48, 64)),
     test_seconds_per_picture=0.125,
     seconds=100.0,
 )
@@ -148,7 +148,7 @@ def test_a_run_that_did_not_end_is_a_record_too(status, tmp_path):
 
 def test_what_is_unknown_or_null_does_no_harm(tmp_path):
     values = {"version": 2, "status": "finished", "tomorrow": [1], "cost": {"watts": 3}, "versions": None}
-    assert record.read(written(tmp_path, values)) == RunRecord(status="finished", cost=Cost())
+    assert record.read(written(tmp_path, values)) == RunRecord(status="finished", cost=CostRecord())
 
 
 def test_old_words_mean_nothing_in_a_file_of_today(tmp_path):

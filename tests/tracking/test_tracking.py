@@ -16,15 +16,9 @@ import pytest
 from kolbench.config.compose import conf_dir, instantiate, plain, register
 from kolbench.errors import ConfigError
 from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
-from kolbench.tracking import (
-    OUTLINE,
-    Overlay,
-    RunInfo,
-    Trackers,
-    one_line,
-    overlay_picture,
-)
+from kolbench.tracking.overlay import OUTLINE, Overlay, overlay_picture
 from kolbench.tracking.tensorboard import TensorBoardTracker
+from kolbench.tracking.tracker import RunInfo, Trackers, one_line
 from kolbench.tracking.weights_and_biases import WandbTracker, answers, choose_mode, has_key
 
 THRESHOLDS = [0.1, 0.5, 0.505, 0.9]
@@ -41,7 +35,6 @@ def info(folder, name="run", **changes):
         "folder": folder,
         "config": {"model": {"name": "u2netp"}, "seed": 3, "threshold": None},
         "tags": ("u2netp", "smoke"),
-        "resumed": False,
     }
     return RunInfo(**{**known, **changes})
 
@@ -279,7 +272,7 @@ def test_a_failed_run_is_marked(alone, tmp_path):
 
 def test_names_that_wandb_would_refuse_are_mended(alone, tmp_path):
     tracker = WandbTracker()
-    tracker.start(info(tmp_path, id="2026/11:a#b", tags=("t" * 70, ""), group=None, resumed=True))
+    tracker.start(info(tmp_path, id="2026/11:a#b", tags=("t" * 70, ""), group=None))
     tracker.finish(False)
     run = record_of(offline_runs(tmp_path)[0], "run")
     assert (run.run_id, list(run.tags)) == ("2026-11-a-b", ["t" * 64])

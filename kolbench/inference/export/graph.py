@@ -94,8 +94,8 @@ def network_of(segmenter: Segmenter) -> Network:
     spec = getattr(segmenter, "input_spec", None)
     if not isinstance(spec, InputSpec):
         raise ConfigError(
-            f"{name} has no network to export; the methods that have one are rsudisnet, modnet, u2net, "
-            "u2netp, unet and unet_smp."
+            f"{name} has no network to export; methods that are made of one network (NetworkSegmenter) have, "
+            "such as rsudisnet, modnet, u2net and unet."
         )
     network = copy.deepcopy(segmenter.inference_network()).cpu().eval().requires_grad_(False)
     return Network(InferenceGraph(network, spec).eval(), spec, str(getattr(segmenter, "postprocess", "none")))

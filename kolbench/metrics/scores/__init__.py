@@ -22,7 +22,6 @@ __all__ = [
     "THRESHOLDS",
     "Confusion",
     "Counts",
-    "Float64Array",
     "all_scores",
     "best_threshold",
     "confusion",

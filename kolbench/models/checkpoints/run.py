@@ -10,10 +10,10 @@ from kolbench.config.fields import require_mapping
 from kolbench.config.groups import ModelConfig
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.models.checkpoints.read import read_model_settings, read_state_dict
+from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
 
-CONFIG = "config.yaml"
-BEST = Path("checkpoints") / "best.ckpt"
+BEST_IN_RUN = Path("checkpoints") / "best.ckpt"
 ONNX = ".onnx"
 
 
@@ -83,9 +83,11 @@ def load_into(segmenter: Segmenter, weights: Path) -> list[str]:
     """
     path = weights
     if weights.is_dir():
-        path = weights / BEST
+        path = weights / BEST_IN_RUN
         if not path.is_file():
-            raise WeightsError(f"{weights} holds no {BEST}; give a finished run folder or a checkpoint file.")
+            raise WeightsError(
+                f"{weights} holds no {BEST_IN_RUN}; give a finished run folder or a checkpoint file."
+            )
     refuse_network(path)
     state = read_state_dict(path)
     with warnings.catch_warnings():

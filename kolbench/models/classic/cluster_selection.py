@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from kolbench.errors import require_choice
 from kolbench.models.classic import oracle, regions
-from kolbench.models.classic.picture_segmenter import TRUTH_ACCESS
+from kolbench.models.classic.picture_segmenter import ACCESS_OF_VARIANT
 from kolbench.models.classic.regions import Bools, Clusters
 from kolbench.types import PictureResult, UInt8Array
 
@@ -32,7 +32,7 @@ class Selection:
     oracle: str = "union"
 
     def __post_init__(self) -> None:
-        require_choice("model.variant", self.variant, TRUTH_ACCESS)
+        require_choice("model.variant", self.variant, ACCESS_OF_VARIANT)
         require_choice("model.rule", self.rule, regions.RULES)
         require_choice("model.oracle", self.oracle, oracle.CHOICES)
 

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 
 from kolbench.errors import ConfigError, require_between, require_choice, require_whole
+from kolbench.io.masks import near_edge
 from kolbench.models.classic import features, oracle
 from kolbench.models.classic.oracle import Box
-from kolbench.models.classic.picture_segmenter import TRUTH_ACCESS, PictureSegmenter
-from kolbench.models.classic.regions import Bools, near_edge
+from kolbench.models.classic.picture_segmenter import ACCESS_OF_VARIANT, PictureSegmenter
+from kolbench.models.classic.regions import Bools
 from kolbench.types import PictureResult, UInt8Array
 
 BACKGROUND, FOREGROUND = cv2.GC_BGD, cv2.GC_FGD
@@ -45,7 +46,7 @@ class GrabCutOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_choice("model.variant", self.variant, TRUTH_ACCESS)
+        require_choice("model.variant", self.variant, ACCESS_OF_VARIANT)
         require_whole("model.iterations", self.iterations, 1, 100)
         require_whole("model.size", self.size, 16, 4096)
         require_whole("model.seed", self.seed, 0, 2**31 - 1)

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kolbench.io.masks import near_edge
 from kolbench.models.classic.features import Int32Array
-from kolbench.models.classic.regions import Bools, near_edge
+from kolbench.models.classic.regions import Bools
 from kolbench.types import UInt8Array
 
 CHOICES = ("union", "majority")

@@ -11,7 +11,7 @@ from kolbench.segmenter import Segmenter
 from kolbench.types import PictureResult, Prediction, UInt8Array
 
 # variant -> what of the truth it is given
-TRUTH_ACCESS = {"auto": "none", "box": "box", "oracle": "mask"}
+ACCESS_OF_VARIANT = {"auto": "none", "box": "box", "oracle": "mask"}
 
 
 class PictureSegmenter(Segmenter):
@@ -27,7 +27,7 @@ class PictureSegmenter(Segmenter):
     def __init__(self, function: Callable[..., PictureResult], variant: str) -> None:
         super().__init__()
         self.function = function
-        self.truth_access = TRUTH_ACCESS[variant]
+        self.truth_access = ACCESS_OF_VARIANT[variant]
         self.input_keys = ("image",) if variant == "auto" else ("image", "mask")
 
     def predict(self, *inputs: Tensor) -> Prediction:

@@ -127,22 +127,5 @@ def largest_component(mask: UInt8Array) -> UInt8Array:
     return largest
 
 
-def near_edge(mask: UInt8Array, radius: int) -> Bools:
-    """Whether a square of 2 radius + 1 pixels around each pixel sees both classes.
-
-    Args:
-        mask: (H, W) uint8 in {0, 1}.
-        radius: pixels.
-
-    Returns:
-        (H, W) bool. Where an object leaves the frame there is no edge.
-    """
-    whole, square = np.ascontiguousarray(mask), _square(radius)
-    grown: Any = cv2.dilate(whole, square, borderType=cv2.BORDER_REPLICATE)
-    shrunk: Any = cv2.erode(whole, square, borderType=cv2.BORDER_REPLICATE)
-    near: Bools = grown != shrunk
-    return near
-
-
 def _square(radius: int) -> UInt8Array:
     return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)

@@ -34,7 +34,7 @@ class Smoother(Protocol):
 def without_outliers(
     before: Float32Array, alpha: Float32Array, after: Float32Array, tolerance: float
 ) -> Float32Array:
-    """One-frame delay (OFD) of MODNet (Ke et al., AAAI 2022; modnet.md section 7), pixel by pixel.
+    """One-frame delay (OFD) of MODNet (Ke et al., AAAI 2022, section 3.4), pixel by pixel.
 
     Where |before - after| <= tolerance, |alpha - before| > tolerance and |alpha - after| > tolerance, alpha
     becomes (before + after) / 2; elsewhere it stays. All (H, W) float32 in [0, 1], as the result.

@@ -52,5 +52,9 @@ def format_that_wrote(name: str) -> ExportFormat:
     """
     module = name.rpartition(".")[0]
     if name not in built_in() and module not in sys.modules:
-        raise ConfigError(f"The file was written by format={name}; import {module or 'its module'} first.")
+        raise ConfigError(
+            f"The file was written by format={name}, which is no format of kolbench's own, and a file never "
+            f"makes kolbench import a module. In Python: import {module or 'its module'}, then "
+            "kolbench.load(FILE)."
+        )
     return format_of(name)
