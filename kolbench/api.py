@@ -1,5 +1,6 @@
 """The Python interface: a method with its weights in one call."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,20 @@ def load(
             sidecar says. No code of a checkpoint is executed.
     """
     try:
-        from kolbench.config.compose import build_segmenter, model_config
-        from kolbench.engine.devices import choose_device
-        from kolbench.inference.export.exported import is_exported, open_exported
-        from kolbench.models.checkpoints import run as weight_files
+        return _loaded(source, weights, device, options)
     except ImportError as error:
         if told := missing_library(error):
             raise ConfigError(told) from error
         raise
+
+
+def _loaded(
+    source: str | Path, weights: str | Path | None, device: str, options: Mapping[str, Any]
+) -> "Segmenter":
+    from kolbench.config.compose import build_segmenter, model_config
+    from kolbench.engine.devices import choose_device
+    from kolbench.inference.export.exported import is_exported, open_exported
+    from kolbench.models.checkpoints import run as weight_files
 
     if not isinstance(source, str | Path):
         raise ConfigError(f"{source!r} is neither the name of a method nor a run folder nor a file.")
@@ -51,7 +58,7 @@ def load(
             raise ConfigError(f"{source} holds its weights; leave weights={weights} out.")
         return open_exported(source, device, **options)
     if weight_files.is_run_folder(source):
-        return load(weight_files.method_of(source), weights or source, device, **options)
+        return _loaded(weight_files.method_of(source), weights or source, device, options)
     settings = weight_files.settings_of(weights) if weights is not None else None
     if settings is not None and settings.name == str(source):
         settings = settings.changed(**options)
