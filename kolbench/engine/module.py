@@ -79,7 +79,9 @@ class SegmentationModule(LightningModule):
         if PRECOMPUTED in entries:
             return Prediction(entries[PRECOMPUTED])
         prediction = self.segmenter.predict(*(entries[key] for key in self.segmenter.input_keys))
-        _require_alpha(self.segmenter, prediction, batch["image"])
+        # parts that are trained by themselves may be given no image
+        if "image" in entries:
+            _require_alpha(self.segmenter, prediction, entries["image"])
         return prediction
 
 
