@@ -1,5 +1,7 @@
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,12 @@ from kolbench.types import Batch
 from tests.helpers.paths import SHARED
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if sys.dont_write_bytecode and sys.pycache_prefix is None:
+    # where Python may write no bytecode, every process of a test would spend 20 s on compiling its imports
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(tempfile.gettempdir()) / f"kolbench-bytecode-{os.getuid()}")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 CANVAS = 128
 

@@ -38,7 +38,7 @@ def suite(tmp_path_factory):
         "  user's 4: [experiment=kmeans, model.k=4]\n"
         "panels:\n  shown: [oval, user's 4, broken]\n"
     )
-    return folder, kolbench("task=suite", "suite=07_floors", "data.picture_size=128", cwd=folder, code=1)
+    return folder, kolbench("task=suite", "suite=07_floors", "data.picture_size=64", cwd=folder, code=1)
 
 
 def test_a_suite_runs_all_and_names_what_failed(suite):
@@ -80,13 +80,13 @@ def test_shown_clusters_have_their_mean_colour():
 
 def test_a_second_call_runs_only_what_failed(suite):
     folder, _ = suite
-    again = kolbench("task=suite", "suite=07_floors", "data.picture_size=128", cwd=folder, code=1)
+    again = kolbench("task=suite", "suite=07_floors", "data.picture_size=64", cwd=folder, code=1)
     assert "1 of 4, oval: finished already" in again.stdout
     assert "2 of 4, broken: to run" in again.stdout
     # another override is another run
-    dry = kolbench("task=suite", "suite=07_floors", "data.picture_size=160", "--dry-run", cwd=folder)
+    dry = kolbench("task=suite", "suite=07_floors", "data.picture_size=96", "--dry-run", cwd=folder)
     assert dry.stdout.count(": to run") == 4
-    assert "python -m kolbench budget=smoke experiment=ellipse data.picture_size=160" in dry.stdout
+    assert "python -m kolbench budget=smoke experiment=ellipse data.picture_size=96" in dry.stdout
 
 
 def test_words_of_the_suite_itself_do_not_go_to_its_runs():
