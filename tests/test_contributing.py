@@ -51,6 +51,7 @@ def no_scores_of_users():
     scores.load([])
 
 
+@pytest.mark.slow
 def test_a_method(tmp_path, monkeypatch):
     (command,) = written("Add a method", tmp_path)
     done = run(command, tmp_path, monkeypatch, "data.picture_size=64", "hydra.run.dir=run")
@@ -62,6 +63,7 @@ def test_a_method(tmp_path, monkeypatch):
     assert (training / "done.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_changed_method_is_trained_anew_and_a_comment_does_not_count(tmp_path, monkeypatch):
     (command,) = written("Add a method", tmp_path)
     code = (tmp_path / "my_method.py").read_text()
@@ -84,6 +86,7 @@ def test_a_data_layout(tmp_path, monkeypatch):
     assert "2 train / 2 val / 2 test pictures, disjoint by group (1 / 1 / 1 groups)" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_metric(tmp_path, monkeypatch):
     (command,) = written("Add a metric", tmp_path)
     run(command, tmp_path, monkeypatch, "data.picture_size=64", "hydra.run.dir=run")
@@ -106,6 +109,7 @@ def test_a_task(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_an_export_format(tmp_path, monkeypatch):
     train, export, opened = written("Add an export format", tmp_path)
     run(train, tmp_path, monkeypatch, "data.picture_size=64", "budget.size=64")

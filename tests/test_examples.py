@@ -18,6 +18,7 @@ def test_the_python_interface(capsys):
     assert f"iou {found['iou']:.3f}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.0, 2.0])
 def test_a_method_of_ones_own_is_trained_and_scored(tmp_path, weight, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES / "own_method"))

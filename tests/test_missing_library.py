@@ -11,6 +11,7 @@ from kolbench.errors import missing_library
 TOLD = "libGL.so.1 is missing here, and OpenCV needs it. Debian, Ubuntu: apt-get install libgl1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -44,6 +44,7 @@ class Loader:
         return batches(self.count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_order_and_alphas_are_those_of_the_loader(processes):
     found = list(Precomputed(Loader(9), Darkness(os.getpid()), ("image",), processes))
@@ -58,16 +59,19 @@ def test_order_and_alphas_are_those_of_the_loader(processes):
     assert {batch["notes"][0] for batch in found} == {"dark" if processes == 1 else "dark elsewhere"}
 
 
+@pytest.mark.slow
 def test_a_failure_in_a_process_reaches_the_user_as_it_is():
     with pytest.raises(DataError, match=r"cannot work on 2\d columns"):
         list(Precomputed(Loader(3), Refusing(), ("image",), 2))
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_named_as_that():
     with pytest.raises(KolbenchError, match="ended from outside"):
         list(Precomputed(Loader(3), Dying(), ("image",), 2))
 
 
+@pytest.mark.slow
 def test_the_scores_are_the_same_as_without_processes():
     class Alone(Dark):
         def array_function(self):

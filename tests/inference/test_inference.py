@@ -240,6 +240,7 @@ def test_what_does_not_work_is_said_and_left_out(network, reason, capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_network_may_be_compiled():
     torch.manual_seed(1)
     network = nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.BatchNorm2d(1), nn.Sigmoid())
@@ -337,6 +338,7 @@ print(alpha.shape, alpha.dtype, bool(0 <= alpha.min() <= alpha.max() <= 1), grow
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_eight_thousand_pixels_need_half_a_gigabyte():
     """Measured 306 MB, 133 of them the alpha; float copies of the picture alone would be 800."""

@@ -39,6 +39,7 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_by_one_gives_in_order(pictures, two_threads):
     method = build_segmenter(model_config("kmeans", size=48)).eval()
     predictor = Predictor(method)
@@ -130,6 +131,7 @@ class Crowded(Segmenter):
         return crowded
 
 
+@pytest.mark.slow
 def test_memory_may_run_out_in_a_process_and_in_a_refiner(two_threads):
     light, dark = np.full((2, 3, 3), 255, np.uint8), np.zeros((2, 3, 3), np.uint8)
     grey = np.full((2, 3, 3), 51, np.uint8)
@@ -191,6 +193,7 @@ for megabytes in (64, 512):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and RLIMIT_AS binds on Linux only")
 def test_a_folder_goes_on_where_memory_is_limited():
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)

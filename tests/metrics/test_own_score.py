@@ -29,6 +29,7 @@ def own(tmp_path):
     scores.load([])
 
 
+@pytest.mark.slow
 def test_a_score_of_ones_own_is_in_every_file_of_a_run(own):
     words = ("experiment=allfg", "budget=smoke", "data.picture_size=64", "threshold=0.5")
     kolbench(*words, "metrics=[my_score]", "hydra.run.dir=with", cwd=own)

@@ -5,6 +5,8 @@ import torch
 
 from kolbench.config import compose
 
+pytestmark = pytest.mark.slow
+
 STEPS = 200
 CHECK_EVERY = 10
 # Adam's rate where 2e-3 is not the one that learns a batch within the steps

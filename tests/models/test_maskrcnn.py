@@ -245,6 +245,7 @@ def test_no_more_persons_than_proposals() -> None:
     assert counts[1] == 1 < counts[1000]
 
 
+@pytest.mark.slow
 def test_learns_one_batch_by_heart() -> None:
     segmenter = small(network="fpn_resnet18", min_size=128, box_samples=24)
     for module in segmenter.modules():

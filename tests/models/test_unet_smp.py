@@ -155,6 +155,7 @@ assert all(torch.equal(own[name], tensor) for name, tensor in cached.items())
 """
 
 
+@pytest.mark.slow
 def test_without_a_network_downloads_fail_fast_and_the_cache_serves(tmp_path):
     # nothing listens on port 9 (discard), so that connections are refused
     environment = {

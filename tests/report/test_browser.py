@@ -32,6 +32,8 @@ from tests.helpers.browser import (
 )
 from tests.helpers.run_folders import page_parts, page_runs
 
+pytestmark = pytest.mark.slow
+
 ATTACK = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>\"&'"
 SORTED = Table(
     "by_hand",

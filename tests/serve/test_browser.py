@@ -23,6 +23,8 @@ from tests.helpers.browser import (
 )
 from tests.helpers.serving import Ramp, encoded, method, ramp_and_ellipse, running, scenery, send
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 160, 256
 PICTURE = scenery(HEIGHT, WIDTH)
 ELLIPSE = load("ellipse").segment(PICTURE) == 1

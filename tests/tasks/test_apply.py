@@ -322,6 +322,7 @@ def pipe(data, *words):
     return subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path):
     file = io.BytesIO()
     Image.fromarray(clips.picture(0, SIZE)).save(file, "PNG")
@@ -460,6 +461,7 @@ def sweep(folder, *words):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_no_job_of_a_sweep_writes_over_another_ones_files(tmp_path):
     for name in "ab":
         write_picture(tmp_path / f"{name}.png", clips.picture(0, SIZE))
@@ -488,6 +490,7 @@ def test_a_dry_run_says_what_would_be_written(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_terminated_run_takes_its_half_written_file_away(tmp_path):
     clip = clips.make_clip(tmp_path / "clip.mp4", frames=600, size=(360, 640))
     words = ["task=predict", "experiment=grabcut", f"input={clip}", f"output={tmp_path / 'out.mp4'}"]

@@ -7,6 +7,8 @@ import pytest
 
 from tests.helpers import clips
 
+pytestmark = pytest.mark.slow
+
 PEAK = """
 import pathlib, re, sys
 from kolbench import cli

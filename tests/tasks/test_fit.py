@@ -34,6 +34,7 @@ def run_folders(folder):
     return sorted((folder / "runs" / "sweeps").glob("*/*_u2netp"))
 
 
+@pytest.mark.slow
 def test_a_threshold_sweep_trains_once(sweep):
     folder, done = sweep
     training = only((folder / "runs" / "trainings").iterdir())
@@ -50,6 +51,7 @@ def test_a_threshold_sweep_trains_once(sweep):
     assert {record["timed_on"] for record in records} == {device} == {records[0]["device"]}
 
 
+@pytest.mark.slow
 def test_both_runs_agree_on_every_threshold(sweep):
     folder, _ = sweep
     first, second = (run_folder.read_histograms(run / "histograms.parquet") for run in run_folders(folder))
@@ -59,6 +61,7 @@ def test_both_runs_agree_on_every_threshold(sweep):
     assert headline == pytest.approx(scores.mean_scores(first["test"].counts, 0.6))
 
 
+@pytest.mark.slow
 def test_saved_alphas_give_the_stored_histograms(sweep):
     folder, _ = sweep
     run = run_folders(folder)[1]
@@ -80,6 +83,7 @@ def test_saved_alphas_give_the_stored_histograms(sweep):
         assert stored.tags[row]
 
 
+@pytest.mark.slow
 def test_a_run_shows_how_it_learned_and_what_it_costs(sweep):
     folder, _ = sweep
     for run in run_folders(folder):
@@ -94,6 +98,7 @@ def test_a_run_shows_how_it_learned_and_what_it_costs(sweep):
         assert 4 * 1_131_181 < found["checkpoint"] < 4.1 * 1_131_181 < found["memory"]
 
 
+@pytest.mark.slow
 def test_a_run_folder_stands_alone(sweep):
     folder, _ = sweep
     for run in run_folders(folder):
@@ -118,6 +123,7 @@ def test_a_run_folder_stands_alone(sweep):
     assert "wandb sync" in sweep[1].stdout
 
 
+@pytest.mark.slow
 def test_a_run_folder_loads_and_predicts_what_it_saved(sweep):
     import kolbench
 
@@ -132,6 +138,7 @@ def test_a_run_folder_loads_and_predicts_what_it_saved(sweep):
     assert np.abs(np.round(alpha * 255) - saved).max() <= 1
 
 
+@pytest.mark.slow
 def test_task_test_scores_a_run_folder_without_training(sweep, tmp_path):
     folder, _ = sweep
     run = run_folders(folder)[0]
@@ -159,6 +166,7 @@ def test_released_weights_are_scored_at_their_own_size(tmp_path):
     assert model_with("modnet", released, "model.size=128").options["size"] == 128
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_ours_knows_its_settings(sweep):
     run = run_folders(sweep[0])[0]
     file = run / "checkpoints" / "best.ckpt"
@@ -172,6 +180,7 @@ def test_a_checkpoint_of_ours_knows_its_settings(sweep):
             model_with("modnet", weights, "experiment=modnet")
 
 
+@pytest.mark.slow
 def test_what_only_changes_predictions_trains_nothing(sweep):
     folder, _ = sweep
     done = kolbench("experiment=u2netp", "budget=smoke", "model.postprocess=minmax", cwd=folder)
@@ -186,6 +195,7 @@ def test_what_only_changes_predictions_trains_nothing(sweep):
     assert (run / "history.csv").read_bytes() == (run_folders(folder)[0] / "history.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_floor_that_a_kill_left_out_is_made_again_and_seconds_keep_their_device(sweep):
     folder, _ = sweep
     lost = sorted((folder / "runs" / "trainings").glob("*/evaluations/*-floors/meanmask.parquet"))

@@ -56,6 +56,7 @@ def test_a_report_has_a_page_tables_figures_and_galleries(runs, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
     for method in ("modnet", "unet"):
         make_run(tmp_path / "runs" / method, method)
@@ -74,6 +75,7 @@ def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
     assert (tmp_path / "out" / "figures" / "of_mine.txt").exists()
 
 
+@pytest.mark.slow
 def test_two_test_sets_are_two_reports(runs, tmp_path):
     make_run(tmp_path / "runs" / "other", "modnet", data="elsewhere", scene_seed=1)
     make_run(tmp_path / "runs" / "first", "modnet")
@@ -145,6 +147,7 @@ def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
     assert "task=compare needs b=" in kolbench(*words, cwd=tmp_path, code=2).stderr
 
 
+@pytest.mark.slow
 def test_the_gap_between_two_protocols(tmp_path):
     words = ("task=paper", "experiment=meanmask", "budget=smoke", "data.picture_size=64", "output=out")
     done = kolbench(*words, cwd=tmp_path)
@@ -172,6 +175,7 @@ def logged(tmp_path_factory):
     return next((folder / "runs" / "u2netp").iterdir())
 
 
+@pytest.mark.slow
 def test_the_report_is_rebuilt_from_an_offline_wandb_run_alone(logged, tmp_path):
     kolbench("task=report", f"runs={logged}", "output=first", cwd=tmp_path)
     shutil.copytree(logged / "wandb", tmp_path / "alone")
@@ -183,6 +187,7 @@ def test_the_report_is_rebuilt_from_an_offline_wandb_run_alone(logged, tmp_path)
             assert path.read_bytes() == (tmp_path / "second" / part / path.name).read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_a_dashboard_shows_what_runs_log(logged, tmp_path):
     from tests.tracking.test_tracking import history, records
 

@@ -148,6 +148,7 @@ def test_the_address_is_printed_with_a_warning_where_others_can_reach_it(host, w
     )
 
 
+@pytest.mark.slow
 def test_the_command_opens_the_page_and_ends_with_ctrl_c(tmp_path):
     started = subprocess.Popen(
         [sys.executable, "-m", "kolbench", "task=serve", "port=0"],

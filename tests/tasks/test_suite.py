@@ -41,6 +41,7 @@ def suite(tmp_path_factory):
     return folder, kolbench("task=suite", "suite=07_floors", "data.picture_size=64", cwd=folder, code=1)
 
 
+@pytest.mark.slow
 def test_a_suite_runs_all_and_names_what_failed(suite):
     folder, done = suite
     assert "failed: broken" in done.stdout
@@ -55,6 +56,7 @@ def test_a_suite_runs_all_and_names_what_failed(suite):
     assert "given the true box:" in done.stdout
 
 
+@pytest.mark.slow
 def test_panels_show_finished_runs_side_by_side(suite):
     folder, _ = suite
     panel = np.asarray(Image.open(folder / "07_floors" / "results" / "shown.png"))
@@ -78,6 +80,7 @@ def test_shown_clusters_have_their_mean_colour():
     assert (shown[:, 20:] == (205, 30, 90)).all()
 
 
+@pytest.mark.slow
 def test_a_second_call_runs_only_what_failed(suite):
     folder, _ = suite
     again = kolbench("task=suite", "suite=07_floors", "data.picture_size=64", cwd=folder, code=1)

@@ -136,6 +136,7 @@ def child(source, target, pause=0.0, most=0):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("keyboard")
 @pytest.mark.parametrize("name", ["o.mp4", "o"])
 def test_interrupts_leave_nothing_and_kills_leave_what_the_next_run_replaces(tmp_path, name):
@@ -153,6 +154,7 @@ def test_interrupts_leave_nothing_and_kills_leave_what_the_next_run_replaces(tmp
     assert clips.names_in(tmp_path / "out") == [name]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
     noisy = [np.random.default_rng(n).integers(0, 255, (240, 320, 3), dtype=np.uint8) for n in range(12)]
     source = clips.make_clip(tmp_path / "in.mkv", codec="ffv1", pictures=noisy)
@@ -176,6 +178,7 @@ def test_no_space_has_words_of_its_own(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
     peaks = []
     for frames in (100, 1000):
