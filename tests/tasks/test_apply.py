@@ -24,6 +24,7 @@ from kolbench.io import images, masks
 from kolbench.models.trivial import Ellipse
 from kolbench.video.reader import VideoReader
 from tests.helpers import clips
+from tests.helpers.commands import kolbench
 from tests.helpers.tasks import run_task
 
 SIZE = (48, 64)
@@ -456,30 +457,26 @@ def test_a_form_that_cannot_hold_the_kind_is_refused_once(words, message, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def sweep(folder, *words):
-    command = [sys.executable, "-m", "kolbench", "-m", "experiment=ellipse", "hydra.sweep.dir=sweep", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def sweep(folder, *words, code=0):
+    return kolbench("-m", "experiment=ellipse", "hydra.sweep.dir=sweep", *words, cwd=folder, code=code)
 
 
-@pytest.mark.slow
 def test_no_job_of_a_sweep_writes_over_another_ones_files(tmp_path):
     for name in "ab":
         write_picture(tmp_path / f"{name}.png", clips.picture(0, SIZE))
     words = ("task=predict", "threshold=0.3,0.6", "input=a.png")
-    clash = sweep(tmp_path, *words, "output=o.png")
-    assert clash.returncode == 1
+    clash = sweep(tmp_path, *words, "output=o.png", code=1)
     assert "o.png was written by job 0 (" in clash.stderr
     assert "1 of the sweep's jobs failed" in clash.stderr
     first = images.read_rgb(tmp_path / "o.png")[..., 0]
     np.testing.assert_array_equal(first > 0, np.rint(255 * ellipse()) > 255 * 0.3)
-    assert sweep(tmp_path, *words, "output=ö 1/${threshold}.png").returncode == 0
+    sweep(tmp_path, *words, "output=ö 1/${threshold}.png")
     assert sorted(path.name for path in (tmp_path / "ö 1").iterdir()) == ["0.3.png", "0.6.png"]
     # other names in one folder
-    assert sweep(tmp_path, "task=predict", "input=a.png,b.png", "output=2026_11_21").returncode == 0
+    sweep(tmp_path, "task=predict", "input=a.png,b.png", "output=2026_11_21")
     assert sorted(path.name for path in (tmp_path / "2026_11_21").iterdir()) == ["a.png", "b.png"]
     # a table that both would write
-    table = sweep(tmp_path, "task=place", "ad=a.png", "input=a.png,b.png", "output=p")
-    assert table.returncode == 1
+    table = sweep(tmp_path, "task=place", "ad=a.png", "input=a.png,b.png", "output=p", code=1)
     assert "visibility.csv was written by job 0 (" in table.stderr
 
 
