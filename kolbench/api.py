@@ -16,11 +16,11 @@ def load(
     """A method that is ready to segment.
 
     Args:
-        source: the name of a method (`modnet`, `u2net`, `rsudisnet`, ...), one of our run folders, or an
-            exported file, `.onnx` or TorchScript `.pt`, with its sidecar. TorchScript is a program: load
-            only what you trust.
-        weights: an official checkpoint, a checkpoint of ours, or a run folder; may stay None where
-            `source` is a run folder, must where it is an exported file.
+        source: the name of a method (`modnet`, `u2net`, `rsudisnet`, ...), an id of the catalogue
+            (`modnet-onnx`), one of our run folders, or an exported file, `.onnx` or TorchScript `.pt`, with
+            its sidecar. TorchScript is a program: load only what you trust.
+        weights: `official`, an id of the catalogue, an official checkpoint, a checkpoint of ours, or a run
+            folder; may stay None where `source` is a run folder, must where it is an exported file.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; ONNX files run on the CPU.
         options: keys of the method's YAML to change, such as `size=320` or `context="easpp"`; for an
             exported file `size`, `resize_mode`, `resample` or `postprocess`; for anybody's ONNX file those of
@@ -46,13 +46,24 @@ def load(
 def _loaded(
     source: str | Path, weights: str | Path | None, device: str, options: Mapping[str, Any]
 ) -> "Segmenter":
-    from kolbench.config.compose import build_segmenter, model_config
+    from kolbench.config.compose import build_segmenter, conf_dir, model_config
     from kolbench.engine.devices import choose_device
     from kolbench.inference.export.exported import is_exported, open_exported
+    from kolbench.models.checkpoints import download, named
     from kolbench.models.checkpoints import run as weight_files
 
     if not isinstance(source, str | Path):
         raise ConfigError(f"{source!r} is neither the name of a method nor a run folder nor a file.")
+    # `modnet` is a method and an id: a source is a method first
+    if named.is_name(source) and not (conf_dir() / "model" / f"{source}.yaml").is_file():
+        source, weights = named.entry_of(source, "").method, source
+    if weights is not None and named.is_name(weights):
+        entry = named.entry_of(weights, str(source))
+        named.require_memory(entry)
+        weights = download.fetch(entry)
+        if entry.kind == "onnx":
+            network: Segmenter = build_segmenter(named.network_config(entry, weights, **options))
+            return network.eval()
     if is_exported(source):
         if weights is not None:
             raise ConfigError(f"{source} holds its weights; leave weights={weights} out.")
@@ -63,7 +74,7 @@ def _loaded(
     if settings is not None and settings.name == str(source):
         settings = settings.changed(**options)
     else:
-        settings = model_config(str(source), **options)
+        settings, _ = named.resolved(model_config(str(source), **options), None)
     segmenter: Segmenter = build_segmenter(settings.without_backbone())
     if weights is not None:
         weight_files.load_into(segmenter, Path(weights))

@@ -18,11 +18,11 @@ OLD_PROTOCOLS = {"whole": ALL}
 class DataConfig:
     """The keys that decide split, checks and loading.
 
-    split: auto, group, paper or files (see data.splits). split_seed: of a drawn split. protocol: `test`, or
-    `all` to score every picture too, training ones included. allow_duplicates: whether near-duplicates may
-    stand in two splits. region_px: width of the transition region of a training picture of 512 px. cache:
-    where decoded training pictures are kept. workers: loader processes, or auto. colours: whether true
-    foreground and background colours are loaded.
+    split: auto, group, paper, files or test (see data.splits). split_seed: of a drawn split.
+    protocol: `test`, or `all` to score every picture too, training ones included. allow_duplicates: whether
+    near-duplicates may stand in two splits. region_px: width of the transition region of a training picture
+    of 512 px. cache: where decoded training pictures are kept. workers: loader processes, or auto.
+    colours: whether true foreground and background colours are loaded.
 
     Raises:
         ConfigError: a value is not one of the choices.

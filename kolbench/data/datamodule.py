@@ -83,7 +83,9 @@ class SegmentationDataModule(LightningDataModule):
     def evaluated_rows(self) -> dict[str, list[int]]:
         """What a method is scored on: val and test, and `all` where the protocol asks for it."""
         names = ("val", "test", ALL) if self.config.protocol == ALL else ("val", "test")
-        return {name: self._evaluation[name].indices for name in names}
+        found = {name: self._evaluation[name].indices for name in names}
+        # where all is for testing there is no validation
+        return {name: rows for name, rows in found.items() if rows}
 
     def fingerprint(self) -> dict[str, str]:
         """What identifies the pictures and their split: content digest and the names in each split."""

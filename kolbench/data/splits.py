@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError, require_choice
 
-POLICIES = ("auto", "group", "paper", "files")
+POLICIES = ("auto", "group", "paper", "files", "test")
 NAMES = ("train", "val", "test")
 # RSUDISNet, section 4.1: 1200 frames, split at random
 PAPER_COUNTS = (1000, 100, 100)
@@ -49,7 +49,8 @@ def make_splits(
         source: what to split.
         policy: `files`: the source's own lists; `group`: no group (video) in two splits, an image
             without group standing alone; `auto`: files where there are some, else group; `paper`: by
-            image, 1000/100/100 of at least 1200, else 10:1:1, or what the set's own plan says.
+            image, 1000/100/100 of at least 1200, else 10:1:1, or what the set's own plan says; `test`: all
+            are test images, or those of the source's own list where it gives one, and nothing is trained.
         seed: of the draw; without effect on `files`.
         fractions: of train, val and test (`group` only); None = the plan's.
 
@@ -58,6 +59,8 @@ def make_splits(
         ConfigError: no such policy.
     """
     require_choice("data.split", policy, POLICIES)
+    if policy == "test":
+        return Splits([], [], sorted((source.given_splits or {}).get("test") or range(len(source.names))))
     if policy == "files" or (policy == "auto" and source.given_splits is not None):
         return _by_files(source)
     plan = source.plan
@@ -156,6 +159,11 @@ def _draw(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
+def tests_only(source: Source) -> bool:
+    """Whether a source brings no list of training pictures, so that weights can be scored on all of it."""
+    return not (source.given_splits or {}).get("train")
+
+
 def assert_disjoint(
     splits: Splits, names: Sequence[str], groups: Sequence[str | None], by_group: bool
 ) -> None:
@@ -190,6 +198,9 @@ def _require_apart(
 
 def describe(splits: Splits, source: Source, policy: str) -> str:
     """Describes a split in a line like `593 train / 100 val / 100 test pictures, disjoint by file list`."""
+    if policy == "test":
+        whole = len(splits.test) == len(source.names)
+        return f"{'all ' if whole else ''}{len(splits.test)} pictures are test pictures"
     counts = " / ".join(f"{len(rows)} {name}" for name, rows in splits)
     return f"{counts} pictures, {_how(splits, source, policy)}"
 

@@ -1,6 +1,6 @@
 """The numbers of a report, each reckoned once: scores per picture, means, curves, differences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
@@ -95,8 +95,10 @@ class RunNumbers:
         return layout.BASELINES if self.is_baseline else layout.HEADING_OF_TRUTH_ACCESS[self.run.truth_access]
 
     @cached_property
-    def validation_miou(self) -> float:
-        """Mean mIoU on the validation pictures at the run's own threshold."""
+    def validation_miou(self) -> float | None:
+        """Mean mIoU on the validation pictures at the run's own threshold; None where there are none."""
+        if "val" not in self.run.scored:
+            return None
         return scores.mean_scores(self.run.scored["val"].counts, self.run.threshold)["miou"]
 
     @cached_property
@@ -108,9 +110,12 @@ class RunNumbers:
         whole = self.run.scored.get(ALL, self.run.scored.get(ALL_BEFORE))
         if whole is None:
             return None
-        held_out = {name for split in ("val", "test") for name in self.run.scored[split].names}
+        held_out = {name for split in ("val", "test") for name in self._names(split)}
         rows = [row for row, name in enumerate(whole.names) if name not in held_out]
         return scores.mean_scores(whole.counts.rows(rows), self.run.threshold)["miou"] if rows else None
+
+    def _names(self, split: str) -> Sequence[str]:
+        return self.run.scored[split].names if split in self.run.scored else ()
 
 
 class Numbers:

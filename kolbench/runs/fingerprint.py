@@ -22,6 +22,9 @@ NEVER_DECIDES = (
     "kolbench.engine.callbacks.logger",
     "kolbench.engine.callbacks.progress_bar",
     "kolbench.engine.callbacks.snapshots",
+    # where a file comes from; its sha256 is checked
+    "kolbench.models.checkpoints.catalogue",
+    "kolbench.models.checkpoints.download",
     "kolbench.runs",
     "kolbench.tracking",
     "kolbench.report",

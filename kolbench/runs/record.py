@@ -11,6 +11,7 @@ from typing import TypeVar, Union
 from kolbench.errors import DataError
 from kolbench.io.files import write_json
 
+RUN = "run.json"
 VERSION = 2
 # what of the truth a method is given: nothing, the box around it, or the mask itself
 TRUTH_ACCESS = ("none", "box", "mask")
@@ -82,11 +83,11 @@ class RunRecord:
     """A run. Strings are "" and all else is None or empty where a run did not get so far, or is too old.
 
     status: running, finished, failed or interrupted; error: why it failed. device: where it ran; timed_on:
-    where its seconds per picture were measured, perhaps by an earlier run. threshold_from: validation or the
-    command. truth_access: one of `TRUTH_ACCESS`. scores: on the test pictures at the threshold, by the names
-    of `kolbench.metrics.scores`; all: the same on the whole data set. baselines: name -> `threshold` and
-    scores. instances: box and mask AP. notes: note of a method -> number of test pictures. pictures: split ->
-    number.
+    where its seconds per picture were measured, perhaps by an earlier run. threshold_from: validation,
+    the run, its authors' use, or the command. truth_access: one of `TRUTH_ACCESS`. scores: on the test
+    pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
+    baselines: name -> `threshold` and scores. instances: box and mask AP. notes: note of a method -> number
+    of test pictures. pictures: split -> number.
     """
 
     status: str = ""
@@ -244,3 +245,15 @@ def _plain(kind: object, value: object, where: str) -> object:
     if isinstance(kind, type) and isinstance(value, kind):
         return value
     raise _MisfitError(f"{where} is {value!r}, not of the type {getattr(kind, '__name__', kind)}")
+
+
+def of_weights(weights: Path) -> RunRecord:
+    """The record of a run folder that is given as weights; an empty one for any other file."""
+    path = weights / RUN
+    return read(path) if path.is_file() else RunRecord()
+
+
+def threshold_of(weights: Path) -> float | None:
+    """The threshold that a run folder chose on its validation pictures."""
+    run = of_weights(weights)
+    return run.threshold if run.threshold_from == "validation" else None

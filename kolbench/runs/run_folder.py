@@ -13,9 +13,9 @@ from kolbench.errors import KolbenchError
 from kolbench.io.files import write_atomically
 from kolbench.metrics import scores
 from kolbench.metrics.counts import LEVELS, Counts, ImageCounts
+from kolbench.runs.record import RUN as RUN
 
 CONFIG = "config.yaml"
-RUN = "run.json"
 SCORES = "scores.parquet"
 HISTOGRAMS = "histograms.parquet"
 CURVE = "curve.csv"

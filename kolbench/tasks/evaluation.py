@@ -102,11 +102,10 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
 def baselines_of(
     data: SegmentationDataModule, config: ScoringConfig, device: torch.device, training: Path | None
 ) -> dict[str, dict[str, ImageCounts]]:
-    """The mean training mask and the ellipse, scored like any method."""
-    baselines: dict[str, Callable[[], Segmenter]] = {
-        "ellipse": Ellipse,
-        "meanmask": lambda: MeanMask(data.mean_mask()),
-    }
+    """The ellipse and, where there are training pictures, their mean mask, scored like any method."""
+    baselines: dict[str, Callable[[], Segmenter]] = {"ellipse": Ellipse}
+    if data.rows["train"]:
+        baselines["meanmask"] = lambda: MeanMask(data.mean_mask())
     kept = None
     if training is not None:
         evaluation = evaluation_folder(training, data, config)

@@ -11,10 +11,10 @@ from kolbench.inference.export.exporting import Origin, check_target, export
 from kolbench.inference.export.graph import network_of
 from kolbench.inference.export.parity import in_words
 from kolbench.inference.export.sidecar import Sidecar, sha256
-from kolbench.models.checkpoints.run import BEST_IN_RUN, load_into, model_of, sidecar_of
-from kolbench.runs import record, sweep_outputs
-from kolbench.runs.record import RunRecord
-from kolbench.runs.run_folder import RUN
+from kolbench.models.checkpoints import named
+from kolbench.models.checkpoints.run import BEST_IN_RUN, as_released, model_of, sidecar_of
+from kolbench.runs import sweep_outputs
+from kolbench.runs.record import threshold_of
 from kolbench.segmenter import Segmenter
 
 
@@ -41,9 +41,11 @@ def run(config: ExportConfig) -> TaskResult:
         raise ConfigError("task=export needs output=FILE, such as output=x.onnx.")
     output, format_name = config.output, config.format
     check_target(output, format_name)
-    weights, model = config.weights, config.model
+    weights, typed = config.weights, config.invocation.typed_keys
+    model = config.model
     if weights is not None:
-        model = model_of(model, weights, config.invocation.typed_keys).without_backbone()
+        of_weights = as_released(model, typed) if named.is_name(weights) else model_of(model, weights, typed)
+        model = of_weights.without_backbone()
     segmenter: Segmenter = build_segmenter(model)
     network_of(segmenter)
     if weights is None:
@@ -53,7 +55,9 @@ def run(config: ExportConfig) -> TaskResult:
     if config.dry_run:
         print(f"{weights} -> {output}, {sidecar_of(output)}")
         return TaskResult()
-    for head in load_into(segmenter, weights):
+    if named.is_name(weights):
+        weights = named.fetched(weights, model)
+    for head in named.load_tensors(segmenter, weights):
         print(f"{weights} lacks the training-only head {head}; it is not needed here")
     sweep_outputs.SWEEP.take([output, sidecar_of(output)])
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -62,13 +66,6 @@ def run(config: ExportConfig) -> TaskResult:
     for line in _described(written, output):
         print(line)
     return TaskResult(figures={f"{key}_difference": float(written.parity[key]) for key in ("max", "mean")})
-
-
-def threshold_of(weights: Path) -> float | None:
-    """The threshold that a run folder chose on its validation pictures."""
-    path = weights / RUN
-    run = record.read(path) if path.is_file() else RunRecord()
-    return run.threshold if run.threshold_from == "validation" else None
 
 
 def _identity(weights: Path) -> dict[str, str]:

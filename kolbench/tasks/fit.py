@@ -22,12 +22,13 @@ from kolbench.engine.trainer import check_options
 from kolbench.engine.training import TrainingConfig, train
 from kolbench.errors import ConfigError, WeightsError, require_choice
 from kolbench.metrics import scores
+from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import load_into
 from kolbench.runs import fingerprint
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
 from kolbench.tasks.recorder import RunRecorder
-from kolbench.tasks.scoring import ScoringConfig
+from kolbench.tasks.scoring import ScoringConfig, with_model
 
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
@@ -54,6 +55,9 @@ def run(config: FitConfig) -> TaskResult:
         KolbenchError: the settings, the pictures or the training make a result impossible.
     """
     scores.load(config.metrics)
+    model, _ = named.resolved(config.model, None)
+    if model is not config.model:
+        config = with_model(config, model)
     _check(config)
     with RunRecorder(config) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import pandas as pd
 import torch
@@ -52,6 +52,16 @@ OVERVIEW = "overview.png"
 
 # a method's scores, with its threshold and what of the truth it is given
 Row = Mapping[str, float | str]
+
+
+class KnownThreshold(NamedTuple):
+    """A threshold of alpha, in [0, 1), and where it comes from, in words."""
+
+    value: float
+    origin: str
+
+
+NO_THRESHOLD = KnownThreshold(0.5, "no validation pictures")
 
 
 class RunRecorder:
@@ -171,14 +181,17 @@ class RunRecorder:
         scored: Mapping[str, ImageCounts],
         baselines: Mapping[str, Mapping[str, ImageCounts]],
         data: SegmentationDataModule,
+        known: KnownThreshold = NO_THRESHOLD,
     ) -> TaskResult:
         """Writes all results, prints the table, informs the trackers.
+
+        Args:
+            known: the threshold where neither the command gives one nor validation pictures choose it.
 
         Returns:
             The headline scores on the test pictures; mIoU on the validation pictures for sweepers.
         """
-        fixed = self.config.threshold
-        threshold = scores.best_threshold(scored["val"].counts) if fixed is None else float(fixed)
+        threshold, origin = self._threshold(scored, known)
         if not (self.folder / run_folder.HISTOGRAMS).is_file():
             run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)
         run_folder.write_scores(self.folder, scored, threshold)
@@ -194,7 +207,7 @@ class RunRecorder:
         self.record = replace(
             self.record,
             threshold=threshold,
-            threshold_from="validation" if fixed is None else "the command",
+            threshold_from=origin,
             truth_access=segmenter.truth_access,
             input_keys=tuple(segmenter.input_keys),
             refiner=self.config.refiner.name,
@@ -221,7 +234,7 @@ class RunRecorder:
         self.trackers.overlays("test", 0, chosen)
         self._track(scored["test"], threshold, headline)
         self.trackers.keep(self.folder, run_folder.report_files(self.folder))
-        print_table(rows, "test pictures, each row at its own threshold from validation or the command")
+        print_table(rows, "test pictures, each row at its own threshold")
         self._say_details(scored)
         self.say(
             f"threshold {threshold:.2f} from {self.record.threshold_from}; "
@@ -229,8 +242,17 @@ class RunRecorder:
         )
         return TaskResult(
             row={"truth_access": segmenter.truth_access, "threshold": threshold, **headline},
-            objective=scores.mean_scores(scored["val"].counts, threshold)["miou"],
+            objective=scores.mean_scores(scored["val"].counts, threshold)["miou"]
+            if "val" in scored
+            else None,
         )
+
+    def _threshold(self, scored: Mapping[str, ImageCounts], known: KnownThreshold) -> KnownThreshold:
+        if self.config.threshold is not None:
+            return KnownThreshold(float(self.config.threshold), "the command")
+        if "val" in scored:
+            return KnownThreshold(scores.best_threshold(scored["val"].counts), "validation")
+        return known
 
     def _beside(self, name: str) -> JsonObject:
         """What the evaluation left beside its pictures; empty where it left no such file."""
@@ -281,7 +303,7 @@ def _cost_figures(record: RunRecord) -> dict[str, float]:
 
 
 def _baseline_row(parts: Mapping[str, ImageCounts]) -> Row:
-    threshold = scores.best_threshold(parts["val"].counts)
+    threshold = scores.best_threshold(parts["val"].counts) if "val" in parts else NO_THRESHOLD.value
     return {
         "truth_access": "none",
         "threshold": threshold,

@@ -1,10 +1,12 @@
 """The keys that tasks share which score a method."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from kolbench.config.fields import Values
-from kolbench.config.groups import Budget, Component, DataGroup, ModelConfig
+from kolbench.config.groups import Budget, Component, DataGroup, ModelConfig, Paths
 from kolbench.config.schema import TaskConfig
 
 
@@ -38,3 +40,25 @@ class ScoringConfig(PicturesConfig, TaskConfig):
     def precision(self) -> str:
         """As Lightning's."""
         return str(self.trainer["precision"])
+
+
+Config = TypeVar("Config", bound=ScoringConfig)
+
+
+def with_model(config: Config, model: ModelConfig) -> Config:
+    """The same command with another `model` group, which the run folder and its config.yaml then name."""
+    paths = _below_method(config.paths, config.model.name, model.name)
+    invocation = config.invocation.with_values(
+        model=model.to_mapping(), paths={"runs": str(paths.runs), "run": str(paths.run)}
+    )
+    return replace(config, model=model, paths=paths, invocation=invocation)
+
+
+def _below_method(paths: Paths, chosen: str, method: str) -> Paths:
+    """The run folder stands below the name of the method that is scored, unless it was named by hand."""
+    if method == chosen or paths.run.parent.absolute() != (paths.runs / chosen).absolute():
+        return paths
+    with suppress(OSError):  # Hydra has made it already
+        paths.run.rmdir()
+        paths.run.parent.rmdir()
+    return replace(paths, run=paths.runs / method / paths.run.name)

@@ -1,26 +1,28 @@
 """`task=test`: score a trained method, or official weights, on any data, without training."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning.pytorch import seed_everything
 
 from kolbench.config.compose import build_segmenter, instantiate
-from kolbench.config.groups import Paths
 from kolbench.config.schema import TaskResult
+from kolbench.data import splits
 from kolbench.errors import ConfigError
 from kolbench.metrics import scores
+from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import load_into, model_of
+from kolbench.runs import record
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
-from kolbench.tasks.recorder import RunRecorder
-from kolbench.tasks.scoring import ScoringConfig
+from kolbench.tasks.recorder import NO_THRESHOLD, KnownThreshold, RunRecorder
+from kolbench.tasks.scoring import ScoringConfig, with_model
 
 
 @dataclass(frozen=True)
 class TestConfig(ScoringConfig):
-    """What `task=test` reads. weights: a run folder or a checkpoint; None for methods that need none."""
+    """What `task=test` reads. weights: a run folder, a checkpoint, `official` or an id of the
+    catalogue; None for methods that need none."""
 
     weights: Path | None
 
@@ -28,20 +30,31 @@ class TestConfig(ScoringConfig):
 def run(config: TestConfig) -> TaskResult:
     """Scores `weights` with the `model` group, or with the settings of the run folder that `weights` is.
 
+    Pictures that bring no list of training pictures are all scored, unless the weights were trained on them.
+
     Raises:
         KolbenchError: no weights for a method that needs them, or they do not fit.
     """
     scores.load(config.metrics)
-    if config.weights is not None:
-        config = _with_model_of_weights(config, config.weights)
+    typed, asked = config.invocation.typed_keys, config.weights
+    model, weights = named.resolved(config.model, config.weights, typed)
+    if weights is not None:
+        model = model_of(model, weights, typed).without_backbone()
+    if model is not config.model:
+        config = with_model(config, model)
+    config = replace(config, weights=weights)
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     if config.weights is None and segmenter.trainable:
         raise ConfigError(f"task=test needs weights=RUN_FOLDER or weights=FILE for {config.model.name}.")
     instantiate(config.refiner)
+    if asked is not None:
+        config = _all_for_testing(config)
     with RunRecorder(config) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
         recorder.say(*data.describe())
+        if data.config.split == "test":
+            recorder.say("no training pictures are listed, so all are scored; data.split=auto splits them")
         recorder.say(*data.verify())
         if "size" in config.model.options:
             recorder.say(f"network input {config.model.options['size']} px (model.size=)")
@@ -52,23 +65,32 @@ def run(config: TestConfig) -> TaskResult:
         evaluation.ready(segmenter, data)
         scored = evaluation.scores_of(segmenter, data, config, recorder.device, None, recorder.folder)
         baselines = evaluation.baselines_of(data, config, recorder.device, None)
-        return recorder.finish(segmenter, scored, baselines, data)
+        return recorder.finish(segmenter, scored, baselines, data, _known_threshold(asked))
 
 
-def _with_model_of_weights(config: TestConfig, weights: Path) -> TestConfig:
-    model = model_of(config.model, weights, config.invocation.typed_keys).without_backbone()
-    paths = _below_method(config.paths, config.model.name, model.name)
-    invocation = config.invocation.with_values(
-        model=model.to_mapping(), paths={"runs": str(paths.runs), "run": str(paths.run)}
+def _all_for_testing(config: TestConfig) -> TestConfig:
+    """The command with every picture a test picture, where nothing says which ones are for training.
+
+    A run folder whose training split these very pictures keeps that split.
+    """
+    source = instantiate(config.data.source)
+    if config.data.values.get("split") != "auto" or not splits.tests_only(source):
+        return config
+    trained = None if config.weights is None else record.of_weights(config.weights).fingerprint
+    if trained is not None and trained.source == source.fingerprint():
+        return config
+    values = {**config.data.values, "split": "test"}
+    return replace(
+        config,
+        data=replace(config.data, values=values),
+        invocation=config.invocation.with_values(data=values),
     )
-    return replace(config, model=model, paths=paths, invocation=invocation)
 
 
-def _below_method(paths: Paths, chosen: str, method: str) -> Paths:
-    """The run folder stands below the name of the method that is scored, unless it was named by hand."""
-    if method == chosen or paths.run.parent.absolute() != (paths.runs / chosen).absolute():
-        return paths
-    with suppress(OSError):  # Hydra has made it already
-        paths.run.rmdir()
-        paths.run.parent.rmdir()
-    return replace(paths, run=paths.runs / method / paths.run.name)
+def _known_threshold(weights: Path | None) -> KnownThreshold:
+    if weights is None:
+        return NO_THRESHOLD
+    if named.is_name(weights):
+        return KnownThreshold(0.5, "its authors' use")
+    found = record.threshold_of(weights)
+    return NO_THRESHOLD if found is None else KnownThreshold(found, "the run")

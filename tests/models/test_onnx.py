@@ -413,4 +413,4 @@ def test_the_yaml_of_onnx_names_every_option(tmp_path):
     arguments = OnnxSegmenter.__init__.__code__.co_varnames[1 : OnnxSegmenter.__init__.__code__.co_argcount]
     assert set(settings.options) - {"_target_"} == set(arguments)
     with pytest.raises(ConfigError, match=r"model\.file=\.\.\."):
-        compose.model_config("official_modnet")
+        compose.model_config("onnx")

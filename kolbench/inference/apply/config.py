@@ -11,7 +11,8 @@ from kolbench.config.schema import TaskConfig
 class MethodConfig(TaskConfig):
     """Which method, with which weights.
 
-    weights: a run folder, a checkpoint or an exported file; None for methods that need none.
+    weights: `official`, an id of the catalogue, a run folder, a checkpoint or an exported file; None for
+    methods that need none.
     """
 
     model: ModelConfig

@@ -13,6 +13,8 @@ from kolbench.inference.backends import BACKENDS, prepare
 from kolbench.inference.export.exported import is_exported, open_exported
 from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
 from kolbench.inference.predictor import Predictor
+from kolbench.models.checkpoints import named
+from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.models.checkpoints.run import load_into, model_of, sidecar_of
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
@@ -53,11 +55,11 @@ def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:
     Raises:
         KolbenchError: there are no weights, they do not fit, or the method needs the truth.
     """
-    weights, device = config.weights, choose_device(config.device)
-    if weights is not None and holds_network(weights):
+    device = choose_device(config.device)
+    if config.weights is not None and not named.is_name(config.weights) and holds_network(config.weights):
         _refuse_options(config)
-        segmenter = open_exported(weights, config.device)
-        name = weights.name
+        segmenter = open_exported(config.weights, config.device)
+        name = config.weights.name
     else:
         segmenter, name = _configured(config)
     print(f"{name} on {describe(device)}")
@@ -84,7 +86,8 @@ def holds_network(weights: Path) -> bool:
 
 def _configured(config: ApplyConfig) -> tuple[Segmenter, str]:
     """The method with its weights, and its name."""
-    task, weights, model = config.task, config.weights, config.model
+    task = config.task
+    model, weights = named.resolved(config.model, _or_default(config), config.invocation.typed_keys)
     if weights is not None:
         model = model_of(model, weights, config.invocation.typed_keys).without_backbone()
     name = model.name
@@ -95,7 +98,19 @@ def _configured(config: ApplyConfig) -> tuple[Segmenter, str]:
         load_into(segmenter, weights)
     elif segmenter.trainable:
         raise ConfigError(
-            f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={name}, or a method that is "
-            "not trained, such as experiment=grabcut."
+            f"task={task} needs weights=RUN_FOLDER, weights=FILE with experiment={name}, weights=official, "
+            "or a method that is not trained, such as experiment=grabcut."
         )
     return segmenter, name
+
+
+def _or_default(config: ApplyConfig) -> Path | None:
+    """The weights of the command; those of the catalogue's default where it names no method either."""
+    if config.weights is not None or config.invocation.typed_keys & {"experiment", "model"}:
+        return config.weights
+    chosen = catalogue().default
+    print(
+        f"no method is named, so {catalogue().entry(chosen)} is taken; choose another with "
+        "weights=RUN_FOLDER, experiment=NAME, or an id that task=weights lists"
+    )
+    return Path(chosen)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from kolbench.errors import WeightsError
+from kolbench.models.checkpoints.catalogue import catalogue
+from kolbench.models.checkpoints.download import fetch
 from kolbench.models.checkpoints.read import read_state_dict
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
@@ -28,9 +30,12 @@ def state_of_torchvision(weights: Any, choice: str) -> dict[str, Tensor]:
     cached = folder / weights.url.rpartition("/")[2]
     if cached.is_file():
         return state_of_file(cached)
+    known = [entry for entry in catalogue().entries.values() if weights.url in entry.addresses]
     try:
+        if known:
+            return read_state_dict(fetch(known[0]))
         state: dict[str, Tensor] = weights.get_state_dict(check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, WeightsError) as error:
         raise WeightsError(
             f"model.backbone_weights={choice} needs {weights.url}, and the download failed ({error}). Put "
             f"{cached.name} into {folder}, or give model.backbone_weights=FILE, or start from random "

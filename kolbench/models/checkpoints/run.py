@@ -41,7 +41,7 @@ def settings_of(weights: str | Path) -> ModelConfig | None:
 def model_of(model: ModelConfig, weights: str | Path, typed_keys: Set[str]) -> ModelConfig:
     """The `model` group for these weights: the one they were trained with, changed by what was typed.
 
-    A released checkpoint is taken at its own paper's size, whatever the budget, unless a size was typed.
+    A released checkpoint is taken as `as_released` says.
 
     Args:
         model: the group of the command.
@@ -54,15 +54,20 @@ def model_of(model: ModelConfig, weights: str | Path, typed_keys: Set[str]) -> M
     """
     trained = settings_of(weights)
     if trained is None:
-        if model.training is not None and not typed_keys & {"budget", "budget.size", "model.size"}:
-            return model.changed(size=model.training.paper["size"])
-        return model
+        return as_released(model, typed_keys)
     if typed_keys & {"experiment", "model"} and model.name != trained.name:
         raise ConfigError(
             f"weights={weights} is a {trained.name}, not a {model.name}: leave experiment= out."
         )
     own = {key.split(".")[1] for key in typed_keys if key.startswith("model.")}
     return trained.changed(**{key: model.values[key] for key in own})
+
+
+def as_released(model: ModelConfig, typed_keys: Set[str]) -> ModelConfig:
+    """The method at its own paper's size, whatever the budget, unless a size was typed."""
+    if model.training is None or typed_keys & {"budget", "budget.size", "model.size"}:
+        return model
+    return model.changed(size=model.training.paper["size"])
 
 
 def method_of(run_folder: str | Path) -> str:

@@ -1,0 +1,95 @@
+"""`task=test` on pictures that nobody split: all are scored, at a threshold that is known before."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kolbench.data.scenes.scene import make_scene
+from kolbench.io import images
+from kolbench.runs import finished
+from kolbench.types import JsonObject
+from tests.helpers.catalogue import small_catalogue
+from tests.helpers.commands import kolbench
+
+# a small network is trained, once
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folders of five pictures, and `run`, a U-Net trained on the first."""
+    folder = tmp_path_factory.mktemp("test")
+    for seed, name in enumerate(("mine", "theirs")):
+        for index in range(5):
+            scene = make_scene(seed, index, 64)
+            for part in ("images", "masks"):
+                (folder / name / part).mkdir(parents=True, exist_ok=True)
+            images.write_png(folder / name / "images" / f"{index}.png", scene.image)
+            mask = (scene.alpha >= 0.5).astype(np.uint8) * 255
+            images.write_png(folder / name / "masks" / f"{index}.png", mask)
+    data = ("data=folder", "data.root=mine", "data.allow_duplicates=true")
+    kolbench("experiment=unet", *data, "budget=smoke", "budget.size=64", "hydra.run.dir=run", cwd=folder)
+    return folder
+
+
+def scored(folder: Path, *words: str) -> tuple[JsonObject, str]:
+    run = f"out{len(list(folder.glob('out*')))}"
+    shared = ("task=test", "data=folder", "data.allow_duplicates=true", f"hydra.run.dir={run}")
+    done = kolbench(*shared, *words, cwd=folder)
+    return json.loads((folder / run / "run.json").read_text()), done.stdout
+
+
+def test_all_pictures_at_the_runs_threshold(place):
+    found, told = scored(place, "weights=run", "data.root=theirs")
+    trained = json.loads((place / "run" / "run.json").read_text())
+    assert found["pictures"] == {"test": 5}
+    assert found["threshold"] == trained["threshold"]
+    assert found["threshold_from"] == "the run"
+    assert "all 5 pictures are test pictures" in told
+    assert "no training pictures are listed, so all are scored; data.split=auto splits them" in told
+    assert f"threshold {trained['threshold']:.2f} from the run" in told
+    assert set(found["baselines"]) == {"ellipse"}
+    assert found["baselines"]["ellipse"]["threshold"] == 0.5
+
+
+def test_pictures_of_the_training_keep_their_split(place):
+    found, _ = scored(place, "weights=run", "data.root=mine")
+    assert found["pictures"] == {"val": 1, "test": 1}
+    assert found["threshold_from"] == "validation"
+
+
+def test_a_split_or_a_threshold_that_is_typed_wins(place):
+    found, _ = scored(place, "weights=run", "data.root=theirs", "data.split=paper", "threshold=0.3")
+    assert found["pictures"] == {"val": 1, "test": 1}
+    assert found["threshold_from"] == "the command"
+
+
+def test_a_lone_list_of_test_pictures_is_enough(place):
+    (place / "theirs" / "test.txt").write_text("1\n3\n")
+    try:
+        found, told = scored(place, "weights=run", "data.root=theirs")
+    finally:
+        (place / "theirs" / "test.txt").unlink()
+    assert found["pictures"] == {"test": 2}
+    assert "\n2 pictures are test pictures" in told
+
+
+def test_official_weights_at_a_half(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("KOLBENCH_HOME", str(tmp_path))
+    with small_catalogue():
+        found, told = scored(place, "experiment=modnet", "weights=official", "data.root=theirs")
+    assert found["method"] == "official_modnet"
+    assert (found["threshold"], found["threshold_from"]) == (0.5, "its authors' use")
+    assert "threshold 0.50 from its authors' use" in told
+
+
+def test_a_report_is_made_of_such_a_run(place):
+    record, _ = scored(place, "weights=run", "data.root=theirs")
+    assert record["status"] == "finished"
+    out = max(place.glob("out*"), key=lambda path: int(path.name[3:]))
+    kolbench("task=report", f"runs={out.name}", "output=report", cwd=place)
+    assert (place / "report" / "report.html").is_file()
+    runs = finished.find(str(out))
+    assert [len(run.test.names) for run in runs] == [5]
