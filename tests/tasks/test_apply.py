@@ -323,24 +323,27 @@ def pipe(data, *words):
     return subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
 
 
+def piped(monkeypatch, data, *words, cwd, code=0):
+    """What a pipe is told, inside this process."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    return kolbench("task=predict", "experiment=ellipse", "input=-", *words, cwd=cwd, code=code).stderr
+
+
 @pytest.mark.slow
-def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path):
+def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path, monkeypatch):
     file = io.BytesIO()
     Image.fromarray(clips.picture(0, SIZE)).save(file, "PNG")
     done = pipe(file.getvalue(), "input=-", "output=-")
     assert done.returncode == 0, done.stderr
     with Image.open(io.BytesIO(done.stdout)) as alpha:
         np.testing.assert_array_equal(np.array(alpha), np.rint(ellipse() * 255))
-    wrong = pipe(file.getvalue(), "input=-", f"output={tmp_path / 'x.mp4'}")
-    assert wrong.returncode == 2
-    assert b"stdin.png is a picture, but output=" in wrong.stderr
-    broken = pipe(b"no picture", "input=-", f"output={tmp_path / 'x.png'}")
-    assert broken.returncode == 1
-    assert b"the picture from stdin" in broken.stderr
-    assert b"Traceback" not in broken.stderr
-    dry = pipe(b"", "input=-", f"output={tmp_path / 'x.png'}", "--dry-run")
-    assert dry.returncode == 0
-    assert f"stdin -> {tmp_path / 'x.png'}".encode() in dry.stderr
+    wrong = piped(monkeypatch, file.getvalue(), f"output={tmp_path / 'x.mp4'}", cwd=tmp_path, code=2)
+    assert "stdin.png is a picture, but output=" in wrong
+    broken = piped(monkeypatch, b"no picture", f"output={tmp_path / 'x.png'}", cwd=tmp_path, code=1)
+    assert "the picture from stdin" in broken
+    assert "Traceback" not in broken
+    dry = piped(monkeypatch, b"", f"output={tmp_path / 'x.png'}", "--dry-run", cwd=tmp_path)
+    assert f"stdin -> {tmp_path / 'x.png'}" in dry
     assert list(tmp_path.iterdir()) == []
 
 
@@ -489,7 +492,7 @@ def test_a_dry_run_says_what_would_be_written(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_terminated_run_takes_its_half_written_file_away(tmp_path):
-    clip = clips.make_clip(tmp_path / "clip.mp4", frames=600, size=(360, 640))
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=120, size=(360, 640))
     words = ["task=predict", "experiment=grabcut", f"input={clip}", f"output={tmp_path / 'out.mp4'}"]
     command = [sys.executable, "-m", "kolbench", *words]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:

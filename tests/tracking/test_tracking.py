@@ -285,7 +285,8 @@ def test_a_server_that_does_not_answer_means_offline_at_once(mode, alone, tmp_pa
     alone.setenv("WANDB_BASE_URL", server)
     started = time.monotonic()
     play(WandbTracker(mode=mode), tmp_path)
-    assert time.monotonic() - started < 10
+    # wandb itself would try for 90 s; a loaded machine takes a part of the rest for its imports
+    assert time.monotonic() - started < 60
     (run_file,) = offline_runs(tmp_path)
     printed = capfd.readouterr()
     assert printed.out == (
