@@ -23,14 +23,19 @@ CANVAS = 128
 
 @pytest.fixture(scope="session")
 def training_batch() -> Batch:
-    """Two training pictures as the loaders give them; of the canvas's own size, so nothing is resized."""
+    """Two training pictures as the loaders give them."""
+    return drawn(CANVAS)
+
+
+def drawn(canvas: int) -> Batch:
+    """Two training pictures of the canvas's own size, so that nothing is resized."""
     from kolbench.data.datamodule import SegmentationDataModule
     from kolbench.data.sources.synthetic import SyntheticSource
     from tests.helpers.data import NO_LIMIT, data_config
 
-    source = SyntheticSource(seed=3, size=CANVAS, scenes={"train": 2, "val": 1, "test": 1})
+    source = SyntheticSource(seed=3, size=canvas, scenes={"train": 2, "val": 1, "test": 1})
     data = SegmentationDataModule(source, 0, 2, {}, data_config(), NO_LIMIT)
-    data.cache_samples(lambda height, width: (CANVAS, CANVAS))
+    data.cache_samples(lambda height, width: (canvas, canvas))
     batch: Batch = next(iter(data.train_dataloader()))
     return batch
 

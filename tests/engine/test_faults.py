@@ -12,7 +12,7 @@ from tests.helpers.commands import kolbench, start
 
 pytestmark = pytest.mark.slow
 
-SMALL = ("experiment=u2netp", "budget=smoke")
+SMALL = ("experiment=u2netp", "budget=smoke", "budget.size=64", "data.picture_size=64")
 
 
 def finished(process):
@@ -85,7 +85,7 @@ def test_resume_never_trains_anew_and_keeps_the_old_training(trained):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(tmp_path):
-    words = ("experiment=u2netp", "budget=smoke", "budget.lr_factor=1e30")
+    words = (*SMALL, "budget.lr_factor=1e30")
     err = kolbench(*words, cwd=tmp_path, code=1).stderr
     assert "The loss is not finite in epoch 0" in err
     assert "scene_0000" in err
