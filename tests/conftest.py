@@ -4,11 +4,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from kolbench.types import Batch
 from tests.helpers.paths import SHARED
+
+# torch is imported after what follows, which is for it too
+if TYPE_CHECKING:
+    from kolbench.types import Batch
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if sys.dont_write_bytecode and sys.pycache_prefix is None:
@@ -22,12 +26,12 @@ CANVAS = 128
 
 
 @pytest.fixture(scope="session")
-def training_batch() -> Batch:
+def training_batch() -> "Batch":
     """Two training pictures as the loaders give them."""
     return drawn(CANVAS)
 
 
-def drawn(canvas: int) -> Batch:
+def drawn(canvas: int) -> "Batch":
     """Two training pictures of the canvas's own size, so that nothing is resized."""
     from kolbench.data.datamodule import SegmentationDataModule
     from kolbench.data.sources.synthetic import SyntheticSource
