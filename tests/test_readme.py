@@ -48,7 +48,7 @@ def place(tmp_path_factory):
         (folder / "DIR" / name).mkdir(parents=True)
     (folder / "MATTES").mkdir()
     for index in range(8):
-        scene = make_scene(1, index, 64)
+        scene = make_scene(1, index, 128)
         images.write_png(folder / "DIR" / "images" / f"{index}.png", scene.image)
         images.write_png(
             folder / "DIR" / "masks" / f"{index}.png", (scene.alpha >= 0.5).astype(np.uint8) * 255
@@ -66,7 +66,7 @@ def place(tmp_path_factory):
         words = [f"model.context={name}"]
         make_run(folder / "RUNS" / name, "modnet", quality=quality, pictures=30, overrides=words)
         (folder / name).symlink_to(folder / "RUNS" / name)
-    kolbench("experiment=unet", "budget=smoke", "data.picture_size=64", "hydra.run.dir=RUN", cwd=folder)
+    kolbench("experiment=unet", "budget=smoke", "hydra.run.dir=RUN", cwd=folder)
     clips.make_clip(folder / "CLIP.mp4", frames=5, sound="aac")
     images.write_png(folder / "AD.png", clips.picture(3))
     images.write_jpeg(folder / "PHOTO.jpg", clips.picture(3))
@@ -105,8 +105,6 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
         words = [re.sub(rf"={placeholder}$", f"={place / placeholder}", word) for word in words]
     task = next((word for word in words if word.startswith("task=")), "")
     extra = [] if "--cfg" in words or task in WITHOUT_RUNS else ["budget=smoke"]
-    if extra and "data=folder" not in words:
-        extra.append("data.picture_size=64")
     if task not in WITHOUT_RUNS:
         # a training that an earlier command made is found again
         (tmp_path / "runs").mkdir()

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.slow
 WORDS = (
     "experiment=rsudisnet",
     "budget=smoke",
-    "data.picture_size=64",
     "budget.epochs=4",
     "budget.pretraining_steps=6",
     "budget.pretraining_check_every=2",
