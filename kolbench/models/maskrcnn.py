@@ -177,6 +177,13 @@ class MaskRCNNSegmenter(NetworkSegmenter[nn.Module]):
         WeightsError: the first weights cannot be had.
     """
 
+    # with the input size fixed, its detections agree in ONNX Runtime; its alphas cannot
+    never_exported = (
+        "Mask R-CNN cannot be exported: it resizes pictures inside the network and draws each person's "
+        "mask at the picture's own size, and a traced graph keeps the sizes of the one picture it was "
+        "traced with. Use its run folder."
+    )
+
     def __init__(
         self,
         size: int,

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from kolbench.config.fields import Values
 from kolbench.errors import ConfigError, require_choice
-from kolbench.models.maskrcnn import MaskRCNNSegmenter
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec, minmax, resize
 from kolbench.segmenter import Segmenter
@@ -84,13 +83,8 @@ def network_of(segmenter: Segmenter) -> Network:
     name = type(segmenter).__name__.removesuffix("Segmenter")
     if isinstance(segmenter, OnnxSegmenter):
         raise ConfigError(f"{segmenter.file} is an ONNX file already.")
-    if isinstance(segmenter, MaskRCNNSegmenter):
-        # with the input size fixed, its detections agree in ONNX Runtime; its alphas cannot
-        raise ConfigError(
-            "Mask R-CNN cannot be exported: it resizes pictures inside the network and draws each person's "
-            "mask at the picture's own size, and a traced graph keeps the sizes of the one picture it was "
-            "traced with. Use its run folder."
-        )
+    if segmenter.never_exported:
+        raise ConfigError(segmenter.never_exported)
     spec = getattr(segmenter, "input_spec", None)
     if not isinstance(spec, InputSpec):
         raise ConfigError(
