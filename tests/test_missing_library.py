@@ -16,7 +16,7 @@ TOLD = "libGL.so.1 is missing here, and OpenCV needs it. Debian, Ubuntu: apt-get
     ("words", "code"),
     [
         (("-m", "kolbench", "experiment=ellipse", "budget=smoke"), 2),
-        (("-c", "import kolbench; kolbench.load('ellipse')"), 1),
+        (("-c", "import kolbench; kolbench.load('grabcut')"), 1),
     ],
 )
 def test_the_command_and_python_say_what_to_install(words, code, tmp_path):

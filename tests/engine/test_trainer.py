@@ -42,4 +42,4 @@ def test_a_value_that_lightning_refuses_is_no_stack_trace(tmp_path):
 def test_keys_by_their_old_names_are_understood():
     assert current_word("trainer.stop_on_nan=false") == "budget.stop_on_nan=false"
     assert current_word("budget.stage_steps=6") == "budget.pretraining_steps=6"
-    assert current_word("+budget.stage_check_every=2") == "+budget.pretraining_check_every=2"
+    assert current_word("+budget.stage_check_every=2") == "++budget.pretraining_check_every=2"

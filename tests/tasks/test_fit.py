@@ -196,9 +196,9 @@ def test_what_only_changes_predictions_trains_nothing(sweep):
 
 
 @pytest.mark.slow
-def test_a_floor_that_a_kill_left_out_is_made_again_and_seconds_keep_their_device(sweep):
+def test_a_baseline_that_a_kill_left_out_is_made_again_and_seconds_keep_their_device(sweep):
     folder, _ = sweep
-    lost = sorted((folder / "runs" / "trainings").glob("*/evaluations/*-floors/meanmask.parquet"))
+    lost = sorted((folder / "runs" / "trainings").glob("*/evaluations/*-baselines/meanmask.parquet"))
     for path in lost:
         path.unlink()
     for evaluation in (folder / "runs" / "trainings").glob("*/evaluations/*/timing.json"):

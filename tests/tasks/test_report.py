@@ -88,7 +88,7 @@ def test_two_test_sets_are_two_reports(runs, tmp_path):
     ("words", "code", "says"),
     [
         ((), 2, "task=report needs runs="),
-        (("runs=nowhere/*",), 1, "runs=nowhere/* matches nothing"),
+        (("runs=nowhere/*",), 1, "nowhere/* matches nothing"),
         (("runs=.",), 1, "none of them is finished"),
     ],
 )
@@ -143,7 +143,7 @@ def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
     done = kolbench(*words, f"b={runs}/grabcut-box", cwd=tmp_path, code=2)
     assert "given more of the truth" in done.stderr
     done = kolbench(*words, "b=nowhere", cwd=tmp_path, code=2)
-    assert "b: runs=nowhere matches nothing" in done.stderr
+    assert "b: nowhere matches nothing" in done.stderr
     assert "task=compare needs b=" in kolbench(*words, cwd=tmp_path, code=2).stderr
 
 

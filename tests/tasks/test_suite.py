@@ -30,15 +30,15 @@ def test_every_run_of_a_suite_composes(folder, tmp_path):
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
-    (folder / "07_floors").mkdir()
-    (folder / "07_floors" / "suite.yaml").write_text(
+    (folder / "07_baselines").mkdir()
+    (folder / "07_baselines" / "suite.yaml").write_text(
         "common: [budget=smoke]\nruns:\n  oval: [experiment=ellipse]\n"
         "  broken: [experiment=kmeans, model.k=0]\n"
         "  box: [experiment=grabcut, model.variant=box]\n"
         "  user's 4: [experiment=kmeans, model.k=4]\n"
         "panels:\n  shown: [oval, user's 4, broken]\n"
     )
-    return folder, kolbench("task=suite", "suite=07_floors", "data.picture_size=64", cwd=folder, code=1)
+    return folder, kolbench("task=suite", "suite=07_baselines", "data.picture_size=64", cwd=folder, code=1)
 
 
 @pytest.mark.slow
@@ -46,11 +46,11 @@ def test_a_suite_runs_all_and_names_what_failed(suite):
     folder, done = suite
     assert "failed: broken" in done.stdout
     assert "1 of the inputs failed" in done.stderr
-    table = pd.read_csv(folder / "07_floors" / "results" / "scores.csv").set_index("run")
+    table = pd.read_csv(folder / "07_baselines" / "results" / "scores.csv").set_index("run")
     assert list(table.index) == ["oval", "box", "user's 4"]
     assert list(table["truth_access"]) == ["none", "box", "none"]
     assert table["miou"].between(0, 1).all()
-    curves = pd.read_csv(folder / "07_floors" / "results" / "curves.csv")
+    curves = pd.read_csv(folder / "07_baselines" / "results" / "curves.csv")
     at = curves[(curves["run"] == "oval") & curves["chosen"]]
     assert at["iou"].iloc[0] == pytest.approx(table.loc["oval", "iou"])
     assert "given the true box:" in done.stdout
@@ -59,7 +59,7 @@ def test_a_suite_runs_all_and_names_what_failed(suite):
 @pytest.mark.slow
 def test_panels_show_finished_runs_side_by_side(suite):
     folder, _ = suite
-    panel = np.asarray(Image.open(folder / "07_floors" / "results" / "shown.png"))
+    panel = np.asarray(Image.open(folder / "07_baselines" / "results" / "shown.png"))
     # the picture itself and two runs; a heading above two test pictures
     assert panel.shape == (HEADING + 2 * WIDTH, 3 * WIDTH, 3)
     picture, oval, four = (panel[HEADING:, left : left + WIDTH] for left in (0, WIDTH, 2 * WIDTH))
@@ -83,11 +83,11 @@ def test_shown_clusters_have_their_mean_colour():
 @pytest.mark.slow
 def test_a_second_call_runs_only_what_failed(suite):
     folder, _ = suite
-    again = kolbench("task=suite", "suite=07_floors", "data.picture_size=64", cwd=folder, code=1)
+    again = kolbench("task=suite", "suite=07_baselines", "data.picture_size=64", cwd=folder, code=1)
     assert "1 of 4, oval: finished already" in again.stdout
     assert "2 of 4, broken: to run" in again.stdout
     # another override is another run
-    dry = kolbench("task=suite", "suite=07_floors", "data.picture_size=96", "--dry-run", cwd=folder)
+    dry = kolbench("task=suite", "suite=07_baselines", "data.picture_size=96", "--dry-run", cwd=folder)
     assert dry.stdout.count(": to run") == 4
     assert "python -m kolbench budget=smoke experiment=ellipse data.picture_size=96" in dry.stdout
 
