@@ -58,7 +58,7 @@ def current_word(word: str) -> str:
         return word
     print(f"kolbench: {key}= is called {today}= now", file=sys.stderr)
     # `+` asks for a new key, but today's may be there already
-    return f"{signs.replace('+', '++') if signs == '+' else signs}{today}={value}"
+    return f"{'++' if signs == '+' else signs}{today}={value}"
 
 
 def current_model(values: Mapping[str, object]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from kolbench.io.files import sha256
 from kolbench.runs import code
 from kolbench.types import JsonObject
 
@@ -80,13 +81,8 @@ def _content(choice: str | None) -> str | None:
     hasher = hashlib.sha256()
     for path in sorted(path for path in files if path.is_file()):
         place = path.relative_to(root).as_posix() if root.is_dir() else path.name.removeprefix(root.name)
-        hasher.update(f"{place} {_sha256(path)}\n".encode())
+        hasher.update(f"{place} {sha256(path)}\n".encode())
     return f"sha256:{hasher.hexdigest()}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(settings: Mapping[str, Any], code_digest: str) -> str:

@@ -11,6 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kolbench.io.hosts import is_loopback
+
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]]+)(?::(\d{1,5}))?")
 _HEADERS = {
@@ -25,14 +27,6 @@ _HEADERS = {
 def bracketed(host: str) -> str:
     """A host as it stands in an address: IPv6 in brackets, small letters."""
     return f"[{host}]" if ":" in host else host.lower()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this computer can reach a server that is bound to the host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def is_ours(header: str, host: str, port: int) -> bool:

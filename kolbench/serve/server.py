@@ -8,7 +8,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from kolbench.errors import ConfigError
-from kolbench.serve.guard import Guard, bracketed, is_loopback
+from kolbench.io.hosts import is_loopback
+from kolbench.serve.guard import Guard, bracketed
 
 # open requests above which further ones are turned away
 MOST_REQUESTS = 32

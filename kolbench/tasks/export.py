@@ -10,7 +10,8 @@ from kolbench.inference.apply.config import MethodConfig
 from kolbench.inference.export.exporting import Origin, check_target, export
 from kolbench.inference.export.graph import network_of
 from kolbench.inference.export.parity import in_words
-from kolbench.inference.export.sidecar import Sidecar, sha256
+from kolbench.inference.export.sidecar import Sidecar
+from kolbench.io.files import sha256
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import BEST_IN_RUN, as_released, model_of, sidecar_of
 from kolbench.runs import sweep_outputs

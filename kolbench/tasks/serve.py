@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError
+from kolbench.io.hosts import is_loopback
 
 DEFAULT = ("grabcut",)
 MORE = "'methods=[grabcut,modnet:modnet.pth,runs/modnet/RUN]' loads more: names, method:weights, run folders"
@@ -35,7 +36,6 @@ def run(config: ServeConfig) -> TaskResult:
     try:
         from kolbench.serve import methods, serve_page, server
         from kolbench.serve.app import TryIt
-        from kolbench.serve.guard import is_loopback
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"task=serve needs {error.name}, which is not installed: pip install 'kolbench[serve]'."

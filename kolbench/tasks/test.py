@@ -58,7 +58,6 @@ def run(config: TestConfig) -> TaskResult:
         recorder.say(*data.verify())
         if "size" in config.model.options:
             recorder.say(f"network input {config.model.options['size']} px (model.size=)")
-        segmenter = build_segmenter(config.model)
         if config.weights is not None:
             for head in load_into(segmenter, config.weights):
                 recorder.say(f"{config.weights} lacks the training-only head {head}; it is not needed here")

@@ -19,9 +19,10 @@ from PIL import Image
 
 from kolbench import load
 from kolbench.errors import DataError
+from kolbench.io.hosts import is_loopback
 from kolbench.segmenter import Segmenter
 from kolbench.serve import serve_page, uploads
-from kolbench.serve.guard import is_loopback, is_ours
+from kolbench.serve.guard import is_ours
 from kolbench.serve.memory import Memory, new_token
 from tests.helpers.serving import Ramp, encoded, method, ramp_and_ellipse, running, scenery, send, uploaded
 

@@ -14,7 +14,7 @@ from kolbench.inference.export.formats import ExportFormat, format_of
 from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
 from kolbench.inference.export.parity import Parity
 from kolbench.inference.export.sidecar import Sidecar
-from kolbench.io.files import write_atomically
+from kolbench.io.files import sha256, write_atomically
 from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Segmenter
 
@@ -58,7 +58,7 @@ def export(segmenter: Segmenter, output: Path, format_name: str, origin: Origin)
     spec, size = network.spec, network.spec.size
     written = Sidecar(
         file=output.name,
-        sha256=sidecar.sha256(output),
+        sha256=sha256(output),
         format=format_name,
         method=origin.method,
         settings=dict(origin.settings),

@@ -1,14 +1,13 @@
 """The JSON beside an exported file: how to feed it, what it was made from, how well it agrees."""
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from kolbench.config.old_names import current_model
 from kolbench.errors import ConfigError, WeightsError
-from kolbench.io.files import write_json
+from kolbench.io.files import sha256, write_json
 from kolbench.models.checkpoints.run import sidecar_of
 from kolbench.preprocessing import current_resize_mode
 from kolbench.types import JsonObject
@@ -114,12 +113,6 @@ def refuse_overwriting(model: Path) -> None:
         )
     if model.exists():
         raise ConfigError(f"output={model} is there and was not written by task=export; choose another name.")
-
-
-def sha256(path: Path) -> str:
-    """Of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _ours(path: Path) -> JsonObject | None:

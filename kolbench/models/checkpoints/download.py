@@ -1,8 +1,6 @@
 """Files of the catalogue: from the cache, or downloaded once and checked before they get their name."""
 
 import errno
-import hashlib
-import ipaddress
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +13,8 @@ from platformdirs import user_cache_path
 
 from kolbench.errors import WeightsError
 from kolbench.io import progress
+from kolbench.io.files import sha256
+from kolbench.io.hosts import is_loopback
 from kolbench.models.checkpoints.catalogue import Entry
 
 HOME = "KOLBENCH_HOME"
@@ -44,14 +44,14 @@ def at_hand(entry: Entry) -> Path | None:
     """
     named = weights_folder() / entry.name / entry.file
     if named.is_file():
-        if _sha256(named) == entry.sha256:
+        if sha256(named) == entry.sha256:
             return named
         raise WeightsError(
             f"{named} is not the file of the catalogue (its sha256 is not {entry.sha256}); delete it, and "
             "the next command downloads it again."
         )
     for path in _candidates(entry):
-        if _sha256(path) == entry.sha256:
+        if sha256(path) == entry.sha256:
             return path
     return None
 
@@ -108,7 +108,7 @@ def _downloaded(entry: Entry, target: Path) -> Path:
     print(f"downloading {entry} to {target}", flush=True)
     partial = target.with_name(f"{target.name}.part")
     # a process may have been killed between the last byte and the name
-    if partial.is_file() and _sha256(partial) == entry.sha256:
+    if partial.is_file() and sha256(partial) == entry.sha256:
         return partial.replace(target)
     failures = []
     for address in entry.addresses:
@@ -150,17 +150,8 @@ def _require_safe(address: str) -> None:
     parts = urlsplit(address)
     if parts.scheme == "https" and parts.hostname:
         return
-    if parts.scheme != "http" or not _is_loopback(parts.hostname or ""):
+    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
         raise _RefusedError(f"{address} is refused: only https is taken, and http from this machine itself")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _receive(address: str, partial: Path, entry: Entry) -> None:
@@ -215,15 +206,10 @@ def _check(partial: Path, entry: Entry) -> None:
         raise _RefusedError(
             f"the connection broke after {size:,} of {entry.bytes:,} bytes; try again to go on"
         )
-    found = _sha256(partial)
+    found = sha256(partial)
     if found != entry.sha256:
         partial.unlink()
         raise _RefusedError(f"the file that came has the sha256 {found}, not {entry.sha256}; it is deleted")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _in_words(error: requests.RequestException) -> str:

@@ -1,6 +1,5 @@
 """Weights of torchvision and of files: from torch's hub folder or downloaded, never without their hash."""
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kolbench.errors import WeightsError
+from kolbench.io.files import sha256
 from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.models.checkpoints.download import fetch
 from kolbench.models.checkpoints.read import read_state_dict
@@ -53,8 +53,7 @@ def state_of_file(path: Path) -> dict[str, Tensor]:
     state = read_state_dict(path)
     named = HASH_IN_NAME.search(path.name)
     if named:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(path)
         if not digest.startswith(named[1]):
             raise WeightsError(
                 f"{path} is not what its name says: its SHA-256 starts with {digest[: len(named[1])]}. "
