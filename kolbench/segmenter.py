@@ -147,6 +147,24 @@ class Segmenter(nn.Module):
         """
         raise _lacking(self, "load_weights, which weights need")
 
+    def start_from(self, state: Mapping[str, Tensor], method: str) -> list[str]:
+        """Takes what it can use of another method's tensors, before it is trained.
+
+        Args:
+            state: named tensors of the other method's network.
+            method: its name.
+
+        Returns:
+            Names of the tensors of `inference_network` that were set.
+
+        Raises:
+            ConfigError: it can use nothing of that method.
+        """
+        raise ConfigError(
+            f"init= gives weights of {method}, which {type(self).__name__} cannot start from; give weights "
+            "of the same method, or leave init= away."
+        )
+
     @torch.no_grad()
     def segment(self, picture: "str | Path | Image | UInt8Array") -> Float32Array:
         """Predicts the alpha of one picture at its own size.

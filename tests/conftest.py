@@ -38,7 +38,7 @@ def drawn(canvas: int) -> "Batch":
     from tests.helpers.data import NO_LIMIT, data_config
 
     source = SyntheticSource(seed=3, size=canvas, scenes={"train": 2, "val": 1, "test": 1})
-    data = SegmentationDataModule(source, 0, 2, {}, data_config(), NO_LIMIT)
+    data = SegmentationDataModule(source, 0, 2, [], data_config(), NO_LIMIT)
     data.cache_samples(lambda height, width: (canvas, canvas))
     batch: Batch = next(iter(data.train_dataloader()))
     return batch

@@ -35,12 +35,14 @@ class Recipe:
     """How a method is trained, by the released code or by a paper.
 
     optimizer: a partial `_target_`, called with the parameters. scheduler: see engine.schedule; None = a
-    constant rate. augment: see data.augment.
+    constant rate. augment: transforms by `_target_`, of torchvision.transforms.v2 or ours. lr_factors: names
+    of the network's parts -> factor on the learning rate; 0 = the part stays as it is.
     """
 
     optimizer: Values
     scheduler: Values | None = None
-    augment: Mapping[str, float] = field(default_factory=dict)
+    augment: tuple[Values, ...] = ()
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

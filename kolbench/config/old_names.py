@@ -63,7 +63,29 @@ def current_word(word: str) -> str:
 
 def current_model(values: Mapping[str, object]) -> dict[str, object]:
     """A `model` group that an earlier version wrote, with today's names of its keys."""
-    return {current_key(f"model.{key}", value).removeprefix("model."): value for key, value in values.items()}
+    today = {
+        current_key(f"model.{key}", value).removeprefix("model."): value for key, value in values.items()
+    }
+    training = today.get("training")
+    if isinstance(training, Mapping) and isinstance(training.get("recipes"), Mapping):
+        recipes = {name: current_recipe(recipe) for name, recipe in training["recipes"].items()}
+        today["training"] = {**training, "recipes": recipes}
+    return today
+
+
+def current_recipe(recipe: object) -> object:
+    """A recipe whose `augment` is a list of transforms, where an earlier version wrote three numbers."""
+    given = recipe.get("augment") if isinstance(recipe, Mapping) else None
+    if not isinstance(recipe, Mapping) or not isinstance(given, Mapping):
+        return recipe
+    v2 = "torchvision.transforms.v2"
+    steps: list[dict[str, object]] = []
+    if float(given.get("crop", 1)) < 1:
+        steps.append({"_target_": "kolbench.data.transforms.RandomCropShare", "share": given["crop"]})
+    for key, name in (("vertical", "RandomVerticalFlip"), ("horizontal", "RandomHorizontalFlip")):
+        if float(given.get(key, 0)) > 0:
+            steps.append({"_target_": f"{v2}.{name}", "p": given[key]})
+    return {**recipe, "augment": steps}
 
 
 def current_target(name: str) -> str:

@@ -30,7 +30,7 @@ LARGEST_SEED = 2**32 - 1
 
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
-    **dict.fromkeys(("input", "output", "weights", "ad", "runs", "suite", "a", "b"), _PATH),
+    **dict.fromkeys(("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b"), _PATH),
     **dict.fromkeys(("data.root", "model.file", "model.masks_dir", "filter.image", "filter.colour"), _PATH),
     "seed": Key(whole(0, LARGEST_SEED)),
     "threshold": Key(SHARE.or_null()),

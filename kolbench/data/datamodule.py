@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import v2
 
 from kolbench.data import augment, checking, duplicates, splits, targets
 from kolbench.data.config import ALL, DataConfig
@@ -43,7 +44,7 @@ class SegmentationDataModule(LightningDataModule):
         source: where pictures and truth come from.
         seed: of the run; decides order and augmentation.
         batch: training pictures in a batch.
-        augment: the recipe's `augment` entry.
+        transforms: the recipe's `augment` list.
         config: split, checks and loading.
         limit: at most so many pictures of each split; None = all.
         accelerated: whether the network runs on a GPU, so that loading is worth processes.
@@ -58,7 +59,7 @@ class SegmentationDataModule(LightningDataModule):
         source: Source,
         seed: int,
         batch: int,
-        augment: Mapping[str, float],
+        transforms: Sequence[v2.Transform],
         config: DataConfig,
         limit: Mapping[str, int | None],
         accelerated: bool = False,
@@ -67,7 +68,7 @@ class SegmentationDataModule(LightningDataModule):
         self.source = source
         self.seed = seed
         self.batch = batch
-        self.augment = dict(augment)
+        self.transforms = list(transforms)
         self.config = config
         made = splits.make_splits(source, config.split, config.split_seed)
         self.rows = {name: _limited(getattr(made, name), limit.get(name)) for name in SPLITS}
@@ -182,7 +183,7 @@ class SegmentationDataModule(LightningDataModule):
             pretraining: name of the network that is pretrained, whose draws are its own; "" = the method.
         """
         samples, region_px = self.training_samples()
-        transform = augment.build(self.augment, samples.size)
+        transform = augment.composed(self.transforms, samples)
         seed = seed_for(self.seed, pretraining)
         dataset = TrainingSet(samples, transform, region_px, seed, self.source)
         sampler = EpochSampler(len(dataset), seed, draws)

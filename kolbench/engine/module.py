@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kolbench.engine.schedule import Schedule
 from kolbench.engine.step_output import StepOutput
-from kolbench.errors import TrainingError
+from kolbench.errors import ConfigError, TrainingError
 from kolbench.segmenter import Segmenter
 from kolbench.types import PRECOMPUTED, Batch, Prediction
 
@@ -24,6 +24,11 @@ class SegmentationModule(LightningModule):
         schedule: of the learning rate; None = constant.
         lr_factor: the budget's factor on the recipe's learning rate.
         refiner: called with (image, alpha) after every prediction; None = alpha as predicted.
+        lr_factors: names of parts of the inference network, such as `backbone` -> factor on their learning
+            rate; the longest name that fits a tensor counts, and 0 leaves a part as it is.
+
+    Raises:
+        ConfigError: the network has no such part, or all of it is left as it is.
     """
 
     def __init__(
@@ -33,6 +38,7 @@ class SegmentationModule(LightningModule):
         schedule: Schedule | None = None,
         lr_factor: float = 1.0,
         refiner: Callable[[Tensor, Tensor], Tensor] | None = None,
+        lr_factors: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.segmenter = segmenter
@@ -40,13 +46,14 @@ class SegmentationModule(LightningModule):
         self._schedule = schedule
         self._lr_factor = lr_factor
         self._refiner = refiner
+        self._groups = _parameter_groups(segmenter, lr_factors or {})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimiser on what requires a gradient, its rate times the budget's factor."""
         assert self._optimizer is not None
-        optimizer = self._optimizer([p for p in self.segmenter.parameters() if p.requires_grad])
-        for group in optimizer.param_groups:
-            group["lr"] = group["lr"] * self._lr_factor
+        optimizer = self._optimizer([{"params": parameters} for parameters in self._groups.values()])
+        for factor, group in zip(self._groups, optimizer.param_groups, strict=True):
+            group["lr"] = group["lr"] * self._lr_factor * factor
         if self._schedule is None:
             return optimizer
         epochs = self.trainer.max_epochs or 1
@@ -83,6 +90,31 @@ class SegmentationModule(LightningModule):
         if "image" in entries:
             _require_alpha(self.segmenter, prediction, entries["image"])
         return prediction
+
+
+def _parameter_groups(segmenter: Segmenter, factors: Mapping[str, float]) -> dict[float, list[nn.Parameter]]:
+    """What is trained, by the factor on its learning rate; parts with factor 0 lose their gradients."""
+    network = segmenter.inference_network()
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    for part in factors:
+        if not any(_within(name, part) for name in names.values()):
+            parts = ", ".join(name for name, _ in network.named_children())
+            raise ConfigError(f"lr_factors.{part}: the network has no such part; its parts are {parts}.")
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in segmenter.parameters():
+        fitting = [part for part in factors if _within(names.get(parameter, ""), part)]
+        factor = factors[max(fitting, key=len)] if fitting else 1.0
+        if factor == 0:
+            parameter.requires_grad_(False)
+        if parameter.requires_grad:
+            groups.setdefault(factor, []).append(parameter)
+    if factors and not groups:
+        raise ConfigError("lr_factors leaves all parts as they are, so nothing is trained.")
+    return groups
+
+
+def _within(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
 
 
 def _require_terms(segmenter: Segmenter, terms: object) -> None:

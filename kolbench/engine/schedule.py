@@ -1,12 +1,20 @@
 """How the learning rate goes: milestones as shares of a training, or any scheduler of torch."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LinearLR, LRScheduler, MultiStepLR, ReduceLROnPlateau, SequentialLR
+from torch.optim.lr_scheduler import (
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
 from kolbench.errors import ConfigError
 
@@ -14,6 +22,7 @@ WARMUP_START = 1e-3
 INTERVALS = ("epoch", "step")
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """What a recipe's `scheduler` becomes."""
 
@@ -70,6 +79,40 @@ class Milestones:
     def drops(self, epoch_steps: int, epochs: int) -> list[int]:
         """The optimiser steps, counted from 0, at which the rate is multiplied."""
         return sorted({max(1, round(share * epochs)) * epoch_steps for share in self.at})
+
+
+@dataclass(frozen=True)
+class WarmupCosine:
+    """The rate rises linearly from 1/1000 of it, then falls along half a cosine, step by step.
+
+    warmup: share of all steps that the rise takes, in [0, 1). floor: where the cosine ends, as a share of the
+    rate, in [0, 1].
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    warmup: float = 0.05
+    floor: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.warmup < 1 and 0 <= self.floor <= 1):
+            raise ConfigError(
+                f"WarmupCosine: warmup={self.warmup} must lie in [0, 1), and floor={self.floor} in [0, 1]."
+            )
+
+    def configured(self, optimizer: Optimizer, epoch_steps: int, epochs: int) -> LRSchedulerConfigType:
+        """A LambdaLR that counts optimiser steps."""
+        steps = epoch_steps * epochs
+        return {"scheduler": LambdaLR(optimizer, lambda step: self.factor(step, steps)), "interval": "step"}
+
+    def factor(self, step: int, steps: int) -> float:
+        """What the rate is multiplied by at a step, counted from 0, of so many."""
+        rise = round(self.warmup * steps)
+        if step < rise:
+            return WARMUP_START + (1 - WARMUP_START) * step / rise
+        done = (step - rise) / max(1, steps - rise)
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * min(1, done))) / 2
 
 
 @dataclass(frozen=True)

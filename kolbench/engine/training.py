@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from kolbench.data.datamodule import Loader, SegmentationDataModule
 from kolbench.engine.callbacks.checkpoint import BEST, EpochCheckpoint, SeedEpochs, newest_readable
+from kolbench.engine.callbacks.frozen_norms import FrozenNorms
 from kolbench.engine.callbacks.history import History, Row
 from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
 from kolbench.engine.callbacks.snapshots import ProgressPictures
@@ -36,9 +37,10 @@ class TrainingConfig:
     """How a method is trained: the resolved recipe and budget.
 
     optimizer: called with the trainable parameters. schedule: of the learning rate; None = constant.
-    lr_factor: on the optimiser's learning rate. options: Lightning's own, the `trainer` group. callbacks: a
-    user's own; they watch the method's training, not what is pretrained. stop_on_nan: stop at the first loss
-    that is not finite. model: the resolved `model` group, kept with the best weights.
+    lr_factor: on the optimiser's learning rate; lr_factors: the same for parts of the network.
+    frozen_norms: names of batch norms that keep their statistics. options: Lightning's own, the `trainer`
+    group. callbacks: a user's own; they watch the method's own training. stop_on_nan: stop
+    at the first loss that is not finite. model: the resolved `model` group, kept with the best weights.
     """
 
     optimizer: Callable[..., Optimizer]
@@ -51,6 +53,8 @@ class TrainingConfig:
     model: Mapping[str, object]
     callbacks: Sequence[Callback] = ()
     stop_on_nan: bool = True
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
+    frozen_norms: frozenset[str] = frozenset()
 
 
 class PretrainingData(LightningDataModule):
@@ -139,9 +143,12 @@ def _train_method(
     evaluator = ScoreCallback("val")
     history = History(folder / HISTORY, evaluator.validation_scores, listen)
     keeper = EpochCheckpoint(folder, evaluator.best, config.model)
-    module = SegmentationModule(segmenter, config.optimizer, config.schedule, config.lr_factor)
+    module = SegmentationModule(
+        segmenter, config.optimizer, config.schedule, config.lr_factor, lr_factors=config.lr_factors
+    )
     callbacks = [
         SeedEpochs(config.seed),
+        FrozenNorms(config.frozen_norms.__contains__),
         *([StopOnNaN()] if config.stop_on_nan else []),
         evaluator,
         history,

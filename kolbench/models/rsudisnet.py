@@ -4,7 +4,7 @@ The paper gives prose and equations only; where it is open, the choice is an opt
 A25) stands in the project's specification of this network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, Self
 
@@ -30,6 +30,13 @@ from kolbench.segmenter import PretrainSpec
 from kolbench.types import Batch
 
 S_CHANNELS = 32
+# MODNet's names -> ours: both have the same semantic branch
+FROM_MODNET = {
+    "backbone.": "lr.backbone.",
+    "lr_branch.se_block.": "lr.context.",
+    "lr_branch.conv_lr16x.": "lr.conv16.",
+    "lr_branch.conv_lr8x.": "lr.conv8.",
+}
 TRAINING_HEADS = ("lr.head", "hr.head", "hr.side6", "hr.side7", "fusion.side6", "fusion.side7")
 
 
@@ -346,6 +353,33 @@ class RSUDISNetSegmenter(NetworkSegmenter[RSUDISNet]):
         super().train(mode)
         self.freeze_encoder()
         return self
+
+    def start_from(self, state: Mapping[str, Tensor], method: str) -> list[str]:
+        """Takes MODNet's semantic branch: backbone, context and both 5x5 convolutions.
+
+        Returns:
+            Names of the tensors that were set.
+
+        Raises:
+            ConfigError: the tensors are of another method, or of other options of `context` and `tail`.
+        """
+        if method != "modnet":
+            return super().start_from(state, method)
+        taken = {
+            ours + name.removeprefix(theirs): tensor
+            for theirs, ours in FROM_MODNET.items()
+            for name, tensor in state.items()
+            if name.startswith(theirs)
+        }
+        own = self.network.state_dict()
+        wrong = [n for n, t in taken.items() if n not in own or own[n].shape != t.shape]
+        if wrong:
+            raise ConfigError(
+                f"MODNet's weights do not fit RSUDISNet's semantic branch ({wrong[0]}): start with the same "
+                "model.context, and model.tail=1280."
+            )
+        self.network.load_state_dict(taken, strict=False)
+        return list(taken)
 
     def pretraining(self) -> tuple[PretrainSpec, ...]:
         """The training of the ground-truth encoder, of the very module whose features are used later."""

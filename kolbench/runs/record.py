@@ -56,11 +56,27 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Weights that something came from.
+
+    name: an id of the catalogue, or a path. method: whose they are. sha256: of the file. licence, commercial
+    (yes, no or unstated): as the catalogue says; None where it does not know the file.
+    """
+
+    name: str = ""
+    method: str = ""
+    sha256: str | None = None
+    licence: str | None = None
+    commercial: str | None = None
+
+
+@dataclass(frozen=True)
 class TrainingSummary:
     """The training that a run made or found again.
 
     folder: relative to the run folder. input_size: height and width of the training pictures in pixels.
-    seconds: pretraining and validation included; train_seconds: without validation.
+    init: what it started from. seconds: pretraining and validation included; train_seconds: without
+    validation.
     """
 
     folder: str | None = None
@@ -69,6 +85,7 @@ class TrainingSummary:
     reused: bool | None = None
     lr_factor: float | None = None
     backbone_weights: str | None = None
+    init: Origin | None = None
     best_epoch: int | None = None
     best_val_miou: float | None = None
     input_size: tuple[int, ...] | None = None

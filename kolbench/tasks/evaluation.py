@@ -5,12 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torchvision.transforms import v2
 
 from kolbench.config.compose import instantiate
+from kolbench.config.groups import ModelConfig
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine.cache import EVALUATIONS
 from kolbench.engine.evaluation import TIMING, evaluate
+from kolbench.errors import ConfigError
 from kolbench.io.files import read_json
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
@@ -32,11 +35,35 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         instantiate(config.data.source),
         seed=config.seed,
         batch=config.budget.batch,
-        augment=config.model.chosen_recipe.augment if config.model.training else {},
+        transforms=augmentation_of(config.model),
         config=DataConfig.from_mapping(config.data.values),
         limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
     )
+
+
+def augmentation_of(model: ModelConfig) -> list[v2.Transform]:
+    """The transforms of the chosen recipe; none for methods that are not trained.
+
+    Raises:
+        ConfigError: an entry cannot be built or is no transform; names its place.
+    """
+    made: list[v2.Transform] = []
+    for number, entry in enumerate(model.chosen_recipe.augment if model.training else ()):
+        where = f"model.training.recipes.{model.recipe}.augment[{number}]"
+        if "_target_" not in entry:
+            raise ConfigError(
+                f"{where}={dict(entry)} names no transform; write "
+                "{_target_: torchvision.transforms.v2.RandomHorizontalFlip, p: 0.5}, or any other of v2."
+            )
+        try:
+            transform = instantiate(entry)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+        if not isinstance(transform, v2.Transform):
+            raise ConfigError(f"{where}: {entry['_target_']} is no torchvision.transforms.v2.Transform.")
+        made.append(transform)
+    return made
 
 
 def ready(segmenter: Segmenter, data: SegmentationDataModule) -> Segmenter:

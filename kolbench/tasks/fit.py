@@ -4,15 +4,17 @@ Methods that are not trained go straight to their scores.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from lightning.pytorch import seed_everything
 from lightning.pytorch.callbacks import Callback
 
-from kolbench.config.compose import build_segmenter, instantiate
+from kolbench.config.compose import build_segmenter, instantiate, located
 from kolbench.config.fields import Values
 from kolbench.config.groups import Component
+from kolbench.config.old_names import current_target
 from kolbench.config.schema import TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cache
@@ -22,7 +24,7 @@ from kolbench.engine.trainer import check_options
 from kolbench.engine.training import TrainingConfig, train
 from kolbench.errors import ConfigError, WeightsError, require_choice
 from kolbench.metrics import scores
-from kolbench.models.checkpoints import named
+from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import load_into
 from kolbench.runs import fingerprint
 from kolbench.segmenter import Segmenter
@@ -38,11 +40,13 @@ class FitConfig(ScoringConfig):
     """What `task=fit` reads.
 
     resume: auto goes on with a killed training, never starts it anew. callbacks: Lightning's, or a user's
-    own, that watch the training; each under a name.
+    own, that watch the training; each under a name. init: weights to start from: official, an id of the
+    catalogue, a checkpoint or a run folder; None = from the recipe's beginning.
     """
 
     resume: str
     callbacks: Mapping[str, Component]
+    init: Path | None = None
 
 
 def run(config: FitConfig) -> TaskResult:
@@ -59,17 +63,20 @@ def run(config: FitConfig) -> TaskResult:
     if model is not config.model:
         config = with_model(config, model)
     _check(config)
+    begun = None if config.init is None else start.start_of(config.init, config.model)
     with RunRecorder(config) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
         recorder.say(*data.describe())
-        settings, code = _fingerprint(config, data, recorder.device.type)
+        settings, code = _fingerprint(config, begun, data, recorder.device.type)
         root = config.paths.runs / ("untrained" if config.model.training is None else "trainings")
         with cache.training(
             root, config.model.name, fingerprint.digest(settings, code), {"settings": settings}, config.resume
         ) as found:
-            prepare = _untrained if config.model.training is None else _trained
-            segmenter = prepare(found, data, config, recorder)
+            if config.model.training is None:
+                segmenter = _untrained(found, data, config, recorder)
+            else:
+                segmenter = _trained(found, data, config, begun, recorder)
             scored = evaluation.scores_of(
                 segmenter, data, config, recorder.device, found.folder, recorder.folder
             )
@@ -91,9 +98,12 @@ def _check(config: FitConfig) -> None:
     _callbacks(config)
     if config.model.training is not None:
         _check_recipe(config)
+    elif config.init is not None:
+        raise ConfigError(f"init={config.init}: {config.model.name} is not trained; leave init= away.")
 
 
 def _check_recipe(config: FitConfig) -> None:
+    evaluation.augmentation_of(config.model)
     recipe, where = config.model.chosen_recipe, f"model.training.recipes.{config.model.recipe}"
     try:
         optimizer = instantiate(recipe.optimizer)([torch.nn.Parameter(torch.zeros(1))])
@@ -108,11 +118,15 @@ def _check_recipe(config: FitConfig) -> None:
 
 
 def _schedule(entry: Values | None) -> Schedule | None:
-    """A recipe's `scheduler`: milestones, or a partial `_target_` of torch's; None = a constant rate."""
+    """A recipe's `scheduler`: milestones, or a `_target_` of ours or torch's; None = a constant rate."""
     if not entry:
         return None
     if "_target_" not in entry:
         return Milestones.from_mapping(entry)
+    target = located(current_target(str(entry["_target_"])))
+    if isinstance(target, type) and issubclass(target, Schedule):
+        made: Schedule = instantiate(entry)
+        return made
     own = {key: str(entry[key]) for key in ("interval", "monitor") if key in entry}
     build = instantiate({"_partial_": True, **{key: entry[key] for key in entry if key not in own}})
     return TorchSchedule(build, **own)
@@ -129,9 +143,13 @@ def _callbacks(config: FitConfig) -> list[Callback]:
 
 
 def _fingerprint(
-    config: FitConfig, data: SegmentationDataModule, device_type: str
+    config: FitConfig, begun: start.Start | None, data: SegmentationDataModule, device_type: str
 ) -> tuple[Mapping[str, object], str]:
-    chosen = fingerprint.training_settings(config.invocation.resolved, device_type, data.fingerprint())
+    resolved = config.invocation.resolved
+    if begun is not None:
+        resolved = {**resolved, "model": config.model.without_backbone().to_mapping()}
+    chosen = fingerprint.training_settings(resolved, device_type, data.fingerprint())
+    chosen |= {} if begun is None else {"init": begun.sha256}
     built = fingerprint.targets(chosen, config.data.source.options)
     return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built])
 
@@ -147,7 +165,11 @@ def _untrained(
 
 
 def _trained(
-    found: cache.TrainingFolder, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
+    found: cache.TrainingFolder,
+    data: SegmentationDataModule,
+    config: FitConfig,
+    begun: start.Start | None,
+    recorder: RunRecorder,
 ) -> Segmenter:
     """The method with the weights of its best epoch; the run folder holds them and the history."""
     recorder.replay(found.folder)
@@ -161,19 +183,40 @@ def _trained(
         if found.begun:
             recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
         recorder.say(*data.verify())
-        untrained: Segmenter = build_segmenter(config.model.as_trained())
-        chosen = _training_config(config, recorder.device)
+        untrained, norms = _beginning(config, begun, recorder)
+        chosen = _training_config(config, recorder.device, norms)
         summary = {**train(untrained, data, chosen, found.folder, recorder.listen), "reused": False}
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:
         load_into(segmenter, found.folder / BEST)
     except WeightsError as error:
         raise WeightsError(f"{error} Or train it anew with resume=never.") from error
-    recorder.keep_training(found.folder, summary)
+    recorder.keep_training(found.folder, {**summary, "init": asdict(begun.origin) if begun else None})
     return segmenter
 
 
-def _training_config(config: FitConfig, device: torch.device) -> TrainingConfig:
+def _beginning(
+    config: FitConfig, begun: start.Start | None, recorder: RunRecorder
+) -> tuple[Segmenter, frozenset[str]]:
+    """The method before its first step, and the names of batch norms that keep their statistics."""
+    if begun is None:
+        return build_segmenter(config.model.as_trained()), frozenset()
+    segmenter: Segmenter = build_segmenter(config.model.without_backbone().as_trained())
+    loaded = start.load(segmenter, begun)
+    recorder.say(
+        f"starting from {begun.origin.name}: {loaded.taken} of {loaded.tensors} tensors come from it"
+    )
+    if loaded.lacking:
+        recorder.say(f"it lacks the training-only {', '.join(loaded.lacking)}: they start as without init=")
+    if loaded.frozen_norms:
+        recorder.say(
+            f"{len(loaded.frozen_norms)} batch norms were folded when its file was written: they keep scale "
+            "and shift as layers of their own, without statistics of batches"
+        )
+    return segmenter, frozenset(loaded.frozen_norms)
+
+
+def _training_config(config: FitConfig, device: torch.device, norms: frozenset[str]) -> TrainingConfig:
     recipe = config.model.chosen_recipe
     return TrainingConfig(
         optimizer=instantiate(recipe.optimizer),
@@ -186,4 +229,6 @@ def _training_config(config: FitConfig, device: torch.device) -> TrainingConfig:
         model=config.model.to_mapping(),
         callbacks=_callbacks(config),
         stop_on_nan=config.budget.stop_on_nan,
+        lr_factors=recipe.lr_factors,
+        frozen_norms=norms,
     )

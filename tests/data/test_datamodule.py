@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from kolbench import preprocessing
 from kolbench.data.datamodule import SegmentationDataModule
@@ -10,6 +11,7 @@ from kolbench.data.dataset import resize_sample
 from kolbench.data.sources.base import Source
 from kolbench.data.sources.folder import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
+from kolbench.data.transforms import RandomCropShare
 from kolbench.errors import ConfigError, DataError
 from kolbench.io.images import write_png
 from kolbench.types import Sample
@@ -20,7 +22,7 @@ SCENES = {"train": 6, "val": 2, "test": 3}
 
 def make(source=None, limit=NO_LIMIT, **changes):
     source = source or SyntheticSource(0, 64, SCENES)
-    flips = {"horizontal": 0.5, "vertical": 0.5}
+    flips = [v2.RandomVerticalFlip(0.5), v2.RandomHorizontalFlip(0.5)]
     return SegmentationDataModule(source, 7, 2, flips, data_config(**changes), limit)
 
 
@@ -96,10 +98,10 @@ def two_persons(height=32, width=32):
 @pytest.mark.parametrize(
     ("flips", "corner"),
     [
-        ({"horizontal": 1.0}, {1: (2, 24), 2: (20, 0)}),
-        ({"vertical": 1.0}, {1: (23, 3), 2: (8, 23)}),
-        ({"horizontal": 1.0, "vertical": 1.0}, {1: (23, 24), 2: (8, 0)}),
-        ({}, {1: (2, 3), 2: (20, 23)}),
+        ([v2.RandomHorizontalFlip(1.0)], {1: (2, 24), 2: (20, 0)}),
+        ([v2.RandomVerticalFlip(1.0)], {1: (23, 3), 2: (8, 23)}),
+        ([v2.RandomVerticalFlip(1.0), v2.RandomHorizontalFlip(1.0)], {1: (23, 24), 2: (8, 0)}),
+        ([], {1: (2, 3), 2: (20, 23)}),
     ],
 )
 @pytest.mark.parametrize("cache", ["memory", "disk"])
@@ -122,9 +124,8 @@ def test_instances_follow_resizing_and_crops():
     picture = two_persons(90, 120)
     picture.instances[30:60, 30:70] = 1
     picture = picture._replace(mask=(picture.instances > 0).astype(np.uint8))
-    data = SegmentationDataModule(
-        OnePicture(picture), 0, 1, {"crop": 0.75, "horizontal": 0.5}, data_config(), NO_LIMIT
-    )
+    steps = [RandomCropShare(0.75), v2.RandomHorizontalFlip(0.5)]
+    data = SegmentationDataModule(OnePicture(picture), 0, 1, steps, data_config(), NO_LIMIT)
     seen = set()
     for epoch in range(12):
         (batch,) = training_batches(data, epoch)
@@ -153,12 +154,11 @@ def test_instances_are_those_of_the_source_or_absent(tmp_path):
 def test_instances_change_nothing_else_in_a_batch():
     """The same random flips and crops, whether a source knows instances or not."""
     picture = two_persons(90, 120)
+    steps = [RandomCropShare(0.75), v2.RandomVerticalFlip(0.5)]
     for epoch in range(4):
         knows, knows_not = (
             training_batches(
-                SegmentationDataModule(
-                    OnePicture(p), 3, 1, {"crop": 0.75, "vertical": 0.5}, data_config(), NO_LIMIT
-                ),
+                SegmentationDataModule(OnePicture(p), 3, 1, steps, data_config(), NO_LIMIT),
                 epoch,
             )[0]
             for p in (picture, picture._replace(instances=None))

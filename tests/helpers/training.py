@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
+from torchvision.transforms import v2
 
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.base import Source
@@ -113,7 +114,9 @@ class KilledError(Exception):
 
 def tiny_data() -> SegmentationDataModule:
     """Three batches of two pictures an epoch."""
-    return SegmentationDataModule(NoisySquares(), 0, 2, {"horizontal": 0.5}, data_config(), NO_LIMIT)
+    return SegmentationDataModule(
+        NoisySquares(), 0, 2, [v2.RandomHorizontalFlip(0.5)], data_config(), NO_LIMIT
+    )
 
 
 def tiny_config(**changes: Any) -> TrainingConfig:

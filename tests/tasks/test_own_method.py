@@ -25,7 +25,7 @@ training:
   recipes:
     official:
       optimizer: {_target_: torch.optim.SGD, _partial_: true, lr: 0.1}
-      augment: {}
+      augment: []
 """
 NAME = "name: own\n"
 LOSS = "self.network(batch['image']).mean()"

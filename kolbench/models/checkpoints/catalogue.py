@@ -56,11 +56,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All entries by id, in the file's order. official: method -> id. default: id where nothing is named."""
+    """All entries by id, in the file's order.
+
+    official: method -> id. default: id where nothing is named. start: method -> id that `init=official` means
+    for a method without official weights.
+    """
 
     entries: Mapping[str, Entry]
     official: Mapping[str, str]
     default: str
+    start: Mapping[str, str] = field(default_factory=dict)
 
     def entry(self, name: str) -> Entry:
         """The entry of an id.
@@ -86,6 +91,20 @@ class Catalogue:
                 f"{', '.join(self.official)}. Give weights=FILE, or an id that task=weights lists."
             )
         return self.entries[self.official[method]]
+
+    def start_of(self, method: str) -> Entry:
+        """The weights that `init=official` means for a method.
+
+        Raises:
+            ConfigError: the catalogue has none.
+        """
+        given = {**self.start, **self.official}
+        if method not in given:
+            raise ConfigError(
+                f"init=official: the catalogue has no official weights for {method} to start from, but "
+                f"for {', '.join(sorted(given))}. Give init=FILE, init=RUN, or leave init= away."
+            )
+        return self.entries[given[method]]
 
     def names(self, value: str | Path | None) -> bool:
         """Whether a `weights=` is an id or `official`, not a path."""
@@ -113,11 +132,12 @@ def parsed(values: Values) -> Catalogue:
         for name, given in require_mapping("entries", values.get("entries")).items()
     }
     official = {key: str(name) for key, name in require_mapping("official", values.get("official")).items()}
+    start = {key: str(name) for key, name in require_mapping("start", values.get("start") or {}).items()}
     default = str(values.get("default"))
-    for name in (*official.values(), default):
+    for name in (*official.values(), *start.values(), default):
         if name not in entries:
-            raise ConfigError(f"{CATALOGUE}: {name} is named as official or default but has no entry.")
-    return Catalogue(entries, official, default)
+            raise ConfigError(f"{CATALOGUE}: {name} is named as official, start or default but has no entry.")
+    return Catalogue(entries, official, default, start)
 
 
 def _entry(name: str, given: Values) -> Entry:

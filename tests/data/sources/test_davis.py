@@ -92,7 +92,7 @@ def test_both_layouts_give_the_same_frames(tmp_path, layout):
     assert read.instances is None
     assert "14 frames with masks of 4 clips" in source.describe()[0]
     assert source.fingerprint() == DavisSource(tmp_path).fingerprint()
-    data = SegmentationDataModule(source, 0, 2, {}, data_config(allow_duplicates=True), NO_LIMIT)
+    data = SegmentationDataModule(source, 0, 2, [], data_config(allow_duplicates=True), NO_LIMIT)
     homes = [{source.groups[row] for row in rows} for rows in data.rows.values()]
     assert sorted(clip for home in homes for clip in home) == sorted(CLIPS)
 
@@ -270,7 +270,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 def test_instances_reach_the_batches(tmp_path):
     root = original(tmp_path, palette=True)
     lists(root, "2017", train=("bear", "camel", "surf"), val=("dance",))
-    data = SegmentationDataModule(DavisSource(root), 0, 2, {}, data_config(allow_duplicates=True), NO_LIMIT)
+    data = SegmentationDataModule(DavisSource(root), 0, 2, [], data_config(allow_duplicates=True), NO_LIMIT)
     batch = next(iter(data.evaluation_dataloaders()["test"]))
     assert np.array_equal(batch["instances"][0, 0].numpy(), ids(1, 2, 3))
     data.cache_samples(lambda height, width: (SIZE, SIZE))
@@ -279,7 +279,7 @@ def test_instances_reach_the_batches(tmp_path):
 
 def test_davis_person(shared):
     source = DavisSource(shared / "data" / "davis_person")
-    data = SegmentationDataModule(source, 0, 2, {}, data_config(allow_duplicates=True), NO_LIMIT)
+    data = SegmentationDataModule(source, 0, 2, [], data_config(allow_duplicates=True), NO_LIMIT)
     lines = data.describe()
     assert "1042 frames with masks of 15 clips" in lines[0]
     assert "masks read so far: 0/255 (20)" in lines[1]

@@ -52,7 +52,7 @@ def clip_of_each(lengths=LENGTHS) -> list[int]:
 
 
 def module(source: TiktokSource, limit=NO_LIMIT, **changes) -> SegmentationDataModule:
-    return SegmentationDataModule(source, 0, 2, {}, data_config(**changes), limit)
+    return SegmentationDataModule(source, 0, 2, [], data_config(**changes), limit)
 
 
 @pytest.fixture

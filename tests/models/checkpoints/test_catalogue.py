@@ -59,7 +59,7 @@ def test_a_wrong_entry_is_named(key, value, told):
 
 
 def test_an_official_name_without_an_entry_is_named():
-    with pytest.raises(ConfigError, match="nothing is named as official or default but has no entry"):
+    with pytest.raises(ConfigError, match="nothing is named as official, start or default but has no entry"):
         parsed({**VALUES, "default": "nothing"})
 
 

@@ -1,0 +1,187 @@
+"""Transforms that torchvision.transforms.v2 lacks: crops by share, scale and shift, another background."""
+
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as v2f
+
+from kolbench.errors import ConfigError
+from kolbench.types import UInt8Array
+
+STRIDE = 16
+
+
+class Donors(Protocol):
+    """Training pictures: colours (N, 3 or more, H, W) and masks (N, M, H, W), uint8, RGB and truth first."""
+
+    colours: UInt8Array
+    masks: UInt8Array
+
+
+class RandomCropShare(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Crops at a random place to a share of each side, rounded to a multiple of 16.
+
+    U2Net's released code crops 320 to 288 px: 0.9.
+
+    Args:
+        share: of each side that is kept, in (0, 1].
+
+    Raises:
+        ConfigError: it is out of range.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        if not 0 < share <= 1:
+            raise ConfigError(f"RandomCropShare: share={share} does not lie in (0, 1].")
+        self.share = share
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The window, the same for all that is given."""
+        height, width = v2f.get_size(flat_inputs[0])
+        size = [max(STRIDE, round(side * self.share / STRIDE) * STRIDE) for side in (height, width)]
+        top, left = (
+            int(torch.randint(0, whole - part + 1, size=())) if whole > part else 0
+            for whole, part in zip((height, width), size, strict=True)
+        )
+        return {"top": top, "left": left, "height": min(size[0], height), "width": min(size[1], width)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """The window of one input."""
+        return v2f.crop(inpt, **params)
+
+
+class ScaleAndShift(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Makes everything larger or smaller and moves it; what comes in at the borders is mirrored, truth too.
+
+    Args:
+        scale: [smallest, largest] factor; sizes between are drawn evenly on a logarithmic scale.
+        shift: largest move, as a share of each side, in [0, 0.5].
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    def __init__(self, scale: tuple[float, float] = (0.8, 1.25), shift: float = 0.1) -> None:
+        super().__init__()
+        if not (len(scale) == 2 and 0.1 <= scale[0] <= scale[1] <= 10 and 0 <= shift <= 0.5):
+            raise ConfigError(
+                f"ScaleAndShift: scale={list(scale)} must be two growing factors in [0.1, 10], and "
+                f"shift={shift} lie in [0, 0.5]."
+            )
+        self.scale = (float(scale[0]), float(scale[1]))
+        self.shift = shift
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The factor and the move, the same for all that is given."""
+        low, high = (torch.tensor(bound).log() for bound in self.scale)
+        factor = float((low + (high - low) * torch.rand(())).exp())
+        # grid_sample counts from -1 to 1
+        x, y = (2 * self.shift * (2 * torch.rand(2) - 1)).tolist()
+        return {"theta": torch.tensor([[[1 / factor, 0, x], [0, 1 / factor, y]]])}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """One input at its new place: pictures bilinear, masks nearest."""
+        mode = "nearest" if isinstance(inpt, tv_tensors.Mask) else "bilinear"
+        planes = inpt.as_subclass(Tensor)[None].float()
+        grid = F.affine_grid(params["theta"], list(planes.shape), align_corners=False)
+        moved = F.grid_sample(planes, grid, mode, padding_mode="reflection", align_corners=False)
+        return tv_tensors.wrap(moved[0].round().clamp(0, 255).to(inpt.dtype), like=inpt)
+
+
+class ReplaceBackground(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Puts the person, with what is held, on the background of another training picture.
+
+    The other picture's person is painted over from around it, and the picture is flipped in half of all
+    draws. Edges are blended softly with the person's own colours, which are continued from inside the mask.
+    Works on a dict with `image` and `masks` and, where they are known, `foreground` and `background`.
+
+    Args:
+        p: probability, in [0, 1].
+        softness: standard deviation of the blended edge in pixels of the training picture, at least 0.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    donors: Donors | None = None
+
+    def __init__(self, p: float = 0.5, softness: float = 0.8) -> None:
+        super().__init__()
+        if not (0 <= p <= 1 and softness >= 0):
+            raise ConfigError(
+                f"ReplaceBackground: p={p} must lie in [0, 1], and softness={softness} be at least 0."
+            )
+        self.p = p
+        self.softness = softness
+
+    def forward(self, *inputs: Any) -> Any:
+        """A sample, a dict of tv_tensors, perhaps with another background."""
+        sample: dict[str, Any] = inputs[0]
+        if torch.rand(()) >= self.p or self.donors is None:
+            return sample
+        row, flip = int(torch.randint(len(self.donors.colours), ())), bool(torch.rand(()) < 0.5)
+        size = list(sample["image"].shape[-2:])
+        background = _person_removed(self.donors, row, size)
+        background = background.flip(-1) if flip else background
+        mask = sample["masks"][:1].as_subclass(Tensor).float()
+        person = sample.get("foreground")
+        if person is None:
+            person = continued(sample["image"].as_subclass(Tensor).float(), _eroded(mask))
+        alpha = _blurred(mask, self.softness)
+        image = alpha * person.as_subclass(Tensor).float() + (1 - alpha) * background
+        changed = {**sample, "image": _as_image(image)}
+        return {**changed, "background": _as_image(background)} if "background" in sample else changed
+
+
+def _person_removed(donors: Donors, row: int, size: list[int]) -> Tensor:
+    """(3, H, W) float colours of a training picture without its person, at another size."""
+    colours = torch.tensor(donors.colours[row][:3])
+    mask = torch.tensor(donors.masks[row][:1]).float()
+    background = continued(colours.float(), _eroded(1 - mask))
+    if list(background.shape[-2:]) != size:
+        background = v2f.resize(background, size, antialias=True)
+    return background
+
+
+def continued(colours: Tensor, known: Tensor) -> Tensor:
+    """Colours as they are where known, and continued smoothly from around where they are not.
+
+    Each level of a pyramid averages the known pixels of the finer one, until all are known.
+
+    Args:
+        colours: (C, H, W) float. known: (1, H, W) in {0, 1}.
+
+    Returns:
+        (C, H, W) float; where nothing at all is known, zeros.
+    """
+    known = known.float()
+    if bool(known.all()) or min(colours.shape[-2:]) < 2:
+        return colours * known
+    weight = F.avg_pool2d(known[None], 2, ceil_mode=True, count_include_pad=False)[0]
+    total = F.avg_pool2d((colours * known)[None], 2, ceil_mode=True, count_include_pad=False)[0]
+    coarse = continued(total / weight.clamp(min=1e-6), (weight > 0).float())
+    size = list(colours.shape[-2:])
+    spread = F.interpolate(coarse[None], size, mode="bilinear", align_corners=False)[0]
+    return known * colours + (1 - known) * spread
+
+
+def _eroded(mask: Tensor) -> Tensor:
+    """(1, H, W) in {0, 1}, less the pixels at its edge, whose colours are mixed."""
+    return 1 - F.max_pool2d(1 - mask[None], 3, stride=1, padding=1)[0]
+
+
+def _blurred(mask: Tensor, sigma: float) -> Tensor:
+    if sigma == 0:
+        return mask
+    side = 2 * max(1, round(3 * sigma)) + 1
+    blurred: Tensor = v2f.gaussian_blur(mask, [side, side], [sigma, sigma])
+    return blurred
+
+
+def _as_image(colours: Tensor) -> tv_tensors.Image:
+    return tv_tensors.Image(colours.round().clamp(0, 255).to(torch.uint8))

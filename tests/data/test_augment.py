@@ -1,0 +1,198 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from kolbench.config.compose import model_config
+from kolbench.config.groups import ModelConfig
+from kolbench.data import augment
+from kolbench.data.transforms import RandomCropShare, ReplaceBackground, ScaleAndShift, continued
+from kolbench.errors import ConfigError
+from kolbench.tasks.evaluation import augmentation_of
+
+
+class Pictures:
+    """Three training pictures of 32x48 px: a person of one colour on a ground of another."""
+
+    def __init__(self) -> None:
+        self.masks = np.zeros((3, 2, 32, 48), np.uint8)
+        self.masks[:, 0, 8:28, 16:32] = 1
+        self.colours = np.zeros((3, 3, 32, 48), np.uint8)
+        for row, (person, ground) in enumerate([(200, 20), (180, 60), (160, 90)]):
+            self.colours[row] = np.where(self.masks[row, :1], person, ground)
+
+
+def sample():
+    image = torch.arange(3 * 32 * 48).reshape(3, 32, 48).to(torch.uint8)
+    return image, (image[:2] > 100).to(torch.uint8)
+
+
+def test_draws_depend_on_the_seed_alone_and_leave_the_global_generator_as_it_was():
+    steps = [RandomCropShare(0.7), v2.RandomVerticalFlip(0.5), v2.RandomHorizontalFlip(0.5)]
+    transform = augment.composed(steps, Pictures())
+    image, masks = sample()
+    before = torch.random.get_rng_state()
+    first = [augment.apply(transform, image, masks, seed) for seed in range(12)]
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(99)
+    again = [augment.apply(transform, image, masks, seed) for seed in range(12)]
+    for (image_a, masks_a), (image_b, masks_b) in zip(first, again, strict=True):
+        assert image_a.shape == (3, 16, 32)
+        assert torch.equal(image_a, image_b)
+        assert torch.equal(masks_a, masks_b)
+        # the mask moved with its picture
+        assert torch.equal(masks_a, (image_a[:2] > 100).to(torch.uint8))
+    assert len({image_a.numpy().tobytes() for image_a, _ in first}) > 4
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_crops_and_flips_are_those_of_the_three_numbers_of_earlier_versions(seed):
+    """torchvision's RandomCrop of the rounded size, then the flips, drew the same."""
+    image, masks = sample()
+    old = [v2.RandomCrop((16, 32)), v2.RandomVerticalFlip(0.5), v2.RandomHorizontalFlip(0.5)]
+    new = [RandomCropShare(0.7), *old[1:]]
+    expected, cropped = (
+        augment.apply(augment.composed(s, Pictures()), image, masks, seed) for s in (old, new)
+    )
+    assert torch.equal(expected[0], cropped[0])
+    assert torch.equal(expected[1], cropped[1])
+
+
+def test_true_colours_change_like_their_picture():
+    image, masks = sample()
+    nine = torch.cat([image, image, image])
+    steps = [ScaleAndShift(), v2.ColorJitter(0.5, 0.5, 0.5, 0.1), v2.RandomHorizontalFlip(0.5)]
+    colours, _ = augment.apply(augment.composed(steps, Pictures()), nine, masks, 3)
+    assert colours.shape == (9, 32, 48)
+    assert torch.equal(colours[:3], colours[3:6])
+    assert torch.equal(colours[:3], colours[6:])
+    assert not torch.equal(colours[:3], image)
+
+
+def test_scale_and_shift_enlarge_by_their_factor_about_the_middle():
+    image = torch.zeros(3, 32, 48, dtype=torch.uint8)
+    image[:, 12:20, 18:30] = 255
+    masks = (image[:1] > 0).to(torch.uint8)
+    transform = augment.composed([ScaleAndShift(scale=(2, 2), shift=0)], Pictures())
+    larger, moved = augment.apply(transform, image, masks, 0)
+    expected = torch.zeros(1, 32, 48, dtype=torch.uint8)
+    expected[:, 8:24, 12:36] = 1
+    assert torch.equal(moved, expected)
+    # a pixel off the edge the picture is all person or all ground
+    assert larger[0, 9:23, 13:35].min() == 255
+    assert larger[0, :7].max() == 0
+
+
+def test_what_comes_in_at_the_borders_is_mirrored_in_picture_and_truth():
+    image = (torch.arange(48) * 5).to(torch.uint8).expand(3, 32, 48).clone()
+    masks = (image[:1] > 150).to(torch.uint8)
+    transform = augment.composed([ScaleAndShift(scale=(0.8, 0.8), shift=0.2)], Pictures())
+    for seed in range(5):
+        smaller, moved = augment.apply(transform, image, masks, seed)
+        sure = (smaller[:1].int() - 150).abs() > 8
+        assert torch.equal((smaller[:1] > 150)[sure], moved[sure] == 1)
+        assert smaller.float().std() > 40
+
+
+def test_the_person_stays_and_stands_on_the_ground_of_another_picture():
+    pictures = Pictures()
+    transform = augment.composed([v2.RandomApply([ReplaceBackground(p=1)], p=1.0)], pictures)
+    image, masks = torch.from_numpy(pictures.colours[0]), torch.from_numpy(pictures.masks[0])
+    grounds = set()
+    for seed in range(20):
+        changed, same_masks = augment.apply(transform, image, masks, seed)
+        assert torch.equal(same_masks, masks)
+        assert (changed[:, 12:24, 20:28] == 200).all()
+        ground = changed[:, masks[0] == 0].float().median().item()
+        # the other picture's person is painted over: all of the ground has its ground's colour
+        assert (changed[:, :4].float() - ground).abs().max() <= 1
+        grounds.add(round(ground))
+    assert grounds == {20, 60, 90}
+
+
+def test_edges_are_blended_from_the_persons_own_colours():
+    pictures = Pictures()
+    transform = augment.composed([ReplaceBackground(p=1, softness=1.5)], pictures)
+    image, masks = torch.from_numpy(pictures.colours[0]).clone(), torch.from_numpy(pictures.masks[0])
+    # the edge of the person is mixed with an old ground of 0: that must not be seen again
+    image[:, masks[0] == 1] = 240
+    image[:, 8:28, 16] = 120
+    for seed in range(6):
+        changed, _ = augment.apply(transform, image, masks, seed)
+        row = changed[0, 18, 10:24].int().tolist()
+        assert row == sorted(row)
+        assert 120 < row[6] < 240
+
+
+def test_true_layers_follow_the_replaced_background():
+    pictures = Pictures()
+    transform = augment.composed([ReplaceBackground(p=1, softness=0)], pictures)
+    masks = torch.from_numpy(pictures.masks[0])
+    person = torch.full((3, 32, 48), 77, dtype=torch.uint8)
+    nine = torch.cat([torch.from_numpy(pictures.colours[0]), person, person])
+    colours, _ = augment.apply(transform, nine, masks, 1)
+    assert (colours[3:6] == 77).all()
+    composed = torch.where(masks[:1] == 1, colours[3:6], colours[6:])
+    assert torch.equal(composed, colours[:3])
+
+
+def test_colours_are_continued_into_what_is_unknown():
+    colours = torch.full((2, 9, 14), 50.0)
+    known = torch.ones(1, 9, 14)
+    known[:, 2:7, 3:10] = 0
+    colours[:, 2:7, 3:10] = 999
+    assert torch.allclose(continued(colours, known), torch.full((2, 9, 14), 50.0))
+    ramp = torch.linspace(0, 100, 64).expand(1, 64, 64)
+    hole = torch.ones(1, 64, 64)
+    hole[:, 24:40, 24:40] = 0
+    filled = continued(ramp, hole)
+    assert torch.equal(filled[hole == 1], ramp[hole == 1])
+    assert (filled - ramp).abs().max() < 15
+    assert not continued(ramp, torch.zeros(1, 64, 64)).any()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: RandomCropShare(0), "share=0"),
+        (lambda: ScaleAndShift(scale=(2, 1)), "scale"),
+        (lambda: ScaleAndShift(shift=0.7), "shift=0.7"),
+        (lambda: ReplaceBackground(p=2), "p=2"),
+        (lambda: ReplaceBackground(softness=-1), "softness=-1"),
+    ],
+)
+def test_values_out_of_range_are_refused(build, message):
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
+def with_augment(entries):
+    values: Any = model_config("modnet").to_mapping()
+    training = values["training"]
+    recipes = {**training["recipes"], "paper": {**training["recipes"]["paper"], "augment": entries}}
+    return ModelConfig.from_mapping({**values, "training": {**training, "recipes": recipes}})
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"p": 0.5}, r"recipes\.paper\.augment\[1\].*names no transform"),
+        ({"_target_": "torchvision.transforms.v2.RandomFlip"}, r"augment\[1\].*v2 has no RandomFlip"),
+        ({"_target_": "torchvision.transforms.v2.RandomHorizontalFlip", "q": 1}, "no option q"),
+        ({"_target_": "torch.nn.ReLU"}, "no torchvision.transforms.v2.Transform"),
+    ],
+)
+def test_entries_that_are_no_transforms_are_named_with_their_place(entry, message):
+    flip = {"_target_": "torchvision.transforms.v2.RandomHorizontalFlip", "p": 0.5}
+    with pytest.raises(ConfigError, match=message):
+        augmentation_of(with_augment([flip, entry]))
+
+
+def test_three_numbers_of_earlier_versions_become_a_list():
+    (crop, vertical) = augmentation_of(with_augment({"horizontal": 0.0, "vertical": 0.25, "crop": 0.9}))
+    assert isinstance(crop, RandomCropShare)
+    assert crop.share == 0.9
+    assert isinstance(vertical, v2.RandomVerticalFlip)
+    assert vertical.p == 0.25
