@@ -138,8 +138,9 @@ class PerSplit:
 class Budget:
     """The `budget` group: how much work a run may be.
 
-    size: side of the training pictures in pixels. epochs, batch: of training. lr_factor: on the recipe's
-    learning rate. limit: at most so many pictures of each split. values: the group as it was resolved.
+    size: side of the training pictures in pixels. epochs, batch: of training. epoch_pictures: in an epoch,
+    each drawn as often as any other; None = each once. lr_factor: on the recipe's learning rate. limit: at
+    most so many pictures of each split. values: the group as it was resolved.
     stop_on_nan: whether a training stops at the first loss that is not finite.
     """
 
@@ -151,11 +152,12 @@ class Budget:
     limit: PerSplit
     values: Values
     stop_on_nan: bool = True
+    epoch_pictures: int | None = None
 
     @classmethod
     def from_mapping(cls, values: Values) -> Self:
         """The resolved group; keys that only methods read stay in `values`."""
-        own = ("name", "size", "epochs", "batch", "lr_factor", "limit", "stop_on_nan")
+        own = ("name", "size", "epochs", "batch", "lr_factor", "limit", "stop_on_nan", "epoch_pictures")
         return build(cls, {**{key: values[key] for key in own if key in values}, "values": values}, "budget.")
 
 

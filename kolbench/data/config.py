@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 
+from kolbench.data import splits
 from kolbench.errors import ConfigError, require_choice
 
 ALL = "all"
@@ -18,7 +19,9 @@ OLD_PROTOCOLS = {"whole": ALL}
 class DataConfig:
     """The keys that decide split, checks and loading.
 
-    split: auto, group, paper, files or test (see data.splits). split_seed: of a drawn split.
+    split: auto, group, paper, files or test (see data.splits). split_seed: of a drawn split. folds, fold:
+    cross-validation in so many folds and the one that is tested, counted from 0; 0 folds = none.
+    train_pictures: train on so many of the training pictures, drawn by train_draw; None = on all.
     protocol: `test`, or `all` to score every picture too, training ones included. allow_duplicates: whether
     near-duplicates may stand in two splits. region_px: width of the transition region of a training picture
     of 512 px. cache: where decoded training pictures are kept. workers: loader processes, or auto.
@@ -30,6 +33,10 @@ class DataConfig:
 
     split: str = "auto"
     split_seed: int = 0
+    folds: int = 0
+    fold: int = 0
+    train_pictures: int | None = None
+    train_draw: int = 0
     protocol: str = "test"
     allow_duplicates: bool = False
     region_px: int = 30
@@ -41,6 +48,13 @@ class DataConfig:
         object.__setattr__(self, "protocol", OLD_PROTOCOLS.get(self.protocol, self.protocol))
         require_choice("data.cache", self.cache, CACHES)
         require_choice("data.protocol", self.protocol, PROTOCOLS)
+        if self.folds and not (self.folds >= splits.FEWEST_FOLDS and 0 <= self.fold < self.folds):
+            raise ConfigError(
+                f"data.fold={self.fold} data.folds={self.folds}: there are at least {splits.FEWEST_FOLDS} "
+                "folds, and they are counted from 0."
+            )
+        if self.fold and not self.folds:
+            raise ConfigError(f"data.fold={self.fold} needs data.folds=K, the number of folds.")
         count = self.workers
         if count != "auto" and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
             raise ConfigError(f"data.workers={count} is neither auto nor a number of processes.")

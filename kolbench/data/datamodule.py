@@ -43,7 +43,7 @@ class SegmentationDataModule(LightningDataModule):
     Args:
         source: where pictures and truth come from.
         seed: of the run; decides order and augmentation.
-        batch: training pictures in a batch.
+        batch: training pictures in a batch. epoch_pictures: in an epoch; None = each once.
         transforms: the recipe's `augment` list.
         config: split, checks and loading.
         limit: at most so many pictures of each split; None = all.
@@ -63,15 +63,21 @@ class SegmentationDataModule(LightningDataModule):
         config: DataConfig,
         limit: Mapping[str, int | None],
         accelerated: bool = False,
+        epoch_pictures: int | None = None,
     ) -> None:
         super().__init__()
         self.source = source
         self.seed = seed
         self.batch = batch
+        self.epoch_pictures = epoch_pictures
         self.transforms = list(transforms)
         self.config = config
-        made = splits.make_splits(source, config.split, config.split_seed)
+        made = _split(source, config)
         self.rows = {name: _limited(getattr(made, name), limit.get(name)) for name in SPLITS}
+        if config.train_pictures is not None:
+            self.rows["train"] = splits.subset(
+                source, self.rows["train"], config.train_pictures, config.train_draw
+            )
         self.splits = dataclasses.replace(
             made, train=self.rows["train"], val=self.rows["val"], test=self.rows["test"]
         )
@@ -98,7 +104,11 @@ class SegmentationDataModule(LightningDataModule):
         """Lines to print before a run: what the source holds and how it is split."""
         by_group = self.config.split != "paper"
         splits.assert_disjoint(self.splits, self.source.names, self.source.groups, by_group)
-        lines = [*self.source.describe(), splits.describe(self.splits, self.source, self.config.split)]
+        fold = f"fold {self.config.fold} of {self.config.folds}" if self.config.folds else ""
+        described = splits.describe(self.splits, self.source, self.config.split, fold)
+        lines = [*self.source.describe(), described]
+        if self.config.train_pictures is not None:
+            lines.append(f"data.train_pictures: {len(self.rows['train'])} pictures are trained on")
         if self.config.protocol == ALL:
             count = len(self.splits.all())
             lines.append(f"data.protocol=all: all {count} pictures are scored too, training ones included")
@@ -179,14 +189,14 @@ class SegmentationDataModule(LightningDataModule):
         """Augmented training batches.
 
         Args:
-            draws: pictures in an epoch; None = each once.
+            draws: pictures in an epoch; None = `epoch_pictures`.
             pretraining: name of the network that is pretrained, whose draws are its own; "" = the method.
         """
         samples, region_px = self.training_samples()
         transform = augment.composed(self.transforms, samples)
         seed = seed_for(self.seed, pretraining)
         dataset = TrainingSet(samples, transform, region_px, seed, self.source)
-        sampler = EpochSampler(len(dataset), seed, draws)
+        sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures)
         batch = min(self.batch, len(dataset))
         return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
 
@@ -224,6 +234,12 @@ class SegmentationDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )
+
+
+def _split(source: Source, config: DataConfig) -> splits.Splits:
+    if config.folds:
+        return splits.make_fold(source, config.folds, config.fold, config.split_seed)
+    return splits.make_splits(source, config.split, config.split_seed)
 
 
 def _limited(rows: Sequence[int], limit: int | None) -> list[int]:

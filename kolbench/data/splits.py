@@ -12,6 +12,8 @@ NAMES = ("train", "val", "test")
 # RSUDISNet, section 4.1: 1200 frames, split at random
 PAPER_COUNTS = (1000, 100, 100)
 SHUFFLES = 64
+# one to test, one to validate, one to train
+FEWEST_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,50 @@ def make_splits(
     return _by_group(source, seed, fractions or plan.fractions)
 
 
+def make_fold(source: Source, folds: int, fold: int, seed: int) -> Splits:
+    """Splits a source for one fold of a cross-validation: no group (video) stands in two folds.
+
+    Each fold is tested once. The one after it is for validation, all others for training.
+
+    Args:
+        source: what to split; lists of its own play no part.
+        folds: how many. fold: the one that is tested, counted from 0. seed: of the draw.
+
+    Raises:
+        DataError: there are fewer groups than folds.
+    """
+    members = _members(source)
+    if len(members) < folds:
+        raise DataError(
+            f"data.folds={folds}: there are only {len(members)} groups (videos) of {len(source.names)} "
+            "pictures; take fewer folds."
+        )
+    dealt = [
+        sorted(row for key in keys for row in members[key])
+        for keys in _balanced({key: len(rows) for key, rows in members.items()}, [1 / folds] * folds, seed)
+    ]
+    validated = (fold + 1) % folds
+    train = [row for number, rows in enumerate(dealt) if number not in (fold, validated) for row in rows]
+    return Splits(sorted(train), dealt[validated], dealt[fold])
+
+
+def subset(source: Source, rows: Sequence[int], count: int, draw: int) -> list[int]:
+    """So many of the given rows, group after group (video), in an order that `draw` alone decides.
+
+    A smaller subset of the same draw is part of a larger one.
+
+    Raises:
+        DataError: there are fewer rows.
+    """
+    if count > len(rows):
+        raise DataError(f"data.train_pictures={count}: there are {len(rows)} training pictures.")
+    keys = {row: (source.groups[row] or "", source.names[row]) for row in rows}
+    order = sorted(
+        rows, key=lambda r: (_draw(draw, keys[r][0] or keys[r]), keys[r][0], _draw(draw, keys[r][1]))
+    )
+    return sorted(order[:count])
+
+
 def _by_files(source: Source) -> Splits:
     given = source.given_splits
     if given is None:
@@ -116,9 +162,7 @@ def _shuffled(names: Sequence[str], seed: int) -> list[int]:
 
 
 def _by_group(source: Source, seed: int, fractions: tuple[float, float, float]) -> Splits:
-    members: dict[tuple[str, str], list[int]] = {}
-    for row, (name, group) in enumerate(zip(source.names, source.groups, strict=True)):
-        members.setdefault(("picture", name) if group is None else ("group", group), []).append(row)
+    members = _members(source)
     if len(members) < len(NAMES):
         raise DataError(
             f"{len(members)} groups (videos) of {len(source.names)} pictures cannot be split into train, val "
@@ -126,12 +170,27 @@ def _by_group(source: Source, seed: int, fractions: tuple[float, float, float]) 
             "a video and so flatters every score."
         )
     sizes = {key: len(rows) for key, rows in members.items()}
-    targets = [fraction / sum(fractions) * len(source.names) for fraction in fractions]
+    best = _balanced(sizes, fractions, seed)
+    return Splits(*(sorted(row for key in keys for row in members[key]) for keys in best))
+
+
+def _members(source: Source) -> dict[tuple[str, str], list[int]]:
+    """Group -> its rows; a picture without a group is one by itself."""
+    members: dict[tuple[str, str], list[int]] = {}
+    for row, (name, group) in enumerate(zip(source.names, source.groups, strict=True)):
+        members.setdefault(("picture", name) if group is None else ("group", group), []).append(row)
+    return members
+
+
+def _balanced(
+    sizes: dict[tuple[str, str], int], fractions: Sequence[float], seed: int
+) -> list[list[tuple[str, str]]]:
+    """The groups of each part, as near to the wanted shares of all pictures as the best of some draws."""
+    targets = [fraction / sum(fractions) * sum(sizes.values()) for fraction in fractions]
     # other draws can only be better balanced where groups differ in size
     attempts = range(SHUFFLES if len(set(sizes.values())) > 1 else 1)
     dealt = [_deal(sizes, targets, seed, attempt) for attempt in attempts]
-    best = min(dealt, key=lambda groups: _imbalance(groups, sizes, targets))
-    return Splits(*(sorted(row for key in keys for row in members[key]) for keys in best))
+    return min(dealt, key=lambda groups: _imbalance(groups, sizes, targets))
 
 
 def _imbalance(
@@ -196,13 +255,18 @@ def _require_apart(
         raise DataError(f"{len(shared)} {what}s stand in two splits: {listed}. {hint}")
 
 
-def describe(splits: Splits, source: Source, policy: str) -> str:
-    """Describes a split in a line like `593 train / 100 val / 100 test pictures, disjoint by file list`."""
+def describe(splits: Splits, source: Source, policy: str, fold: str = "") -> str:
+    """Describes a split in a line like `593 train / 100 val / 100 test pictures, disjoint by file list`.
+
+    Args:
+        fold: in words, such as `fold 0 of 5`, where it is one of a cross-validation.
+    """
     if policy == "test":
         whole = len(splits.test) == len(source.names)
         return f"{'all ' if whole else ''}{len(splits.test)} pictures are test pictures"
     counts = " / ".join(f"{len(rows)} {name}" for name, rows in splits)
-    return f"{counts} pictures, {_how(splits, source, policy)}"
+    how = _how(splits, source, "group" if fold else policy)
+    return f"{counts} pictures, {fold + ', ' if fold else ''}{how}"
 
 
 def _how(splits: Splits, source: Source, policy: str) -> str:

@@ -100,7 +100,7 @@ def train(
     """
     started = time.monotonic()
     size = data.cache_samples(segmenter.training_input_size)
-    pictures = len(data.rows["train"])
+    pictures = data.epoch_pictures or len(data.rows["train"])
     print(f"training input size {size[1]}x{size[0]} px, {config.epochs} epochs of {pictures} pictures")
     try:
         pretrained = {

@@ -32,10 +32,10 @@ NEVER_DECIDES = (
 )
 
 # Keys that may change without changing one weight.
-_DATA_IRRELEVANT = ("cache", "workers", "allow_duplicates", "source", "root", "protocol")
+_DATA_IRRELEVANT = ("cache", "workers", "allow_duplicates", "source", "root", "protocol", "licence")
 # keys of a method that may name a file or a folder, known by its content
 _PATHS = ("backbone_weights", "file", "masks_dir")
-_BUDGET_RELEVANT = ("size", "epochs", "batch", "lr_factor")
+_BUDGET_RELEVANT = ("size", "epochs", "batch", "lr_factor", "epoch_pictures")
 
 
 def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping[str, Any]) -> JsonObject:
@@ -53,7 +53,7 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
     return {
         "model": model,
         "recipe": recipe,
-        "budget": {key: config["budget"][key] for key in _BUDGET_RELEVANT},
+        "budget": {key: config["budget"].get(key) for key in _BUDGET_RELEVANT},
         "data": {key: value for key, value in config["data"].items() if key not in _DATA_IRRELEVANT},
         "pictures": dict(data),
         "trainer": dict(config["trainer"]),

@@ -39,6 +39,7 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         config=DataConfig.from_mapping(config.data.values),
         limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
+        epoch_pictures=config.budget.epoch_pictures,
     )
 
 

@@ -73,12 +73,13 @@ def _all_for_testing(config: TestConfig) -> TestConfig:
     A run folder whose training split these very pictures keeps that split.
     """
     source = instantiate(config.data.source)
-    if config.data.values.get("split") != "auto" or not splits.tests_only(source):
+    values = config.data.values
+    if values.get("split") != "auto" or values.get("folds") or not splits.tests_only(source):
         return config
     trained = None if config.weights is None else record.of_weights(config.weights).fingerprint
     if trained is not None and trained.source == source.fingerprint():
         return config
-    values = {**config.data.values, "split": "test"}
+    values = {**values, "split": "test"}
     return replace(
         config,
         data=replace(config.data, values=values),

@@ -289,3 +289,26 @@ def test_settings_out_of_range_are_refused():
         make(cache="ram")
     with pytest.raises(ConfigError, match=r"data\.workers=many"):
         make(workers="many")
+
+
+def test_a_subset_is_trained_on_and_an_epoch_may_have_any_length():
+    source = SyntheticSource(0, 64, SCENES)
+    data = SegmentationDataModule(
+        source, 7, 2, [], data_config(train_pictures=3, train_draw=1), NO_LIMIT, epoch_pictures=8
+    )
+    assert len(data.rows["train"]) == len(data.splits.train) == 3
+    assert data.describe()[-1] == "data.train_pictures: 3 pictures are trained on"
+    batches = training_batches(data)
+    names = [name for batch in batches for name in batch["name"]]
+    assert len(names) == 8
+    # each as often as any other, but for the last round
+    assert sorted(names.count(name) for name in set(names)) == [2, 3, 3]
+    assert data.fingerprint() != make(source).fingerprint()
+
+
+def test_folds_are_said_and_wrong_ones_refused():
+    data = make(SyntheticSource(0, 64, {"train": 8, "val": 2, "test": 2}), folds=4, fold=1)
+    assert "6 train / 3 val / 3 test pictures, fold 1 of 4" in data.describe()[-1]
+    for wrong in ({"folds": 2}, {"folds": 3, "fold": 3}, {"fold": 1}):
+        with pytest.raises(ConfigError, match=r"data\.fold="):
+            data_config(**wrong)

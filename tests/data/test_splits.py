@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kolbench.data.splits import Splits, assert_disjoint, describe, make_splits
+from kolbench.data.splits import Splits, assert_disjoint, describe, make_fold, make_splits, subset
 from kolbench.errors import ConfigError, DataError
 from tests.helpers.sources import NamesOnly
 
@@ -113,3 +113,55 @@ def test_leaks_are_named():
     groups = ["v", "w", "v", None]
     with pytest.raises(DataError, match=r"1 groups stand in two splits: v in train and val.*groups\.csv"):
         assert_disjoint(Splits([0, 1], [2], [3]), names, groups, by_group=True)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=5, max_size=20),
+    folds=st.integers(3, 5),
+    seed=st.integers(0, 1000),
+)
+def test_every_picture_is_tested_in_one_fold_and_no_video_stands_in_two(sizes, folds, seed):
+    source = videos(*sizes)
+    made = [make_fold(source, folds, fold, seed) for fold in range(folds)]
+    assert sorted(row for splits in made for row in splits.test) == list(range(len(source.names)))
+    for number, splits in enumerate(made):
+        assert splits.val == made[(number + 1) % folds].test
+        assert sorted([*splits.train, *splits.val, *splits.test]) == list(range(len(source.names)))
+        assert_disjoint(splits, source.names, source.groups, by_group=True)
+
+
+def test_pictures_without_videos_are_dealt_one_by_one():
+    source = loose(50)
+    made = make_fold(source, 5, 4, 0)
+    assert [len(rows) for _, rows in made] == [30, 10, 10]
+    assert describe(made, source, "auto", "fold 4 of 5") == (
+        "30 train / 10 val / 10 test pictures, fold 4 of 5, disjoint by picture (no groups known)"
+    )
+    with pytest.raises(DataError, match="there are only 4 groups"):
+        make_fold(videos(3, 3, 3, 3), 5, 0, 0)
+
+
+@given(
+    groups=st.lists(st.sampled_from([None, "a", "b", "c", "d"]), min_size=6, max_size=40),
+    draw=st.integers(0, 100),
+)
+def test_smaller_subsets_are_part_of_larger_ones_and_fill_up_video_after_video(groups, draw):
+    source = NamesOnly([f"p{row}" for row in range(len(groups))], groups)
+    rows = [row for row in range(len(groups)) if row % 6]
+    before: set[int] = set()
+    for count in range(1, len(rows) + 1):
+        found = set(subset(source, rows, count, draw))
+        assert len(found) == count
+        assert before < found <= set(rows)
+        begun = [
+            g for g in {groups[r] for r in found} - {None} if {r for r in rows if groups[r] == g} - found
+        ]
+        assert len(begun) <= 1
+        before = found
+
+
+def test_draws_differ_and_too_many_are_refused():
+    source = loose(30)
+    assert subset(source, range(30), 10, 0) != subset(source, range(30), 10, 1)
+    with pytest.raises(DataError, match="there are 30 training pictures"):
+        subset(source, range(30), 31, 0)
