@@ -10,6 +10,7 @@ from kolbench.report import published
 from kolbench.report.breakdowns import products, scenarios
 from kolbench.report.intervals import TOO_FEW, fewest_groups
 from kolbench.report.layout import BASELINES, METHODS, NOT_RUN, Cell, Row, Table, definitions, listed, table
+from kolbench.report.licences import licences
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.sentences import sentences
 from kolbench.report.statistics import Difference, across_seeds
@@ -44,7 +45,10 @@ POOLED_INTERVAL = (
 def all_tables(comparison: Comparison) -> list[Table]:
     """Every table that the runs give, most important first; a table without a row is left out."""
     numbers = numbers_of(comparison)
-    builders = (headline, differences, size_and_speed, thresholds, seeds, scenarios, products, training)
+    builders = (
+        *(headline, differences, size_and_speed, thresholds, seeds, scenarios, products, training),
+        licences,
+    )
     built = (builder(numbers) for builder in builders)
     return [found for found in built if len(found.frame)]
 
@@ -304,6 +308,8 @@ def training(numbers: Numbers) -> Table:
         "training seconds: without validation. pictures per second: while training.",
         "best epoch: of the kept weights, counted from 0; the papers count from 1. lr factor: what the "
         "budget multiplies the recipe's learning rate by.",
+        "initialised from: weights that the whole network started from (init=); backbone weights: those of "
+        "its backbone alone.",
         "fingerprint: of settings, pictures and code; the folder of the training ends in it.",
         f"(paper): {published.TRAINING_SOURCE}.",
     ]
@@ -333,6 +339,7 @@ def _training_cells(run: RunNumbers, whole: bool) -> dict[str, Cell]:
         **(_fit_cells(run) if whole else {}),
         "lr factor": found.lr_factor,
         "seed": run.run.seed,
+        "initialised from": found.init.name if found.init else None,
         "backbone weights": found.backbone_weights or "none",
         "device": record.device or None,
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),

@@ -71,6 +71,21 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Something of others that a run rests on.
+
+    role: pictures, training pictures, weights, initial weights, or backbone. name: of the data set, an id of
+    the catalogue, or a path. licence: in words; None = not stated. commercial: whether it allows commercial
+    use: yes, no or unstated.
+    """
+
+    role: str = ""
+    name: str = ""
+    licence: str | None = None
+    commercial: str = "unstated"
+
+
+@dataclass(frozen=True)
 class TrainingSummary:
     """The training that a run made or found again.
 
@@ -103,8 +118,8 @@ class RunRecord:
     where its seconds per picture were measured, perhaps by an earlier run. threshold_from: validation,
     the run, its authors' use, or the command. truth_access: one of `TRUTH_ACCESS`. scores: on the test
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
-    baselines: name -> `threshold` and scores. instances: box and mask AP. notes: note of a method -> number
-    of test pictures. pictures: split -> number.
+    rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
+    instances: box and mask AP. notes: note of a method -> number of test pictures. pictures: split -> number.
     """
 
     status: str = ""
@@ -123,6 +138,7 @@ class RunRecord:
     commit: str | None = None
     machine: Machine | None = None
     training: TrainingSummary | None = None
+    rests_on: tuple[Part, ...] = ()
     threshold: float | None = None
     threshold_from: str | None = None
     truth_access: str = ""

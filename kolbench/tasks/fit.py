@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 from kolbench.config.compose import build_segmenter, instantiate, located
 from kolbench.config.fields import Values
-from kolbench.config.groups import Component
+from kolbench.config.groups import Component, ModelConfig
 from kolbench.config.old_names import current_target
 from kolbench.config.schema import TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
@@ -27,8 +27,9 @@ from kolbench.metrics import scores
 from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import load_into
 from kolbench.runs import fingerprint
+from kolbench.runs.record import Part
 from kolbench.segmenter import Segmenter
-from kolbench.tasks import evaluation
+from kolbench.tasks import evaluation, parts
 from kolbench.tasks.recorder import RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
 
@@ -59,6 +60,7 @@ def run(config: FitConfig) -> TaskResult:
         KolbenchError: the settings, the pictures or the training make a result impossible.
     """
     scores.load(config.metrics)
+    asked = config.model
     model, _ = named.resolved(config.model, None)
     if model is not config.model:
         config = with_model(config, model)
@@ -68,6 +70,7 @@ def run(config: FitConfig) -> TaskResult:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
         recorder.say(*data.describe())
+        recorder.rest_on(_parts(config, asked, data))
         settings, code = _fingerprint(config, begun, data, recorder.device.type)
         root = config.paths.runs / ("untrained" if config.model.training is None else "trainings")
         with cache.training(
@@ -82,6 +85,14 @@ def run(config: FitConfig) -> TaskResult:
             )
             baselines = evaluation.baselines_of(data, config, recorder.device, found.folder)
         return recorder.finish(segmenter, scored, baselines, data)
+
+
+def _parts(config: FitConfig, asked: ModelConfig, data: SegmentationDataModule) -> list[Part]:
+    pictures = parts.of_pictures(config.data, data.source)
+    if config.init is None:
+        return [pictures, *parts.of_method(asked)]
+    begun = parts.of_weights(config.init, start.method_of(config.init, asked.name), parts.INITIAL)
+    return [pictures, *begun]
 
 
 def _check(config: FitConfig) -> None:

@@ -5,7 +5,7 @@ import platform
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from kolbench.io.images import write_png
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import run_folder
-from kolbench.runs.record import CostRecord, DataFingerprint, Machine, RunRecord, training_of
+from kolbench.runs.record import CostRecord, DataFingerprint, Machine, Part, RunRecord, training_of
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
 from kolbench.tasks.scoring import ScoringConfig
@@ -138,6 +138,10 @@ class RunRecorder:
         """Prints lines."""
         for line in lines:
             print(line, flush=True)
+
+    def rest_on(self, parts: Sequence[Part]) -> None:
+        """Records what of others the run rests on, with the licences."""
+        self.record = replace(self.record, rests_on=tuple(parts))
 
     def listen(self, epoch: int, row: Mapping[str, float]) -> None:
         """Hands an epoch's row to the trackers and prints its outcome."""

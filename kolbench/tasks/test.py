@@ -14,7 +14,7 @@ from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import load_into, model_of
 from kolbench.runs import record
 from kolbench.segmenter import Segmenter
-from kolbench.tasks import evaluation
+from kolbench.tasks import evaluation, parts
 from kolbench.tasks.recorder import NO_THRESHOLD, KnownThreshold, RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
 
@@ -36,7 +36,7 @@ def run(config: TestConfig) -> TaskResult:
         KolbenchError: no weights for a method that needs them, or they do not fit.
     """
     scores.load(config.metrics)
-    typed, asked = config.invocation.typed_keys, config.weights
+    typed, asked, given = config.invocation.typed_keys, config.weights, config.model
     model, weights = named.resolved(config.model, config.weights, typed)
     if weights is not None:
         model = model_of(model, weights, typed).without_backbone()
@@ -53,6 +53,12 @@ def run(config: TestConfig) -> TaskResult:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
         recorder.say(*data.describe())
+        recorder.rest_on(
+            [
+                parts.of_pictures(config.data, data.source),
+                *(parts.of_method(given) if asked is None else parts.of_weights(asked, given.name)),
+            ]
+        )
         if data.config.split == "test":
             recorder.say("no training pictures are listed, so all are scored; data.split=auto splits them")
         recorder.say(*data.verify())

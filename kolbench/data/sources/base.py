@@ -52,6 +52,8 @@ class Source(ABC):
     """Whether all images are read once before a run: not where code draws them, so that no file is bad."""
     knows_colours: bool = False
     """Whether samples carry the true foreground and background."""
+    licence: str | None = None
+    """Of the images, where the layout itself knows it."""
     known_hashes: Mapping[int, np.uint64] | None = None
     """Index -> perceptual hash, where the layout has read every image itself and found all of them good."""
 

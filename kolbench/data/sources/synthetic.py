@@ -34,6 +34,7 @@ class SyntheticSource(Source):
 
     needs_checking = False
     knows_colours = True
+    licence = "Apache-2.0 (drawn by kolbench)"
 
     def __init__(self, seed: int, size: int, scenes: Mapping[str, int]) -> None:
         if size < 32 or not all(1 <= scenes[name] <= MOST_SCENES for name in FIRST_SCENE):

@@ -86,6 +86,11 @@ def start_of(init: str | Path, model: ModelConfig) -> Start:
     return Start(str(init), file, method, owner, sha256(file), None)
 
 
+def method_of(init: str | Path, method: str) -> str:
+    """Whose weights a name means for a method that starts from it; of files and runs, the method itself."""
+    return _entry(str(init), method).method if named.is_name(init) else method
+
+
 def _entry(init: str, method: str) -> Entry:
     found = catalogue()
     return found.start_of(method) if init == OFFICIAL else found.entry(init)

@@ -1,0 +1,44 @@
+"""The table of licences: what of others each run rests on, and whether that may be used commercially."""
+
+from collections.abc import Sequence
+
+from kolbench.report.layout import Cell, Row, Table, table
+from kolbench.report.numbers import Numbers
+from kolbench.runs.record import Part
+
+# from the strictest; a run is as strict as the strictest part that it rests on
+WORDS = {"no": "not for commercial use", "unstated": "unstated", "yes": "yes"}
+NOT_RECORDED = "not recorded"
+TITLE = "Licences of what the runs rest on"
+
+
+def licences(numbers: Numbers) -> Table:
+    """`licences`: a row for each run; none where no run recorded what it rests on."""
+    if not any(run.run.record.rests_on for run in numbers.runs):
+        return table("licences", TITLE, [], [])
+    rows: list[Row] = [(run.heading, _cells(run.label, run.run.record.rests_on)) for run in numbers.runs]
+    notes = [
+        "commercial use: whether all licences allow it, as the catalogue of weights and the data's own "
+        "LICENSE or README (or data.licence=) say; the strictest counts. It is no legal advice.",
+        "unstated: nobody says so; ask the authors. not recorded: the run is of an earlier version.",
+        "A network trained on pictures, or from weights, of others rests on them.",
+    ]
+    return table("licences", TITLE, rows, notes)
+
+
+def strictest(parts: Sequence[Part]) -> str:
+    """Commercial use of all parts together, in words."""
+    if not parts:
+        return NOT_RECORDED
+    return next(words for key, words in WORDS.items() if any(part.commercial == key for part in parts))
+
+
+def _cells(label: str, parts: Sequence[Part]) -> dict[str, Cell]:
+    return {
+        "method": label,
+        "commercial use": strictest(parts),
+        "rests on": "; ".join(
+            f"{part.role}: {part.name} ({part.licence or 'licence not stated'})" for part in parts
+        )
+        or None,
+    }

@@ -1,0 +1,62 @@
+"""What a run rests on: roles, names, licences."""
+
+from kolbench.config.compose import model_config, save_yaml
+from kolbench.config.groups import DataGroup
+from kolbench.data.sources.folder import FolderSource
+from kolbench.data.sources.synthetic import SyntheticSource
+from kolbench.runs.record import Part, RunRecord
+from kolbench.tasks import parts
+from tests.helpers.catalogue import small_catalogue
+from tests.helpers.data_files import folder
+
+
+def group(**values):
+    return DataGroup.from_mapping({"name": "folder", "source": {"_target_": "x"}, **values})
+
+
+def test_pictures_by_the_command_by_the_layout_or_by_what_lies_beside_them(tmp_path):
+    root = tmp_path / "shop"
+    folder(root, ["a", "b", "c"])
+    source = FolderSource(root)
+    assert parts.of_pictures(group(root=str(root)), source) == Part("pictures", "shop", None, "unstated")
+    (root / "LICENSE").write_text("CC BY-NC 4.0")
+    assert parts.of_pictures(group(root=str(root)), source) == Part("pictures", "shop", "CC BY-NC 4.0", "no")
+    typed = parts.of_pictures(group(root=str(root), licence="MIT"), source)
+    assert (typed.licence, typed.commercial) == ("MIT", "yes")
+    drawn = parts.of_pictures(group(), SyntheticSource(0, 64, {"train": 1, "val": 1, "test": 1}))
+    assert (drawn.name, drawn.commercial) == ("folder", "yes")
+
+
+def test_weights_by_name_file_and_run(tmp_path):
+    with small_catalogue():
+        assert parts.of_weights("official", "modnet") == [Part("weights", "logits-onnx", "MIT", "unstated")]
+        (tmp_path / "x.pth").touch()
+        assert parts.of_weights(tmp_path / "x.pth", "modnet", parts.INITIAL) == [
+            Part("initial weights", str(tmp_path / "x.pth"), None, "unstated")
+        ]
+        run = tmp_path / "run"
+        run.mkdir()
+        save_yaml({"model": {}}, run / "config.yaml")
+        old = parts.of_weights(run, "modnet")
+        assert [part.commercial for part in old] == ["unstated"]
+        rested = (
+            Part("pictures", "shop", "CC BY-NC 4.0", "no"),
+            Part("initial weights", "modnet", "MIT", "yes"),
+        )
+        RunRecord(rests_on=rested).write(run / "run.json")
+        assert parts.of_weights(run, "modnet") == [
+            Part("weights", str(run), "your own run", "yes"),
+            Part("training pictures", "shop", "CC BY-NC 4.0", "no"),
+            rested[1],
+        ]
+
+
+def test_networks_in_files_and_backbones():
+    official = parts.of_method(model_config("official_modnet"))
+    assert [(part.role, part.name, part.commercial) for part in official] == [
+        ("weights", "modnet-onnx", "yes")
+    ]
+    (imagenet,) = parts.of_method(model_config("modnet", backbone_weights="imagenet"))
+    assert (imagenet.role, imagenet.name, imagenet.commercial) == ("backbone", "imagenet", "unstated")
+    assert parts.of_method(model_config("modnet", backbone_weights="my.pth")) == [Part("backbone", "my.pth")]
+    assert parts.of_method(model_config("kmeans")) == []
