@@ -5,8 +5,8 @@
 >>> alpha = segmenter.segment("photo.jpg")  # doctest: +SKIP
 """
 
-from kolbench.api import load
+from kolbench.api import evaluate, fit, load
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "evaluate", "fit", "load"]

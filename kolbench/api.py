@@ -1,4 +1,4 @@
-"""The Python interface: a method with its weights in one call."""
+"""The Python interface: a method with its weights in one call, a training or a test in another."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kolbench.errors import ConfigError, missing_library
 
 if TYPE_CHECKING:
+    from kolbench.results import FinishedRun
     from kolbench.segmenter import Segmenter
 
 
@@ -43,6 +44,61 @@ def load(
         raise
 
 
+def fit(experiment: str, data: str = "synthetic", **overrides: object) -> "FinishedRun":
+    """Trains a method, or finds the finished training, and scores it: `task=fit` from Python.
+
+    Args:
+        experiment: a YAML's name in conf/experiment, such as `finetune_modnet`.
+        data: one in conf/data, such as `folder`.
+        overrides: keys of the command line with Python values; those with dots in a mapping, as in
+            `fit("modnet", "folder", **{"data.root": "DIR", "budget.epochs": 2})`.
+
+    Returns:
+        The finished run: `run.scores["miou"]`, `run.folder`, `run.load()`.
+
+    Raises:
+        KolbenchError: whatever the command line would say.
+    """
+    from kolbench.results import of_folder
+
+    return of_folder(_folder_of("fit", {"experiment": experiment, "data": data, **overrides}))
+
+
+def evaluate(
+    weights: str | Path | None = None,
+    experiment: str | None = None,
+    data: str = "synthetic",
+    **overrides: object,
+) -> "FinishedRun":
+    """Scores weights, or a method that needs none, without training: `task=test` from Python.
+
+    Args:
+        weights: `official`, an id of the catalogue, a run folder or a checkpoint.
+        experiment: a YAML's name in conf/experiment; needed with `official`, with a released checkpoint, and
+            for a method without weights.
+        data, overrides: as of `fit`.
+
+    Returns:
+        The finished run: `run.scores["miou"]`, `run.folder`, `run.load()`.
+
+    Raises:
+        KolbenchError: whatever the command line would say.
+    """
+    from kolbench.results import of_folder
+
+    given = {"experiment": experiment, "weights": weights}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    return of_folder(_folder_of("test", {**chosen, "data": data, **overrides}), weights)
+
+
+def _folder_of(task: str, words: Mapping[str, object]) -> Path:
+    from kolbench.tasks.inside import run_inside
+
+    folder = run_inside(task, words).folder
+    assert folder is not None  # fit and test have one
+    return folder
+
+
 def _loaded(
     source: str | Path, weights: str | Path | None, device: str, options: Mapping[str, Any]
 ) -> "Segmenter":
@@ -76,7 +132,8 @@ def _loaded(
     else:
         settings, _ = named.resolved(model_config(str(source), **options), None)
     segmenter: Segmenter = build_segmenter(settings.without_backbone())
-    if weights is not None:
+    untrained_run = weights is not None and weight_files.is_run_folder(weights) and not segmenter.trainable
+    if weights is not None and not untrained_run:
         weight_files.load_into(segmenter, Path(weights))
     elif segmenter.trainable:
         raise ConfigError(

@@ -6,31 +6,27 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from kolbench.config import compose
+from kolbench.config.explain import ROOT_KEYS, explain, wrong_key
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import Invocation
 from kolbench.config.old_names import current_word
 from kolbench.config.schema import PATHS, TaskConfig, task_config
-from kolbench.errors import TERMINATED, ConfigError, KolbenchError, missing_library, nearest
+from kolbench.errors import TERMINATED, ConfigError, KolbenchError, missing_library
 from kolbench.runs import sweep_outputs
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-# groups and keys that every command has, as of conf/config.yaml
-ROOT_KEYS = frozenset(
-    ("task", "data", "model", "refiner", "trainer", "callbacks", "budget", "logger", "paths", "name")
-)
 AGAIN = "the same command may be given again; a training goes on where it stood."
 
 # what of a file's name Hydra understands without quotes
@@ -177,7 +173,7 @@ def _typed(kind: type[TaskConfig], values: Values) -> TaskConfig:
     known = {field.name for field in dataclasses.fields(kind)} | ROOT_KEYS
     unknown = next((name for name in values if name not in known), None)
     if unknown is not None:
-        raise ConfigError(_wrong_key(unknown))
+        raise ConfigError(wrong_key(unknown))
     return task_config(kind, values, _invocation(values))
 
 
@@ -205,106 +201,3 @@ def _invocation(values: Values) -> Invocation:
         sweep=os.path.basename(hydra_config.sweep.dir) if swept else None,  # noqa: PTH119 - a string of Hydra's
         resolved=values,
     )
-
-
-def explain(error: BaseException) -> str:
-    """What is wrong with the command, in one or two sentences that name the nearest valid key or choice."""
-    chain = list(_causes(error))
-    missing = next((e for e in chain if isinstance(e, MissingConfigException)), None)
-    if missing is not None and missing.options is not None:
-        return _wrong_choice(str(missing.missing_cfg_file), missing.options)
-    unknown = next(
-        (e for e in chain if isinstance(e, ConfigKeyError | OmegaConfBaseException) and e.key), None
-    )
-    if unknown is not None and "is not in struct" in str(unknown):
-        return _wrong_key(str(unknown.full_key))
-    text = str(error).strip()
-    if "Interpolation key 'model.name' not found" in text:
-        return "the YAML of the chosen model has no name: add name: and the word that tables show."
-    if "Config group override must be a string" in text:
-        return "a group cannot be null; its own choice for nothing is often called none, as in smooth=none."
-    group = re.search(r"Could not override '([^']+)'", text)
-    if group:
-        return _wrong_key(group.group(1).split("@")[0])
-    details = [str(e).strip().splitlines()[0] for e in chain if str(e).strip()]
-    key = f" (key {unknown.full_key})" if unknown is not None and unknown.full_key else ""
-    return "the command cannot be understood: " + "; ".join(dict.fromkeys(details)) + key
-
-
-def _causes(error: BaseException | None) -> Iterable[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
-def _wrong_choice(config_file: str, options: Iterable[str]) -> str:
-    group, _, choice = config_file.rpartition("/")
-    names = sorted(name for name in options if not name.startswith("_"))
-    hint = nearest(choice, names)
-    meant = f" Did you mean {group}={hint}?" if hint else ""
-    return f"{group}={choice} does not exist; {group} is one of {', '.join(names)}.{meant}"
-
-
-def _wrong_key(full_key: str) -> str:
-    keys = known_keys()
-    if full_key in keys:
-        group, _, name = full_key.partition(".")
-        if not name:
-            return _of_another_task(full_key)
-        chosen = "experiment" if group == "model" else group
-        return f"the chosen {group} has no key {name}; another choice of {group} has it ({chosen}=NAME)."
-    hint = nearest(full_key, keys)
-    if hint is None or "." not in full_key:
-        by_leaf = {key.rpartition(".")[2]: key for key in sorted(keys, key=len, reverse=True)}
-        leaf = nearest(full_key.rpartition(".")[2], by_leaf)
-        hint = hint or (by_leaf[leaf] if leaf else None)
-    meant = f" Did you mean {hint}?" if hint else ""
-    return f"there is no key {full_key}.{meant} (python -m kolbench --cfg job lists all keys)"
-
-
-def _of_another_task(name: str) -> str:
-    key = "--dry-run" if name == "dry_run" else f"{name}="
-    tasks = [f"task={task}" for task, keys in _keys_of_tasks().items() if name in keys]
-    verb = "has" if len(tasks) < 2 else "have"
-    return f"this task has no {key}; {', '.join(tasks) or 'another task='} {verb} it."
-
-
-def _folders() -> list[Path]:
-    """Our folder of YAML files, and the one that `--config-dir` names."""
-    words = sys.argv[1:]
-    named = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
-    named += [after for word, after in pairwise(words) if word in ("--config-dir", "-cd")]
-    return [compose.conf_dir(), *map(Path, named)]
-
-
-def _keys_of_tasks() -> dict[str, set[str]]:
-    """Task -> the keys at the root that its YAML sets, and the groups it adds."""
-    found = {}
-    for path in (path for folder in _folders() for path in sorted((folder / "task").glob("[!_]*.yaml"))):
-        loaded = OmegaConf.load(path)
-        assert isinstance(loaded, DictConfig)
-        added = {str(word).rpartition("@")[2] for entry in loaded.get("defaults", []) for word in entry}
-        found[path.stem] = {key for key in _flatten(loaded) if key.partition(".")[0] != "task"} | added
-    return found
-
-
-def known_keys() -> list[str]:
-    """Every key of any task, method and group, and the names of the groups."""
-    groups = [path.name for path in compose.conf_dir().iterdir() if path.is_dir()]
-    keys = ROOT_KEYS.union(groups, *_keys_of_tasks().values())
-    for group in groups:
-        for choice in (path for folder in _folders() for path in (folder / group).glob("*.yaml")):
-            loaded = OmegaConf.load(choice)
-            if isinstance(loaded, DictConfig) and group not in ("experiment", "sweep", "task"):
-                keys |= {f"{group}.{key}" for key in _flatten(loaded)}
-    return sorted(keys)
-
-
-def _flatten(node: DictConfig) -> Iterable[str]:
-    for key in map(str, node):
-        if key in ("defaults", "_target_", "_partial_"):
-            continue
-        yield key
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_missing() and not child._is_interpolation():
-            yield from (f"{key}.{name}" for name in _flatten(child))

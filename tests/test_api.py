@@ -1,13 +1,20 @@
-"""`kolbench.load` and `segment`, as the README shows them."""
+"""`kolbench.load`, `fit`, `evaluate` and `segment`, as the README shows them."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import kolbench
-from kolbench.config.compose import build_segmenter, model_config
+from kolbench.config.compose import build_segmenter, literal, model_config
 from kolbench.errors import ConfigError, DataError, WeightsError
+from kolbench.runs import record
+from tests.helpers.commands import kolbench as kolbench_command
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +113,77 @@ def test_official_weights_find_the_person(shared):
     assert alpha.shape == mask.shape
     found = alpha > 0.5
     assert (found & mask).sum() / (found | mask).sum() > 0.75
+
+
+def test_a_method_without_weights_is_scored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = {"budget": "smoke", "data.picture_size": 64, "paths.runs": tmp_path / "it's my runs"}
+    run = kolbench.fit("ellipse", **words)
+    assert run.folder.parent == tmp_path / "it's my runs" / "ellipse"
+    assert run.scores["miou"] == run.record.scores["miou"]
+    assert 0.2 < run.scores["miou"] < 0.9
+    # the very numbers of the command line
+    kolbench_command(
+        "experiment=ellipse", "budget=smoke", "data.picture_size=64", "paths.runs=b", cwd=tmp_path
+    )
+    (other,) = (tmp_path / "b" / "ellipse").iterdir()
+    assert record.read(other / "run.json").scores == run.scores
+    # a second run of the same second does not meet the first
+    again = kolbench.evaluate(experiment="ellipse", threshold=0.25, **words)
+    assert again.folder != run.folder
+    assert (again.threshold, again.record.threshold_from) == (0.25, "the command")
+    alpha = run.load().segment(picture())
+    assert alpha.shape == (45, 70)
+
+
+@pytest.mark.slow
+def test_a_training_is_scored_elsewhere_and_put_to_work(tmp_path):
+    words = {"budget": "smoke", "data.picture_size": 64, "paths.runs": tmp_path}
+    run = kolbench.fit("unet", seed=3, **words)
+    assert run.seed == 3
+    assert run.history is not None
+    assert list(run.history["epoch"]) == [0]
+    scored = kolbench.evaluate(run.folder, data="synthetic", **{**words, "data.scene_seed": 1})
+    assert scored.method == "unet"
+    assert scored.record.threshold_from == "validation"
+    alphas = [made.load(device="cpu").segment(picture()) for made in (run, scored)]
+    assert np.array_equal(*alphas)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"experiment": "modnett"}, "Did you mean experiment=modnet"),
+        ({"experiment": "modnet", "data": "folder"}, "data.root has no value"),
+        ({"experiment": "modnet", "budget.epoch": 2}, "Did you mean budget.epochs"),
+        ({"experiment": "modnet", "budget.epochs": "many"}, "budget.epochs=many is not a whole number"),
+        ({"experiment": "modnet", "seed": {1}}, "no value of a key"),
+    ],
+)
+def test_wrong_words_are_answered_as_on_the_command_line(words, message):
+    with pytest.raises(ConfigError, match=message):
+        kolbench.fit(**words)
+
+
+@given(st.text(alphabet="ab '\"\\{}[],=:$ü 1.", max_size=12))
+def test_texts_come_through_hydras_grammar_as_they_are(text):
+    parsed = OverridesParser.create().parse_override(f"key={literal(text)}").value()
+    assert parsed == text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        (True, True),
+        (3, 3),
+        (1e-5, 1e-5),
+        ("true", "true"),
+        ("12", "12"),
+        (["all", 20, None], ["all", 20, None]),
+        ({"a": {"b": [1.5]}}, {"a": {"b": [1.5]}}),
+        (Path("x y"), "x y"),
+    ],
+)
+def test_values_come_through_hydras_grammar(value, expected):
+    assert OverridesParser.create().parse_override(f"key={literal(value)}").value() == expected

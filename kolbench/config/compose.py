@@ -4,35 +4,102 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_method
 from hydra.utils import instantiate as hydra_instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from kolbench.config.explain import explain
 from kolbench.config.fields import Values, require_mapping
-from kolbench.config.groups import Component, ModelConfig
+from kolbench.config.folder import conf_dir as conf_dir
+from kolbench.config.groups import Component, Invocation, ModelConfig
 from kolbench.config.old_names import current_model, current_target
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, KolbenchError, missing_library, nearest
 
-
-def conf_dir() -> Path:
-    """The folder of YAML files: the checkout's conf/, else the copy inside the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parent / "conf"
-    if (package.parent / "pyproject.toml").is_file() and (checkout / "config.yaml").is_file():
-        return checkout
-    return package / "conf"
+# texts that Hydra's grammar takes without quotes
+PLAIN_WORD = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+NO_TEXTS = ("null", "true", "false", "nan", "inf")
 
 
 def register() -> None:
     """Makes the resolvers known to Hydra; repeating it changes nothing."""
     OmegaConf.register_new_resolver("kolbench.pid", os.getpid, replace=True)
+
+
+def command(words: Mapping[str, object]) -> tuple[Values, Invocation]:
+    """What a command line composes, without one: for programs, and for tasks that run others.
+
+    Args:
+        words: key -> value, such as `{"experiment": "modnet", "budget.epochs": 2}`; groups by their name.
+            The run folder is a new one below `paths.runs`, unless `paths.run` names it.
+
+    Returns:
+        The resolved configuration, and how it was asked for.
+
+    Raises:
+        ConfigError: there is no such key or choice, or a mandatory key has no value.
+    """
+    register()
+    overrides = [f"{key}={literal(value)}" for key, value in words.items()]
+    place = [] if "paths.run" in words else ["paths.run=${paths.new}"]
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = hydra_compose("config", overrides=[*overrides, *place], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(explain(error)) from error
+    chosen = OmegaConf.to_container(config.hydra.runtime.choices)
+    with open_dict(config):
+        del config["hydra"]
+        if place:
+            config.paths.run = str(_unused(Path(config.paths.run)))
+    values = plain(config)
+    groups = {
+        group: str(choice)
+        for group, choice in require_mapping("choices", chosen).items()
+        if choice and not group.startswith("hydra/")
+    }
+    return values, Invocation(overrides=tuple(overrides), choices=groups, resolved=values)
+
+
+def _unused(folder: Path) -> Path:
+    """The folder, or one beside it where another run of this second has it."""
+    names = [folder.name, *(f"{folder.name}-{number}" for number in range(2, 1000))]
+    return next(folder.with_name(name) for name in names if not folder.with_name(name).exists())
+
+
+def literal(value: object) -> str:
+    """A Python value in Hydra's grammar; a word of letters stays bare, as names of groups must.
+
+    Raises:
+        ConfigError: it is no text, path, number, truth value, None, list or mapping.
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str | Path):
+        return _quoted(str(value))
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{literal(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(literal, value)) + "]"
+    raise ConfigError(f"{value!r} is no value of a key: give texts, numbers, lists or mappings.")
+
+
+def _quoted(text: str) -> str:
+    if PLAIN_WORD.fullmatch(text) and text.lower() not in NO_TEXTS:
+        return text
+    # a backslash in front of a quote counts as one only if it is doubled
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
 
 
 def plain(config: DictConfig) -> Values:

@@ -7,6 +7,7 @@ dataclass of its `run` gives them their types.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from kolbench.config.fields import (
@@ -100,7 +101,7 @@ class TaskResult:
     row: scores of the test pictures for the table of a sweep. objective: what a sweeper makes as high as it
     can; a score of the validation pictures, never of the test pictures. failed: how many inputs or runs
     failed. exit_code: what the task found, where it says so by its exit code. figures: numbers for programs
-    that run the task, such as `pictures` and `frames`.
+    that run the task, such as `pictures` and `frames`. folder: of the run, where it has one.
     """
 
     row: Mapping[str, float | str] | None = None
@@ -108,6 +109,7 @@ class TaskResult:
     failed: int = 0
     exit_code: int = 0
     figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    folder: Path | None = None
 
 
 T = TypeVar("T")

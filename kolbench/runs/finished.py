@@ -46,6 +46,11 @@ class FinishedRun:
         return self.record.method
 
     @property
+    def scores(self) -> Mapping[str, float]:
+        """The headline scores on the test pictures, by the names of `kolbench.metrics.scores`."""
+        return self.record.scores
+
+    @property
     def truth_access(self) -> str:
         """`none`, `box` or `mask`: what of the truth it is given."""
         return self.record.truth_access

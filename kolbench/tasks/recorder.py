@@ -249,6 +249,7 @@ class RunRecorder:
             objective=scores.mean_scores(scored["val"].counts, threshold)["miou"]
             if "val" in scored
             else None,
+            folder=self.folder,
         )
 
     def _threshold(self, scored: Mapping[str, ImageCounts], known: KnownThreshold) -> KnownThreshold:

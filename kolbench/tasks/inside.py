@@ -1,0 +1,21 @@
+"""Runs a task inside this process, from keys and values: for Python, and for tasks that run others."""
+
+from collections.abc import Mapping
+
+from kolbench.config import compose
+from kolbench.config.fields import require_mapping
+from kolbench.config.schema import TaskResult, task_config
+
+
+def run_inside(task: str, words: Mapping[str, object]) -> TaskResult:
+    """Runs a task with the keys that its command line would have, with Python values.
+
+    Args:
+        task: a YAML's name in conf/task. words: key -> value; groups by their name.
+
+    Raises:
+        KolbenchError: whatever the command line would say.
+    """
+    values, invocation = compose.command({"task": task, **words})
+    run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
+    return run(task_config(kind, values, invocation))
