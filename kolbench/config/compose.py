@@ -4,12 +4,14 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_method
 from hydra.utils import instantiate as hydra_instantiate
@@ -51,7 +53,7 @@ def command(words: Mapping[str, object]) -> tuple[Values, Invocation]:
     overrides = [f"{key}={literal(value)}" for key, value in words.items()]
     place = [] if "paths.run" in words else ["paths.run=${paths.new}"]
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with _without_running_hydra(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = hydra_compose("config", overrides=[*overrides, *place], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error
@@ -67,6 +69,17 @@ def command(words: Mapping[str, object]) -> tuple[Values, Invocation]:
         if choice and not group.startswith("hydra/")
     }
     return values, Invocation(overrides=tuple(overrides), choices=groups, resolved=values)
+
+
+@contextmanager
+def _without_running_hydra() -> Iterator[None]:
+    """Inside of a command line Hydra is at work already, and there is only one of it."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _unused(folder: Path) -> Path:

@@ -83,7 +83,7 @@ def all_galleries(comparison: Comparison) -> list[Gallery]:
     """
     numbers = numbers_of(comparison)
     firsts = [runs[0] for runs in numbers.families.values()]
-    usable = [run for run in firsts if (run.run.folder / "truths").is_dir()]
+    usable = [run for run in firsts if run.run.has_pictures]
     compared = [run for run in usable if run.run.truth_access == "none" and not run.is_baseline]
     if not compared:
         return []
@@ -232,11 +232,11 @@ def _mean(values: Iterable[Float64Array]) -> Float64Array:
 def _pictures(name: str, shown: Sequence[RunNumbers]) -> tuple[bytes, bytes, dict[str, bytes]]:
     """Thumbnail, truth and alphas of a picture."""
     first = shown[0].run
-    thumb = below(first.folder, first.thumb_file(name)).read_bytes()
+    thumb = below(first.root, first.thumb_file(name)).read_bytes()
     height, width = images.rgb_from_bytes(thumb, str(first.thumb_file(name))).shape[:2]
-    truth = _shrunk(below(first.folder, first.truth_file(name)), height, width)
+    truth = _shrunk(below(first.root, first.truth_file(name)), height, width)
     alphas = {
-        run.label: _shrunk(below(run.run.folder, run.run.alpha_file(name)), height, width) for run in shown
+        run.label: _shrunk(below(run.run.root, run.run.alpha_file(name)), height, width) for run in shown
     }
     return thumb, truth, alphas
 

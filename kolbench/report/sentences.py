@@ -48,10 +48,22 @@ def sentences(comparison: Comparison) -> list[str]:
         said += _baselines(numbers, ranked)
         said += _cost(numbers, ranked, pairs)
         said += _limits(numbers, ranked)
+    said += _folds(numbers)
     helped = [f"{run.label} ({_given(run)})" for run in numbers.runs if run.run.truth_access != "none"]
     if helped:
         said.append(f"Not compared, as the truth helps: {_listed(helped)}.")
     return said or ["Only baselines were run: there is no method to speak of."]
+
+
+def _folds(numbers: Numbers) -> list[str]:
+    """That rows are cross-validations."""
+    found = [run.label for run in numbers.runs if run.run.fold_count]
+    if not found:
+        return []
+    return [
+        f"Cross-validation: {_listed(found)}. Each picture was tested once, by a training that had not seen "
+        "it; the threshold is the median of the folds' own."
+    ]
 
 
 def _ranked(numbers: Numbers) -> list[str]:

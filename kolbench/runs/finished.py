@@ -5,7 +5,7 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +115,21 @@ class FinishedRun:
             return pd.read_csv(path) if path.is_file() else None
         except ValueError as error:
             raise DataError(f"{path} cannot be read ({error}); remove it or run it again.") from error
+
+    @property
+    def fold_count(self) -> int:
+        """Of how many folds of a cross-validation it is joined; 0 = it is a run of its own."""
+        return 0
+
+    @property
+    def root(self) -> Path:
+        """The folder that its files lie in, at any depth."""
+        return self.folder
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether its test pictures and alphas are still there."""
+        return (self.folder / "truths").is_dir()
 
     def alpha_file(self, name: str) -> Path:
         """8-bit alpha of a test picture, at the picture's own size."""
@@ -242,9 +257,13 @@ def test_sets(runs: Sequence[FinishedRun]) -> list[Comparison]:
 
 def _labelled_anew(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
     known = {run.folder: run for run in runs}
-    renamed = _labelled({folder: run.record for folder, run in known.items()})
-    for run in renamed:
-        run.__dict__["scored"] = known[run.folder].scored  # read already
+    renamed = []
+    for made in _labelled({folder: run.record for folder, run in known.items()}):
+        folds = known[made.folder].fold_count
+        note = f" ({folds} folds joined)" if folds else ""
+        run = replace(known[made.folder], label=made.label + note, family=made.family + note)
+        run.__dict__["scored"] = known[made.folder].scored  # read already
+        renamed.append(run)
     return renamed
 
 

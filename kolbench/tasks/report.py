@@ -8,6 +8,7 @@ from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.metrics import scores
 from kolbench.report import figures, gallery, page, table_files, tables
+from kolbench.runs import folds
 from kolbench.runs.finished import Comparison, find, test_sets
 
 PAGE = "report.html"
@@ -37,7 +38,10 @@ def run(config: ReportConfig) -> TaskResult:
     if config.runs is None:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = config.output or Path("report")
-    sets = test_sets(find(config.runs, print))
+    found, incomplete = folds.joined(find(config.runs, print))
+    for line in incomplete:
+        print(line)
+    sets = test_sets(found)
     for comparison in sets:
         folder = output if len(sets) == 1 else output / comparison.name
         said = write_report(comparison, folder)

@@ -1,0 +1,112 @@
+"""`task=quickstart`: from the prompt to a report page in two minutes, with nothing downloaded."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kolbench.config.schema import TaskConfig, TaskResult
+from kolbench.io import progress
+from kolbench.models.checkpoints import download
+from kolbench.models.checkpoints.catalogue import catalogue
+from kolbench.runs import record, run_folder
+from kolbench.runs.finished import find, test_sets
+from kolbench.runs.record import RunRecord
+from kolbench.tasks.inside import run_inside
+from kolbench.tasks.recorder import Row, print_table
+from kolbench.tasks.report import PAGE, write_report
+
+LOG = "quickstart.log"
+# the automatic ones; the baselines are scored with every run
+CLASSIC = ("kmeans", "meanshift", "grabcut")
+OFFICIAL = "official_modnet"
+TRAINED = "unet"
+SCENES: Mapping[str, object] = {
+    "data": "synthetic",
+    "data.picture_size": 128,
+    "budget": "quick",
+    "budget.scenes.train": 120,
+    "budget.scenes.val": 10,
+    "budget.scenes.test": 20,
+}
+# some seconds on two CPU cores; the rate of a long training would not get far in so few steps
+BRIEF: Mapping[str, object] = {"budget.size": 64, "budget.epochs": 6, "budget.epoch_pictures": 160}
+
+
+@dataclass(frozen=True)
+class QuickstartConfig(TaskConfig):
+    """What `task=quickstart` reads. output: a folder for runs and report."""
+
+    output: Path
+    seed: int
+    device: str
+
+
+def run(config: QuickstartConfig) -> TaskResult:
+    """Scores the methods on drawn scenes, writes the report, prints a table and the page's address.
+
+    Raises:
+        KolbenchError: a run failed, or the folder cannot be written.
+    """
+    started = time.monotonic()
+    network, words = _network()
+    experiments: dict[str, Mapping[str, object]] = {**{name: {} for name in CLASSIC}, network: words}
+    config.output.mkdir(parents=True, exist_ok=True)
+    log = config.output / LOG
+    runs = []
+    with progress.bar("", len(experiments)) as advance, log.open("w", encoding="utf-8") as file:
+        for name, own in experiments.items():
+            print(f"{'training and scoring' if own else 'scoring'} {name} on drawn scenes", flush=True)
+            with contextlib.redirect_stdout(file):
+                runs.append(
+                    _folder_of(
+                        name, {**SCENES, **own, "seed": config.seed, "device": config.device}, config.output
+                    )
+                )
+            advance(1)
+    (comparison,) = test_sets(find([str(folder) for folder in runs]))
+    said = write_report(comparison, config.output / "report")
+    print_table(_rows(runs), "20 drawn test scenes, each row at its own threshold")
+    for sentence in said:
+        print(sentence)
+    print(_about(network))
+    page = (config.output / "report" / PAGE).absolute()
+    print(f"{time.monotonic() - started:.0f} s; what the runs printed: {log}")
+    print(f"report: {page.as_uri()}", flush=True)
+    return TaskResult(folder=config.output)
+
+
+def _network() -> tuple[str, Mapping[str, object]]:
+    """The small network that takes part, and the words of its training."""
+    entry = catalogue().official_of("modnet")
+    return (TRAINED, BRIEF) if download.at_hand(entry) is None else (OFFICIAL, {})
+
+
+def _about(network: str) -> str:
+    if network == OFFICIAL:
+        return f"{OFFICIAL} has its authors' weights, which were at hand; it has never seen drawn scenes."
+    return (
+        f"{TRAINED} was trained from nothing for some seconds and shows no more than that training works; "
+        "python -m kolbench experiment=rsudisnet takes minutes. Official weights: task=weights."
+    )
+
+
+def _folder_of(experiment: str, words: Mapping[str, object], output: Path) -> Path:
+    done = run_inside("fit", {"experiment": experiment, **words, "paths.runs": output / "runs"})
+    assert done.folder is not None  # fit has one
+    return done.folder
+
+
+def _rows(runs: list[Path]) -> dict[str, Row]:
+    """A row for each method, and those of the baselines, which all runs share."""
+    records = [record.read(folder / run_folder.RUN) for folder in runs]
+    rows: dict[str, Row] = {done.method: _row(done) for done in records}
+    for name, scores in records[-1].baselines.items():
+        rows[name] = {"truth_access": "none", **scores}
+    return rows
+
+
+def _row(done: RunRecord) -> Row:
+    assert done.threshold is not None  # of a finished run
+    return {"truth_access": done.truth_access, "threshold": done.threshold, **done.scores}
