@@ -20,7 +20,7 @@ _POOLED = "pooled"
 
 @dataclass(frozen=True, eq=False)
 class JoinedFolds(FinishedRun):
-    """All folds of one cross-validation. folds: in their order; nothing lies in `folder`, which is a name only."""
+    """All folds of one cross-validation. folds: in their order. Nothing lies in `folder`: it is a name."""
 
     folds: tuple[FinishedRun, ...] = ()
 
