@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kolbench.config import compose
-from kolbench.config.explain import ROOT_KEYS, explain, wrong_key
+from kolbench.config.explain import ROOT_KEYS, explain, keys_of_tasks, wrong_key
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import Invocation
 from kolbench.config.old_names import current_word
@@ -167,14 +167,22 @@ def _note_failure(label: str, error: Exception) -> None:
 def _typed(kind: type[TaskConfig], values: Values) -> TaskConfig:
     """The task's configuration.
 
+    What an experiment sets for another task, as `init` for fit, is left out.
+
     Raises:
         ConfigError: a key of the configuration is unknown, or a value does not fit.
     """
     known = {field.name for field in dataclasses.fields(kind)} | ROOT_KEYS
-    unknown = next((name for name in values if name not in known), None)
-    if unknown is not None:
-        raise ConfigError(wrong_key(unknown))
-    return task_config(kind, values, _invocation(values))
+    invocation = _invocation(values)
+    unknown = [name for name in values if name not in known]
+    if unknown and "experiment" in invocation.choices:
+        others = set().union(*keys_of_tasks().values()) - invocation.typed_keys
+        values = {name: value for name, value in values.items() if name in known or name not in others}
+        unknown = [name for name in values if name not in known]
+        invocation = dataclasses.replace(invocation, resolved=values)
+    if unknown:
+        raise ConfigError(wrong_key(unknown[0]))
+    return task_config(kind, values, invocation)
 
 
 def _disk(error: OSError) -> str:

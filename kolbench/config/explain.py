@@ -77,7 +77,7 @@ def wrong_key(full_key: str) -> str:
 
 def _of_another_task(name: str) -> str:
     key = "--dry-run" if name == "dry_run" else f"{name}="
-    tasks = [f"task={task}" for task, keys in _keys_of_tasks().items() if name in keys]
+    tasks = [f"task={task}" for task, keys in keys_of_tasks().items() if name in keys]
     verb = "has" if len(tasks) < 2 else "have"
     return f"this task has no {key}; {', '.join(tasks) or 'another task='} {verb} it."
 
@@ -90,7 +90,7 @@ def _folders() -> list[Path]:
     return [conf_dir(), *map(Path, named)]
 
 
-def _keys_of_tasks() -> dict[str, set[str]]:
+def keys_of_tasks() -> dict[str, set[str]]:
     """Task -> the keys at the root that its YAML sets, and the groups it adds."""
     found = {}
     for path in (path for folder in _folders() for path in sorted((folder / "task").glob("[!_]*.yaml"))):
@@ -104,7 +104,7 @@ def _keys_of_tasks() -> dict[str, set[str]]:
 def known_keys() -> list[str]:
     """Every key of any task, method and group, and the names of the groups."""
     groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
-    keys = ROOT_KEYS.union(groups, *_keys_of_tasks().values())
+    keys = ROOT_KEYS.union(groups, *keys_of_tasks().values())
     for group in groups:
         for choice in (path for folder in _folders() for path in (folder / group).glob("*.yaml")):
             loaded = OmegaConf.load(choice)

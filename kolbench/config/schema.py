@@ -7,6 +7,7 @@ dataclass of its `run` gives them their types.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -30,11 +31,36 @@ PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-t
 LARGEST_SEED = 2**32 - 1
 
 
+def _growing(value: object) -> bool:
+    """Whether a list holds whole numbers of at least 2, each above the one before, or `all` at its end."""
+    if not isinstance(value, list) or not value:
+        return False
+    numbers = value[:-1] if value[-1] == "all" else value
+    whole_ones = all(whole(2).fits(number) for number in numbers)
+    return whole_ones and all(low < high for low, high in pairwise(numbers))
+
+
+def _each_once(value: object) -> bool:
+    """Whether a list holds at least one seed, and none twice."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(whole(0, LARGEST_SEED).fits(seed) for seed in value) and len(set(value)) == len(value)
+
+
+_SIZES = Rule(
+    "a list of whole numbers of at least 2, each larger than the one before, such as [20,50,100,all]: all "
+    "only at its end",
+    _growing,
+)
+_SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, such as [0,1,2]", _each_once)
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
     **dict.fromkeys(("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b"), _PATH),
     **dict.fromkeys(("data.root", "model.file", "model.masks_dir", "filter.image", "filter.colour"), _PATH),
     "seed": Key(whole(0, LARGEST_SEED)),
+    "sizes": Key(_SIZES),
+    "seeds": Key(_SEEDS),
+    "pictures": Key(whole(1)),
     "threshold": Key(SHARE.or_null()),
     "frames": Key(whole(1)),
     "port": Key(whole(0, 65535)),

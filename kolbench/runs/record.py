@@ -119,7 +119,8 @@ class RunRecord:
     the run, its authors' use, or the command. truth_access: one of `TRUTH_ACCESS`. scores: on the test
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
-    instances: box and mask AP. notes: note of a method -> number of test pictures. pictures: split -> number.
+    instances: box and mask AP. notes: note of a method -> number of test pictures. pictures: split -> number;
+    `train`, those trained on, where the run trained.
     """
 
     status: str = ""

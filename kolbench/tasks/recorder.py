@@ -220,7 +220,7 @@ class RunRecorder:
                 name: {key: float(value) for key, value in rows[name].items() if key != "truth_access"}
                 for name in baselines
             },
-            pictures={split: len(part.names) for split, part in scored.items()},
+            pictures=self._trained_on(data) | {split: len(part.names) for split, part in scored.items()},
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
             timed_on=str(self._beside(TIMING)["device"]),
             instances=self._beside(run_folder.DETECTION) or None,
@@ -258,6 +258,10 @@ class RunRecorder:
         if "val" in scored:
             return KnownThreshold(scores.best_threshold(scored["val"].counts), "validation")
         return known
+
+    def _trained_on(self, data: SegmentationDataModule) -> dict[str, int]:
+        """`train`: how many pictures the method learned from; empty where it was only scored."""
+        return {} if self.record.training is None else {"train": len(data.rows["train"])}
 
     def _beside(self, name: str) -> JsonObject:
         """What the evaluation left beside its pictures; empty where it left no such file."""

@@ -76,8 +76,10 @@ def run(config: TestConfig) -> TaskResult:
 def _all_for_testing(config: TestConfig) -> TestConfig:
     """The command with every picture a test picture, where nothing says which ones are for training.
 
-    A run folder whose training split these very pictures keeps that split.
+    A run folder whose training split these very pictures keeps that split, and a split that was typed stays.
     """
+    if "data.split" in config.invocation.typed_keys:
+        return config
     source = instantiate(config.data.source)
     values = config.data.values
     if values.get("split") != "auto" or values.get("folds") or not splits.tests_only(source):

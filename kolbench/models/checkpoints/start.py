@@ -68,7 +68,7 @@ def start_of(init: str | Path, model: ModelConfig) -> Start:
         WeightsError: the file is missing or cannot be had.
     """
     if named.is_name(init):
-        entry = _entry(str(init), model.name)
+        entry = entry_of(init, model.name)
         file, method, owner = download.fetch(entry), entry.method, None
         if method != model.name:
             owner = model_config(method, backbone_weights=None)
@@ -88,12 +88,17 @@ def start_of(init: str | Path, model: ModelConfig) -> Start:
 
 def method_of(init: str | Path, method: str) -> str:
     """Whose weights a name means for a method that starts from it; of files and runs, the method itself."""
-    return _entry(str(init), method).method if named.is_name(init) else method
+    return entry_of(init, method).method if named.is_name(init) else method
 
 
-def _entry(init: str, method: str) -> Entry:
+def entry_of(init: str | Path, method: str) -> Entry:
+    """The entry that an `init=` names, for a method; nothing is downloaded.
+
+    Raises:
+        ConfigError: there is none.
+    """
     found = catalogue()
-    return found.start_of(method) if init == OFFICIAL else found.entry(init)
+    return found.start_of(method) if str(init) == OFFICIAL else found.entry(str(init))
 
 
 def load(segmenter: Segmenter, start: Start) -> Loaded:
