@@ -36,7 +36,7 @@ from tests.helpers.tasks import configured
         (["refiner=null"], "a group cannot be null; its own choice for nothing is often called none"),
         (
             ["--dry-run"],
-            "has no --dry-run; task=export, task=filter, task=place, task=predict, task=suite have",
+            "has no --dry-run; task=curve, task=export, task=filter, task=place, task=predict, task=suite",
         ),
         (["task=place", "placement.widht=0.3"], "Did you mean placement.width?"),
         (
@@ -63,6 +63,14 @@ def test_a_wrong_command_is_answered_with_what_to_type(words, expected, tmp_path
     done = kolbench(*words, cwd=tmp_path, code=2)
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_what_an_experiment_sets_for_another_task_is_left_out(tmp_path):
+    # init and callbacks are keys of a training
+    words = ("task=test", "experiment=finetune_modnet", "budget=smoke", "data.picture_size=64")
+    assert "task=test needs weights=RUN_FOLDER" in kolbench(*words, cwd=tmp_path, code=2).stderr
+    assert "this task has no init=" in kolbench(*words, "init=x", cwd=tmp_path, code=2).stderr
 
 
 @pytest.mark.slow

@@ -105,6 +105,8 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
         words = [re.sub(rf"={placeholder}$", f"={place / placeholder}", word) for word in words]
     task = next((word for word in words if word.startswith("task=")), "")
     extra = [] if "--cfg" in words or task in WITHOUT_RUNS else ["budget=smoke"]
+    if task == "task=curve":
+        extra += ["sizes=[2,all]", "seeds=[0]", "pictures=4"]
     if task not in WITHOUT_RUNS:
         # a training that an earlier command made is found again
         (tmp_path / "runs").mkdir()
@@ -116,7 +118,8 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
         assert len(list(tmp_path.rglob(WITHOUT_RUNS[task][0]))) == WITHOUT_RUNS[task][1]
     elif "--cfg" not in words:
         swept = [word.partition("=")[2].count(",") + 1 for word in words if word[:10] in SWEPT]
-        jobs = 8 if "sweep=thresholds" in words else 2 if task == "task=paper" else max(swept, default=1)
+        several = 2 if task in ("task=paper", "task=curve") else max(swept, default=1)
+        jobs = 8 if "sweep=thresholds" in words else several
         records = [path for path in (tmp_path / "runs").rglob("run.json") if "wandb" not in path.parts]
         finished = [path for path in records if '"finished"' in path.read_text()]
         assert len(finished) == jobs

@@ -64,6 +64,8 @@ def test_a_split_or_a_threshold_that_is_typed_wins(place):
     found, _ = scored(place, "weights=run", "data.root=theirs", "data.split=paper", "threshold=0.3")
     assert found["pictures"] == {"val": 1, "test": 1}
     assert found["threshold_from"] == "the command"
+    found, _ = scored(place, "weights=run", "data.root=theirs", "data.split=auto")
+    assert found["pictures"] == {"val": 1, "test": 1}
 
 
 def test_a_lone_list_of_test_pictures_is_enough(place):
