@@ -15,7 +15,7 @@ from kolbench.errors import ConfigError
 from kolbench.report.intervals import mean_interval
 from kolbench.runs import record
 from kolbench.runs.finished import FinishedRun, groups_of
-from kolbench.tasks import curve
+from kolbench.tasks import curve, evaluation
 from tests.helpers.commands import kolbench
 from tests.helpers.run_folders import make_run
 from tests.helpers.tasks import configured
@@ -84,6 +84,7 @@ def test_the_start_is_scored_on_the_same_split(tmp_path):
         *("resume=never", "callbacks.early_stopping.patience=2", "seeds=[1]", "data.split=group"),
     )
     job = curve.start_of(configured(*words), tmp_path)
+    assert job is not None
     assert job.words == (
         *("task=test", "experiment=finetune_modnet", "budget.limit.test=5", "data.split=group"),
         "weights=official",
@@ -205,7 +206,7 @@ def test_a_failed_run_is_named_and_the_others_are_drawn(monkeypatch, tmp_path, c
         describe=lambda: ["made up"],
     )
     monkeypatch.setattr(curve, "execute", execute)
-    monkeypatch.setattr(curve.evaluation, "open_data", lambda config, device: data)
+    monkeypatch.setattr(evaluation, "open_data", lambda config, device: data)
     words = ("task=curve", "experiment=unet", "budget=smoke", "sizes=[2,3]", "seeds=[0]", "output=out")
     assert curve.run(configured(*words)).failed == 1
     assert "failed: 3-seed0" in capsys.readouterr().out
