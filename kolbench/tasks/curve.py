@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kolbench.config.fields import Values
+from kolbench.config.compose import load_yaml
+from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import key_of
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
@@ -23,6 +24,7 @@ from kolbench.models.checkpoints.run import ONNX
 from kolbench.report import drawing, learning_curve
 from kolbench.report.intervals import Interval, difference_intervals, mean_interval
 from kolbench.report.learning_curve import SizeResult, StartResult
+from kolbench.runs import run_folder
 from kolbench.runs.finished import FinishedRun, groups_of
 from kolbench.runs.record import DataFingerprint, TrainingSummary
 from kolbench.tasks import evaluation
@@ -249,16 +251,21 @@ def write_results(
         trainings: the finished ones, at least one. begin: scores `init`. done: their runs by name.
 
     Returns:
-        What more pictures would buy.
+        What more pictures would buy, and what may mislead there.
     """
     output.mkdir(parents=True, exist_ok=True)
     results = results_of(trainings, done)
-    beginning = _start_result(config, done.get(begin.name) if begin else None, trainings, done)
+    begun = done.get(begin.name) if begin else None
+    beginning = _start_result(config, begun, trainings, done)
+    sizes_note = [] if begun is None else input_sizes_note(begun.folder, trainings[-1].job.folder)
     told = learning_curve.advice(results, beginning)
     rows = pd.DataFrame([row(training, done[training.job.name]) for training in trainings])
     write_atomically(output / f"{learning_curve.NAME}.csv", partial(rows.to_csv, index=False))
     figure = learning_curve.draw(
-        results, beginning, f"{config.name}: test mIoU over training pictures", _notes(config, done)
+        results,
+        beginning,
+        f"{config.name}: test mIoU over training pictures",
+        [*sizes_note, *_notes(config, done)],
     )
     drawing.write(figure, output)
     jobs = [*([begin] if begin else []), *(training.job for training in trainings)]
@@ -276,7 +283,7 @@ def write_results(
         "commands": {job.name: shown(job) for job in jobs if job.name in done},
     }
     write_json(output / f"{learning_curve.NAME}.json", settings)
-    return told
+    return " ".join([told, *sizes_note])
 
 
 def results_of(trainings: Sequence[Training], done: Mapping[str, FinishedRun]) -> list[SizeResult]:
@@ -328,6 +335,17 @@ def row(training: Training, done: FinishedRun) -> dict[str, object]:
         "best_epoch": summary.best_epoch,
         "seconds": summary.seconds,
     }
+
+
+def input_sizes_note(begun: Path, trained: Path) -> list[str]:
+    """A sentence where the run of the start and that of a training feed pictures at different sizes."""
+    start_px, px = (
+        require_mapping("model", load_yaml(folder / run_folder.CONFIG)["model"]).get("size")
+        for folder in (begun, trained)
+    )
+    if start_px == px:
+        return []
+    return [f"The start sees {start_px} px, the trainings {px} px: part of the difference may be that."]
 
 
 def _notes(config: CurveConfig, done: Mapping[str, FinishedRun]) -> list[str]:

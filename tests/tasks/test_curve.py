@@ -1,6 +1,7 @@
 """Learning curves: their runs, what is refused, and a tiny one that is really trained."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from kolbench.config.compose import build_segmenter
+from kolbench.config import schema
+from kolbench.config.compose import build_segmenter, save_yaml
 from kolbench.errors import ConfigError
 from kolbench.report.intervals import mean_interval
 from kolbench.runs import record
@@ -48,18 +50,32 @@ def test_a_run_for_each_size_and_seed_of_the_same_length(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sizes", [], "sizes=[] is not a list of whole numbers of at least 2"),
+        ("sizes", [20, 20], "each larger than the one before"),
+        ("sizes", [1, 20], "of at least 2"),
+        ("sizes", ["all", 20], "all only at its end"),
+        ("sizes", [20, "al"], "such as [20,50,100,all]"),
+        ("sizes", [20, True], "sizes=[20, True] is not a list"),
+        ("sizes", 20, "sizes=20 is not a list"),
+        ("seeds", [0, 1, 0], "none twice"),
+        ("seeds", [-1], "whole numbers from 0"),
+        ("seeds", [], "seeds=[] is not a list of whole numbers from 0"),
+        ("pictures", 0, "pictures=0 is not a whole number of at least 1"),
+    ],
+)
+def test_keys_out_of_range_are_refused(key, value, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        schema.check({key: value})
+    schema.check({"sizes": [2, 3, "all"], "seeds": [3, 0], "pictures": 1})
+    schema.check({"sizes": ["all"]})
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sizes=[]"], r"sizes=\[\] is not a list of whole numbers of at least 2"),
         (["sizes=[50,20]"], "each larger than the one before"),
-        (["sizes=[20,20]"], "each larger than the one before"),
-        (["sizes=[1,20]"], "of at least 2"),
-        (["sizes=[all,20]"], "all only at its end"),
-        (["sizes=[20,al]"], "is not a list of whole numbers"),
-        (["sizes=20"], "sizes=20 is not a list"),
-        (["seeds=[0,1,0]"], "none twice"),
-        (["seeds=[]"], r"seeds=\[\] is not a list of whole numbers from 0"),
-        (["pictures=0"], "pictures=0 is not a whole number of at least 1"),
         (["seed=1"], r"task=curve sets seed in each run itself, by seeds=: leave seed= away\."),
         (["data.train_pictures=5"], "sets data.train_pictures in each run itself, by sizes="),
         (["data.train_draw=5"], "sets data.train_draw in each run itself, by seeds="),
@@ -109,7 +125,7 @@ def test_seeds_are_averaged_picture_by_picture(tmp_path):
         quality = 0.5 + int(one.size) / 250
         trained = {"pictures": {"train": int(one.size)}}
         folder = make_run(
-            one.job.folder, "unet", one.seed, quality, pictures=30, files=False, changes=trained
+            one.job.folder, "unet", one.seed, quality, pictures=18, files=False, changes=trained
         )
         found = record.read(folder / "run.json")
         done[one.job.name] = FinishedRun(folder, found, one.job.name, one.job.name)
@@ -123,6 +139,16 @@ def test_seeds_are_averaged_picture_by_picture(tmp_path):
     assert small.mean == pytest.approx(mean_interval(mean, groups_of(runs[0].test)))
     assert small.mean.value == pytest.approx(np.mean(small.scores))
     assert small.mean.low < small.mean.value < large.mean.value
+
+
+def test_a_start_that_is_fed_at_another_size_is_told(tmp_path):
+    for name, size in (("start", 512), ("same", 512), ("smaller", 256)):
+        (tmp_path / name).mkdir()
+        save_yaml({"model": {"size": size}}, tmp_path / name / "config.yaml")
+    assert curve.input_sizes_note(tmp_path / "start", tmp_path / "same") == []
+    assert curve.input_sizes_note(tmp_path / "start", tmp_path / "smaller") == [
+        "The start sees 512 px, the trainings 256 px: part of the difference may be that."
+    ]
 
 
 @pytest.fixture
