@@ -127,8 +127,8 @@ def test_alpha_has_the_pictures_size_and_range(name, height, width, built):
     assert alpha.dtype == torch.float32
     assert alpha.min() >= 0
     assert alpha.max() <= 1
-    for entry, copy in zip(given, before, strict=True):
-        assert torch.equal(entry, copy) if isinstance(entry, torch.Tensor) else entry == copy
+    for entry, kept in zip(given, before, strict=True):
+        assert torch.equal(entry, kept) if isinstance(entry, torch.Tensor) else entry == kept
 
 
 @pytest.mark.parametrize("name", METHODS)
