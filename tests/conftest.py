@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from kolbench.types import Batch
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    # workers, and the processes that they start, share the cores instead of crowding them
+    shared_by = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // shared_by)))
 if sys.dont_write_bytecode and sys.pycache_prefix is None:
     # where Python may write no bytecode, every process of a test would spend 20 s on compiling its imports
     sys.dont_write_bytecode = False
