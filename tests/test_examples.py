@@ -5,6 +5,7 @@ import runpy
 
 import pytest
 
+from kolbench.runs import record
 from tests.helpers.commands import kolbench
 from tests.helpers.paths import ROOT
 
@@ -16,6 +17,16 @@ def test_the_python_interface(capsys):
     # an upright ellipse over a drawn person: far from empty, far from right
     assert 0.3 < found["iou"] < 0.95
     assert f"iou {found['iou']:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_trainings_from_python(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found = runpy.run_path(str(EXAMPLES / "train_and_compare.py"))["on_drawn_scenes"]()
+    recorded = {path.parts[-3]: record.read(path).scores["miou"] for path in tmp_path.rglob("run.json")}
+    assert found == recorded
+    assert set(found) == {"unet", "grabcut"}
+    assert "alpha from 0." in capsys.readouterr().out
 
 
 @pytest.mark.slow

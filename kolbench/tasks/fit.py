@@ -215,7 +215,8 @@ def _beginning(
     segmenter: Segmenter = build_segmenter(config.model.without_backbone().as_trained())
     loaded = start.load(segmenter, begun)
     recorder.say(
-        f"starting from {begun.origin.name}: {loaded.taken} of {loaded.tensors} tensors come from it"
+        f"starting from {begun.origin.name}: {loaded.taken} of {loaded.tensors} tensors come from it "
+        f"({', '.join(loaded.parts)})"
     )
     if loaded.lacking:
         recorder.say(f"it lacks the training-only {', '.join(loaded.lacking)}: they start as without init=")

@@ -22,12 +22,14 @@ from kolbench.segmenter import Segmenter
 class Loaded(NamedTuple):
     """What came of it.
 
-    taken: tensors that came over. tensors: of the network, in all. lacking: training-only heads that the file
+    taken: tensors that came over. tensors: of the network, in all. parts: the network's parts that came over
+    as a whole, from the top. lacking: training-only heads that the file
     does not hold. frozen_norms: batch norms that an exporter folded and that must keep their statistics.
     """
 
     taken: int
     tensors: int
+    parts: tuple[str, ...]
     lacking: tuple[str, ...]
     frozen_norms: tuple[str, ...]
 
@@ -119,7 +121,21 @@ def load(segmenter: Segmenter, start: Start) -> Loaded:
         own = network.state_dict()
         taken = {name: own[name] for name in segmenter.start_from(given, start.method)}
         lacking = []
-    return Loaded(len(taken), len(network.state_dict()), tuple(lacking), tuple(folded_norms(network, taken)))
+    parts = _whole_parts(network.state_dict(), taken)
+    norms = folded_norms(network, taken)
+    return Loaded(len(taken), len(network.state_dict()), parts, tuple(lacking), tuple(norms))
+
+
+def _whole_parts(own: Mapping[str, Tensor], taken: Mapping[str, Tensor], depth: int = 1) -> tuple[str, ...]:
+    """The parts, as near to the top as can be, all of whose tensors were taken."""
+    found: list[str] = []
+    for part in dict.fromkeys(".".join(name.split(".")[:depth]) for name in own):
+        inside = {name: tensor for name, tensor in own.items() if f"{name}.".startswith(f"{part}.")}
+        if inside.keys() <= taken.keys():
+            found.append(part)
+        elif inside.keys() & taken.keys():
+            found += _whole_parts(inside, taken, depth + 1)
+    return tuple(found)
 
 
 def _without(state: Mapping[str, Tensor], heads: Sequence[str]) -> dict[str, Tensor]:

@@ -47,6 +47,7 @@ def test_a_checkpoint_of_the_same_method_comes_over_as_a_whole(modnet, tmp_path)
     own = modnet.network.state_dict()
     assert (loaded.taken, loaded.tensors) == (len(own), len(own))
     assert (loaded.lacking, loaded.frozen_norms) == ((), ())
+    assert loaded.parts == ("backbone", "lr_branch", "hr_branch", "f_branch")
     assert all(torch.equal(tensor, own[name]) for name, tensor in fresh.network.state_dict().items())
     origin = begun.origin
     assert (origin.name, origin.method, origin.sha256) == (str(path), "modnet", sha256(path))
@@ -87,6 +88,7 @@ def test_rsudisnet_takes_the_semantic_branch_of_modnet_and_nothing_else(modnet, 
     # all of the branch but its head, which stands in other layers
     assert set(expected) == {n for n in ours if n.startswith("lr.") and not n.startswith("lr.head.")}
     assert loaded.taken == len(expected)
+    assert loaded.parts == ("lr.backbone", "lr.context", "lr.conv16", "lr.conv8")
     for name, tensor in ours.items():
         assert torch.equal(tensor, expected.get(name, before[name])), name
     # the same picture gives the same semantic features
