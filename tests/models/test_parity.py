@@ -1,5 +1,6 @@
 """Official networks: the same names, sizes and output; every damaged file is refused with a reason."""
 
+import functools
 import io
 import json
 import pickle
@@ -36,8 +37,13 @@ def person(shared: Path, height: int, width: int) -> Tensor:
     return pixels.view(1, height, width, 3).permute(0, 3, 1, 2).float() / 255
 
 
+@functools.cache
+def session_of(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
 def onnx_outputs(path: Path, value: Tensor) -> list[Tensor]:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = session_of(path)
     outputs = session.run(None, {session.get_inputs()[0].name: value.numpy()})
     return [torch.from_numpy(output) for output in outputs]
 

@@ -1,6 +1,8 @@
 """Exported files give the network's alphas and say how they are fed; what is not what it says is refused."""
 
+import functools
 import hashlib
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -13,9 +15,9 @@ import kolbench
 from kolbench.config import compose
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.errors import ConfigError, KolbenchError, WeightsError
+from kolbench.inference.export import parity
 from kolbench.inference.export.exporting import Origin, export
 from kolbench.inference.export.graph import InferenceGraph, network_of
-from kolbench.inference.export.parity import picture_of
 from kolbench.inference.export.sidecar import read
 from kolbench.io.files import read_json, write_json
 from kolbench.models.modnet import MODNetSegmenter
@@ -54,21 +56,42 @@ def trained(name):
     return segmenter
 
 
+# drawing a scene costs more than most of what is done with it here
+picture_of = functools.cache(parity.picture_of)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """(name, format) -> the method, its file and its sidecar, written once; nobody may change them."""
+
+    @functools.cache
+    def make(name, format_name):
+        segmenter = trained(name)
+        path = tmp_path_factory.mktemp(name) / ("x.onnx" if format_name == "onnx" else "x.pt")
+        return segmenter, path, export(segmenter, path, format_name, ORIGIN)
+
+    return make
+
+
 @pytest.fixture
-def unet(tmp_path):
-    """An exported U-Net: the method, the file and its sidecar."""
-    segmenter = trained("unet")
-    return segmenter, tmp_path / "x.onnx", export(segmenter, tmp_path / "x.onnx", "onnx", ORIGIN)
+def unet(exported, tmp_path):
+    """An exported U-Net whose files may be changed: the method, the file and its sidecar."""
+    return copied(exported("unet", "onnx"), tmp_path)
+
+
+def copied(made, folder):
+    segmenter, path, written = made
+    for name in (path.name, f"{path.name}.json"):
+        shutil.copy(path.with_name(name), folder)
+    return segmenter, folder / path.name, written
 
 
 @pytest.mark.parametrize(
     ("name", "format_name"),
     [*((name, "onnx") for name in METHODS), *((name, "torchscript") for name in ("modnet", "unet"))],
 )
-def test_a_loaded_file_gives_the_methods_alphas(tmp_path, name, format_name):
-    segmenter = trained(name)
-    path = tmp_path / ("x.onnx" if format_name == "onnx" else "x.pt")
-    written = export(segmenter, path, format_name, ORIGIN)
+def test_a_loaded_file_gives_the_methods_alphas(exported, name, format_name):
+    segmenter, path, written = exported(name, format_name)
     assert written.input["sizes"] == "free"
     assert written.parity["max"] <= 1e-4
     assert len(written.parity["pictures"]) == 5
@@ -127,10 +150,9 @@ def test_the_graph_normalises_as_the_input_spec_does():
         assert torch.equal(InferenceGraph(nn.Identity(), spec)(images), spec.normalise(images))
 
 
-def test_the_sidecar_tells_how_to_feed_the_file(tmp_path):
-    path = tmp_path / "x.onnx"
-    export(trained("u2netp"), path, "onnx", ORIGIN)
-    values = read_json(tmp_path / "x.onnx.json")
+def test_the_sidecar_tells_how_to_feed_the_file(exported):
+    _, path, _ = exported("u2netp", "onnx")
+    values = read_json(path.with_name("x.onnx.json"))
     assert values["file"] == "x.onnx"
     assert values["method"] == "unet"
     assert values["settings"] == {"name": "unet", "size": 48}
@@ -244,9 +266,8 @@ def test_sidecars_and_options_of_earlier_versions_are_read(tmp_path, unet):
     assert not np.array_equal(todays, expected)
 
 
-def test_damaged_torchscript_is_refused(tmp_path):
-    path = tmp_path / "x.pt"
-    written = export(trained("unet"), path, "torchscript", ORIGIN)
+def test_damaged_torchscript_is_refused(exported, tmp_path):
+    _, path, written = copied(exported("unet", "torchscript"), tmp_path)
     path.write_bytes(b"not a program")
     values = read_json(tmp_path / "x.pt.json")
     with pytest.raises(WeightsError, match="its sha256 differs"):
@@ -282,8 +303,8 @@ def test_only_earlier_exports_are_replaced(tmp_path, unet):
 
 def test_both_formats_of_one_name_stand_side_by_side_and_may_be_renamed(tmp_path, unet):
     segmenter, picture = unet[0], picture_of(5, 70, 90)
-    for name, format_name in (("x.onnx", "onnx"), ("x.pt", "torchscript")):
-        export(segmenter, tmp_path / name, format_name, ORIGIN)
+    export(segmenter, tmp_path / "x.pt", "torchscript", ORIGIN)
+    for name in ("x.onnx", "x.pt"):
         for suffix in ("", ".json"):
             (tmp_path / f"{name}{suffix}").rename(tmp_path / f"my {name}{suffix}")
         found = kolbench.load(tmp_path / f"my {name}", device="cpu").segment(picture)

@@ -107,8 +107,8 @@ def test_weights_with_frozen_norms_fit_a_network_without_backbone_file(tmp_path:
     for name, value in theirs.items():
         if name.endswith("running_mean"):
             value.uniform_(-0.1, 0.1, generator=torch.Generator().manual_seed(0))
-    first = small(backbone_weights=saved(theirs, tmp_path / "backbone.pth")).eval()
-    second = small(seed=1).eval()
+    first = small(backbone_weights=saved(theirs, tmp_path / "backbone.pth"), proposals=50).eval()
+    second = small(seed=1, proposals=50).eval()
     state = first.inference_network().state_dict()
     assert second.load_weights(state) == []
     assert count(first) == count(second)
@@ -119,7 +119,8 @@ def test_weights_with_frozen_norms_fit_a_network_without_backbone_file(tmp_path:
 
 @torch.no_grad()
 def test_trained_weights_make_another_the_same(finder: MaskRCNNSegmenter) -> None:
-    other = small(seed=1).eval()
+    other = small(seed=1, proposals=50).eval()
+    other.network.roi_heads.detections_per_img = finder.network.roi_heads.detections_per_img
     image = scenes()["image"]
     assert other.load_weights(finder.inference_network().state_dict()) == []
     assert any(isinstance(module, nn.BatchNorm2d) for module in other.modules())
