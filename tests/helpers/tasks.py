@@ -1,8 +1,13 @@
 """Tasks as the command line runs them, from words, without a process."""
 
+import copy
+from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
 
 from kolbench.config.compose import conf_dir, plain, register, task_of
 from kolbench.config.fields import Values
@@ -11,11 +16,29 @@ from kolbench.config.schema import TaskResult, task_config
 
 
 def composed(*words: str) -> Values:
-    """The resolved configuration of a command; `paths.run` is a folder that nothing may write to."""
+    """The resolved configuration of a command; `paths.run` is a folder that nothing may write to.
+
+    Files are read once for each choice of groups; other words change a copy, by Hydra's own function.
+    """
+    choices = tuple(word for word in words if _chooses(word))
+    tree = copy.deepcopy(chosen(*choices))
+    values = OverridesParser.create().parse_overrides([word for word in words if word not in choices])
+    ConfigLoaderImpl._apply_overrides_to_config(values, tree)
+    return plain(tree)
+
+
+@cache
+def chosen(*choices: str) -> DictConfig:
+    """What Hydra composes of choices of groups; not to be changed."""
     register()
-    given = any(word.startswith("paths.run=") for word in words)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return plain(compose("config", overrides=[*words, *([] if given else ["paths.run=unused"])]))
+        return compose("config", overrides=[*choices, "paths.run=unused"])
+
+
+def _chooses(word: str) -> bool:
+    """Whether it chooses a YAML of a group, such as `budget=smoke`, `smooth@smooth=ema` or `~refiner`."""
+    group = word.lstrip("+~").partition("=")[0].partition("@")[0]
+    return (conf_dir() / group).is_dir()
 
 
 def configured(*words: str, **values: object) -> Any:
