@@ -1,44 +1,43 @@
 """The command line as a user types it, mistakes included."""
 
+import copy
+from functools import cache
+
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from kolbench.cli import quoted, what_differs
-from kolbench.config.compose import build_segmenter, conf_dir, instantiate, located, register
+from kolbench import cli
+from kolbench.cli import explain, quoted, what_differs
+from kolbench.config.compose import build_segmenter, conf_dir, instantiate, located, plain, register
 from kolbench.errors import ConfigError
 from tests.helpers.commands import kolbench, kolbench_process
-from tests.helpers.tasks import configured
+from tests.helpers.tasks import chosen, composed, configured, typed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def listed_once():
+    """The YAML files are searched for their keys once, not after each wrong word."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("known_keys", "_keys_of_tasks"):
+            patched.setattr(cli, name, cache(getattr(cli, name)))
+        yield
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["experiment=rsudisnt"], "Did you mean experiment=rsudisnet?"),
-        (["data=foldr"], "Did you mean data=folder?"),
         (["model.varient=i"], "there is no key model.varient. Did you mean model.variant?"),
-        (["experiment=u2net", "model.context=se"], "the chosen model has no key context; another choice"),
-        (["variant=i"], "Did you mean model.variant?"),
-        (["budget.siz=256"], "Did you mean budget.size?"),
-        (["threshhold=0.3"], "Did you mean threshold?"),
         (["+treshold=0.3"], "Did you mean threshold?"),
-        (["bugdet=smoke"], "Did you mean budget?"),
-        (["experiment=allfg", "gate=0.3"], "this task has no gate=; task=compare has it"),
         (["experiment=allfg", "+gate=0.3"], "this task has no gate=; task=compare has it"),
-        (["experiment=allfg", "ad=x.png"], "this task has no ad=; task=place has it"),
-        (
-            ["task=report", "runs=x", "experiment=unet"],
-            "task=report reads no experiment=; leave experiment= away",
-        ),
-        (["task=compare", "data=folder", "data.root=x"], "task=compare reads no data=; leave data= away"),
-        (["+budget.sise=256"], "there is no key budget.sise"),
-        (["threshold=abc"], "threshold=abc is not a number in [0, 1), or null"),
         (["refiner=null"], "a group cannot be null; its own choice for nothing is often called none"),
         (
             ["--dry-run"],
             "has no --dry-run; task=curve, task=export, task=filter, task=place, task=predict, task=suite",
         ),
-        (["task=place", "placement.widht=0.3"], "Did you mean placement.width?"),
         (
             ["model.input_rule=squash"],
             "has no key resize_mode; another choice of model has it (experiment=NAME)",
@@ -49,12 +48,6 @@ from tests.helpers.tasks import configured
         (["device=gpu"], "it is one of auto, cpu, cuda"),
         (["resume=yes", "budget=smoke"], "resume=yes is not a choice; it is one of auto, never"),
         (["model.variant=b"], "model.variant=b is not a choice"),
-        (["seed=-1"], "seed=-1 is not a whole number from 0"),
-        (["budget.epochs=abc"], "budget.epochs=abc is not a whole number of at least 1"),
-        (["budget.limit.val=0"], "budget.limit.val=0 is not a whole number of at least 1, or null"),
-        (["budget.lr_factor=-1"], "budget.lr_factor=-1 is not a positive number"),
-        (["trainer.precision=foo"], "trainer.precision=foo is not a choice"),
-        (["model.recipe=offical"], "Did you mean model.recipe=official?"),
         (["model.training.recipes.official.optimizer.lr=-1"], "optimizer: Invalid learning rate"),
         (["task.run=kolbench.tasks.fitt.run"], "kolbench.tasks.fitt.run does not exist"),
     ],
@@ -63,6 +56,50 @@ def test_a_wrong_command_is_answered_with_what_to_type(words, expected, tmp_path
     done = kolbench(*words, cwd=tmp_path, code=2)
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["data=foldr"], "Did you mean data=folder?"),
+        (["experiment=u2net", "model.context=se"], "the chosen model has no key context; another choice"),
+        (["variant=i"], "Did you mean model.variant?"),
+        (["budget.siz=256"], "Did you mean budget.size?"),
+        (["threshhold=0.3"], "Did you mean threshold?"),
+        (["bugdet=smoke"], "Did you mean budget?"),
+        (["experiment=allfg", "gate=0.3"], "this task has no gate=; task=compare has it"),
+        (["experiment=allfg", "ad=x.png"], "this task has no ad=; task=place has it"),
+        (["task=place", "placement.widht=0.3"], "Did you mean placement.width?"),
+    ],
+)
+def test_words_that_hydra_refuses_are_explained(words, expected):
+    with pytest.raises(HydraException) as refused:
+        composed(*words)
+    assert expected in explain(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["task=report", "runs=x", "experiment=unet"],
+            "task=report reads no experiment=; leave experiment= away",
+        ),
+        (["task=compare", "data=folder", "data.root=x"], "task=compare reads no data=; leave data= away"),
+        (["+budget.sise=256"], "there is no key budget.sise"),
+        (["threshold=abc"], "threshold=abc is not a number in [0, 1), or null"),
+        (["seed=-1"], "seed=-1 is not a whole number from 0"),
+        (["budget.epochs=abc"], "budget.epochs=abc is not a whole number of at least 1"),
+        (["budget.limit.val=0"], "budget.limit.val=0 is not a whole number of at least 1, or null"),
+        (["budget.lr_factor=-1"], "budget.lr_factor=-1 is not a positive number"),
+        (["trainer.precision=foo"], "trainer.precision=foo is not a choice"),
+        (["model.recipe=offical"], "Did you mean model.recipe=official?"),
+    ],
+)
+def test_values_and_groups_that_do_not_fit_are_refused(words, expected):
+    with pytest.raises(ConfigError) as refused:
+        configured(*words)
+    assert expected in str(refused.value)
 
 
 @pytest.mark.slow
@@ -96,6 +133,34 @@ def test_a_sweeps_table_names_what_differs():
     assert what_differs([("experiment=unet", "seed=1")]) == ["unet seed=1"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("experiment=kmeans", "budget=smoke", "model.k=6", "++model.new=[1,2]", "+trainer.max_time=1"),
+        ("task=predict", "smooth=ema", "save=[alpha]", "~refiner", 'output="a=b"'),
+        ("experiment=kmeans", "model.kk=3"),
+        ("bugdet=smoke",),
+        ("~model.kk",),
+    ],
+)
+def test_the_tests_compose_words_as_hydra_does(words):
+    def by_hydra():
+        register()
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return plain(compose("config", overrides=[*words, "paths.run=unused"]))
+
+    def left(by):
+        try:
+            values = by()
+        except HydraException as error:
+            return str(error)
+        # it holds the present second
+        values["paths"].pop("new")
+        return values
+
+    assert left(lambda: composed(*words)) == left(by_hydra)
+
+
 def config_names(group):
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml") if path.stem[0] != "_")
 
@@ -109,18 +174,44 @@ ASKED = {
 }
 
 
+def at_budget(experiment, budget):
+    """The experiment's task at another budget than its own: the budget's YAML in place of the other one."""
+    words = (f"experiment={experiment}", *ASKED.get(experiment, []))
+    tree = copy.deepcopy(chosen(*words))
+    tree.budget = OmegaConf.load(conf_dir() / "budget" / f"{budget}.yaml")
+    tree.budget.backbone_weights = None
+    return typed(plain(tree), *words)
+
+
+def test_a_budget_in_place_of_another_is_as_if_it_had_been_chosen():
+    words = ("experiment=modnet", "budget=paper", "budget.backbone_weights=null")
+    swapped, composed = at_budget("modnet", "paper"), configured(*words)
+    assert (swapped.model, swapped.budget) == (composed.model, composed.budget)
+    for name in config_names("experiment"):
+        assert "budget" not in OmegaConf.load(conf_dir() / "experiment" / f"{name}.yaml")
+
+
+@pytest.fixture(scope="module")
+def built():
+    """Configurations of methods that could be built."""
+    return []
+
+
 @pytest.mark.parametrize("budget", config_names("budget"))
 @pytest.mark.parametrize("experiment", config_names("experiment"))
-def test_every_experiment_composes_and_builds_at_every_budget(experiment, budget):
-    words = (f"experiment={experiment}", f"budget={budget}", "budget.backbone_weights=null")
-    model = configured(*words, *ASKED.get(experiment, [])).model
-    if experiment in ASKED:  # what they ask for is built in models/test_precomputed
+def test_every_experiment_composes_and_builds_at_every_budget(experiment, budget, built):
+    model = at_budget(experiment, budget).model
+    # what the others ask for is built in models/test_precomputed
+    if experiment in ASKED or model in built:
         return
-    segmenter = build_segmenter(model)
-    assert segmenter.trainable == (model.training is not None)
-    if not segmenter.trainable:
-        return
-    optimizer = instantiate(model.chosen_recipe.optimizer)(segmenter.parameters())
+    # no weight is looked at
+    with torch.device("meta"):
+        segmenter = build_segmenter(model)
+        built.append(model)
+        assert segmenter.trainable == (model.training is not None)
+        if not segmenter.trainable:
+            return
+        optimizer = instantiate(model.chosen_recipe.optimizer)(segmenter.parameters())
     assert optimizer.param_groups[0]["lr"] > 0
 
 
@@ -218,13 +309,10 @@ def test_every_sweep_composes(sweep):
     ],
 )
 def test_names_of_files_need_no_quotes_of_hydras(word):
-    register()
     task = "place" if word.startswith("ad=") else "filter"
-    words = [quoted(word), f"task={task}", *(["filter=colour"] if task == "filter" else [])]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("config", overrides=words)
+    config = composed(quoted(word), f"task={task}", *(["filter=colour"] if task == "filter" else []))
     key, _, value = word.partition("=")
-    found = config.filter.colour if key == "filter.colour" else config[key]
+    found = config["filter"]["colour"] if key == "filter.colour" else config[key]
     assert found == value.strip("'")
 
 

@@ -48,7 +48,11 @@ def configured(*words: str, **values: object) -> Any:
         words: as typed, such as `task=predict`.
         values: keys of the root whose values need no quotes this way, such as paths.
     """
-    resolved = {**composed(*words), **values}
+    return typed({**composed(*words), **values}, *words)
+
+
+def typed(resolved: Values, *words: str) -> Any:
+    """The dataclass of the task from resolved values and what was typed."""
     task: Any = resolved["task"]
     _, kind = task_of(task["run"])
     return task_config(kind, resolved, Invocation(overrides=words, resolved=resolved))
