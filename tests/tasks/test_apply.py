@@ -281,35 +281,37 @@ def test_a_classic_method_and_a_threshold(tmp_path):
         np.testing.assert_array_equal(np.array(alpha), np.rint(soft * 255))
 
 
-def test_backends_give_the_same_alpha(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """Words that choose a U-Net at 64 px with random weights."""
     torch.manual_seed(0)
-    network = build_segmenter(model_config("u2netp")).network
-    torch.save(network.state_dict(), tmp_path / "u2netp.pth")
+    path = tmp_path_factory.mktemp("untrained") / "unet.pth"
+    torch.save(build_segmenter(model_config("unet")).network.state_dict(), path)
+    return (f"weights={path}", "model.size=64")
+
+
+def test_backends_give_the_same_alpha(untrained, tmp_path, capsys):
     write_picture(tmp_path / "scene.png", scene.make_scene(0, 3, 96).image)
-    words = (f"weights={tmp_path / 'u2netp.pth'}", "model.size=64")
     found = {}
     for backend in ("eager", "onnx"):
         target = tmp_path / f"{backend}.png"
-        words_of = (*words, f"backend={backend}")
-        run("predict", tmp_path / "scene.png", target, "save=alpha16", *words_of, method="u2netp")
+        words = (*untrained, f"backend={backend}", "save=alpha16")
+        run("predict", tmp_path / "scene.png", target, *words, method="unet")
         found[backend] = masks.read_alpha(target)[0].astype(int)
         assert "is not used" not in capsys.readouterr().out
     assert np.ptp(found["eager"]) > 100
     assert np.abs(found["eager"] - found["onnx"]).max() <= 0.001 * 65535
+    words = (*untrained, "backend=onxx")
     with pytest.raises(ConfigError, match=r"backend=onxx is not a choice.*Did you mean backend=onnx\?"):
-        run("predict", tmp_path / "scene.png", tmp_path / "x.png", *words, "backend=onxx", method="u2netp")
+        run("predict", tmp_path / "scene.png", tmp_path / "x.png", *words, method="unet")
 
 
-def test_an_exported_network_needs_no_configuration(tmp_path):
-    torch.manual_seed(0)
-    network = build_segmenter(model_config("u2netp")).network
-    torch.save(network.state_dict(), tmp_path / "u2netp.pth")
-    words = (f"weights={tmp_path / 'u2netp.pth'}", "model.size=64", "experiment=u2netp")
-    run_task("task=export", *words, f"output={tmp_path / 'x.onnx'}")
+def test_an_exported_network_needs_no_configuration(untrained, tmp_path):
+    run_task("task=export", *untrained, "experiment=unet", f"output={tmp_path / 'x.onnx'}")
     write_picture(tmp_path / "scene.png", scene.make_scene(0, 3, 96).image)
     words_of_file = ("task=predict", f"weights={tmp_path / 'x.onnx'}", f"input={tmp_path / 'scene.png'}")
     run_task(*words_of_file, "save=alpha16", f"output={tmp_path / 'onnx.png'}")
-    run("predict", tmp_path / "scene.png", tmp_path / "own.png", *words[:2], "save=alpha16", method="u2netp")
+    run("predict", tmp_path / "scene.png", tmp_path / "own.png", *untrained, "save=alpha16", method="unet")
     levels = [masks.read_alpha(tmp_path / f"{name}.png")[0].astype(int) for name in ("onnx", "own")]
     assert np.abs(levels[0] - levels[1]).max() <= 0.001 * 65535
     for word in ("model.size=96", "experiment=u2net"):
