@@ -16,10 +16,13 @@ pytestmark = pytest.mark.slow
 WORDS = (
     "experiment=rsudisnet",
     "budget=smoke",
-    "budget.epochs=4",
-    "budget.pretraining_steps=6",
+    "budget.size=96",
+    "data.picture_size=96",
+    "budget.limit={train: 4, val: 1, test: 1}",
+    "budget.epochs=3",
+    "budget.pretraining_steps=4",
     "budget.pretraining_check_every=2",
-    "model.gt_mid=16",
+    "model.gt_mid=8",
     "model.gt_stop_f=1.0",
 )
 
@@ -29,7 +32,7 @@ def rows_of(path):
 
 
 def killed_when(ready, cwd):
-    """Starts a run and kills it without warning as soon as `ready(training folder)` holds; that folder."""
+    """Starts a run and kills it without warning as soon as `ready(training folder)` holds; what it said."""
     with (cwd / "killed.log").open("w") as log:
         process = start(*WORDS, cwd=cwd, output=log, errors=subprocess.STDOUT)
     while not any(ready(training) for training in (cwd / "runs" / "trainings").glob("*")):
@@ -37,7 +40,7 @@ def killed_when(ready, cwd):
         time.sleep(0.02)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    return training_of(cwd)
+    return (cwd / "killed.log").read_text()
 
 
 def has_rows(history, rows):
@@ -55,6 +58,7 @@ def training_of(folder):
 def assert_same_training(first, second):
     names = sorted(str(p.relative_to(first)) for p in first.rglob("*.ckpt"))
     assert names == sorted(str(p.relative_to(second)) for p in second.rglob("*.ckpt"))
+    assert names
     for name in names:
         a, b = (torch.load(f / name, weights_only=True) for f in (first, second))
         assert a["state_dict"].keys() == b["state_dict"].keys()
@@ -69,35 +73,33 @@ def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     kolbench(*WORDS, cwd=folder)
     training = training_of(folder)
-    assert len(rows_of(training / "history.csv")) == 4
-    assert len(rows_of(training / "gt_encoder" / "history.csv")) == 3
+    assert len(rows_of(training / "history.csv")) == 3
+    assert len(rows_of(training / "gt_encoder" / "history.csv")) == 2
     return training
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """A folder whose run was killed after its third epoch of four."""
+    """A folder whose run was killed in the first stage, and again after its second epoch of three."""
     folder = tmp_path_factory.mktemp("killed")
-    killed_when(has_rows("history.csv", 3), folder)
+    killed_when(has_rows("gt_encoder/history.csv", 1), folder)
+    training = training_of(folder)
+    assert len(rows_of(training / "gt_encoder" / "history.csv")) < 2
+    assert rows_of(training / "history.csv") == []
+    assert "was interrupted: going on in" in killed_when(has_rows("history.csv", 2), folder)
+    assert len(rows_of(training / "history.csv")) < 3
     return folder
 
 
-def assert_goes_on_to_the_same(uninterrupted, folder):
-    done = kolbench(*WORDS, "resume=auto", cwd=folder)
-    assert "was interrupted: going on in" in done.stdout
-    assert_same_training(uninterrupted, training_of(folder))
+def test_a_killed_stage_ends_with_the_same_weights_and_rows(uninterrupted, killed):
+    assert_same_training(uninterrupted / "gt_encoder", training_of(killed) / "gt_encoder")
 
 
 def test_a_killed_training_ends_with_the_same_weights_and_rows(uninterrupted, killed, tmp_path):
     folder = shutil.copytree(killed, tmp_path / "copy")
-    assert_goes_on_to_the_same(uninterrupted, folder)
-
-
-def test_a_killed_stage_ends_with_the_same_weights_and_rows(uninterrupted, tmp_path):
-    training = killed_when(has_rows("gt_encoder/history.csv", 1), tmp_path)
-    assert len(rows_of(training / "gt_encoder" / "history.csv")) < 3
-    assert rows_of(training / "history.csv") == []
-    assert_goes_on_to_the_same(uninterrupted, tmp_path)
+    done = kolbench(*WORDS, "resume=auto", cwd=folder)
+    assert "was interrupted: going on in" in done.stdout
+    assert_same_training(uninterrupted, training_of(folder))
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, killed, tmp_path):
