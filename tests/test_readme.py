@@ -19,7 +19,10 @@ from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import make_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SWEPT = ("experiment", "threshold=")
+SMALL = ("budget=smoke", "budget.size=96", "budget.limit={train: 2, val: 2, test: 1}")
+SWEPT = ("experiment", "threshold=", "data.fold=")
+# what a training from official weights starts from here: the released files are not at hand everywhere
+STARTS = {"experiment=finetune_modnet": "FILE", "experiment=u2netp": "U2NETP"}
 # task -> what it leaves, and how many of it
 WITHOUT_RUNS = {
     "task=prepare": ("FRAMES/**/*.png", 20),
@@ -36,8 +39,10 @@ PLACEHOLDERS = (
     *("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"),
     *("RUN", "CLIP.mp4", "AD.png", "PHOTO.jpg"),
 )
-# a server runs until it is stopped: tests/tasks/test_serve.py
-COMMANDS = [c for c in re.findall(r"`(python -m kolbench [^`]+)`", README) if "task=serve" not in c]
+# a server runs until it is stopped: tests/tasks/test_serve.py; tests/tasks/test_quickstart.py runs a smaller one
+ELSEWHERE = ("task=serve", "task=quickstart")
+FOUND = re.findall(r"`(python -m kolbench [^`]+)`", README)
+COMMANDS = [command for command in FOUND if not any(task in command for task in ELSEWHERE)]
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +53,15 @@ def place(tmp_path_factory):
         (folder / "DIR" / name).mkdir(parents=True)
     (folder / "MATTES").mkdir()
     for index in range(8):
-        scene = make_scene(1, index, 128)
+        scene = make_scene(1, index, 96)
         images.write_png(folder / "DIR" / "images" / f"{index}.png", scene.image)
         images.write_png(
             folder / "DIR" / "masks" / f"{index}.png", (scene.alpha >= 0.5).astype(np.uint8) * 255
         )
         images.write_png(folder / "DIR" / "products" / f"{index}.png", scene.product * 255)
-    torch.save(
-        build_segmenter(model_config("modnet", backbone_weights=None)).network.state_dict(), folder / "FILE"
-    )
+    for name, method in (("FILE", "modnet"), ("U2NETP", "u2netp")):
+        model = model_config(method).without_backbone()
+        torch.save(build_segmenter(model).network.state_dict(), folder / name)
     for index in range(8):
         images.write_png(folder / "MATTES" / f"{index}.png", np.full((32, 32), index * 30, np.uint8))
     save_network(folder / "NETWORK")
@@ -66,7 +71,7 @@ def place(tmp_path_factory):
         words = [f"model.context={name}"]
         make_run(folder / "RUNS" / name, "modnet", quality=quality, pictures=30, overrides=words)
         (folder / name).symlink_to(folder / "RUNS" / name)
-    kolbench("experiment=unet", "budget=smoke", "hydra.run.dir=RUN", cwd=folder)
+    kolbench("experiment=unet", *SMALL, "data.picture_size=96", "hydra.run.dir=RUN", cwd=folder)
     clips.make_clip(folder / "CLIP.mp4", frames=5, sound="aac")
     images.write_png(folder / "AD.png", clips.picture(3))
     images.write_jpeg(folder / "PHOTO.jpg", clips.picture(3))
@@ -104,9 +109,12 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
     for placeholder in PLACEHOLDERS:
         words = [re.sub(rf"={placeholder}$", f"={place / placeholder}", word) for word in words]
     task = next((word for word in words if word.startswith("task=")), "")
-    extra = [] if "--cfg" in words or task in WITHOUT_RUNS else ["budget=smoke"]
+    extra = [] if "--cfg" in words or task in WITHOUT_RUNS else [*SMALL]
+    if extra and "data=folder" not in words:
+        extra.append("data.picture_size=96")
     if task == "task=curve":
-        extra += ["sizes=[2,all]", "seeds=[0]", "pictures=4"]
+        extra += ["sizes=[2,all]", "seeds=[0]", "pictures=4", "budget.limit.train=4"]
+    extra += [f"init={place / STARTS[word]}" for word in words if word in STARTS]
     if task not in WITHOUT_RUNS:
         # a training that an earlier command made is found again
         (tmp_path / "runs").mkdir()
@@ -117,7 +125,7 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
     if task in WITHOUT_RUNS:
         assert len(list(tmp_path.rglob(WITHOUT_RUNS[task][0]))) == WITHOUT_RUNS[task][1]
     elif "--cfg" not in words:
-        swept = [word.partition("=")[2].count(",") + 1 for word in words if word[:10] in SWEPT]
+        swept = [word.partition("=")[2].count(",") + 1 for word in words if word.startswith(SWEPT)]
         several = 2 if task in ("task=paper", "task=curve") else max(swept, default=1)
         jobs = 8 if "sweep=thresholds" in words else several
         records = [path for path in (tmp_path / "runs").rglob("run.json") if "wandb" not in path.parts]

@@ -12,7 +12,7 @@ from tests.helpers.commands import kolbench, start
 
 pytestmark = pytest.mark.slow
 
-SMALL = ("experiment=u2netp", "budget=smoke", "budget.size=64", "data.picture_size=64")
+SMALL = ("experiment=unet", "budget=smoke", "budget.size=32", "data.picture_size=32")
 
 
 def finished(process):
@@ -38,7 +38,7 @@ def test_two_jobs_with_the_same_training_share_it(tmp_path):
     assert len(list((tmp_path / "runs" / "trainings").iterdir())) == 1
     assert sum("training input size" in out for _, out, _ in results) == 1
     assert sum("is finished already" in out for _, out, _ in results) == 1
-    records = [json.loads(p.read_text()) for p in (tmp_path / "runs" / "u2netp").glob("*/run.json")]
+    records = [json.loads(p.read_text()) for p in (tmp_path / "runs" / "unet").glob("*/run.json")]
     assert sorted(record["threshold"] for record in records) == [0.3, 0.6]
     assert {record["status"] for record in records} == {"finished"}
     (best,) = (tmp_path / "runs" / "trainings").glob("*/best.ckpt")
@@ -49,22 +49,29 @@ def test_two_jobs_with_the_same_training_share_it(tmp_path):
     assert "Traceback" not in err
 
 
-def test_a_full_disk_is_said_and_the_same_command_goes_on(tmp_path):
-    # a checkpoint of U2NetP with Adam's moments is larger
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A folder whose disk was full during a training, and what was said."""
+    folder = tmp_path_factory.mktemp("filled")
+    # a checkpoint of the U-Net with Adam's moments is larger
     with no_file_larger_than(8_000_000):
-        err = kolbench(*SMALL, cwd=tmp_path, code=1).stderr
+        return folder, kolbench(*SMALL, cwd=folder, code=1).stderr
+
+
+def test_a_full_disk_is_said(filled):
+    folder, err = filled
     assert "failed (File too large)" in err
     assert "Make room there" in err
     assert "Traceback" not in err
-    assert not list(tmp_path.rglob("*.partial"))
-    record = json.loads(next((tmp_path / "runs" / "u2netp").glob("*/run.json")).read_text())
+    assert not list(folder.rglob("*.partial"))
+    record = json.loads(next((folder / "runs" / "unet").glob("*/run.json")).read_text())
     assert record["status"] == "failed"
-    kolbench(*SMALL, cwd=tmp_path)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
+def trained(filled):
+    """The same folder; with room on the disk the same command goes on."""
+    folder, _ = filled
     kolbench(*SMALL, "hydra.run.dir=mine", cwd=folder)
     return folder
 
@@ -92,25 +99,27 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(tmp_path
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(
-    ("signal_number", "code", "says"),
-    [(signal.SIGINT, 130, "stopped by the keyboard"), (signal.SIGTERM, 143, "stopped by SIGTERM")],
-)
-def test_a_stopped_training_says_so_and_goes_on(signal_number, code, says, tmp_path):
-    long = (*SMALL, "budget.epochs=4", "budget.limit.train=4")
-    process = start(*long, cwd=tmp_path)
-    while not list(tmp_path.rglob("last.ckpt")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    process.send_signal(signal_number)
-    found, _, err = finished(process)
-    assert found == code
-    assert says in err
-    assert "Traceback" not in err
-    record = json.loads(next((tmp_path / "runs" / "u2netp").glob("*/run.json")).read_text())
-    assert record["status"] == "interrupted"
-    out = kolbench(*long, cwd=tmp_path).stdout
-    assert "going on from" in out
+def test_a_stopped_training_says_so_and_goes_on(tmp_path):
+    long = (*SMALL, "budget.epochs=6", "budget.limit.train=4")
+    at = 0
+    for signal_number, code, says in (
+        (signal.SIGINT, 130, "stopped by the keyboard"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM"),
+    ):
+        process = start(*long, cwd=tmp_path)
+        while max((path.stat().st_mtime_ns for path in tmp_path.rglob("last.ckpt")), default=0) <= at:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal_number)
+        found, out, err = finished(process)
+        assert found == code
+        assert says in err
+        assert "Traceback" not in err
+        assert ("going on from" in out) == bool(at)
+        at = max(path.stat().st_mtime_ns for path in tmp_path.rglob("last.ckpt"))
+        newest = max((tmp_path / "runs" / "unet").glob("*/run.json"))
+        assert json.loads(newest.read_text())["status"] == "interrupted"
+    assert "going on from" in kolbench(*long, cwd=tmp_path).stdout
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -1,9 +1,12 @@
 """Finished run folders of made-up methods, by the project's own writers: no network, no training."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -89,7 +92,6 @@ def make_run(
         changes: put over `run.json` at the end, for damaged or older records.
     """
     run_folder.claim(folder)
-    rng = np.random.default_rng([seed, zlib.crc32(method.encode())])
     if trained is None:
         trained = truth_access == "none" and method not in (
             *BASELINES,
@@ -99,22 +101,28 @@ def make_run(
         )
     parameters, gmacs, usual = COSTS.get(method, (0 if not trained else 500_000, 0.05, 0.02))
     pace = usual if seconds is None else seconds
+    sizes = {"val": max(2, pictures // 2), "test": pictures} | ({"train": pictures} if whole else {})
+    registered = tuple(scores.all_scores())
+    made = _predicted(
+        method, seed, quality, tuple(sizes.items()), (videos, tags, products), scene_seed, registered
+    )
     scored = {
-        split: _scored(
-            split, count, rng, quality, folder if files else None, (videos, tags, products), scene_seed
-        )
-        for split, count in (("val", max(2, pictures // 2)), ("test", pictures))
+        split: replace(part, seconds=[float(pace * max(factor, 0.05)) for factor in made.spreads[split]])
+        for split, part in made.scored.items()
     }
-    for part in scored.values():
-        spread = rng.normal(1, 0.02, len(part.names))
-        part.seconds = [float(pace * max(factor, 0.05)) for factor in spread]
     if whole:
-        train = _scored("train", pictures, rng, quality, None, (videos, tags, products), scene_seed)
-        train.seconds = [pace] * pictures
+        train = replace(scored.pop("train"), seconds=[pace] * pictures)
         scored["whole"] = _joined("whole", train, scored["val"], scored["test"])
     chosen = scores.best_threshold(scored["val"].counts) if threshold is None else threshold
-    run_folder.write_histograms(folder / run_folder.HISTOGRAMS, scored)
-    run_folder.write_scores(folder, scored, chosen)
+    key = (method, seed, quality, pictures, videos, tags, products, scene_seed, whole, registered)
+    with _written_once(folder, (*key, pace, chosen, files)) as to_write:
+        if to_write:
+            run_folder.write_histograms(folder / run_folder.HISTOGRAMS, scored)
+            run_folder.write_scores(folder, scored, chosen)
+        for index, levels in enumerate(made.levels["test"] if to_write and files else []):
+            _write_pictures(folder, scored["test"].names[index], scene("test", index, scene_seed), levels)
+    rng = np.random.default_rng()
+    rng.bit_generator.state = made.state
     if trained:
         _write_training(folder, rng, epochs, quality, files)
     record = _record(method, seed, truth_access, budget, data, started, [f"model={method}", *overrides])
@@ -123,7 +131,7 @@ def make_run(
         "threshold_from": "validation" if threshold is None else "the command",
         "scores": scores.mean_scores(scored["test"].counts, chosen),
         "all": scores.mean_scores(scored["whole"].counts, chosen) if whole else None,
-        "baselines": _baselines(scored, scene_seed),
+        "baselines": dict(_baselines(sizes["val"], pictures, scene_seed, registered)),
         "pictures": {split: len(part.names) for split, part in scored.items()},
         "fingerprint": {"source": f"{zlib.crc32(f'{data} {scene_seed}'.encode()):064x}", "splits": "5" * 16},
         "parameters": parameters,
@@ -169,7 +177,11 @@ def page_parts(
     )
 
 
-def scene(split: str, index: int, scene_seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+Scene = tuple[np.ndarray, np.ndarray, np.ndarray, str]
+
+
+@cache
+def scene(split: str, index: int, scene_seed: int = 0) -> Scene:
     """Picture (H, W, 3) uint8, truth and product (H, W) bool, tags; the same for every method.
 
     A person is a tilted ellipse; two of three pictures hold a product, a disc at the ellipse's side.
@@ -190,35 +202,84 @@ def scene(split: str, index: int, scene_seed: int = 0) -> tuple[np.ndarray, np.n
     return picture, truth, product, f"{what} {SCENES[index // 2 % 3]} {'dim' if index % 4 == 0 else 'bright'}"
 
 
+_WRITTEN: dict[object, dict[Path, bytes]] = {}
+
+
+@contextmanager
+def _written_once(folder: Path, key: object) -> Iterator[bool]:
+    """Whether the block must write its files; where the same was written before, they are there already."""
+    if key in _WRITTEN:
+        for path, data in _WRITTEN[key].items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(data)
+        yield False
+        return
+    before = set(folder.rglob("*"))
+    yield True
+    files = (path for path in set(folder.rglob("*")) - before if path.is_file())
+    _WRITTEN[key] = {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+class _Predicted(NamedTuple):
+    """What a method predicts, by split; `spreads` of its seconds around 1; `state` of the noise after it."""
+
+    scored: dict[str, ImageCounts]
+    levels: dict[str, list[np.ndarray]]
+    spreads: dict[str, np.ndarray]
+    state: Mapping[str, Any]
+
+
+@lru_cache(maxsize=64)
+def _predicted(
+    method: str,
+    seed: int,
+    quality: float,
+    sizes: tuple[tuple[str, int], ...],
+    given: tuple[bool, bool, bool],
+    scene_seed: int,
+    registered: tuple[object, ...],
+) -> _Predicted:
+    """Counts of all pictures; runs that differ in what they record only are counted once."""
+    rng = np.random.default_rng([seed, zlib.crc32(method.encode())])
+    scored, levels, spreads = {}, {}, {}
+    for split, count in sizes:
+        if split != "train":
+            scored[split], levels[split] = _scored(split, count, rng, quality, given, scene_seed)
+    for split, part in scored.items():
+        spreads[split] = rng.normal(1, 0.02, len(part.names))
+    for split, count in sizes:
+        if split == "train":
+            scored[split], levels[split] = _scored(split, count, rng, quality, given, scene_seed)
+            spreads[split] = np.ones(count)
+    return _Predicted(scored, levels, spreads, rng.bit_generator.state)
+
+
 def _scored(
     split: str,
     count: int,
     rng: np.random.Generator,
     quality: float,
-    folder: Path | None,
     given: tuple[bool, bool, bool],
     scene_seed: int,
-) -> ImageCounts:
+) -> tuple[ImageCounts, list[np.ndarray]]:
     videos, tags, products = given
-    part = ImageCounts(split)
+    part, alphas = ImageCounts(split), []
     for index in range(count):
-        picture, truth, product, tag = scene(split, index, scene_seed)
+        _, truth, product, tag = scene(split, index, scene_seed)
         levels = _levels(truth, rng, quality)
-        name = f"{split}_{index:04d}"
         alpha, mask, inside = (torch.from_numpy(a)[None, None] for a in (levels / 255, truth, product))
         counts = histogram.level_counts(
             alpha, mask, inside if products else None, extra=scores.extra_counts()
         )
-        part.names.append(name)
+        part.names.append(f"{split}_{index:04d}")
         # videos of three and two pictures in turn
         part.groups.append(f"{split}_video_{(index + index // 5) // 3:03d}" if videos else "")
         part.tags.append(tag if tags else "")
         part.sizes.append((HEIGHT, WIDTH))
         part.notes.append("")
         part.parts.append(counts)
-        if folder is not None and split == "test":
-            _write_pictures(folder, name, picture, truth, levels)
-    return part
+        alphas.append(levels)
+    return part, alphas
 
 
 def _joined(split: str, *parts: ImageCounts) -> ImageCounts:
@@ -238,9 +299,8 @@ def _levels(truth: np.ndarray, rng: np.random.Generator, quality: float) -> np.n
     return levels
 
 
-def _write_pictures(
-    folder: Path, name: str, picture: np.ndarray, truth: np.ndarray, levels: np.ndarray
-) -> None:
+def _write_pictures(folder: Path, name: str, shown: Scene, levels: np.ndarray) -> None:
+    picture, truth, _, _ = shown
     for part in ("alphas", "truths", "thumbs"):
         (folder / part).mkdir(exist_ok=True)
     write_png(folder / "alphas" / f"{name}.png", levels)
@@ -288,13 +348,16 @@ def _training(method: str, seed: int, epochs: int, quality: float, folder: Path)
     }
 
 
-def _baselines(scored: Mapping[str, ImageCounts], scene_seed: int) -> dict[str, dict[str, Any]]:
+@cache
+def _baselines(
+    val: int, test: int, scene_seed: int, registered: tuple[object, ...]
+) -> Mapping[str, Mapping[str, Any]]:
     """An ellipse in the middle of the frame, and the mean of the validation truths."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     ellipse = ((x - WIDTH / 2) / 16) ** 2 + ((y - HEIGHT / 2) / 20) ** 2 <= 1
-    truths = [scene("val", index, scene_seed)[1] for index in range(len(scored["val"].names))]
+    truths = [scene("val", index, scene_seed)[1] for index in range(val)]
     alphas = {"ellipse": ellipse * 1.0, "meanmask": np.mean(truths, axis=0)}
-    return {name: _baseline(alpha, len(scored["test"].names), scene_seed) for name, alpha in alphas.items()}
+    return {name: _baseline(alpha, test, scene_seed) for name, alpha in alphas.items()}
 
 
 def _baseline(alpha: np.ndarray, count: int, scene_seed: int) -> dict[str, Any]:

@@ -467,9 +467,10 @@ def test_without_any_foreground_there_is_no_recall(tmp_path):
         none = part.counts.fg * 0
         part.parts = [Counts(none, part.counts.bg + part.counts.fg, none)]
     run_folder.write_histograms(path, scored)
-    names = [figure.name for figure in figures.all_figures(numbers_of(tmp_path).comparison)]
-    assert "threshold_curves" in names
-    assert not {"precision_recall", "roc"} & set(names)
+    numbers = numbers_of(tmp_path)
+    assert curves.threshold_curves(numbers) is not None
+    assert curves.precision_recall(numbers) is None
+    assert curves.roc(numbers) is None
 
 
 def test_a_method_looks_the_same_in_all_figures(numbers):

@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 
 from kolbench.metrics import scores
-from kolbench.report import gallery, page
-from tests.helpers.run_folders import page_parts, page_runs
+from kolbench.report import gallery, page, rank_diagram
+from kolbench.report.numbers import Numbers
+from kolbench.report.tables import all_tables
+from kolbench.report.tables import sentences as sentences_of
+from tests.helpers.run_folders import page_runs
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +24,10 @@ def comparison(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(comparison):
-    return page_parts(comparison)
+    tables, sentences = all_tables(comparison), sentences_of(comparison)
+    # one is enough here; each is looked at in test_figures
+    ranks = rank_diagram.ranks(Numbers(comparison))
+    return tables, [ranks], gallery.all_galleries(comparison), sentences
 
 
 @pytest.fixture(scope="module")

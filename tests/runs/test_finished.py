@@ -12,13 +12,15 @@ from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
 from tests.helpers.run_folders import make_run
 
+SMALL = {"pictures": 4, "files": False}
+
 
 @pytest.fixture
 def runs(tmp_path):
     """Makes runs without picture files below one folder: runs(name, method, ...)."""
 
     def make(name, method, **choices):
-        return make_run(tmp_path / "runs" / name, method, **{"pictures": 4, "files": False, **choices})
+        return make_run(tmp_path / "runs" / name, method, **{**SMALL, **choices})
 
     return make
 
@@ -280,7 +282,7 @@ def test_stored_alphas_and_truths_give_the_stored_histograms(tmp_path):
     ],
 )
 def test_what_is_left_out_is_told_and_stops_nothing(text, says, tmp_path):
-    make_run(tmp_path / "runs" / "good", "modnet")
+    make_run(tmp_path / "runs" / "good", "modnet", **SMALL)
     (tmp_path / "runs" / "bad").mkdir()
     (tmp_path / "runs" / "bad" / "run.json").write_text(text)
     told = []
@@ -298,7 +300,7 @@ def test_a_record_that_is_no_record_is_named(tmp_path):
 
 
 def test_brackets_in_a_folders_name_are_letters(tmp_path):
-    make_run(tmp_path / "it's [my] run", "modnet")
+    make_run(tmp_path / "it's [my] run", "modnet", **SMALL)
     (run,) = find(str(tmp_path / "it's [my] run"))
     assert run.method == "modnet"
 
@@ -313,14 +315,14 @@ def test_brackets_in_a_folders_name_are_letters(tmp_path):
     ],
 )
 def test_a_test_set_has_a_name_that_is_fit_for_a_folder(word, name, tmp_path):
-    make_run(tmp_path / "run", "modnet", data="folder", overrides=[word])
+    make_run(tmp_path / "run", "modnet", **SMALL, data="folder", overrides=[word])
     (found,) = sets_of(find(str(tmp_path)))
     assert found.name == name
 
 
 def test_labels_are_made_in_each_test_set_apart(tmp_path):
-    make_run(tmp_path / "a", "modnet", overrides=["data.root=one"])
-    make_run(tmp_path / "b", "modnet", overrides=["data.root=two"], scene_seed=1)
+    make_run(tmp_path / "a", "modnet", **SMALL, overrides=["data.root=one"])
+    make_run(tmp_path / "b", "modnet", **SMALL, overrides=["data.root=two"], scene_seed=1)
     for found in sets_of(find(str(tmp_path))):
         assert [run.label for run in found.runs] == ["modnet"]
 
@@ -328,15 +330,15 @@ def test_labels_are_made_in_each_test_set_apart(tmp_path):
 def test_seeds_stay_one_family_however_long_the_label(tmp_path):
     weights = f"model.backbone_weights=/data/{'deep/' * 20}w.pth"
     words = [weights, "trainer.accumulate_grad_batches=4", "budget.epochs=77"]
-    make_run(tmp_path / "other", "modnet")
+    make_run(tmp_path / "other", "modnet", **SMALL)
     for seed in (0, 1):
-        make_run(tmp_path / f"s{seed}", "modnet", seed=seed, overrides=words)
+        make_run(tmp_path / f"s{seed}", "modnet", **SMALL, seed=seed, overrides=words)
     families = {run.family for run in find(str(tmp_path))}
     assert len(families) == 2
 
 
 def test_histograms_that_cannot_be_read_are_named(tmp_path):
-    folder = make_run(tmp_path / "run", "modnet")
+    folder = make_run(tmp_path / "run", "modnet", **SMALL)
     (run,) = find(str(folder))
     (folder / "histograms.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DataError, match=r"run/histograms.parquet cannot be read"):
@@ -348,8 +350,8 @@ def test_histograms_that_cannot_be_read_are_named(tmp_path):
 
 
 def test_of_repeats_the_newest_counts_whatever_the_time_zone(tmp_path):
-    make_run(tmp_path / "a", "modnet", started="2026-11-21T10:00:00+0000")
-    make_run(tmp_path / "b", "modnet", started="2026-11-21T10:30:00+0100")
+    make_run(tmp_path / "a", "modnet", **SMALL, started="2026-11-21T10:00:00+0000")
+    make_run(tmp_path / "b", "modnet", **SMALL, started="2026-11-21T10:30:00+0100")
     (run,) = find(str(tmp_path))
     assert run.folder.name == "a"
 
@@ -357,8 +359,10 @@ def test_of_repeats_the_newest_counts_whatever_the_time_zone(tmp_path):
 def test_labels_stay_short(tmp_path):
     for name in "ab":
         weights = f"model.backbone_weights=/data/{'deep/' * 20}{name}.pth"
-        make_run(tmp_path / name, "modnet", overrides=[weights])
-        make_run(tmp_path / f"{name}2", "modnet", overrides=[weights, "trainer.accumulate_grad_batches=4"])
+        make_run(tmp_path / name, "modnet", **SMALL, overrides=[weights])
+        make_run(
+            tmp_path / f"{name}2", "modnet", **SMALL, overrides=[weights, "trainer.accumulate_grad_batches=4"]
+        )
     found = labels(tmp_path)
     assert len(set(found)) == 4
     assert max(map(len, found)) <= 64 + len(" (2)")

@@ -20,6 +20,9 @@ from tests.helpers.run_folders import make_run
 # nothing of what the developer set, and no server
 OFFLINE = {name: None for name in os.environ if name.startswith("WANDB")} | {"WANDB_MODE": "offline"}
 
+# a run of which few figures can be drawn
+PLAIN = {"tags": False, "pictures": 6, "changes": {"cost": None}}
+
 
 def kolbench(*words, cwd, code=0):
     done = commands.kolbench(*words, cwd=cwd, code=code, environment=OFFLINE)
@@ -58,17 +61,17 @@ def test_a_report_has_a_page_tables_figures_and_galleries(runs, tmp_path):
 
 @pytest.mark.slow
 def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
-    for method in ("modnet", "unet"):
-        make_run(tmp_path / "runs" / method, method)
+    for method in ("kmeans", "meanshift"):
+        make_run(tmp_path / "runs" / method, method, **PLAIN)
     kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    lost = next((tmp_path / "runs" / "unet" / "alphas").glob("*.png"))
+    lost = next((tmp_path / "runs" / "meanshift" / "alphas").glob("*.png"))
     lost.write_bytes(b"no picture")
     done = kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path, code=1)
     assert lost.name in done.stderr
     assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     # and one that can be made leaves nothing of the earlier one
-    shutil.rmtree(tmp_path / "runs" / "unet")
+    shutil.rmtree(tmp_path / "runs" / "meanshift")
     (tmp_path / "out" / "figures" / "of_mine.txt").write_text("kept")
     kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
     assert not (tmp_path / "out" / "tables" / "differences.csv").exists()
@@ -76,9 +79,9 @@ def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_test_sets_are_two_reports(runs, tmp_path):
-    make_run(tmp_path / "runs" / "other", "modnet", data="elsewhere", scene_seed=1)
-    make_run(tmp_path / "runs" / "first", "modnet")
+def test_two_test_sets_are_two_reports(tmp_path):
+    make_run(tmp_path / "runs" / "other", "kmeans", data="elsewhere", scene_seed=1, **PLAIN)
+    make_run(tmp_path / "runs" / "first", "kmeans", **PLAIN)
     done = kolbench("task=report", f"runs={tmp_path / 'runs'}", "output=out", cwd=tmp_path)
     assert done.stdout.count("report in") == 2
     assert len(list((tmp_path / "out").glob("*/report.html"))) == 2
@@ -171,7 +174,8 @@ def test_the_gap_between_two_protocols(tmp_path):
 def logged(tmp_path_factory):
     """A real run with a real offline wandb."""
     folder = tmp_path_factory.mktemp("logged")
-    kolbench("experiment=u2netp", "budget=smoke", "logger=wandb", cwd=folder)
+    words = ("budget.size=64", "data.picture_size=64")
+    kolbench("experiment=u2netp", "budget=smoke", *words, "logger=wandb", cwd=folder)
     return next((folder / "runs" / "u2netp").iterdir())
 
 
