@@ -10,8 +10,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from kolbench import cli
-from kolbench.cli import explain, quoted, what_differs
+from kolbench.cli import quoted, what_differs
 from kolbench.config.compose import build_segmenter, conf_dir, instantiate, located, plain, register
+from kolbench.config.explain import explain
 from kolbench.errors import ConfigError
 from tests.helpers.commands import kolbench, kolbench_process
 from tests.helpers.tasks import chosen, composed, configured, typed

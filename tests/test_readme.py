@@ -39,7 +39,7 @@ PLACEHOLDERS = (
     *("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"),
     *("RUN", "CLIP.mp4", "AD.png", "PHOTO.jpg"),
 )
-# a server runs until it is stopped: tests/tasks/test_serve.py; tests/tasks/test_quickstart.py runs a smaller one
+# a server runs until it is stopped, and a quickstart for minutes: test_serve.py, test_quickstart.py
 ELSEWHERE = ("task=serve", "task=quickstart")
 FOUND = re.findall(r"`(python -m kolbench [^`]+)`", README)
 COMMANDS = [command for command in FOUND if not any(task in command for task in ELSEWHERE)]
