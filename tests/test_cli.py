@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from kolbench import cli
 from kolbench.cli import quoted, what_differs
+from kolbench.config import explain as explanations
 from kolbench.config.compose import build_segmenter, conf_dir, instantiate, located, plain, register
 from kolbench.config.explain import explain
 from kolbench.errors import ConfigError
@@ -22,8 +22,8 @@ from tests.helpers.tasks import chosen, composed, configured, typed
 def listed_once():
     """The YAML files are searched for their keys once, not after each wrong word."""
     with pytest.MonkeyPatch.context() as patched:
-        for name in ("known_keys", "_keys_of_tasks"):
-            patched.setattr(cli, name, cache(getattr(cli, name)))
+        for name in ("known_keys", "keys_of_tasks"):
+            patched.setattr(explanations, name, cache(getattr(explanations, name)))
         yield
 
 

@@ -23,7 +23,7 @@ class OnnxSegmenter(Segmenter):
     """Runs anybody's network by ONNX Runtime on the CPU, one picture at a time.
 
     Args:
-        file: the ONNX file.
+        file: the ONNX file; None, where nothing named one, is refused.
         size: side in pixels, see `resize_mode`; None = the file's own where it is fixed.
         resize_mode: `stretch`: size x size, or the file's own; `shortest_edge`: the shorter side becomes
             `size`, the longer one at most 8 `size`; `modnet`: the same, but a picture with one side below and
@@ -49,7 +49,7 @@ class OnnxSegmenter(Segmenter):
 
     def __init__(
         self,
-        file: str | Path,
+        file: str | Path | None,
         size: int | None = None,
         resize_mode: str = "stretch",
         multiple: int = 1,
@@ -67,6 +67,11 @@ class OnnxSegmenter(Segmenter):
         resample: str = "bilinear",
     ) -> None:
         super().__init__()
+        if file is None:
+            raise ConfigError(
+                "model.file has no value: add model.file=NETWORK.onnx, or weights=ID where the task takes "
+                "weights (task=weights lists the ids)."
+            )
         resize_mode = current_resize_mode(resize_mode)
         self.resize_mode = require_choice("model.resize_mode", resize_mode, ALL_RESIZE_MODES)
         self.channels = require_choice("model.channels", channels, ("rgb", "bgr"))

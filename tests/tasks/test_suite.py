@@ -9,6 +9,7 @@ from PIL import Image
 from kolbench.config import compose as configs
 from kolbench.config.compose import build_segmenter
 from kolbench.errors import DataError
+from kolbench.models.checkpoints.named import entry_of
 from kolbench.tasks.panels import HEADING, WIDTH
 from kolbench.tasks.suite import jobs_of, own_words, panels_of
 from tests.helpers.commands import kolbench
@@ -31,8 +32,13 @@ def test_every_run_of_a_suite_composes(folder, tmp_path, built):
     assert {name for names in panels_of(folder).values() for name in names} <= {job.name for job in jobs}
     assert len({job.folder for job in jobs}) == len(jobs)
     for job in jobs:
+        words = dict(word.split("=", 1) for word in job.words)
         model = configured(*job.words, "budget.backbone_weights=null").model
-        if model not in built:
+        if "file" in model.options or "weights" in words:
+            # what is downloaded is known by its name
+            name = words.get("weights", model.options.get("file"))
+            assert entry_of(name, words["experiment"]).addresses
+        elif model not in built:
             # no weight is looked at
             with torch.device("meta"):
                 build_segmenter(model)
