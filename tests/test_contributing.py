@@ -52,28 +52,20 @@ def no_scores_of_users():
 
 
 @pytest.mark.slow
-def test_a_method(tmp_path, monkeypatch):
+def test_a_method_and_that_a_change_but_no_comment_trains_it_anew(tmp_path, monkeypatch):
     (command,) = written("Add a method", tmp_path)
-    done = run(command, tmp_path, monkeypatch, "data.picture_size=64", "hydra.run.dir=run")
+    small = ("data.picture_size=64", "budget.size=64")
+    done = run(command, tmp_path, monkeypatch, *small, "hydra.run.dir=run")
     assert done is not None
     assert "tiny is not trained" not in done.stdout
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert 0 <= record["scores"]["miou"] <= 1
     (training,) = (tmp_path / "runs" / "trainings").glob("tiny-*")
     assert (training / "done.json").is_file()
-
-
-@pytest.mark.slow
-def test_a_changed_method_is_trained_anew_and_a_comment_does_not_count(tmp_path, monkeypatch):
-    (command,) = written("Add a method", tmp_path)
     code = (tmp_path / "my_method.py").read_text()
-    for text, trainings in (
-        (code, 1),
-        (f"# a comment\n{code}", 1),
-        (code.replace("nn.ReLU()", "nn.SiLU()"), 2),
-    ):
+    for text, trainings in ((f"# a comment\n{code}", 1), (code.replace("nn.ReLU()", "nn.SiLU()"), 2)):
         (tmp_path / "my_method.py").write_text(text)
-        run(command, tmp_path, monkeypatch, "data.picture_size=64")
+        run(command, tmp_path, monkeypatch, *small)
         assert len(list((tmp_path / "runs" / "trainings").glob("tiny-*"))) == trainings
 
 

@@ -15,7 +15,7 @@ TOLD = "libGL.so.1 is missing here, and OpenCV needs it. Debian, Ubuntu: apt-get
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (("-m", "kolbench", "experiment=ellipse", "budget=smoke"), 2),
+        (("-m", "kolbench", "task=predict", "experiment=ellipse", "input=a.png", "output=b.png"), 2),
         (("-c", "import kolbench; kolbench.load('grabcut')"), 1),
     ],
 )

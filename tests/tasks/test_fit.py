@@ -20,13 +20,15 @@ from tests.helpers.commands import kolbench
 from tests.helpers.files import only
 
 SCENES = {"train": 4, "val": 2, "test": 2}
+SIZE = 64
+SMALL = ("experiment=u2netp", "budget=smoke", f"budget.size={SIZE}", f"data.picture_size={SIZE}")
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
     """One sweep over two thresholds: one training, two run folders."""
     folder = tmp_path_factory.mktemp("sweep")
-    done = kolbench("-m", "experiment=u2netp", "budget=smoke", "threshold=0.3,0.6", "logger=all", cwd=folder)
+    done = kolbench("-m", *SMALL, "threshold=0.3,0.6", "logger=all", cwd=folder)
     return folder, done
 
 
@@ -65,7 +67,7 @@ def test_both_runs_agree_on_every_threshold(sweep):
 def test_saved_alphas_give_the_stored_histograms(sweep):
     folder, _ = sweep
     run = run_folders(folder)[1]
-    source = SyntheticSource(0, 256, SCENES)
+    source = SyntheticSource(0, SIZE, SCENES)
     stored = run_folder.read_histograms(run / "histograms.parquet")["test"]
     assert stored.names == [source.names[index] for index in source.given_splits["test"]]
     for row, index in enumerate(source.given_splits["test"]):
@@ -90,9 +92,9 @@ def test_a_run_shows_how_it_learned_and_what_it_costs(sweep):
         assert sorted(path.name for path in (run / "progress").iterdir()) == ["epoch_0000.png", "picture.jpg"]
         alpha = cv2.imread(str(run / "progress" / "epoch_0000.png"), cv2.IMREAD_UNCHANGED)
         assert alpha is not None
-        assert alpha.shape == (256, 256)
+        assert alpha.shape == (SIZE, SIZE)
         found = json.loads((run / "run.json").read_text())["cost"]
-        assert found["picture"] == [256, 256]
+        assert found["picture"] == [SIZE, SIZE]
         assert found["macs"] > 1e8
         # the weights in float32, and the running averages of batch norm
         assert 4 * 1_131_181 < found["checkpoint"] < 4.1 * 1_131_181 < found["memory"]
@@ -130,7 +132,7 @@ def test_a_run_folder_loads_and_predicts_what_it_saved(sweep):
     folder, _ = sweep
     run = run_folders(folder)[0]
     segmenter = kolbench.load(run, device="cpu")
-    source = SyntheticSource(0, 256, SCENES)
+    source = SyntheticSource(0, SIZE, SCENES)
     index = source.given_splits["test"][0]
     alpha = segmenter.segment(source.read(index).image)
     saved = cv2.imread(str(run / "alphas" / f"{source.names[index]}.png"), cv2.IMREAD_UNCHANGED)
@@ -142,7 +144,7 @@ def test_a_run_folder_loads_and_predicts_what_it_saved(sweep):
 def test_task_test_scores_a_run_folder_without_training(sweep, tmp_path):
     folder, _ = sweep
     run = run_folders(folder)[0]
-    done = kolbench("task=test", "budget=smoke", f"weights={run}", "threshold=0.3", cwd=tmp_path)
+    done = kolbench("task=test", *SMALL[1:], f"weights={run}", "threshold=0.3", cwd=tmp_path)
     tested = only((tmp_path / "runs").glob("*/*"))
     record = json.loads((tested / "run.json").read_text())
     expected = json.loads((run / "run.json").read_text())
@@ -150,7 +152,7 @@ def test_task_test_scores_a_run_folder_without_training(sweep, tmp_path):
     assert record["method"] == "u2netp"
     assert tested.parent.name == "u2netp"
     assert "training input size" not in done.stdout
-    assert "network input 128 px" in done.stdout
+    assert f"network input {SIZE} px" in done.stdout
 
 
 def model_with(name, weights, *words, budget="quick", **options):
@@ -170,12 +172,12 @@ def test_released_weights_are_scored_at_their_own_size(tmp_path):
 def test_a_checkpoint_of_ours_knows_its_settings(sweep):
     run = run_folders(sweep[0])[0]
     file = run / "checkpoints" / "best.ckpt"
-    assert load("u2netp", weights=file, device="cpu").input_spec.size == 128
+    assert load("u2netp", weights=file, device="cpu").input_spec.size == SIZE
     for weights in (file, run):
-        assert model_with("u2netp", weights, budget="paper").options["size"] == 128
+        assert model_with("u2netp", weights, budget="paper").options["size"] == SIZE
         words = ("experiment=u2netp", "model.postprocess=minmax")
         typed = model_with("u2netp", weights, *words, budget="paper", postprocess="minmax")
-        assert (typed.options["postprocess"], typed.options["size"]) == ("minmax", 128)
+        assert (typed.options["postprocess"], typed.options["size"]) == ("minmax", SIZE)
         with pytest.raises(ConfigError, match="is a u2netp, not a modnet"):
             model_with("modnet", weights, "experiment=modnet")
 
@@ -183,7 +185,7 @@ def test_a_checkpoint_of_ours_knows_its_settings(sweep):
 @pytest.mark.slow
 def test_what_only_changes_predictions_trains_nothing(sweep):
     folder, _ = sweep
-    done = kolbench("experiment=u2netp", "budget=smoke", "model.postprocess=minmax", cwd=folder)
+    done = kolbench(*SMALL, "model.postprocess=minmax", cwd=folder)
     assert "is finished already" in done.stdout
     assert "no forward pass is needed" not in done.stdout
     plain = run_folder.read_histograms(run_folders(folder)[0] / "histograms.parquet")["test"]
@@ -203,7 +205,7 @@ def test_a_baseline_that_a_kill_left_out_is_made_again_and_seconds_keep_their_de
         path.unlink()
     for evaluation in (folder / "runs" / "trainings").glob("*/evaluations/*/timing.json"):
         evaluation.write_text('{"device": "another machine"}')
-    done = kolbench("experiment=u2netp", "budget=smoke", "threshold=0.3", cwd=folder)
+    done = kolbench(*SMALL, "threshold=0.3", cwd=folder)
     assert lost
     assert "meanmask" in done.stdout
     assert "an earlier evaluation (on another machine)" in done.stdout

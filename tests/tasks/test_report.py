@@ -15,6 +15,7 @@ from kolbench.runs import run_folder
 from kolbench.tasks.compare import verdict
 from kolbench.tracking import dashboard
 from tests.helpers import commands
+from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import make_run
 
 # nothing of what the developer set, and no server
@@ -152,8 +153,10 @@ def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
 
 @pytest.mark.slow
 def test_the_gap_between_two_protocols(tmp_path):
-    words = ("task=paper", "experiment=meanmask", "budget=smoke", "data.picture_size=64", "output=out")
-    done = kolbench(*words, cwd=tmp_path)
+    command = "task=paper experiment=unet"
+    assert f"`python -m kolbench {command}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    small = ("budget=smoke", "budget.size=32", "data.picture_size=32", "output=out")
+    done = kolbench(*command.split(), *small, cwd=tmp_path)
     found = json.loads((tmp_path / "out" / "gap.json").read_text())
     paper, honest = found["paper"], found["honest"]
     assert paper["best_threshold_on_test"]["value"] >= paper["threshold_from_validation"]["value"]
@@ -166,7 +169,7 @@ def test_the_gap_between_two_protocols(tmp_path):
         scores.mean_scores(test.counts, at)["miou"]
     )
     assert "data.split=paper" in paper["command"]
-    again = kolbench(*words, cwd=tmp_path)
+    again = kolbench(*command.split(), *small, cwd=tmp_path)
     assert again.stdout.count("finished already") == 2
 
 
