@@ -98,6 +98,7 @@ def brought_in():
     return {module: loaded for module, *loaded in map(str.split, lines)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", WITHOUT_TORCH)
 def test_run_folders_are_read_without_torch(module, brought_in):
     assert brought_in[module] == []

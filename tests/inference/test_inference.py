@@ -70,6 +70,7 @@ def method(name):
 picture_of = functools.cache(parity.picture_of)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_folded_networks_are_the_same_function(name):
     graph = network_of(method(name)).graph.double()
@@ -87,6 +88,7 @@ def test_folded_networks_are_the_same_function(name):
         assert torch.equal(kept, images.float())
 
 
+@pytest.mark.slow
 def test_official_modnet_is_the_same_once_folded(shared):
     modnet = kolbench.load(
         "modnet",
@@ -157,6 +159,7 @@ def one_layer():
     return trained(segmenter)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "backend"), [("modnet", "eager"), ("modnet", "onnx"), ("one layer", "onnx")]
 )

@@ -19,6 +19,7 @@ from kolbench.metrics.histogram import level_counts
 from tests.helpers.counted import planes, saved
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**16), percent=st.integers(5, 95))
 def test_scores_agree_with_scikit_learn(seed: int, percent: int) -> None:

@@ -97,6 +97,7 @@ def test_an_epoch_without_pictures_has_no_scores() -> None:
         epoch_scores(of(*[np.zeros((0, 256), np.int64)] * 2), 0.5)
 
 
+@pytest.mark.slow
 def test_what_trainings_use_knows_nothing_of_single_scores() -> None:
     """So that a new or a changed score leaves the fingerprints of trainings as they are."""
     names = ("selection", "histogram", "counts", "formulas", "confusion")

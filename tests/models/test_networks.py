@@ -77,6 +77,7 @@ def test_parameters_of_the_branches() -> None:
     assert [count(part) for part in branches] == [3_968_545, 245_409, 49_249]
 
 
+@pytest.mark.slow
 def test_shapes_of_all_maps_at_512() -> None:
     with torch.device("meta"):
         image = torch.empty(1, 3, 512, 512)

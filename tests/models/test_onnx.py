@@ -380,6 +380,7 @@ def official(shared, name, file, **options):
 
 
 # the first keeps its size by the official mode, the second is enlarged to 512x672 by both modes
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width", "size"), [(544, 416, 416), (400, 300, 512)])
 def test_official_modnet_is_our_modnet_at_equal_sizes(shared, height, width, size):
     weights = shared / "weights" / "modnet_photographic_from_onnx_bnrecal.pth"
@@ -392,6 +393,7 @@ def test_official_modnet_is_our_modnet_at_equal_sizes(shared, height, width, siz
     assert np.abs(theirs.segment(image) - expected).max() < 2e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("postprocess", ["none", "minmax"])
 def test_official_u2netp_is_our_u2netp(shared, postprocess):
     weights = shared / "weights" / "u2netp_from_onnx_bnrecal.pth"

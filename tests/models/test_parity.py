@@ -84,6 +84,7 @@ def test_modnet_predicts_what_the_official_demo_does(shared: Path, modnet: MODNe
     torch.testing.assert_close(alpha, official, atol=2e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_u2netp_agrees_with_the_official_network(shared: Path) -> None:
     segmenter = U2NetSegmenter(320, variant="p").eval()
     state = read_state_dict(shared / "weights" / "u2netp_from_onnx_bnrecal.pth")

@@ -13,6 +13,7 @@ from kolbench.types import Batch
 from tests.helpers.networks import SLIM, array, batch_for, make
 
 
+@pytest.mark.slow
 def test_every_rsu_bottom_of_rsudisnet_is_8x8_at_512() -> None:
     with torch.device("meta"):
         network, encoder = RSUDISNet(hr_rsu7_1=True), GTEncoder()
@@ -101,6 +102,7 @@ def test_gt_encoder_in_train_mode_moves_its_statistics_only() -> None:
     assert {name.rpartition(".")[2] for name in moved} == statistics
 
 
+@pytest.mark.slow
 def test_gt_encoder_learns_the_alpha_it_reads() -> None:
     torch.manual_seed(0)
     segmenter = RSUDISNetSegmenter(128, **SLIM)

@@ -370,6 +370,7 @@ def test_scenarios_by_hand_and_the_worst_tag_needs_three_pictures(tmp_path):
     assert "stage (2)" in texts(comparisons.scenarios(numbers))
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes_wherever_they_lie(tmp_path, runs, drawn):
     shutil.copytree(runs, tmp_path / "elsewhere" / "runs")
     again = figures.all_figures(numbers_of(tmp_path).comparison)
@@ -439,6 +440,7 @@ def test_names_of_any_letters_stay_text(tmp_path):
         assert "方法" in said
 
 
+@pytest.mark.slow
 def test_many_methods_with_long_names_fit(tmp_path):
     for number in range(12):
         words = [f"model.width={'9' * (number % 8)}{number}"]

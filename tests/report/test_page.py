@@ -42,6 +42,7 @@ def embedded(path):
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_page(report, comparison, parts, tmp_path):
     page.write(tmp_path / "again.html", page.render(comparison, *parts))
     assert (tmp_path / "again.html").read_bytes() == report.read_bytes()

@@ -295,6 +295,7 @@ def sweep(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_one_training_at_several_thresholds_is_one_method(sweep):
     comparison, found = read(sweep), tables_of(sweep)
     assert len(found["scores"].frame) == 7 + 2

@@ -306,6 +306,7 @@ def test_backends_give_the_same_alpha(untrained, tmp_path, capsys):
         run("predict", tmp_path / "scene.png", tmp_path / "x.png", *words, method="unet")
 
 
+@pytest.mark.slow
 def test_an_exported_network_needs_no_configuration(untrained, tmp_path):
     run_task("task=export", *untrained, "experiment=unet", f"output={tmp_path / 'x.onnx'}")
     write_picture(tmp_path / "scene.png", scene.make_scene(0, 3, 96).image)
@@ -416,6 +417,7 @@ def test_a_threshold_holds_after_smoothing(tmp_path):
     assert levels == {0, 255}
 
 
+@pytest.mark.slow
 def test_folders_of_pngs_may_have_any_name_and_reports_never_share_one(tmp_path):
     for name in ("s.v1.mp4", "s.v2.mp4", "c.mp4", "c.mov"):
         clips.make_clip(tmp_path / "in" / name, frames=2, size=SIZE)
@@ -466,6 +468,7 @@ def sweep(folder, *words, code=0):
     return kolbench("-m", "experiment=ellipse", "hydra.sweep.dir=sweep", *words, cwd=folder, code=code)
 
 
+@pytest.mark.slow
 def test_no_job_of_a_sweep_writes_over_another_ones_files(tmp_path):
     for name in "ab":
         write_picture(tmp_path / f"{name}.png", clips.picture(0, SIZE))

@@ -31,6 +31,7 @@ NAME = "name: own\n"
 LOSS = "self.network(batch['image']).mean()"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "losses", "yaml", "code", "told"),
     [

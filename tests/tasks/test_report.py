@@ -122,6 +122,7 @@ def test_verdicts_by_hand(interval, p, gate, expected):
     assert verdict(Difference("b", "a", Interval(*interval), p, p, ""), gate) == expected
 
 
+@pytest.mark.slow
 def test_compare_exits_by_its_verdict(runs, tmp_path):
     good, bad = f"{runs}/rsudisnet", f"{runs}/u2net"
     done = kolbench("task=compare", f"a={bad}", f"b={good}", cwd=tmp_path)
@@ -137,6 +138,7 @@ def test_compare_exits_by_its_verdict(runs, tmp_path):
     assert "same" in done.stdout
 
 
+@pytest.mark.slow
 def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
     make_run(tmp_path / "other", "modnet", scene_seed=1)
     words = ("task=compare", f"a={runs}/modnet")
@@ -209,6 +211,7 @@ def test_a_dashboard_shows_what_runs_log(logged, tmp_path):
             assert set(wanted) <= keys, f"{panel.title}: {set(wanted) - keys} is logged by no run"
 
 
+@pytest.mark.slow
 def test_a_dashboard_without_a_server_is_saved_and_said(tmp_path):
     done = kolbench("task=dashboard", "project=team/kolbench", cwd=tmp_path)
     assert "wandb is offline (WANDB_MODE=offline)" in done.stdout

@@ -7,6 +7,7 @@ from kolbench.runs import run_folder
 from tests.helpers.tasks import run_task
 
 
+@pytest.mark.slow
 def test_sweepers_are_given_the_validation_score_and_never_the_test_score(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("experiment=ellipse", "budget=smoke", "data.picture_size=64")

@@ -23,6 +23,7 @@ from tests.helpers.tasks import run_task
 # --- methods
 
 
+@pytest.mark.slow
 def test_methods_are_named_by_what_was_loaded(tmp_path):
     settings = model_config("unet", "smoke")
     torch.manual_seed(0)
@@ -48,6 +49,7 @@ def test_methods_are_named_by_what_was_loaded(tmp_path):
     assert np.abs(found[2].alpha(image) - unet.eval().segment(image)).max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_a_network_in_a_file_goes_by_the_method_that_reads_it(shared):
     network = shared / "weights" / "modnet.onnx"
     [found] = methods_module.load_methods([f"official_modnet:{network}"], "cpu")

@@ -45,6 +45,7 @@ def test_without_a_method_the_default_is_said_downloaded_and_used(web, photo, tm
     assert len(web.asked) == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_downloaded_for_a_dry_run_or_a_wrong_command(web, photo, tmp_path):
     command("task=predict", "input=photo.png", "output=matte.png", "--dry-run", cwd=tmp_path)
     command("task=predict", "input=nothing.png", "output=matte.png", cwd=tmp_path, code=1)
@@ -57,6 +58,7 @@ def test_nothing_is_downloaded_for_a_dry_run_or_a_wrong_command(web, photo, tmp_
     assert web.asked == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -189,6 +189,7 @@ def refusing_port():
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_an_offline_wandb_run_holds_what_was_reported(alone, tmp_path, capfd):
     play(WandbTracker(), tmp_path)
     printed = capfd.readouterr()
@@ -217,6 +218,7 @@ def test_an_offline_wandb_run_holds_what_was_reported(alone, tmp_path, capfd):
     assert record_of(run_file, "exit").exit_code == 0
 
 
+@pytest.mark.slow
 def test_wandb_itself_reads_the_summary_of_an_offline_run(alone, tmp_path):
     play(WandbTracker(), tmp_path)
     (run_file,) = offline_runs(tmp_path)

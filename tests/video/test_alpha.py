@@ -103,6 +103,7 @@ def tagged(path, codec, size=(64, 96), tags=(), turned=0):
     return picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "size", "tags"),
     [

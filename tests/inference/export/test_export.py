@@ -86,6 +86,7 @@ def copied(made, folder):
     return segmenter, folder / path.name, written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "format_name"),
     [*((name, "onnx") for name in METHODS), *((name, "torchscript") for name in ("modnet", "unet"))],
@@ -104,6 +105,7 @@ def test_a_loaded_file_gives_the_methods_alphas(exported, name, format_name):
         assert np.abs(loaded.segment(picture) - expected).max() <= 1e-4
 
 
+@pytest.mark.slow
 def test_official_modnet_survives_the_export(shared, tmp_path):
     weights = shared / "weights" / "modnet_photographic_from_onnx_bnrecal.pth"
     modnet = kolbench.load("modnet", weights=weights, device="cpu", size=256)
@@ -191,6 +193,7 @@ def test_another_size_may_be_asked_for(unet):
         kolbench.load(path, device="cuda")
 
 
+@pytest.mark.slow
 def test_a_network_that_fixes_its_size_is_written_for_that_size(tmp_path):
     torch.manual_seed(0)
     pspnet = SmpSegmenter(96, architecture="PSPNet").eval()
@@ -330,6 +333,7 @@ def test_the_method_itself_is_not_changed(tmp_path):
     assert all(torch.equal(tensor, before[name]) for name, tensor in segmenter.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_task_takes_a_run_folder_with_its_threshold(tmp_path, capsys):
     segmenter = trained("unet")
     model = model_config("unet", filters=4, size=48)

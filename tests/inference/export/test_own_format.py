@@ -44,6 +44,7 @@ def own(tmp_path, monkeypatch):
     sys.modules.pop("my_format", None)
 
 
+@pytest.mark.slow
 def test_a_format_of_ones_own_is_written_compared_and_opened(own):
     torch.manual_seed(0)
     unet = build_segmenter(model_config("unet", "smoke", filters=2, size=32)).eval()

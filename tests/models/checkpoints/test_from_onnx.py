@@ -44,6 +44,7 @@ def test_official_networks_give_the_alphas_of_their_files(shared, build, file, s
     assert np.abs(found - expected).max() < 2e-4
 
 
+@pytest.mark.slow
 def test_official_weights_are_exported_as_our_network(shared, tmp_path, monkeypatch):
     """What is written is TorchScript of MODNet; its alphas are compared with the network's by the task."""
     monkeypatch.setenv("KOLBENCH_HOME", str(shared / "weights"))

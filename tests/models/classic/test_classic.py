@@ -280,6 +280,7 @@ def test_one_colour_has_nothing_to_find(function):
     assert grabcut.segment(image, options=GrabCutOptions()).notes["fallback"] == 0
 
 
+@pytest.mark.slow
 @every_function
 def test_results_depend_on_no_thread_order_or_process(function):
     images = [photo(150, 110, seed) for seed in range(3)]
@@ -298,6 +299,7 @@ def test_results_depend_on_no_thread_order_or_process(function):
         assert np.array_equal(result.alpha, alpha)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_a_batch_a_single_picture_and_the_function_agree(name):
     images = [photo(100, 80, seed) for seed in (1, 2)]
@@ -392,6 +394,7 @@ def test_long_pictures_take_seconds(function):
     assert time.process_time() - started < 20
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_on_photographs_grabcut_is_far_above_the_ellipse(shared):
     root = shared / "data" / "street_kol"
