@@ -379,7 +379,7 @@ def test_the_same_runs_give_the_same_bytes_wherever_they_lie(tmp_path, runs, dra
         assert figure == drawn[figure.name], figure.name
 
 
-def comparisontings_of_the_program_around_change_nothing(numbers, drawn):
+def test_settings_of_the_program_around_change_nothing(numbers, drawn):
     with matplotlib.rc_context({"axes.facecolor": "pink", "font.size": 20, "svg.fonttype": "path"}):
         assert figures.learning(numbers) == drawn["learning"]
         assert matplotlib.rcParams["font.size"] == 20
