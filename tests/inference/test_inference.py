@@ -351,7 +351,7 @@ from kolbench.models.unet import UNetSegmenter
 from kolbench.inference.export import parity
 torch.manual_seed(0)
 segmenter = UNetSegmenter(256, filters=4).eval()
-tile = picture_of(0, 540, 960)
+tile = parity.picture_of(0, 540, 960)
 segment_in_bounded_memory(segmenter, tile, longest=480)
 picture = np.empty((4320, 7680, 3), np.uint8)
 for row in range(8):

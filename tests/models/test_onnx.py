@@ -414,5 +414,5 @@ def test_the_yaml_of_onnx_names_every_option(tmp_path):
     assert torch.equal(built.predict(image).alpha, expected)
     arguments = OnnxSegmenter.__init__.__code__.co_varnames[1 : OnnxSegmenter.__init__.__code__.co_argcount]
     assert set(settings.options) - {"_target_"} == set(arguments)
-    with pytest.raises(ConfigError, match=r"model\.file=\.\.\."):
-        compose.model_config("onnx")
+    with pytest.raises(ConfigError, match=r"model\.file has no value.*weights=ID"):
+        compose.build_segmenter(compose.model_config("onnx"))
