@@ -101,6 +101,7 @@ def test_a_device_that_is_not_there_is_an_error(weights):
         kolbench.load("u2netp", weights=weights, device="cuda:42")
 
 
+@pytest.mark.slow
 def test_official_weights_find_the_person(shared):
     """The released MODNet on a street picture: normalisation, size rule and channel order are right."""
     # it lacks heads that only training needs, which is no news to somebody who segments
@@ -115,6 +116,7 @@ def test_official_weights_find_the_person(shared):
     assert (found & mask).sum() / (found | mask).sum() > 0.75
 
 
+@pytest.mark.slow
 def test_a_method_without_weights_is_scored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = {"budget": "smoke", "data.picture_size": 64, "paths.runs": tmp_path / "it's my runs"}

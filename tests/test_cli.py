@@ -119,6 +119,7 @@ def test_the_command_in_a_process_of_its_own_answers_as_the_one_in_this_process(
         assert (here.stdout, here.stderr) == (there.stdout, there.stderr)
 
 
+@pytest.mark.slow
 def test_a_failing_job_does_not_stop_the_sweep(tmp_path):
     done = kolbench("-m", "data=folder", "data.root=absent,missing", "budget=smoke", cwd=tmp_path, code=1)
     assert "2 of the sweep's jobs failed" in done.stderr

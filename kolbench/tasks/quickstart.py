@@ -59,7 +59,7 @@ def run(config: QuickstartConfig) -> TaskResult:
     config.output.mkdir(parents=True, exist_ok=True)
     log = config.output / LOG
     runs = []
-    with progress.bar("", len(experiments)) as advance, log.open("w", encoding="utf-8") as file:
+    with progress.bar("methods scored", len(experiments)) as advance, log.open("w", encoding="utf-8") as file:
         for name, own in experiments.items():
             print(
                 f"{'training and scoring' if name == TRAINED else 'scoring'} {name} on drawn scenes",

@@ -121,6 +121,7 @@ def test_persons_are_tinted_the_best_on_top() -> None:
     assert shown.tolist() == [[[255, 212, 128], [255, 212, 128]], [[128, 202, 255], [64, 64, 64]]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [SMALL, "resnet18"])
 def test_one_step_reaches_every_parameter(network: str) -> None:
     segmenter = small(network=network)

@@ -63,6 +63,7 @@ def with_twin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**state, **twins}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (224, 320)])
 def test_modnet_agrees_with_the_official_network(
     shared: Path, modnet: MODNetSegmenter, height: int, width: int

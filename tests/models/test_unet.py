@@ -275,6 +275,7 @@ def test_losses_are_those_of_the_predicted_alpha():
         assert list(terms) == (["bce"] if name == "unet" else ["bce", "dice"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_losses_bear_mixed_precision(name):
     segmenter = make(name)

@@ -426,6 +426,7 @@ def test_png_is_on_white_at_150_dpi(drawn):
         assert (pixels[[0, -1]][:, [0, -1], :3] == 255).all()
 
 
+@pytest.mark.slow
 def test_names_of_any_letters_stay_text(tmp_path):
     make_run(tmp_path / "a", "x", pictures=6, changes={"method": HOSTILE, "device": HOSTILE})
     make_run(tmp_path / "b", "y", pictures=6, changes={"method": "方法"})

@@ -40,6 +40,7 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_report_has_a_page_tables_figures_and_galleries(runs, tmp_path):
     done = kolbench("task=report", f"runs={runs}", "output=out", cwd=tmp_path)
     assert "5 runs on the same 30 test pictures" in done.stdout

@@ -232,6 +232,7 @@ def test_wandb_itself_reads_the_summary_of_an_offline_run(alone, tmp_path):
     assert "finished (exit code 0)" in text
 
 
+@pytest.mark.slow
 def test_tables_and_masks_lie_beside_an_offline_run(alone, tmp_path):
     from PIL import Image
 

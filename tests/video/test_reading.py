@@ -178,6 +178,7 @@ def test_other_pixel_formats_are_read(tmp_path, pixel_format):
     assert clips.level_error(frames[2].image, expected) < 4
 
 
+@pytest.mark.slow
 def test_hdr_is_brought_to_standard_range_and_said(tmp_path):
     # HLG, ITU-R BT.2100: 75 % is the white of a page; without a conversion it would be 191
     luma, chroma = 64 + round(0.75 * 876), 512

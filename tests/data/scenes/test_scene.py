@@ -40,6 +40,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / (a | b).sum())
 
 
+@pytest.mark.slow
 def test_shapes_dtypes_and_ranges():
     for scene in scenes()[:20]:
         assert scene.image.shape == scene.foreground.shape == scene.background.shape == (SMALL, SMALL, 3)

@@ -94,6 +94,7 @@ def test_fingerprint_sees_contents_and_names_but_no_times_or_places(tmp_path):
     assert len(seen) == 6
 
 
+@pytest.mark.slow
 def test_street_kol(shared):
     source = FolderSource(shared / "data" / "street_kol")
     assert len(source) == 793

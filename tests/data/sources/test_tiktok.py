@@ -262,6 +262,7 @@ def test_clips_by_hand():
     assert cut_clips([bits(0), high, bits(4), high | bits(4)]) == ([0, 1, 0, 1], 2)
 
 
+@pytest.mark.slow
 def test_real_clips_one_after_the_other(shared, tmp_path):
     """The measurement behind JUMP_BITS: consecutive frames within 16 bits, clips 28 apart."""
     root = shared / "data" / "davis_person"

@@ -152,6 +152,7 @@ def test_the_graph_normalises_as_the_input_spec_does():
         assert torch.equal(InferenceGraph(nn.Identity(), spec)(images), spec.normalise(images))
 
 
+@pytest.mark.slow
 def test_the_sidecar_tells_how_to_feed_the_file(exported):
     _, path, _ = exported("u2netp", "onnx")
     values = read_json(path.with_name("x.onnx.json"))

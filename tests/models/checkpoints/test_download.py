@@ -217,6 +217,7 @@ def test_a_folder_that_cannot_be_written_is_named(home, web):
         download.fetch(entry(web.address + PATH))
 
 
+@pytest.mark.slow
 def test_a_second_process_waits(home, web):
     web.slow = 1.0
     code = "print('ready', flush=True);"

@@ -17,6 +17,7 @@ from kolbench.models.u2net import U2Net, U2NetSegmenter
 from tests.helpers.commands import kolbench
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "file", "size", "lacking", "norms"),
     [

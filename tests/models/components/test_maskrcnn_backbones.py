@@ -101,6 +101,7 @@ def test_a_file_gives_the_backbone_and_freezes_its_stem_and_norms(network: str, 
     assert all(parameter.requires_grad for parameter in ours[len(frozen) :])
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_weights_with_frozen_norms_fit_a_network_without_backbone_file(tmp_path: Path) -> None:
     theirs = torchvision.models.mobilenet_v2(weights=None).state_dict()
@@ -138,6 +139,7 @@ def old_name(name: str) -> str:
     return name
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_coco_file_of_fpn_50_loads_as_torchvision_runs_it() -> None:
     torch.manual_seed(0)

@@ -354,6 +354,7 @@ def grey(image):
     return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", [np.asarray, grey], ids=["colour", "grey"])
 def test_no_false_cut_in_real_clips_and_every_join_found(real_clips, look):
     glances = {name: [glance(look(image)) for image in clip] for name, clip in real_clips.items()}
