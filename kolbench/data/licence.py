@@ -11,11 +11,12 @@ _FILES = ("licen[cs]e*", "copying*")
 _READMES = ("readme*",)
 # words that forbid commercial use; they are looked for first
 _FORBIDS = (
-    r"non-?commercial|\bnc\b|not for commercial|no commercial|"
+    r"non[- ]?commercial|non[- ]?profit|commercial use (?:is )?(?:not|prohibited|forbidden)|"
+    r"not for (?:any |a )?commercial|\bnc\b|no commercial|"
     r"(?:research|academic|educational)(?: and \w+)?(?: use| purposes?)? only|only for (?:\w+ )?research|"
     r"for (?:\w+ )?research (?:use|purposes)"
 )
-_ALLOWS = r"\b(?:mit|apache|bsd|cc0|cc[ -]by|unlicense)\b|public domain|commercial use (?:is )?allowed"
+_ALLOWS = r"\b(?:(?-i:MIT)|apache|bsd|cc0|cc[ -]by|unlicense)\b|public domain|commercial use (?:is )?allowed"
 
 
 def beside(root: Path) -> str | None:
@@ -30,7 +31,7 @@ def beside(root: Path) -> str | None:
     for path in _matching(root, _READMES):
         lines = _lines(path)
         for number, line in enumerate(lines):
-            if re.search(r"licen[cs]e", line, re.IGNORECASE):
+            if re.search(r"licen[cs]e(?! plate)", line, re.IGNORECASE):
                 # a heading of that name is followed by the licence
                 is_heading = re.fullmatch(r"licen[cs]es?:?", line, re.IGNORECASE) and number + 1 < len(lines)
                 return _short(lines[number + 1] if is_heading else line)

@@ -24,7 +24,19 @@ _NO_RUNS = ("trainings", "untrained")
 _NEEDED = ("method", "truth_access", "threshold", "seed", "data", "started")
 _LONGEST_WORD, _LONGEST_LABEL = 32, 64
 # what tells runs of one method apart, in the order in which a label names it
-_TELLING = ("model", "refiner", "budget", "data", "trainer", "threshold", "weights", "seed")
+_TELLING = (
+    "experiment",
+    "init",
+    "callbacks",
+    "model",
+    "refiner",
+    "budget",
+    "data",
+    "trainer",
+    "threshold",
+    "weights",
+    "seed",
+)
 
 
 @dataclass(frozen=True, eq=False)

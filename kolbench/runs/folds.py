@@ -1,5 +1,6 @@
 """Runs of a cross-validation as one: every picture tested once, by the fold that was not trained on it."""
 
+import hashlib
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.runs.finished import FinishedRun
-from kolbench.runs.record import DataFingerprint, RunRecord
+from kolbench.runs.record import DataFingerprint, RunRecord, TrainingSummary
 
 FOLDS, FOLD = "data.folds", "data.fold"
 FROM = "the folds (median of their own thresholds)"
@@ -123,11 +124,18 @@ def _as_one(folds: Sequence[FinishedRun]) -> JoinedFolds:
         pictures={"test": len(test.names)},
         all=None,
         fingerprint=DataFingerprint((first.record.fingerprint or DataFingerprint()).source, "folds"),
-        training=first.record.training and replace(first.record.training, fingerprint=None, folder=None),
+        training=first.record.training
+        and replace(first.record.training, fingerprint=_digest(folds), folder=None),
         seconds=sum(fold.record.seconds or 0 for fold in folds),
     )
     folder = first.folder.with_name(f"{first.folder.name}-folds")
     return JoinedFolds(folder, record, first.label, first.family, tuple(folds))
+
+
+def _digest(folds: Sequence[FinishedRun]) -> str:
+    """Tells one cross-validation's trainings from another's."""
+    prints = [(fold.record.training or TrainingSummary()).fingerprint for fold in folds]
+    return hashlib.sha256(repr(prints).encode()).hexdigest()[:16]
 
 
 def _joined(parts: Sequence[ImageCounts]) -> ImageCounts:

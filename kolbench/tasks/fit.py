@@ -162,7 +162,8 @@ def _fingerprint(
     chosen = fingerprint.training_settings(resolved, device_type, data.fingerprint())
     chosen |= {} if begun is None else {"init": begun.sha256}
     built = fingerprint.targets(chosen, config.data.source.options)
-    return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built])
+    begins = [] if begun is None else [start.__name__]
+    return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built, *begins])
 
 
 def _untrained(

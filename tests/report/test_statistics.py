@@ -150,6 +150,7 @@ def test_a_verdict_needs_both_the_test_and_the_interval() -> None:
     assert seen == set(itertools.product((True, False), repeat=2))
 
 
+@pytest.mark.slow
 def test_differences_are_seldom_found_where_there_are_none() -> None:
     families, pair_p, naive_p = [], [], []
     for seed in range(300):

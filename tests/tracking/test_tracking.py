@@ -252,6 +252,7 @@ def test_tables_and_masks_lie_beside_an_offline_run(alone, tmp_path):
     assert not np.array_equal(*masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tidy", [True, False], ids=["finished", "left open"])
 def test_two_jobs_of_one_process_are_two_runs(tidy, alone, tmp_path):
     for number, name in enumerate(("first", "second")):

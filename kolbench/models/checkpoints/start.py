@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.config.groups import ModelConfig
-from kolbench.errors import WeightsError
+from kolbench.errors import WeightsError, nearest
 from kolbench.io.files import sha256
 from kolbench.models.checkpoints import download, named
 from kolbench.models.checkpoints.catalogue import OFFICIAL, Entry, catalogue
@@ -76,6 +76,12 @@ def start_of(init: str | Path, model: ModelConfig) -> Start:
             owner = model_config(method, backbone_weights=None)
         return Start(entry.name, file, method, owner, entry.sha256, entry)
     file = Path(init)
+    if not file.exists():
+        hint = nearest(str(init), catalogue().entries)
+        meant = f" Did you mean {hint}?" if hint else ""
+        raise WeightsError(
+            f"init={init}: there is no such file, run folder or id (task=weights lists the ids).{meant}"
+        )
     settings = None if file.suffix.lower() == ONNX else settings_of(file)
     method = model.name if settings is None else settings.name
     owner = settings.without_backbone() if settings is not None and method != model.name else None

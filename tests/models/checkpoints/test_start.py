@@ -124,7 +124,7 @@ def test_norms_without_statistics_are_named(tmp_path):
 
 
 def test_missing_files_and_names_say_what_to_give(tmp_path):
-    with pytest.raises(WeightsError, match="There is no checkpoint file"):
+    with pytest.raises(WeightsError, match="there is no such file, run folder or id"):
         start.start_of(tmp_path / "no.ckpt", model_config("modnet"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(WeightsError, match=r"init=.*empty: there is no file .*best\.ckpt"):
