@@ -5,18 +5,24 @@ from pathlib import Path
 
 from lightning.pytorch import seed_everything
 
-from kolbench.config.compose import build_segmenter, instantiate
+from kolbench.config.compose import build_segmenter, instantiate, load_yaml
+from kolbench.config.fields import require_mapping
 from kolbench.config.schema import TaskResult
 from kolbench.data import splits
 from kolbench.errors import ConfigError
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named
-from kolbench.models.checkpoints.run import load_into, model_of
+from kolbench.models.checkpoints.run import is_run_folder, load_into, model_of
 from kolbench.runs import record
+from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation, parts
 from kolbench.tasks.recorder import NO_THRESHOLD, KnownThreshold, RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
+
+# what decides which pictures are for training
+_SPLITS = ("split", "split_seed", "folds", "fold")
+_SPLIT_KEYS = frozenset(f"data.{key}" for key in _SPLITS)
 
 
 @dataclass(frozen=True)
@@ -76,23 +82,32 @@ def run(config: TestConfig) -> TaskResult:
 def _all_for_testing(config: TestConfig) -> TestConfig:
     """The command with every picture a test picture, where nothing says which ones are for training.
 
-    A run folder whose training split these very pictures keeps that split, and a split that was typed stays.
+    A run whose training split these very pictures keeps that split, folds included, so that no picture that
+    it was trained on is a test picture; what was typed of the split stays.
     """
-    if "data.split" in config.invocation.typed_keys:
+    if config.invocation.typed_keys & _SPLIT_KEYS:
         return config
     source = instantiate(config.data.source)
-    values = config.data.values
-    if values.get("split") != "auto" or values.get("folds") or not splits.tests_only(source):
+    values = dict(config.data.values)
+    run = None if config.weights is None else _run_of(config.weights)
+    trained = None if run is None else record.of_weights(run).fingerprint
+    if run is not None and trained is not None and trained.source == source.fingerprint():
+        own = require_mapping("data", load_yaml(run / CONFIG).get("data") or {})
+        values |= {key: own[key] for key in _SPLITS if key in own}
+    elif values.get("split") == "auto" and splits.tests_only(source):
+        values["split"] = "test"
+    else:
         return config
-    trained = None if config.weights is None else record.of_weights(config.weights).fingerprint
-    if trained is not None and trained.source == source.fingerprint():
-        return config
-    values = {**values, "split": "test"}
     return replace(
         config,
         data=replace(config.data, values=values),
         invocation=config.invocation.with_values(data=values),
     )
+
+
+def _run_of(weights: Path) -> Path | None:
+    """The run folder that weights are, or lie in."""
+    return next((f for f in (weights, weights.absolute().parent.parent) if is_run_folder(f)), None)
 
 
 def _known_threshold(weights: Path | None) -> KnownThreshold:

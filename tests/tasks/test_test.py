@@ -60,6 +60,19 @@ def test_pictures_of_the_training_keep_their_split(place):
     assert found["threshold_from"] == "validation"
 
 
+@pytest.mark.parametrize("weights", ["fold", "fold/checkpoints/best.ckpt"])
+def test_pictures_of_another_fold_are_no_test_pictures(place: Path, weights: str) -> None:
+    if not (place / "fold").exists():
+        data = ("data=folder", "data.root=mine", "data.allow_duplicates=true", "data.folds=5", "data.fold=3")
+        words = ("experiment=unet", *data, "budget=smoke", "budget.size=64", "hydra.run.dir=fold")
+        kolbench(*words, cwd=place)
+    run, said = scored(place, f"weights={weights}", "data.root=mine")
+    assert "fold 3 of 5" in said
+    own = json.loads((place / "fold" / "run.json").read_text())
+    assert run["fingerprint"] == own["fingerprint"]
+    assert run["pictures"]["test"] == 1
+
+
 def test_a_split_or_a_threshold_that_is_typed_wins(place):
     found, _ = scored(place, "weights=run", "data.root=theirs", "data.split=paper", "threshold=0.3")
     assert found["pictures"] == {"val": 1, "test": 1}
