@@ -60,8 +60,9 @@ def fit(experiment: str, data: str = "synthetic", **overrides: object) -> "Finis
         KolbenchError: whatever the command line would say.
     """
     from kolbench.results import of_folder
+    from kolbench.tasks.inside import folder_of
 
-    return of_folder(_folder_of("fit", {"experiment": experiment, "data": data, **overrides}))
+    return of_folder(folder_of("fit", {"experiment": experiment, "data": data, **overrides}))
 
 
 def evaluate(
@@ -85,18 +86,11 @@ def evaluate(
         KolbenchError: whatever the command line would say.
     """
     from kolbench.results import of_folder
+    from kolbench.tasks.inside import folder_of
 
     given = {"experiment": experiment, "weights": weights}
     chosen = {key: value for key, value in given.items() if value is not None}
-    return of_folder(_folder_of("test", {**chosen, "data": data, **overrides}), weights)
-
-
-def _folder_of(task: str, words: Mapping[str, object]) -> Path:
-    from kolbench.tasks.inside import run_inside
-
-    folder = run_inside(task, words).folder
-    assert folder is not None  # fit and test have one
-    return folder
+    return of_folder(folder_of("test", {**chosen, "data": data, **overrides}), weights)
 
 
 def _loaded(

@@ -201,11 +201,10 @@ def _unexpected(error: Exception) -> str:
 
 def _invocation(values: Values) -> Invocation:
     hydra_config = HydraConfig.get()
-    chosen = require_mapping("hydra.runtime.choices", OmegaConf.to_container(hydra_config.runtime.choices))
     swept = hydra_config.mode is RunMode.MULTIRUN
     return Invocation(
         overrides=tuple(hydra_config.overrides.task),
-        choices={group: str(c) for group, c in chosen.items() if c and not group.startswith("hydra/")},
+        choices=compose.choices_of(OmegaConf.to_container(hydra_config.runtime.choices)),
         sweep=os.path.basename(hydra_config.sweep.dir) if swept else None,  # noqa: PTH119 - a string of Hydra's
         resolved=values,
     )

@@ -63,12 +63,13 @@ def command(words: Mapping[str, object]) -> tuple[Values, Invocation]:
         if place:
             config.paths.run = str(_unused(Path(config.paths.run)))
     values = plain(config)
-    groups = {
-        group: str(choice)
-        for group, choice in require_mapping("choices", chosen).items()
-        if choice and not group.startswith("hydra/")
-    }
-    return values, Invocation(overrides=tuple(overrides), choices=groups, resolved=values)
+    return values, Invocation(overrides=tuple(overrides), choices=choices_of(chosen), resolved=values)
+
+
+def choices_of(chosen: object) -> dict[str, str]:
+    """Group -> its chosen YAML, of what Hydra's runtime says, less its own groups and empty choices."""
+    given = require_mapping("hydra.runtime.choices", chosen)
+    return {group: str(c) for group, c in given.items() if c and not group.startswith("hydra/")}
 
 
 @contextmanager

@@ -40,6 +40,10 @@ class Interval(NamedTuple):
         """Whether there is an interval."""
         return not math.isnan(self.low)
 
+    def as_json(self) -> dict[str, float | None]:
+        """By name, null for what is NaN, which JSON does not have."""
+        return {key: None if math.isnan(value) else value for key, value in self._asdict().items()}
+
 
 def fewest_groups(pairs: int = 1) -> int:
     """How many groups can make one of so many differences significant, and allow an interval.

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from kolbench.config.compose import load_yaml
-from kolbench.config.fields import Values, require_mapping
+from kolbench.config.fields import require_mapping
 from kolbench.config.groups import key_of
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
@@ -22,7 +22,7 @@ from kolbench.metrics import scores
 from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import ONNX
 from kolbench.report import drawing, learning_curve
-from kolbench.report.intervals import Interval, difference_intervals, mean_interval
+from kolbench.report.intervals import difference_intervals, mean_interval
 from kolbench.report.learning_curve import SizeResult, StartResult
 from kolbench.runs import run_folder
 from kolbench.runs.finished import FinishedRun, groups_of
@@ -111,7 +111,9 @@ def run(config: CurveConfig) -> TaskResult:
     if finished:
         output = config.output or folder
         told = write_results(output, config, finished, begin, done)
-        print_table({training.job.name: row_of(training.job) for training in finished}, "test pictures")
+        print_table(
+            {training.job.name: row_of(training.job.record) for training in finished}, "test pictures"
+        )
         print(f"{told}\nwritten to {output / learning_curve.NAME}.csv, .json, .png and .svg", flush=True)
     for name in failed:
         print(f"failed: {name}")
@@ -278,8 +280,8 @@ def write_results(
             "epochs": config.budget.epochs,
             "epoch_pictures": config.epoch_pictures,
         },
-        "sizes": [{**size._asdict(), "mean": _plain(size.mean)} for size in results],
-        "start": beginning and {**beginning._asdict(), "gain": _plain(beginning.gain)},
+        "sizes": [{**size._asdict(), "mean": size.mean.as_json()} for size in results],
+        "start": beginning and {**beginning._asdict(), "gain": beginning.gain.as_json()},
         "commands": {job.name: shown(job) for job in jobs if job.name in done},
     }
     write_json(output / f"{learning_curve.NAME}.json", settings)
@@ -358,8 +360,3 @@ def _notes(config: CurveConfig, done: Mapping[str, FinishedRun]) -> list[str]:
         f"Each training draws {config.epoch_pictures * config.budget.epochs} pictures, with repetition, in "
         f"{config.budget.epochs} epochs; the best one by validation counts.",
     ]
-
-
-def _plain(interval: Interval) -> Values:
-    """JSON has no NaN."""
-    return {key: None if math.isnan(value) else value for key, value in interval._asdict().items()}

@@ -1,6 +1,5 @@
 """`task=paper`: the same method under the paper's protocol and under the honest one, and the gap."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,11 +145,6 @@ def _cell(interval: Interval, threshold: float) -> str:
     return f"{interval.value:.4f} ({span}) at {threshold:.2f}"
 
 
-def _plain(interval: Interval) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {key: None if math.isnan(value) else value for key, value in interval._asdict().items()}
-
-
 def _record(outcomes: list[Outcome], gap: float) -> Values:
     return {
         "gap": gap,
@@ -161,8 +155,8 @@ def _record(outcomes: list[Outcome], gap: float) -> Values:
                 "command": shown(outcome.job),
                 "run": str(outcome.job.folder),
                 "pictures": outcome.job.record.pictures,
-                "threshold_from_validation": {"at": outcome.threshold, **_plain(outcome.from_validation)},
-                "best_threshold_on_test": {"at": outcome.best_threshold, **_plain(outcome.best_on_test)},
+                "threshold_from_validation": {"at": outcome.threshold, **outcome.from_validation.as_json()},
+                "best_threshold_on_test": {"at": outcome.best_threshold, **outcome.best_on_test.as_json()},
             }
             for outcome in outcomes
         },

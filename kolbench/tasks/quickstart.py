@@ -12,10 +12,10 @@ from kolbench.models.checkpoints import download
 from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.runs import record, run_folder
 from kolbench.runs.finished import find, test_sets
-from kolbench.runs.record import RunRecord
-from kolbench.tasks.inside import run_inside
+from kolbench.tasks.inside import folder_of
 from kolbench.tasks.recorder import Row, print_table
 from kolbench.tasks.report import PAGE, write_report
+from kolbench.tasks.suite import row_of
 
 LOG = "quickstart.log"
 # the automatic ones; the baselines are scored with every run
@@ -56,6 +56,12 @@ def run(config: QuickstartConfig) -> TaskResult:
     started = time.monotonic()
     network, words = _network()
     experiments = {**CLASSIC, network: words}
+    shared = {
+        **SCENES,
+        "seed": config.seed,
+        "device": config.device,
+        "paths.runs": config.output / "runs",
+    }
     config.output.mkdir(parents=True, exist_ok=True)
     log = config.output / LOG
     runs = []
@@ -66,11 +72,7 @@ def run(config: QuickstartConfig) -> TaskResult:
                 flush=True,
             )
             with contextlib.redirect_stdout(file):
-                runs.append(
-                    _folder_of(
-                        name, {**SCENES, **own, "seed": config.seed, "device": config.device}, config.output
-                    )
-                )
+                runs.append(folder_of("fit", {"experiment": name, **shared, **own}))
             advance(1)
     (comparison,) = test_sets(find([str(folder) for folder in runs]))
     said = write_report(comparison, config.output / "report")
@@ -99,21 +101,10 @@ def _about(network: str) -> str:
     )
 
 
-def _folder_of(experiment: str, words: Mapping[str, object], output: Path) -> Path:
-    done = run_inside("fit", {"experiment": experiment, **words, "paths.runs": output / "runs"})
-    assert done.folder is not None  # fit has one
-    return done.folder
-
-
 def _rows(runs: list[Path]) -> dict[str, Row]:
     """A row for each method, and those of the baselines, which all runs share."""
     records = [record.read(folder / run_folder.RUN) for folder in runs]
-    rows: dict[str, Row] = {done.method: _row(done) for done in records}
+    rows: dict[str, Row] = {done.method: row_of(done) for done in records}
     for name, scores in records[-1].baselines.items():
         rows[name] = {"truth_access": "none", **scores}
     return rows
-
-
-def _row(done: RunRecord) -> Row:
-    assert done.threshold is not None  # of a finished run
-    return {"truth_access": done.truth_access, "threshold": done.threshold, **done.scores}

@@ -102,7 +102,7 @@ def run(config: SuiteConfig) -> TaskResult:
         results = config.output or folder / "results"
         write_results(results, done)
         write_panels(panels, {job.name: job.folder for job in done}, results)
-        print_table({job.name: row_of(job) for job in done}, f"{folder.name}, test pictures")
+        print_table({job.name: row_of(job.record) for job in done}, f"{folder.name}, test pictures")
     for name in failed:
         print(f"failed: {name}")
     return TaskResult(failed=len(failed))
@@ -190,9 +190,8 @@ def execute(job: Job) -> bool:
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - a list of words, no shell
 
 
-def row_of(job: Job) -> Row:
-    """A finished job's row of a table."""
-    done = job.record
+def row_of(done: RunRecord) -> Row:
+    """A finished run's row of a table."""
     assert done.threshold is not None  # of a finished run
     return {"truth_access": done.truth_access, "threshold": done.threshold, **done.scores}
 
