@@ -1,6 +1,7 @@
 """The Python interface: a method with its weights in one call, a training or a test in another."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +37,8 @@ def load(
         WeightsError: the weights cannot be read, are a whole network or do not fit, or a file is not what its
             sidecar says. No code of a checkpoint is executed.
     """
-    try:
+    with _libraries_named():
         return _loaded(source, weights, device, options)
-    except ImportError as error:
-        if told := missing_library(error):
-            raise ConfigError(told) from error
-        raise
 
 
 def fit(experiment: str, data: str = "synthetic", **overrides: object) -> "FinishedRun":
@@ -59,10 +56,11 @@ def fit(experiment: str, data: str = "synthetic", **overrides: object) -> "Finis
     Raises:
         KolbenchError: whatever the command line would say.
     """
-    from kolbench.results import of_folder
-    from kolbench.tasks.inside import folder_of
+    with _libraries_named():
+        from kolbench.results import of_folder
+        from kolbench.tasks.inside import folder_of
 
-    return of_folder(folder_of("fit", {"experiment": experiment, "data": data, **overrides}))
+        return of_folder(folder_of("fit", {"experiment": experiment, "data": data, **overrides}))
 
 
 def evaluate(
@@ -85,12 +83,31 @@ def evaluate(
     Raises:
         KolbenchError: whatever the command line would say.
     """
-    from kolbench.results import of_folder
-    from kolbench.tasks.inside import folder_of
-
     given = {"experiment": experiment, "weights": weights}
     chosen = {key: value for key, value in given.items() if value is not None}
-    return of_folder(folder_of("test", {**chosen, "data": data, **overrides}), weights)
+    with _libraries_named():
+        from kolbench.results import of_folder
+        from kolbench.tasks.inside import folder_of
+
+        folder = folder_of("test", {**chosen, "data": data, **overrides})
+        return of_folder(folder, weights, _options(overrides))
+
+
+def _options(overrides: Mapping[str, object]) -> dict[str, object]:
+    """The method's own options, such as `size`, of the keys that a command had."""
+    own = {key.removeprefix("model."): overrides[key] for key in overrides if key.startswith("model.")}
+    return {key: value for key, value in own.items() if "." not in key and key != "recipe"}
+
+
+@contextmanager
+def _libraries_named() -> Iterator[None]:
+    """A missing library of the system is told as the command line tells it."""
+    try:
+        yield
+    except ImportError as error:
+        if told := missing_library(error):
+            raise ConfigError(told) from error
+        raise
 
 
 def _loaded(

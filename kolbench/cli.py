@@ -1,6 +1,5 @@
 """The command line: Hydra as it is, with errors that a person can act on."""
 
-import dataclasses
 import os
 import re
 import sys
@@ -17,11 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kolbench.config import compose
-from kolbench.config.explain import ROOT_KEYS, explain, keys_of_tasks, wrong_key
+from kolbench.config.explain import explain
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import Invocation
 from kolbench.config.old_names import current_word
-from kolbench.config.schema import PATHS, TaskConfig, task_config
+from kolbench.config.schema import PATHS
+from kolbench.config.typed import typed_config
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError, missing_library
 from kolbench.runs import sweep_outputs
 
@@ -139,7 +139,7 @@ def run_job(config: DictConfig) -> float | None:
     try:
         values = compose.plain(config)
         run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
-        result = run(_typed(kind, values))
+        result = run(typed_config(kind, values, _invocation(values)))
         if label and result.row is not None:
             _sweep_rows[tuple(hydra_config.overrides.task)] = result.row
         if result.failed:
@@ -162,27 +162,6 @@ def _note_failure(label: str, error: Exception) -> None:
     if label:
         print(f"kolbench: {label}: {error}", file=sys.stderr)
     _failures.append((label, error))
-
-
-def _typed(kind: type[TaskConfig], values: Values) -> TaskConfig:
-    """The task's configuration.
-
-    What an experiment sets for another task, as `init` for fit, is left out.
-
-    Raises:
-        ConfigError: a key of the configuration is unknown, or a value does not fit.
-    """
-    known = {field.name for field in dataclasses.fields(kind)} | ROOT_KEYS
-    invocation = _invocation(values)
-    unknown = [name for name in values if name not in known]
-    if unknown and "experiment" in invocation.choices:
-        others = set().union(*keys_of_tasks().values()) - invocation.typed_keys
-        values = {name: value for name, value in values.items() if name in known or name not in others}
-        unknown = [name for name in values if name not in known]
-        invocation = dataclasses.replace(invocation, resolved=values)
-    if unknown:
-        raise ConfigError(wrong_key(unknown[0]))
-    return task_config(kind, values, invocation)
 
 
 def _disk(error: OSError) -> str:

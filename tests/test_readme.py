@@ -19,7 +19,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import make_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SMALL = ("budget=smoke", "budget.size=96", "budget.limit={train: 2, val: 2, test: 1}")
+SMALL = ("budget=smoke", "budget.size=64", "budget.limit={train: 2, val: 2, test: 1}")
 SWEPT = ("experiment", "threshold=", "data.fold=")
 # what a training from official weights starts from here: the released files are not at hand everywhere
 STARTS = {"experiment=finetune_modnet": "FILE", "experiment=u2netp": "U2NETP"}
@@ -53,7 +53,7 @@ def place(tmp_path_factory):
         (folder / "DIR" / name).mkdir(parents=True)
     (folder / "MATTES").mkdir()
     for index in range(8):
-        scene = make_scene(1, index, 96)
+        scene = make_scene(1, index, 64)
         images.write_png(folder / "DIR" / "images" / f"{index}.png", scene.image)
         images.write_png(
             folder / "DIR" / "masks" / f"{index}.png", (scene.alpha >= 0.5).astype(np.uint8) * 255
@@ -71,7 +71,7 @@ def place(tmp_path_factory):
         words = [f"model.context={name}"]
         make_run(folder / "RUNS" / name, "modnet", quality=quality, pictures=30, overrides=words)
         (folder / name).symlink_to(folder / "RUNS" / name)
-    kolbench("experiment=unet", *SMALL, "data.picture_size=96", "hydra.run.dir=RUN", cwd=folder)
+    kolbench("experiment=unet", *SMALL, "data.picture_size=64", "hydra.run.dir=RUN", cwd=folder)
     clips.make_clip(folder / "CLIP.mp4", frames=5, sound="aac")
     images.write_png(folder / "AD.png", clips.picture(3))
     images.write_jpeg(folder / "PHOTO.jpg", clips.picture(3))
@@ -111,7 +111,7 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
     task = next((word for word in words if word.startswith("task=")), "")
     extra = [] if "--cfg" in words or task in WITHOUT_RUNS else [*SMALL]
     if extra and "data=folder" not in words:
-        extra.append("data.picture_size=96")
+        extra.append("data.picture_size=64")
     extra += [f"init={place / STARTS[word]}" for word in words if word in STARTS]
     if "sweep=thresholds" in words:
         # tests/test_cli.py composes all eight

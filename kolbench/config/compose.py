@@ -22,7 +22,7 @@ from kolbench.config.explain import explain
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.folder import conf_dir as conf_dir
 from kolbench.config.groups import Component, Invocation, ModelConfig
-from kolbench.config.old_names import current_model, current_target
+from kolbench.config.old_names import current_model, current_target, current_word
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, KolbenchError, missing_library, nearest
 
@@ -50,7 +50,7 @@ def command(words: Mapping[str, object]) -> tuple[Values, Invocation]:
         ConfigError: there is no such key or choice, or a mandatory key has no value.
     """
     register()
-    overrides = [f"{key}={literal(value)}" for key, value in words.items()]
+    overrides = [current_word(f"{key}={literal(value)}") for key, value in words.items()]
     place = [] if "paths.run" in words else ["paths.run=${paths.new}"]
     try:
         with _without_running_hydra(), initialize_config_dir(str(conf_dir()), version_base="1.3"):

@@ -55,6 +55,10 @@ class DataConfig:
             )
         if self.fold and not self.folds:
             raise ConfigError(f"data.fold={self.fold} needs data.folds=K, the number of folds.")
+        if self.folds and self.split not in ("auto", "group"):
+            raise ConfigError(
+                f"data.split={self.split} and data.folds={self.folds} are two ways to split; leave one out."
+            )
         count = self.workers
         if count != "auto" and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
             raise ConfigError(f"data.workers={count} is neither auto nor a number of processes.")

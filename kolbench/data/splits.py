@@ -266,7 +266,8 @@ def describe(splits: Splits, source: Source, policy: str, fold: str = "") -> str
         return f"{'all ' if whole else ''}{len(splits.test)} pictures are test pictures"
     counts = " / ".join(f"{len(rows)} {name}" for name, rows in splits)
     how = _how(splits, source, "group" if fold else policy)
-    return f"{counts} pictures, {fold + ', ' if fold else ''}{how}"
+    lists = "; the lists beside the pictures play no part" if fold and source.given_splits else ""
+    return f"{counts} pictures, {fold + ', ' if fold else ''}{how}{lists}"
 
 
 def _how(splits: Splits, source: Source, policy: str) -> str:

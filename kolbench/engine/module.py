@@ -1,5 +1,6 @@
 """The one LightningModule: it wraps every method, sums its losses and hands its alphas to the callbacks."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -28,7 +29,7 @@ class SegmentationModule(LightningModule):
             rate; the longest name that fits a tensor counts, and 0 leaves a part as it is.
 
     Raises:
-        ConfigError: the network has no such part, or all of it is left as it is.
+        ConfigError: the network has no such part, a factor is no number from 0 on, or nothing is trained.
     """
 
     def __init__(
@@ -95,15 +96,11 @@ class SegmentationModule(LightningModule):
 def _parameter_groups(segmenter: Segmenter, factors: Mapping[str, float]) -> dict[float, list[nn.Parameter]]:
     """What is trained, by the factor on its learning rate; parts with factor 0 lose their gradients."""
     network = segmenter.inference_network()
+    require_factors(network, factors)
     names = {parameter: name for name, parameter in network.named_parameters()}
-    for part in factors:
-        if not any(_within(name, part) for name in names.values()):
-            parts = ", ".join(name for name, _ in network.named_children())
-            raise ConfigError(f"lr_factors.{part}: the network has no such part; its parts are {parts}.")
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in segmenter.parameters():
-        fitting = [part for part in factors if _within(names.get(parameter, ""), part)]
-        factor = factors[max(fitting, key=len)] if fitting else 1.0
+        factor = rate_factor(names.get(parameter, ""), factors)
         if factor == 0:
             parameter.requires_grad_(False)
         if parameter.requires_grad:
@@ -111,6 +108,27 @@ def _parameter_groups(segmenter: Segmenter, factors: Mapping[str, float]) -> dic
     if factors and not groups:
         raise ConfigError("lr_factors leaves all parts as they are, so nothing is trained.")
     return groups
+
+
+def require_factors(network: nn.Module, factors: Mapping[str, float]) -> None:
+    """Refuses factors on learning rates that a network cannot have.
+
+    Raises:
+        ConfigError: it has no such part, or a factor is no number from 0 on.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    for part, factor in factors.items():
+        if not any(_within(name, part) for name in names):
+            parts = ", ".join(name for name, _ in network.named_children())
+            raise ConfigError(f"lr_factors.{part}: the network has no such part; its parts are {parts}.")
+        if not 0 <= factor < math.inf:
+            raise ConfigError(f"lr_factors.{part} must be a number from 0 on, not {factor}.")
+
+
+def rate_factor(name: str, factors: Mapping[str, float]) -> float:
+    """The factor on a tensor's or layer's learning rate: of the longest name it belongs to, else 1."""
+    fitting = [part for part in factors if _within(name, part)]
+    return factors[max(fitting, key=len)] if fitting else 1.0
 
 
 def _within(name: str, part: str) -> bool:

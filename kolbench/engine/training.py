@@ -21,7 +21,7 @@ from kolbench.engine.callbacks.history import History, Row
 from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
 from kolbench.engine.callbacks.snapshots import ProgressPictures
 from kolbench.engine.callbacks.stopping import StayStopped, StopOnNaN
-from kolbench.engine.module import SegmentationModule
+from kolbench.engine.module import SegmentationModule, rate_factor
 from kolbench.engine.schedule import Schedule
 from kolbench.engine.trainer import make_trainer, quiet_lightning, stopping_plainly
 from kolbench.errors import ConfigError, TrainingError
@@ -55,6 +55,10 @@ class TrainingConfig:
     stop_on_nan: bool = True
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     frozen_norms: frozenset[str] = frozenset()
+
+    def keeps_norm(self, name: str) -> bool:
+        """Whether a batch norm keeps its statistics; those of a part that is left as it is do."""
+        return name in self.frozen_norms or rate_factor(name, self.lr_factors) == 0
 
 
 class PretrainingData(LightningDataModule):
@@ -148,7 +152,7 @@ def _train_method(
     )
     callbacks = [
         SeedEpochs(config.seed),
-        FrozenNorms(config.frozen_norms.__contains__),
+        FrozenNorms(config.keeps_norm),
         *([StopOnNaN()] if config.stop_on_nan else []),
         evaluator,
         history,

@@ -21,7 +21,7 @@ from kolbench.report.intervals import TOO_FEW, Interval
 NAME = "curve"
 POINTS = 100
 MORE_PICTURES = 100
-# what doubling must buy where there is one seed, whose spread nobody knows; in points
+# what doubling must buy to be worth it, in points
 LEAST_GAIN = 0.1
 FEWEST_SIZES = 3
 _HEIGHT = 3.3  # inches of the axes with their labels and legend
@@ -112,15 +112,13 @@ def _prospect(results: Sequence[SizeResult]) -> str:
 
 def _verdict(doubling: float, last: SizeResult) -> str:
     """Whether points that a doubling buys are worth it, at the largest size."""
-    apart = spread(last.scores)
-    if doubling < (LEAST_GAIN if apart is None else POINTS * apart):
-        least = (
-            f"{LEAST_GAIN:.1f} points"
-            if apart is None
-            else f"the spread between seeds ({POINTS * apart:.1f} points)"
-        )
-        return f"you are past the knee: doubling buys less than {least}"
-    return f"still rising: doubling to {2 * last.pictures} would buy {amount(doubling)}"
+    if doubling < LEAST_GAIN:
+        return f"you are past the knee: doubling buys less than {LEAST_GAIN:.1f} points"
+    apart = POINTS * (spread(last.scores) or 0)
+    rising = f"doubling to {2 * last.pictures} would buy {amount(doubling)}"
+    if doubling < apart:
+        return f"{rising}, less than seeds differ by ({apart:.1f} points), so more seeds must tell"
+    return f"still rising: {rising}"
 
 
 def _gain_over(start: StartResult, pictures: int) -> str:

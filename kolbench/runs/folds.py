@@ -95,18 +95,20 @@ def joined(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[str]]:
         else:
             found += family.values()
             said.append(
-                f"{first.method}: {len(family)} of {count} folds are finished; they are not joined yet"
+                f"{first.method}: {len(family)} of {count} folds of one version of the code are finished; "
+                "they are not joined yet"
             )
     return found, said
 
 
 def _family(record: RunRecord) -> object:
-    """What all folds of one cross-validation share."""
+    """What all folds of one cross-validation share, versions of the code included."""
     words = (
         word for word in record.overrides if not word.startswith((f"{FOLD}=", "paths.", "logger", "hydra"))
     )
     source = record.fingerprint and record.fingerprint.source
-    return record.method, record.seed, source, tuple(sorted(words))
+    code = record.commit, tuple(sorted(record.versions.items()))
+    return record.method, record.seed, source, tuple(sorted(words)), code
 
 
 def _as_one(folds: Sequence[FinishedRun]) -> JoinedFolds:

@@ -19,6 +19,7 @@ from kolbench.config.schema import TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cache
 from kolbench.engine.callbacks.checkpoint import BEST
+from kolbench.engine.module import require_factors
 from kolbench.engine.schedule import Milestones, Schedule, TorchSchedule
 from kolbench.engine.trainer import check_options
 from kolbench.engine.training import TrainingConfig, train
@@ -108,12 +109,14 @@ def _check(config: FitConfig) -> None:
     check_options(config.trainer)
     _callbacks(config)
     if config.model.training is not None:
-        _check_recipe(config)
+        _check_recipe(config, segmenter)
+        if config.init is not None:
+            start.require_usable(segmenter, config.init, config.model.name)
     elif config.init is not None:
         raise ConfigError(f"init={config.init}: {config.model.name} is not trained; leave init= away.")
 
 
-def _check_recipe(config: FitConfig) -> None:
+def _check_recipe(config: FitConfig, segmenter: Segmenter) -> None:
     evaluation.augmentation_of(config.model)
     recipe, where = config.model.chosen_recipe, f"model.training.recipes.{config.model.recipe}"
     try:
@@ -126,6 +129,10 @@ def _check_recipe(config: FitConfig) -> None:
             schedule.configured(optimizer, 1, config.budget.epochs)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}.scheduler: {error}.") from error
+    try:
+        require_factors(segmenter.inference_network(), recipe.lr_factors)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from error
 
 
 def _schedule(entry: Values | None) -> Schedule | None:

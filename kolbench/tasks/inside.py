@@ -5,7 +5,8 @@ from pathlib import Path
 
 from kolbench.config import compose
 from kolbench.config.fields import require_mapping
-from kolbench.config.schema import TaskResult, task_config
+from kolbench.config.schema import TaskResult
+from kolbench.config.typed import typed_config
 
 
 def run_inside(task: str, words: Mapping[str, object]) -> TaskResult:
@@ -19,7 +20,7 @@ def run_inside(task: str, words: Mapping[str, object]) -> TaskResult:
     """
     values, invocation = compose.command({"task": task, **words})
     run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
-    return run(task_config(kind, values, invocation))
+    return run(typed_config(kind, values, invocation))
 
 
 def folder_of(task: str, words: Mapping[str, object]) -> Path:

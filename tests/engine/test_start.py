@@ -51,6 +51,8 @@ def test_norms_learn_their_statistics_unless_they_are_kept(tmp_path):
     assert torch.equal(first.running_mean, torch.zeros(3))
     # scale and shift are trained all the same
     assert not torch.equal(first.weight, torch.ones(3))
+    first, second = norms(tmp_path / "left", lr_factors={"0": 0})
+    assert (first.num_batches_tracked, second.num_batches_tracked) == (0, 12)
     for norm in norms(tmp_path / "callback", callbacks=[FrozenNorms()]):
         assert norm.num_batches_tracked == 0
 
@@ -96,6 +98,8 @@ def test_a_longer_name_counts_and_zero_leaves_a_part_as_it_is():
     [
         ({"backbone": 0.1}, "lr_factors.backbone: the network has no such part; its parts are 0, 1, 2"),
         ({"0": 0, "1": 0, "2": 0}, "nothing is trained"),
+        ({"0": -0.1}, "lr_factors.0 must be a number from 0 on, not -0.1"),
+        ({"0": float("nan")}, "lr_factors.0 must be a number from 0 on, not nan"),
     ],
 )
 def test_wrong_parts_are_refused(factors, message):

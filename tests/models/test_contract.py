@@ -14,6 +14,8 @@ from tests.conftest import drawn
 from tests.helpers import detectors
 
 METHODS = sorted(path.stem for path in (compose.conf_dir() / "model").glob("*.yaml"))
+# its file fixes 320 px
+EACH = [pytest.param(name, marks=[pytest.mark.slow] * (name == "official_u2netp")) for name in METHODS]
 BLOCK = 8
 # odd, smaller than any canvas, and long
 SIZES = [(33, 47), (128, 96), (2048, 300)]
@@ -119,7 +121,7 @@ def one(entries, index):
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_alpha_has_the_pictures_size_and_range(name, height, width, built):
     method = built(name)
@@ -134,7 +136,7 @@ def test_alpha_has_the_pictures_size_and_range(name, height, width, built):
         assert torch.equal(entry, kept) if isinstance(entry, torch.Tensor) else entry == kept
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_a_batch_is_its_pictures_one_by_one(name, built):
     method = built(name)
@@ -146,7 +148,7 @@ def test_a_batch_is_its_pictures_one_by_one(name, built):
         torch.testing.assert_close(alone, together[index : index + 1], atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_the_same_seed_gives_the_same_alpha(name, build, built):
     first = built(name)
@@ -158,7 +160,7 @@ def test_the_same_seed_gives_the_same_alpha(name, build, built):
     assert torch.equal(first.predict(*given).alpha, expected)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 def test_compared_methods_read_no_truth(name, built):
     method = built(name)
     assert method.truth_access == "none"
@@ -183,7 +185,7 @@ def test_helped_variants_say_so_and_use_it(name, variant, build):
         assert alpha[truth == 1].mean() > alpha[other == 1].mean() + 0.5
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_processes_are_given_the_same_function(name, built):
     method = built(name)

@@ -45,21 +45,23 @@ def test_still_rising():
     )
 
 
-def test_past_the_knee_of_several_seeds():
+def test_less_than_seeds_differ_by():
     # the doubling buys 0.4 points, and the seeds lie 0.6 apart; 200 to 300 is 0.585 of a doubling
     told = advice(sizes({50: [0.5, 0.5], 100: [0.896, 0.896], 200: [0.897, 0.903]}))
     assert told == (
-        "100 more pictures would buy about 0.2 points of mIoU (from 200 to 300); you are past the knee: "
-        "doubling buys less than the spread between seeds (0.6 points)."
+        "100 more pictures would buy about 0.2 points of mIoU (from 200 to 300); doubling to 400 would "
+        "buy about 0.4 points, less than seeds differ by (0.6 points), so more seeds must tell."
     )
 
 
-def test_past_the_knee_of_one_seed():
+def test_past_the_knee():
     told = advice(sizes({50: [0.5], 100: [0.9], 200: [0.9]}))
     assert told == (
         "100 more pictures would buy less than 0.1 points of mIoU (from 200 to 300); you are past the knee: "
         "doubling buys less than 0.1 points."
     )
+    # whatever seeds differ by
+    assert "you are past the knee" in advice(sizes({50: [0.5, 0.5], 100: [0.9, 0.9], 200: [0.89, 0.911]}))
     # 0.2 points of a doubling are more than 0.1
     assert "still rising" in advice(sizes({50: [0.5], 100: [0.9], 200: [0.902]}))
 

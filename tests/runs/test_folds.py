@@ -77,7 +77,7 @@ def test_missing_folds_are_told_and_the_others_stay_as_they_are(tmp_path):
         fold(tmp_path, number, files=False)
     make_run(tmp_path / "other", "unet", files=False)
     found, said = folds.joined(find(str(tmp_path)))
-    assert said == ["modnet: 2 of 3 folds are finished; they are not joined yet"]
+    assert said == ["modnet: 2 of 3 folds of one version of the code are finished; they are not joined yet"]
     assert sorted(run.folder.name for run in found) == ["modnet0", "modnet2", "other"]
     assert all(run.fold_count == 0 for run in found)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kolbench.errors import ConfigError, WeightsError
+from kolbench.errors import WeightsError
 
 # sides of the picture with which the network's layers are put in order
 SIDE = 64
@@ -45,7 +45,6 @@ def state_from_onnx(path: Path, network: nn.Module) -> dict[str, Tensor]:
         All tensors but those of layers that the file lacks, such as heads that only training needs.
 
     Raises:
-        ConfigError: the onnx package is not installed.
         WeightsError: the file is damaged, or of another network.
     """
     graph = _graph_of(path)
@@ -136,13 +135,8 @@ def _nodes_as_run(graph: Any) -> Iterator[_Weights]:
 
 
 def _graph_of(path: Path) -> Any:
-    try:
-        import onnx
-    except ImportError as error:
-        raise ConfigError(
-            f"{path} is an ONNX file, and reading its tensors needs the package onnx: pip install "
-            "'kolbench[export]'."
-        ) from error
+    import onnx  # type: ignore[import-untyped,unused-ignore]
+
     try:
         return onnx.load(str(path)).graph
     except Exception as error:  # protobuf names damage in many ways

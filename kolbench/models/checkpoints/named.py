@@ -94,7 +94,7 @@ def load_tensors(segmenter: Segmenter, file: Path) -> list[str]:
         Names of training-only heads that the file does not hold.
 
     Raises:
-        ConfigError: the file is ONNX, and the onnx package is not installed or the method is no network.
+        ConfigError: the file is ONNX, and the method is no network.
         WeightsError: the file is damaged or belongs to another network.
     """
     if file.suffix.lower() != ONNX:

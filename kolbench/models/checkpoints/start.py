@@ -99,6 +99,19 @@ def method_of(init: str | Path, method: str) -> str:
     return entry_of(init, method).method if named.is_name(init) else method
 
 
+def require_usable(segmenter: Segmenter, init: str | Path, method: str) -> None:
+    """Refuses weights by name that a method can use nothing of, before they are downloaded.
+
+    Args:
+        segmenter: the method, thrown away afterwards. method: its name.
+
+    Raises:
+        ConfigError: there is no such name, or the method cannot start from those weights.
+    """
+    if named.is_name(init) and (owner := entry_of(init, method).method) != method:
+        segmenter.start_from({}, owner)
+
+
 def entry_of(init: str | Path, method: str) -> Entry:
     """The entry that an `init=` names, for a method; nothing is downloaded.
 
@@ -113,7 +126,7 @@ def load(segmenter: Segmenter, start: Start) -> Loaded:
     """Puts the weights into a method that will be trained.
 
     Raises:
-        ConfigError: the onnx package is needed and missing, or the method cannot start from this one.
+        ConfigError: the method cannot start from this one.
         WeightsError: the file is damaged, or belongs to another network.
     """
     network = segmenter.inference_network()

@@ -112,6 +112,17 @@ def test_a_method_that_can_use_nothing_says_so(modnet, tmp_path):
         start.load(built("unet"), begun)
 
 
+def test_a_name_of_another_method_is_refused_before_anything_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("KOLBENCH_HOME", str(tmp_path / "home"))
+    for name, method in (("official", "unet"), ("u2netp-onnx", "modnet"), ("u2netp-onnx", "rsudisnet")):
+        with pytest.raises(ConfigError, match="init="):
+            start.require_usable(built(method), name, method)
+    start.require_usable(built("rsudisnet"), "official", "rsudisnet")
+    start.require_usable(built("modnet"), "modnet-onnx", "modnet")
+    start.require_usable(built("modnet"), tmp_path / "m.ckpt", "modnet")
+    assert not (tmp_path / "home").exists()
+
+
 def test_norms_without_statistics_are_named(tmp_path):
     source = trained(built("u2netp"))
     norms = [n for n, m in source.network.named_modules() if isinstance(m, nn.BatchNorm2d)]

@@ -30,9 +30,8 @@ def write_onnx(graph: nn.Module, example: Tensor, path: Path, dynamic: bool = Tr
         dynamic: whether batch, height and width are free.
 
     Raises:
-        ConfigError: the onnx package is not installed, or an operation of the network has no ONNX form.
+        ConfigError: an operation of the network has no ONNX form.
     """
-    _require_onnx()
     free = {INPUT: AXES, OUTPUT: AXES} if dynamic else None
     try:
         with tracing(), silent():
@@ -49,15 +48,6 @@ def write_onnx(graph: nn.Module, example: Tensor, path: Path, dynamic: bool = Tr
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         raise ConfigError(
             f"This network cannot be written as ONNX: {first_line(error)} format=torchscript may work."
-        ) from error
-
-
-def _require_onnx() -> None:
-    try:
-        import onnx  # type: ignore[import-untyped,unused-ignore]  # noqa: F401 - the exporter imports it late
-    except ImportError as error:
-        raise ConfigError(
-            'format=onnx needs the onnx package, which is not installed: pip install "kolbench[export]".'
         ) from error
 
 
