@@ -65,7 +65,8 @@ def test_a_method_and_that_a_change_but_no_comment_trains_it_anew(tmp_path, monk
     code = (tmp_path / "my_method.py").read_text()
     for text, trainings in ((f"# a comment\n{code}", 1), (code.replace("nn.ReLU()", "nn.SiLU()"), 2)):
         (tmp_path / "my_method.py").write_text(text)
-        run(command, tmp_path, monkeypatch, *small)
+        # by default a folder is called by the second, and this process may take less for both runs
+        run(command, tmp_path, monkeypatch, *small, f"hydra.run.dir=again{trainings}")
         assert len(list((tmp_path / "runs" / "trainings").glob("tiny-*"))) == trainings
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import make_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SMALL = ("budget=smoke", "budget.size=64", "budget.limit={train: 2, val: 2, test: 1}")
+SMALL = ("budget=smoke", "budget.size=64", "budget.limit={train: 2, val: 1, test: 1}")
 SWEPT = ("experiment", "threshold=", "data.fold=")
 # what a training from official weights starts from here: the released files are not at hand everywhere
 STARTS = {"experiment=finetune_modnet": "FILE", "experiment=u2netp": "U2NETP"}
@@ -131,3 +132,32 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
         records = [path for path in (tmp_path / "runs").rglob("run.json") if "wandb" not in path.parts]
         finished = [path for path in records if '"finished"' in path.read_text()]
         assert len(finished) == jobs
+
+
+@pytest.mark.slow
+def test_the_python_block(place, tmp_path, monkeypatch, capsys):
+    for name in ("images", "masks"):
+        (tmp_path / "OTHER" / name).mkdir(parents=True)
+        for path in sorted((place / "DIR" / name).iterdir())[:3]:
+            shutil.copy(path, tmp_path / "OTHER" / name)
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    smaller = f'"budget.epochs": 1, "budget.size": 64, "budget.batch": 2, "init": {str(place / "FILE")!r}'
+    stands_for = {
+        '"photo.jpg"': repr(str(place / "PHOTO.jpg")),
+        '"DIR"': repr(str(place / "DIR")),
+        '"budget.epochs": 2': smaller,
+    }
+    for written, meant in stands_for.items():
+        assert written in block
+        block = block.replace(written, meant)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KOLBENCH_HOME", str(tmp_path / "home"))
+    found = {}
+    with small_catalogue():
+        exec(block, found)
+    run, elsewhere = found["run"], found["elsewhere"]
+    assert str(run.folder) in capsys.readouterr().out
+    assert found["alpha"].shape == images.read_rgb(place / "PHOTO.jpg").shape[:2]
+    # all pictures are scored there, at the threshold of the run
+    assert (elsewhere.record.task, elsewhere.record.pictures) == ("test", {"test": 3})
+    assert elsewhere.threshold == run.threshold

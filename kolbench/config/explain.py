@@ -1,16 +1,14 @@
 """What is wrong with a command, in words that name the nearest valid key or choice."""
 
 import re
-import sys
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from kolbench.config.folder import conf_dir
+from kolbench.config.folder import conf_dir, typed_conf_dirs
 from kolbench.errors import nearest
 
 # groups and keys that every command has, as of conf/config.yaml
@@ -84,10 +82,7 @@ def _of_another_task(name: str) -> str:
 
 def _folders() -> list[Path]:
     """Our folder of YAML files, and the one that `--config-dir` names."""
-    words = sys.argv[1:]
-    named = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
-    named += [after for word, after in pairwise(words) if word in ("--config-dir", "-cd")]
-    return [conf_dir(), *map(Path, named)]
+    return [conf_dir(), *typed_conf_dirs()]
 
 
 def keys_of_tasks() -> dict[str, set[str]]:

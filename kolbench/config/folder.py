@@ -1,5 +1,7 @@
 """Where the YAML files lie."""
 
+import sys
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -10,3 +12,11 @@ def conf_dir() -> Path:
     if (package.parent / "pyproject.toml").is_file() and (checkout / "config.yaml").is_file():
         return checkout
     return package / "conf"
+
+
+def typed_conf_dirs() -> list[Path]:
+    """The folders of YAML files that this command's `--config-dir` names, absolute."""
+    words = sys.argv[1:]
+    named = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    named += [after for word, after in pairwise(words) if word in ("--config-dir", "-cd")]
+    return [Path(name).absolute() for name in named]

@@ -1,9 +1,11 @@
-"""Transforms that torchvision.transforms.v2 lacks: crops by share, scale and shift, another background."""
+"""Transforms that torchvision.transforms.v2 lacks, or is about to: crops, shifts, JPEG, other backgrounds."""
 
+import io
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -91,6 +93,39 @@ class ScaleAndShift(v2.Transform):  # type: ignore[misc]  # torchvision has no t
         grid = F.affine_grid(params["theta"], list(planes.shape), align_corners=False)
         moved = F.grid_sample(planes, grid, mode, padding_mode="reflection", align_corners=False)
         return tv_tensors.wrap(moved[0].round().clamp(0, 255).to(inpt.dtype), like=inpt)
+
+
+class JPEGCompression(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Writes pictures as JPEG and reads them again; masks stay as they are.
+
+    torchvision's own `v2.JPEG` rests on functions that torchvision is about to remove.
+
+    Args:
+        quality: [lowest, highest], as Pillow counts it, in [1, 100].
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    def __init__(self, quality: tuple[int, int] = (35, 95)) -> None:
+        super().__init__()
+        if not (len(quality) == 2 and 1 <= quality[0] <= quality[1] <= 100):
+            raise ConfigError(
+                f"JPEGCompression: quality={list(quality)} must be two growing numbers in [1, 100]."
+            )
+        self.quality = (int(quality[0]), int(quality[1]))
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The quality, the same for all that is given."""
+        return {"quality": int(torch.randint(self.quality[0], self.quality[1] + 1, ()))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """One picture, (3, H, W) uint8, after compression."""
+        if not isinstance(inpt, tv_tensors.Image):
+            return inpt
+        file = io.BytesIO()
+        Image.fromarray(inpt.permute(1, 2, 0).numpy()).save(file, "JPEG", **params)
+        return tv_tensors.wrap(v2f.pil_to_tensor(Image.open(file)), like=inpt)
 
 
 class ReplaceBackground(v2.Transform):  # type: ignore[misc]  # torchvision has no types

@@ -30,7 +30,12 @@ class LossWeights(NamedTuple):
 
 
 # the author: the released weights were trained with 10/10/1 (issue 168); the AAAI paper prints 1/10/1
-LOSSES = {"official": LossWeights(10, 10, 1, 4), "paper": LossWeights(1, 10, 1, 0)}
+# matte: to go on from weights without the training-only heads, whose first gradients would be noise
+LOSSES = {
+    "official": LossWeights(10, 10, 1, 4),
+    "paper": LossWeights(1, 10, 1, 0),
+    "matte": LossWeights(0, 0, 10, 4),
+}
 
 
 class MODNetMaps(NamedTuple):
@@ -148,7 +153,8 @@ class MODNetSegmenter(NetworkSegmenter[MODNet]):
         size: shorter side of the input in pixels (both with `stretch`), 512 in the released code.
         context: `se` or `easpp`.
         backbone_weights: None, `imagenet` or a file, see `load_backbone`.
-        loss: `official` (10/10/1, boundary gain 4) or `paper` (1/10/1, none).
+        loss: weights of semantic, detail and matte: `official` (10/10/1, boundary gain 4), `paper` (1/10/1,
+            none), or `matte` (0/0/10, gain 4), ours, for fine-tuning.
         resample: `bilinear` or `area` (the released demos).
         resize_mode: `shortest_edge` (released code) or `stretch`: size x size, faster for wide pictures.
 

@@ -89,7 +89,7 @@ class CurveConfig(PicturesConfig, TaskConfig):
 def run(config: CurveConfig) -> TaskResult:
     """Runs what is not finished, writes `output` (else RUNS/curve/NAME), prints what more pictures would buy.
 
-    A run that was finished on other pictures than there are now is run again.
+    A run that was finished on other pictures than there are now, or from other weights, is run again.
 
     Returns:
         `failed`: how many runs failed.
@@ -104,7 +104,8 @@ def run(config: CurveConfig) -> TaskResult:
     folder = config.paths.runs / "curve" / config.name
     trainings, begin = trainings_of(config, folder), start_of(config, folder)
     jobs = [*([begin] if begin else []), *(training.job for training in trainings)]
-    done, failed = _executed(jobs, data, config.dry_run)
+    changed = config.init is not None and _began_otherwise(trainings, config.init, config.model.name)
+    done, failed = _executed(jobs, data, config.dry_run, changed)
     if config.dry_run:
         return TaskResult()
     finished = [training for training in trainings if training.job.name in done]
@@ -210,15 +211,26 @@ def start_words(words: Sequence[str], init: Path, split: str, is_graph: bool) ->
     return ["task=test", *kept, *([] if typed else [f"data.split={split}"]), f"weights={init}"]
 
 
+def _began_otherwise(trainings: Sequence[Training], init: Path, method: str) -> bool:
+    """Whether a finished training began with other weights than `init` means now."""
+    wanted = start.digest_of(init, method)
+    begun = ((training.job.record.training or TrainingSummary()).init for training in trainings)
+    return any(origin is not None and origin.sha256 != wanted for origin in begun)
+
+
 def _executed(
-    jobs: Sequence[Job], data: SegmentationDataModule, dry: bool
+    jobs: Sequence[Job], data: SegmentationDataModule, dry: bool, again: bool = False
 ) -> tuple[dict[str, FinishedRun], list[str]]:
-    """Name -> finished run, and the names of those that failed; runs what is not finished, unless `dry`."""
+    """Name -> finished run, and the names of those that failed; runs what is not finished, unless `dry`.
+
+    Args:
+        again: whether finished runs count for nothing; trainings that fit are found again all the same.
+    """
     source = data.fingerprint()["source"]
     names = {split: [data.source.names[row] for row in data.rows[split]] for split in ("val", "test")}
     done, failed = {}, []
     for number, job in enumerate(jobs, start=1):
-        found = _finished(job, source, names)
+        found = None if again else _finished(job, source, names)
         state = "to run" if found is None else "finished already"
         print(f"== {number} of {len(jobs)}, {job.name}: {state}\n   {shown(job)}", flush=True)
         if found is None and not dry and execute(job):

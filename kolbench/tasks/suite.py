@@ -16,6 +16,7 @@ import pandas as pd
 
 from kolbench.config.compose import load_yaml
 from kolbench.config.fields import Values, require_mapping
+from kolbench.config.folder import typed_conf_dirs
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.files import write_atomically, write_json
@@ -178,7 +179,12 @@ def _words(path: Path, key: str, words: object) -> list[str]:
 
 def shown(job: Job) -> str:
     """The job's command as one types it."""
-    return shlex.join(["python", "-m", "kolbench", *job.words])
+    return shlex.join(["python", "-m", "kolbench", *_conf_words(), *job.words])
+
+
+def _conf_words() -> list[str]:
+    """YAML files of one's own are those of the runs too."""
+    return [f"--config-dir={folder}" for folder in typed_conf_dirs()]
 
 
 def execute(job: Job) -> bool:
@@ -186,7 +192,7 @@ def execute(job: Job) -> bool:
     shutil.rmtree(job.folder, ignore_errors=True)
     # in Hydra's grammar, so that spaces and apostrophes in the path are taken as they are
     place = '"{}"'.format(str(job.folder).replace('"', '\\"'))
-    command = [sys.executable, "-m", "kolbench", *job.words, f"hydra.run.dir={place}"]
+    command = [sys.executable, "-m", "kolbench", *_conf_words(), *job.words, f"hydra.run.dir={place}"]
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - a list of words, no shell
 
 

@@ -1,14 +1,22 @@
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 
 from kolbench.config.compose import model_config
 from kolbench.config.groups import ModelConfig
 from kolbench.data import augment
-from kolbench.data.transforms import RandomCropShare, ReplaceBackground, ScaleAndShift, continued
+from kolbench.data.transforms import (
+    JPEGCompression,
+    RandomCropShare,
+    ReplaceBackground,
+    ScaleAndShift,
+    continued,
+)
 from kolbench.errors import ConfigError
 from kolbench.tasks.evaluation import augmentation_of
 
@@ -96,6 +104,19 @@ def test_what_comes_in_at_the_borders_is_mirrored_in_picture_and_truth():
         assert smaller.float().std() > 40
 
 
+def test_jpeg_changes_pictures_as_pillow_does_and_no_mask():
+    image = torch.randint(0, 256, (3, 32, 48), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
+    masks = (image[:2] > 100).to(torch.uint8)
+    for quality in (20, 90):
+        changed, same = augment.apply(JPEGCompression((quality, quality)), image, masks, 0)
+        file = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+        assert np.array_equal(changed.permute(1, 2, 0).numpy(), np.asarray(Image.open(file)))
+        assert torch.equal(same, masks)
+    drawn = {JPEGCompression((40, 42)).make_params([])["quality"] for _ in range(50)}
+    assert drawn == {40, 41, 42}
+
+
 def test_the_person_stays_and_stands_on_the_ground_of_another_picture():
     pictures = Pictures()
     transform = augment.composed([v2.RandomApply([ReplaceBackground(p=1)], p=1.0)], pictures)
@@ -159,6 +180,7 @@ def test_colours_are_continued_into_what_is_unknown():
         (lambda: RandomCropShare(0), "share=0"),
         (lambda: ScaleAndShift(scale=(2, 1)), "scale"),
         (lambda: ScaleAndShift(shift=0.7), "shift=0.7"),
+        (lambda: JPEGCompression((0, 50)), "quality=.0, 50."),
         (lambda: ReplaceBackground(p=2), "p=2"),
         (lambda: ReplaceBackground(softness=-1), "softness=-1"),
     ],

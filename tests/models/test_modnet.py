@@ -36,6 +36,10 @@ def test_modnet_losses_of_both_recipes() -> None:
     paper.network = segmenter.network
     found = {name: term.item() for name, term in paper.losses(batch).items()}
     assert found == pytest.approx({"semantic": semantic, "detail": 10 * detail, "matte": plain}, rel=1e-5)
+    alone = MODNetSegmenter(64, loss="matte").eval()
+    alone.network = segmenter.network
+    found = {name: term.item() for name, term in alone.losses(batch).items()}
+    assert found == pytest.approx({"semantic": 0, "detail": 0, "matte": 10 * (plain + 4 * edge)}, rel=1e-5)
 
 
 @torch.no_grad()

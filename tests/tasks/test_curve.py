@@ -212,6 +212,10 @@ def test_a_tiny_curve_from_first_to_last(in_this_process, tmp_path, monkeypatch,
     (folders[1] / "run.json").write_text(text)
     curve.run(configured(*words))
     assert in_this_process[3:] == ["2-seed0"]
+    capsys.readouterr()
+    torch.save({k: v + 1 for k, v in build_segmenter(method).network.state_dict().items()}, "start.pth")
+    curve.run(configured(*words, dry_run=True))
+    assert capsys.readouterr().out.count("to run") == 3
 
 
 def test_a_failed_run_is_named_and_the_others_are_drawn(monkeypatch, tmp_path, capsys):

@@ -50,12 +50,17 @@ def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     (folder / "07_baselines").mkdir()
     (folder / "07_baselines" / "suite.yaml").write_text(
-        "common: [budget=smoke]\nruns:\n  oval: [experiment=ellipse]\n"
+        "common: [budget=smoke]\nruns:\n  oval: [experiment=my_oval]\n"
         "  broken: [experiment=kmeans, model.kk=4]\n"
         "  user's box: [experiment=grabcut, model.variant=box]\n"
         "panels:\n  shown: [oval, user's box, broken]\n"
     )
-    return folder, kolbench("task=suite", "suite=07_baselines", "data.picture_size=64", cwd=folder, code=1)
+    (folder / "own" / "experiment").mkdir(parents=True)
+    (folder / "own" / "experiment" / "my_oval.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: ellipse\n"
+    )
+    words = ("--config-dir", "own", "task=suite", "suite=07_baselines", "data.picture_size=64")
+    return folder, kolbench(*words, cwd=folder, code=1)
 
 
 @pytest.mark.slow
@@ -102,7 +107,9 @@ def test_a_second_call_runs_only_what_failed(suite):
     folder, _ = suite
     _, broken, _ = jobs_of(folder / "07_baselines", folder / "runs", ["data.picture_size=64"])
     make_run(broken.folder, "kmeans", changes={"status": "failed"})
-    again = kolbench("task=suite", "suite=07_baselines", "data.picture_size=64", cwd=folder, code=1)
+    words = ("--config-dir=own", "task=suite", "suite=07_baselines", "data.picture_size=64")
+    again = kolbench(*words, cwd=folder, code=1)
+    assert f"--config-dir={folder / 'own'}" in again.stdout
     assert "1 of 3, oval: finished already" in again.stdout
     assert "2 of 3, broken: to run" in again.stdout
     assert "3 of 3, user's box: finished already" in again.stdout
@@ -111,7 +118,7 @@ def test_a_second_call_runs_only_what_failed(suite):
     # another override is another run
     dry = kolbench("task=suite", "suite=07_baselines", "data.picture_size=96", "--dry-run", cwd=folder)
     assert dry.stdout.count(": to run") == 3
-    assert "python -m kolbench budget=smoke experiment=ellipse data.picture_size=96" in dry.stdout
+    assert "python -m kolbench budget=smoke experiment=my_oval data.picture_size=96" in dry.stdout
 
 
 def test_words_of_the_suite_itself_do_not_go_to_its_runs():

@@ -75,6 +75,19 @@ def start_of(init: str | Path, model: ModelConfig) -> Start:
         if method != model.name:
             owner = model_config(method, backbone_weights=None)
         return Start(entry.name, file, method, owner, entry.sha256, entry)
+    file = file_of(init)
+    settings = None if file.suffix.lower() == ONNX else settings_of(Path(init))
+    method = model.name if settings is None else settings.name
+    owner = settings.without_backbone() if settings is not None and method != model.name else None
+    return Start(str(init), file, method, owner, sha256(file), None)
+
+
+def file_of(init: str | Path) -> Path:
+    """The file that an `init=` which is no name means: itself, or the best weights of a run folder.
+
+    Raises:
+        WeightsError: there is none.
+    """
     file = Path(init)
     if not file.exists():
         hint = nearest(str(init), catalogue().entries)
@@ -82,16 +95,22 @@ def start_of(init: str | Path, model: ModelConfig) -> Start:
         raise WeightsError(
             f"init={init}: there is no such file, run folder or id (task=weights lists the ids).{meant}"
         )
-    settings = None if file.suffix.lower() == ONNX else settings_of(file)
-    method = model.name if settings is None else settings.name
-    owner = settings.without_backbone() if settings is not None and method != model.name else None
     file = file / BEST_IN_RUN if file.is_dir() else file
     if not file.is_file():
         raise WeightsError(
             f"init={init}: there is no file {file}. Give official, an id that task=weights lists, a "
             "checkpoint, or a finished run folder."
         )
-    return Start(str(init), file, method, owner, sha256(file), None)
+    return file
+
+
+def digest_of(init: str | Path, method: str) -> str:
+    """SHA-256 of the weights that an `init=` means for a method; nothing is downloaded.
+
+    Raises:
+        ConfigError: there is no such name. WeightsError: there is no such file.
+    """
+    return entry_of(init, method).sha256 if named.is_name(init) else sha256(file_of(init))
 
 
 def method_of(init: str | Path, method: str) -> str:
