@@ -14,8 +14,6 @@ from torchvision.transforms.v2 import functional as v2f
 from kolbench.errors import ConfigError
 from kolbench.types import UInt8Array
 
-STRIDE = 16
-
 
 class Donors(Protocol):
     """Training pictures: colours (N, 3 or more, H, W) and masks (N, M, H, W), uint8, RGB and truth first."""
@@ -25,27 +23,32 @@ class Donors(Protocol):
 
 
 class RandomCropShare(v2.Transform):  # type: ignore[misc]  # torchvision has no types
-    """Crops at a random place to a share of each side, rounded to a multiple of 16.
+    """Crops at a random place to a share of each side, rounded to a multiple.
 
     U2Net's released code crops 320 to 288 px: 0.9.
 
     Args:
         share: of each side that is kept, in (0, 1].
+        multiple: of pixels, at least 1; MODNet and RSUDISNet need 32.
 
     Raises:
-        ConfigError: it is out of range.
+        ConfigError: a value is out of range.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, multiple: int = 16) -> None:
         super().__init__()
         if not 0 < share <= 1:
             raise ConfigError(f"RandomCropShare: share={share} does not lie in (0, 1].")
+        if multiple < 1:
+            raise ConfigError(f"RandomCropShare: multiple={multiple} must be at least 1.")
         self.share = share
+        self.multiple = multiple
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """The window, the same for all that is given."""
         height, width = v2f.get_size(flat_inputs[0])
-        size = [max(STRIDE, round(side * self.share / STRIDE) * STRIDE) for side in (height, width)]
+        unit = self.multiple
+        size = [max(unit, round(side * self.share / unit) * unit) for side in (height, width)]
         top, left = (
             int(torch.randint(0, whole - part + 1, size=())) if whole > part else 0
             for whole, part in zip((height, width), size, strict=True)

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.models.components.blocks import ConvIBR, context_block, init_kaiming, resize_by
+from kolbench.models.components.blocks import (
+    ConvIBR,
+    context_block,
+    init_kaiming,
+    require_multiple,
+    resize_by,
+)
 from kolbench.models.components.mobilenet import FULL_TAIL, MobileNetV2Backbone, Taps, load_backbone
 from kolbench.models.losses import modnet as loss_terms
 from kolbench.models.network_segmenter import NetworkSegmenter
@@ -134,6 +140,7 @@ class MODNet(nn.Module):
 
     def forward_train(self, image: Tensor) -> MODNetMaps:
         """As `forward`, with the maps of the heads that only training needs."""
+        require_multiple(image, 32)
         lr8x, hr2x, matte = self._matte(image)
         semantic_logits = self.lr_branch.conv_lr(lr8x)
         detail_logits = self.hr_branch.conv_hr(torch.cat((resize_by(hr2x, 2), image), 1))

@@ -18,6 +18,7 @@ from kolbench.models.components.blocks import (
     ConvIBR,
     context_block,
     init_kaiming,
+    require_multiple,
     resize_by,
     resize_to,
 )
@@ -201,6 +202,7 @@ class RSUDISNet(nn.Module):
 
     def forward_train(self, image: Tensor) -> RSUDISNetMaps:
         """As `forward`, alpha not clamped, with the maps of all heads and the fusion branch's features."""
+        require_multiple(image, 32)
         taps, s = self.lr(image)
         at4, d = self.hr(image, taps, s)
         alpha, features = self.fusion(image, s, d)

@@ -68,8 +68,9 @@ def run(config: TestConfig) -> TaskResult:
         if data.config.split == "test":
             recorder.say("no training pictures are listed, so all are scored; data.split=auto splits them")
         recorder.say(*data.verify())
-        if "size" in config.model.options:
-            recorder.say(f"network input {config.model.options['size']} px (model.size=)")
+        # None: the file's own
+        if (size := config.model.options.get("size")) is not None:
+            recorder.say(f"network input {size} px (model.size=)")
         if config.weights is not None:
             for head in load_into(segmenter, config.weights):
                 recorder.say(f"{config.weights} lacks the training-only head {head}; it is not needed here")

@@ -55,6 +55,12 @@ def test_draws_depend_on_the_seed_alone_and_leave_the_global_generator_as_it_was
     assert len({image_a.numpy().tobytes() for image_a, _ in first}) > 4
 
 
+def test_crops_are_of_the_multiple_that_a_network_needs():
+    image, masks = sample()
+    cropped, _ = augment.apply(RandomCropShare(0.7, multiple=8), image, masks, 0)
+    assert cropped.shape == (3, 24, 32)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_crops_and_flips_are_those_of_the_three_numbers_of_earlier_versions(seed):
     """torchvision's RandomCrop of the rounded size, then the flips, drew the same."""
@@ -178,6 +184,7 @@ def test_colours_are_continued_into_what_is_unknown():
     ("build", "message"),
     [
         (lambda: RandomCropShare(0), "share=0"),
+        (lambda: RandomCropShare(0.5, multiple=0), "multiple=0"),
         (lambda: ScaleAndShift(scale=(2, 1)), "scale"),
         (lambda: ScaleAndShift(shift=0.7), "shift=0.7"),
         (lambda: JPEGCompression((0, 50)), "quality=.0, 50."),

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from kolbench.errors import ConfigError
 from kolbench.models.modnet import MODNetSegmenter
 from kolbench.models.u2net import U2NetSegmenter
 from tests.helpers.networks import array, batch_for, make
@@ -51,3 +52,11 @@ def test_modnet_may_see_wide_pictures_stretched() -> None:
     small = F.interpolate(image, (64, 64), mode="bilinear", antialias=True)
     alpha = F.interpolate(segmenter.network(2 * small - 1), (90, 160), mode="bilinear")
     torch.testing.assert_close(segmenter.predict(image).alpha, alpha, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["modnet", "rsudisnet"])
+def test_pictures_of_odd_sides_are_refused_in_training(name: str) -> None:
+    segmenter = make(name)
+    network = segmenter.inference_network()
+    with pytest.raises(ConfigError, match=r"128x144 px.*multiples of 32.*add multiple: 32"):
+        network.forward_train(torch.zeros(1, 3, 128, 144))

@@ -6,6 +6,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kolbench.errors import ConfigError
+
+
+def require_multiple(image: Tensor, multiple: int) -> None:
+    """Refuses pictures whose halved and doubled maps would not meet.
+
+    Raises:
+        ConfigError: a side of the (B, C, H, W) pictures is no multiple.
+    """
+    height, width = image.shape[-2:]
+    if height % multiple or width % multiple:
+        raise ConfigError(
+            f"the network is given pictures of {height}x{width} px, and needs sides that are multiples of "
+            f"{multiple}; where augment crops them, add multiple: {multiple} there."
+        )
+
 
 def resize_to(x: Tensor, size: Sequence[int]) -> Tensor:
     """(B, C, h, w) -> (B, C, *size), bilinear with align_corners=False and no antialiasing."""
