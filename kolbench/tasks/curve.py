@@ -102,7 +102,7 @@ def run(config: CurveConfig) -> TaskResult:
     print(*data.describe(), sep="\n", flush=True)
     check_sizes(config.sizes, len(data.rows["train"]), config.budget.batch)
     folder = config.paths.runs / "curve" / config.name
-    trainings, begin = trainings_of(config, folder), start_of(config, folder)
+    trainings, begin = trainings_of(config, folder), start_job(config, folder)
     jobs = [*([begin] if begin else []), *(training.job for training in trainings)]
     changed = config.init is not None and _began_otherwise(trainings, config.init, config.model.name)
     done, failed = _executed(jobs, data, config.dry_run, changed)
@@ -175,7 +175,7 @@ def trainings_of(config: CurveConfig, folder: Path) -> list[Training]:
     return found
 
 
-def start_of(config: CurveConfig, folder: Path) -> Job | None:
+def start_job(config: CurveConfig, folder: Path) -> Job | None:
     """The run that scores `init` as it is; None where there is none, or where it makes no alpha by itself.
 
     Raises:

@@ -99,7 +99,7 @@ def test_the_start_is_scored_on_the_same_split(tmp_path):
         *("task=curve", "experiment=finetune_modnet", "budget.limit.test=5", "model.loss=paper"),
         *("resume=never", "callbacks.early_stopping.patience=2", "seeds=[1]", "data.split=group"),
     )
-    job = curve.start_of(configured(*words), tmp_path)
+    job = curve.start_job(configured(*words), tmp_path)
     assert job is not None
     assert job.words == (
         *("task=test", "experiment=finetune_modnet", "budget.limit.test=5", "data.split=group"),
@@ -114,9 +114,9 @@ def test_the_start_is_scored_on_the_same_split(tmp_path):
 
 def test_what_makes_no_alpha_by_itself_is_not_scored(tmp_path, capsys):
     # its start is a MODNet's semantic branch
-    assert curve.start_of(configured("task=curve", "experiment=finetune_rsudisnet"), tmp_path) is None
+    assert curve.start_job(configured("task=curve", "experiment=finetune_rsudisnet"), tmp_path) is None
     assert "init=official is not scored by itself: it is no complete rsudisnet" in capsys.readouterr().out
-    assert curve.start_of(configured("task=curve", "experiment=unet"), tmp_path) is None
+    assert curve.start_job(configured("task=curve", "experiment=unet"), tmp_path) is None
 
 
 def test_seeds_are_averaged_picture_by_picture(tmp_path):

@@ -92,7 +92,7 @@ class Catalogue:
             )
         return self.entries[self.official[method]]
 
-    def start_of(self, method: str) -> Entry:
+    def start_entry(self, method: str) -> Entry:
         """The weights that `init=official` means for a method.
 
         Raises:

@@ -138,7 +138,7 @@ def entry_of(init: str | Path, method: str) -> Entry:
         ConfigError: there is none.
     """
     found = catalogue()
-    return found.start_of(method) if str(init) == OFFICIAL else found.entry(str(init))
+    return found.start_entry(method) if str(init) == OFFICIAL else found.entry(str(init))
 
 
 def load(segmenter: Segmenter, start: Start) -> Loaded:
