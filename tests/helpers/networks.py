@@ -63,3 +63,22 @@ def array(tensor: Tensor) -> np.ndarray:
 
 def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.no_grad()
+def conv_macs(network: nn.Module, channels_in: int, size: int) -> int:
+    """Multiply-accumulates of a network's Conv2d layers for one square picture, as portrait papers count."""
+    counted = []
+
+    def count(layer: nn.Module, _: object, out: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        counted.append(out.numel() * layer.weight[0].numel())
+
+    hooks = [
+        layer.register_forward_hook(count) for layer in network.modules() if isinstance(layer, nn.Conv2d)
+    ]
+    place = next(network.parameters()).device
+    network(torch.zeros(1, channels_in, size, size, device=place))
+    for hook in hooks:
+        hook.remove()
+    return sum(counted)

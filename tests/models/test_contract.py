@@ -49,6 +49,7 @@ SMALL = {
     "u2net": {"size": CANVAS},
     "u2netp": {"size": CANVAS},
     "unet": {"size": CANVAS},
+    "rcrnet": {"size": CANVAS},
     "unet_smp": {"size": CANVAS},
 }
 # neither networks nor worth a process

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kolbench.config.fields import Values
 from kolbench.errors import ConfigError, require_choice
+from kolbench.models.components.rcr import deployed
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec, minmax, resize
 from kolbench.segmenter import Segmenter
@@ -72,7 +73,7 @@ class Network:
 
 
 def network_of(segmenter: Segmenter) -> Network:
-    """A copy of what a method needs at inference, on the CPU, in evaluation mode.
+    """A copy of what a method needs at inference, on the CPU, in evaluation mode, branches merged.
 
     Any method fits whose `inference_network()` maps its preprocessed input to a probability and whose
     `input_spec` says how that is made.
@@ -91,7 +92,7 @@ def network_of(segmenter: Segmenter) -> Network:
             f"{name} has no network to export; methods that are made of one network (NetworkSegmenter) have, "
             "such as rsudisnet, modnet, u2net and unet."
         )
-    network = copy.deepcopy(segmenter.inference_network()).cpu().eval().requires_grad_(False)
+    network = deployed(copy.deepcopy(segmenter.inference_network()).cpu().eval()).requires_grad_(False)
     return Network(InferenceGraph(network, spec).eval(), spec, str(getattr(segmenter, "postprocess", "none")))
 
 
