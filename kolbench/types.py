@@ -63,6 +63,7 @@ class Batch(TypedDict, total=False):
     product: Tensor  # (B, 1, H, W) float32 in {0, 1}; all 0 where no product is labelled
     foreground: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
     background: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
+    clean: Tensor  # (B, 3, H, W) float32 in [0, 1]: image before its colours changed; where augment keeps it
     instances: Tensor  # (B, 1, H, W) uint8, 0 = background, 1.. = persons; only where the source knows them
     name: list[str]
     group: list[str]

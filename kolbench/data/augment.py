@@ -32,11 +32,17 @@ def _all(steps: Sequence[object]) -> Iterator[object]:
         yield from _all(getattr(step, "transforms", ()))
 
 
-def apply(transform: v2.Transform, colours: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def apply(
+    transform: v2.Transform, colours: Tensor, masks: Tensor, seed: int
+) -> tuple[dict[str, Tensor], Tensor]:
     """Applies the same random changes to (3 or 9, H, W) uint8 colours and (M, H, W) uint8 masks.
 
     The nine are the picture, its true foreground and its true background. `seed` alone decides the draw,
     whatever process or order it happens in; the global generator is left as it was.
+
+    Returns:
+        `image`, with nine channels `foreground` and `background`, and `clean` where `KeepClean` is one of
+        the steps, each (3, H, W) uint8; and the masks.
     """
     layers = {
         name: tv_tensors.Image(layer) for name, layer in zip(LAYERS, torch.split(colours, 3), strict=False)
@@ -44,5 +50,5 @@ def apply(transform: v2.Transform, colours: Tensor, masks: Tensor, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         changed = transform({**layers, "masks": tv_tensors.Mask(masks)})
-    out = torch.cat([changed[name].as_subclass(Tensor) for name in layers])
-    return out, changed["masks"].as_subclass(Tensor)
+    moved = changed.pop("masks").as_subclass(Tensor)
+    return {name: layer.as_subclass(Tensor) for name, layer in changed.items()}, moved

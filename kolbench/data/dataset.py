@@ -171,18 +171,15 @@ class TrainingSet(Dataset[Item]):
         colours = torch.from_numpy(np.array(self.samples.colours[row]))
         masks = torch.from_numpy(np.array(self.samples.masks[row]))
         draw = seed_for("augment", self.seed, round_number, self.names[row])
-        colours, masks = augment.apply(self.transform, colours, masks, draw)
+        layers, masks = augment.apply(self.transform, colours, masks, draw)
         sample: Item = {
-            "image": colours[:3].float() / 255,
+            **{name: layer.float() / 255 for name, layer in layers.items()},
             "mask": masks[:1].float(),
             "product": masks[1:2].float(),
             **targets.derive(masks[0].numpy(), self.region_px),
             "name": self.names[row],
             "group": self.groups[row],
         }
-        if len(colours) > 3:
-            sample["foreground"] = colours[3:6].float() / 255
-            sample["background"] = colours[6:9].float() / 255
         if len(masks) > 2:
             sample["instances"] = masks[2:]
         return sample

@@ -1,6 +1,7 @@
 """Transforms that torchvision.transforms.v2 lacks, or is about to: crops, shifts, JPEG, other backgrounds."""
 
 import io
+import math
 from typing import Any, Protocol
 
 import torch
@@ -96,6 +97,102 @@ class ScaleAndShift(v2.Transform):  # type: ignore[misc]  # torchvision has no t
         grid = F.affine_grid(params["theta"], list(planes.shape), align_corners=False)
         moved = F.grid_sample(planes, grid, mode, padding_mode="reflection", align_corners=False)
         return tv_tensors.wrap(moved[0].round().clamp(0, 255).to(inpt.dtype), like=inpt)
+
+
+class Warp(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Turns, scales and moves about the middle, each with its own probability, in one resampling.
+
+    What comes in at the borders is grey (128) in pictures and background in masks. RCRNet, section 4.2.2.
+
+    Args:
+        degrees: largest turn to either side, in [0, 180]. scale: [smallest, largest] factor.
+        shift: largest move, as a share of each side, in [0, 0.5]. p: of each of the three, in [0, 1].
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    def __init__(
+        self,
+        degrees: float = 45,
+        scale: tuple[float, float] = (0.5, 1.5),
+        shift: float = 0.25,
+        p: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if not (0 <= degrees <= 180 and 0 <= shift <= 0.5 and 0 <= p <= 1):
+            raise ConfigError(
+                f"Warp: degrees={degrees} must lie in [0, 180], shift={shift} in [0, 0.5], p={p} in [0, 1]."
+            )
+        if not (len(scale) == 2 and 0.1 <= scale[0] <= scale[1] <= 10):
+            raise ConfigError(f"Warp: scale={list(scale)} must be two growing factors in [0.1, 10].")
+        self.degrees = degrees
+        self.scale = (float(scale[0]), float(scale[1]))
+        self.shift = shift
+        self.p = p
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The way from places in the result to places in the picture, the same for all that is given."""
+        height, width = v2f.get_size(flat_inputs[0])
+        turned, scaled, moved = (torch.rand(3) < self.p).tolist()
+        angle = math.radians(self.degrees) * float(2 * torch.rand(()) - 1) * turned
+        low, high = self.scale
+        factor = low + (high - low) * float(torch.rand(())) if scaled else 1.0
+        x, y = (2 * self.shift * (2 * torch.rand(2) - 1) * moved).tolist()
+        cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
+        # grid_sample counts from -1 to 1 along either side, whatever its length
+        theta = [[cos, sin * height / width, x], [-sin * width / height, cos, y]]
+        return {"theta": torch.tensor([theta])}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """One input at its new place: pictures bilinear, masks nearest."""
+        is_mask = isinstance(inpt, tv_tensors.Mask)
+        border = 0 if is_mask else 128
+        planes = inpt.as_subclass(Tensor)[None].float() - border
+        grid = F.affine_grid(params["theta"], list(planes.shape), align_corners=False)
+        moved = F.grid_sample(
+            planes, grid, "nearest" if is_mask else "bilinear", padding_mode="zeros", align_corners=False
+        )
+        return tv_tensors.wrap((moved[0] + border).round().clamp(0, 255).to(inpt.dtype), like=inpt)
+
+
+class Sharpness(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Sharpens or smooths pictures by a factor drawn evenly, 1 being none; v2 has one of a fixed factor.
+
+    Args:
+        factor: [lowest, highest], at least 0.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    def __init__(self, factor: tuple[float, float]) -> None:
+        super().__init__()
+        if not (len(factor) == 2 and 0 <= factor[0] <= factor[1]):
+            raise ConfigError(f"Sharpness: factor={list(factor)} must be two growing numbers from 0 on.")
+        self.factor = (float(factor[0]), float(factor[1]))
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The factor, the same for all that is given."""
+        low, high = self.factor
+        return {"sharpness_factor": low + (high - low) * float(torch.rand(()))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """One picture; masks stay as they are."""
+        return inpt if isinstance(inpt, tv_tensors.Mask) else v2f.adjust_sharpness(inpt, **params)
+
+
+class KeepClean(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Keeps the picture as it is at this step as `clean`; steps behind it change `image` and not `clean`.
+
+    It stands behind all steps that move pixels. Losses that compare both views ask for it.
+    """
+
+    def forward(self, *inputs: Any) -> Any:
+        """A sample, a dict of tv_tensors, with `clean` (3, H, W) uint8."""
+        sample: dict[str, Any] = inputs[0]
+        # transforms leave plain tensors alone where there are pictures
+        return {**sample, "clean": sample["image"].as_subclass(Tensor).clone()}
 
 
 class JPEGCompression(v2.Transform):  # type: ignore[misc]  # torchvision has no types

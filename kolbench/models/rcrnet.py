@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -176,7 +177,7 @@ class RCRNetSegmenter(NetworkSegmenter[RCRNet]):
     Args:
         size: side of the input in pixels, a multiple of 32; 224 in the paper.
         variant, branch2_kernel, extra_hidden, decoder, upsample: see RCRNet.
-        edge_weight: of the edge loss, beta of equation 5.
+        edge_weight, consistency_weight: beta and alpha of equation 5. temperature: of the consistency loss.
         resize_mode: `stretch`: size x size, the aspect ignored, or `shortest_edge`, see InputSpec.
 
     Raises:
@@ -192,6 +193,8 @@ class RCRNetSegmenter(NetworkSegmenter[RCRNet]):
         decoder: str | None = None,
         upsample: str = "deconv",
         edge_weight: float = 0.3,
+        consistency_weight: float = 1.0,
+        temperature: float = 1.0,
         resize_mode: str = "stretch",
     ) -> None:
         require_choice("model.variant", variant, VARIANTS)
@@ -200,20 +203,35 @@ class RCRNetSegmenter(NetworkSegmenter[RCRNet]):
             require_choice("model.decoder", decoder, DECODERS)
         if branch2_kernel not in (1, 3):
             raise ConfigError(f"model.branch2_kernel={branch2_kernel} is neither 1 nor 3.")
-        if edge_weight < 0 or (extra_hidden or 0) < 0:
-            raise ConfigError("model.edge_weight and model.extra_hidden must be at least 0.")
+        if min(edge_weight, consistency_weight, extra_hidden or 0) < 0 or temperature <= 0:
+            raise ConfigError(
+                "model.edge_weight, model.consistency_weight and model.extra_hidden must be at least 0, and "
+                "model.temperature above 0."
+            )
         resize_mode = require_choice("model.resize_mode", current_resize_mode(resize_mode), RESIZE_MODES)
         spec = InputSpec(size, resize_mode=resize_mode, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         network = RCRNet(variant, 3, branch2_kernel, extra_hidden, decoder, upsample)
         super().__init__(spec, network, ("edge",))
         self.edge_weight = edge_weight
+        self.consistency_weight = consistency_weight
+        self.temperature = temperature
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`mask` and `edge`, weighted."""
-        image = self.input_spec.normalise(batch["image"])
+        """`mask` and `edge`, weighted, and `consistency` where the batch has a clean view (KeepClean).
+
+        Equation 5. With a clean view `mask` is the sum over both; edges are learnt on the altered one alone.
+        """
+        views = [batch[name] for name in ("image", "clean") if name in batch]
+        image = self.input_spec.normalise(torch.cat(views))
         require_multiple(image, 32)
         maps = self.network.forward_train(image)
-        return {
-            "mask": portrait.mask_loss(maps.logits, batch["mask"]),
-            "edge": self.edge_weight * portrait.edge_loss(maps.edge, portrait.edge_band(batch["mask"])),
+        logits, edge = maps.logits.chunk(len(views)), maps.edge.chunk(len(views))[0]
+        mask = batch["mask"]
+        terms = {
+            "mask": torch.stack([portrait.mask_loss(view, mask) for view in logits]).sum(),
+            "edge": self.edge_weight * portrait.edge_loss(edge, portrait.edge_band(mask)),
         }
+        if len(views) == 1:
+            return terms
+        consistency = portrait.consistency_loss(logits[0], logits[1], self.temperature)
+        return {**terms, "consistency": self.consistency_weight * consistency}

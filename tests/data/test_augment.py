@@ -12,9 +12,12 @@ from kolbench.config.groups import ModelConfig
 from kolbench.data import augment
 from kolbench.data.transforms import (
     JPEGCompression,
+    KeepClean,
     RandomCropShare,
     ReplaceBackground,
     ScaleAndShift,
+    Sharpness,
+    Warp,
     continued,
 )
 from kolbench.errors import ConfigError
@@ -37,15 +40,21 @@ def sample():
     return image, (image[:2] > 100).to(torch.uint8)
 
 
+def applied(transform, colours, masks, seed):
+    """All layers one after the other, and the masks."""
+    layers, moved = augment.apply(transform, colours, masks, seed)
+    return torch.cat(list(layers.values())), moved
+
+
 def test_draws_depend_on_the_seed_alone_and_leave_the_global_generator_as_it_was():
     steps = [RandomCropShare(0.7), v2.RandomVerticalFlip(0.5), v2.RandomHorizontalFlip(0.5)]
     transform = augment.composed(steps, Pictures())
     image, masks = sample()
     before = torch.random.get_rng_state()
-    first = [augment.apply(transform, image, masks, seed) for seed in range(12)]
+    first = [applied(transform, image, masks, seed) for seed in range(12)]
     assert torch.equal(before, torch.random.get_rng_state())
     torch.manual_seed(99)
-    again = [augment.apply(transform, image, masks, seed) for seed in range(12)]
+    again = [applied(transform, image, masks, seed) for seed in range(12)]
     for (image_a, masks_a), (image_b, masks_b) in zip(first, again, strict=True):
         assert image_a.shape == (3, 16, 32)
         assert torch.equal(image_a, image_b)
@@ -57,7 +66,7 @@ def test_draws_depend_on_the_seed_alone_and_leave_the_global_generator_as_it_was
 
 def test_crops_are_of_the_multiple_that_a_network_needs():
     image, masks = sample()
-    cropped, _ = augment.apply(RandomCropShare(0.7, multiple=8), image, masks, 0)
+    cropped, _ = applied(RandomCropShare(0.7, multiple=8), image, masks, 0)
     assert cropped.shape == (3, 24, 32)
 
 
@@ -67,9 +76,7 @@ def test_crops_and_flips_are_those_of_the_three_numbers_of_earlier_versions(seed
     image, masks = sample()
     old = [v2.RandomCrop((16, 32)), v2.RandomVerticalFlip(0.5), v2.RandomHorizontalFlip(0.5)]
     new = [RandomCropShare(0.7), *old[1:]]
-    expected, cropped = (
-        augment.apply(augment.composed(s, Pictures()), image, masks, seed) for s in (old, new)
-    )
+    expected, cropped = (applied(augment.composed(s, Pictures()), image, masks, seed) for s in (old, new))
     assert torch.equal(expected[0], cropped[0])
     assert torch.equal(expected[1], cropped[1])
 
@@ -78,7 +85,7 @@ def test_true_colours_change_like_their_picture():
     image, masks = sample()
     nine = torch.cat([image, image, image])
     steps = [ScaleAndShift(), v2.ColorJitter(0.5, 0.5, 0.5, 0.1), v2.RandomHorizontalFlip(0.5)]
-    colours, _ = augment.apply(augment.composed(steps, Pictures()), nine, masks, 3)
+    colours, _ = applied(augment.composed(steps, Pictures()), nine, masks, 3)
     assert colours.shape == (9, 32, 48)
     assert torch.equal(colours[:3], colours[3:6])
     assert torch.equal(colours[:3], colours[6:])
@@ -90,7 +97,7 @@ def test_scale_and_shift_enlarge_by_their_factor_about_the_middle():
     image[:, 12:20, 18:30] = 255
     masks = (image[:1] > 0).to(torch.uint8)
     transform = augment.composed([ScaleAndShift(scale=(2, 2), shift=0)], Pictures())
-    larger, moved = augment.apply(transform, image, masks, 0)
+    larger, moved = applied(transform, image, masks, 0)
     expected = torch.zeros(1, 32, 48, dtype=torch.uint8)
     expected[:, 8:24, 12:36] = 1
     assert torch.equal(moved, expected)
@@ -104,17 +111,67 @@ def test_what_comes_in_at_the_borders_is_mirrored_in_picture_and_truth():
     masks = (image[:1] > 150).to(torch.uint8)
     transform = augment.composed([ScaleAndShift(scale=(0.8, 0.8), shift=0.2)], Pictures())
     for seed in range(5):
-        smaller, moved = augment.apply(transform, image, masks, seed)
+        smaller, moved = applied(transform, image, masks, seed)
         sure = (smaller[:1].int() - 150).abs() > 8
         assert torch.equal((smaller[:1] > 150)[sure], moved[sure] == 1)
         assert smaller.float().std() > 40
+
+
+def test_a_warp_turns_scales_and_moves_about_the_middle():
+    image = torch.full((3, 40, 60), 10, dtype=torch.uint8)
+    image[:, 18:22, 28:32] = 250
+    masks = (image[:2] > 100).to(torch.uint8)
+    same = Warp(0, (1, 1), 0, p=1)
+    assert torch.equal(applied(same, image, masks, 0)[0], image)
+    # twice as large: 4 px become 8 about the same middle
+    larger, moved = applied(Warp(0, (2, 2), 0, p=1), image, masks, 0)
+    assert moved[0].nonzero().min(0).values.tolist() == [16, 26]
+    assert moved[0].nonzero().max(0).values.tolist() == [23, 33]
+    assert (larger[0, 18:22, 28:32] == 250).all()
+    # half as large: grey and background come in at the borders
+    smaller, moved = applied(Warp(0, (0.5, 0.5), 0, p=1), image, masks, 0)
+    assert (smaller[:, :9] == 128).all()
+    assert moved.sum() == 2 * 2 * 2
+    assert applied(Warp(p=0), image, masks, 3)[0].equal(image)
+
+
+def test_a_warp_turns_by_its_angle_whatever_the_sides(monkeypatch):
+    masks = torch.zeros(2, 40, 60, dtype=torch.uint8)
+    masks[:, 19:21, 20:40] = 1
+    image = (masks[:1] * 200).expand(3, -1, -1).contiguous()
+    draws = iter([torch.tensor([0.0, 1.0, 1.0]), torch.tensor(1.0), torch.rand(2)])
+    monkeypatch.setattr(torch, "rand", lambda *_: next(draws))
+    _, moved = applied(Warp(90, p=0.5), image, masks, 0)
+    # a level bar of 20x2 px stands upright, as long as before
+    rows, columns = moved[0].nonzero().min(0).values.tolist(), moved[0].nonzero().max(0).values.tolist()
+    assert (rows, columns) == ([10, 29], [29, 30])
+
+
+def test_the_clean_view_moves_with_its_picture_and_keeps_its_colours():
+    image, masks = sample()
+    steps = [v2.RandomHorizontalFlip(1), KeepClean(), v2.ColorJitter(brightness=(0.5, 0.5))]
+    layers, moved = augment.apply(augment.composed(steps, Pictures()), image, masks, 1)
+    assert list(layers) == ["image", "clean"]
+    assert torch.equal(layers["clean"], image.flip(-1))
+    assert torch.equal(moved, masks.flip(-1))
+    half = (image.flip(-1).float() / 2).floor()
+    assert (layers["image"].float() - half).abs().max() <= 1
+
+
+def test_sharpness_is_torchvisions_of_a_drawn_factor():
+    image, masks = sample()
+    changed, same = applied(Sharpness((1.3, 1.3)), image, masks, 0)
+    assert torch.equal(changed, v2.functional.adjust_sharpness(image, 1.3))
+    assert torch.equal(same, masks)
+    factors = [Sharpness((0.8, 1.3)).make_params([])["sharpness_factor"] for _ in range(40)]
+    assert 0.8 <= min(factors) < 0.95 < 1.15 < max(factors) <= 1.3
 
 
 def test_jpeg_changes_pictures_as_pillow_does_and_no_mask():
     image = torch.randint(0, 256, (3, 32, 48), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
     masks = (image[:2] > 100).to(torch.uint8)
     for quality in (20, 90):
-        changed, same = augment.apply(JPEGCompression((quality, quality)), image, masks, 0)
+        changed, same = applied(JPEGCompression((quality, quality)), image, masks, 0)
         file = io.BytesIO()
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
         assert np.array_equal(changed.permute(1, 2, 0).numpy(), np.asarray(Image.open(file)))
@@ -129,7 +186,7 @@ def test_the_person_stays_and_stands_on_the_ground_of_another_picture():
     image, masks = torch.from_numpy(pictures.colours[0]), torch.from_numpy(pictures.masks[0])
     grounds = set()
     for seed in range(20):
-        changed, same_masks = augment.apply(transform, image, masks, seed)
+        changed, same_masks = applied(transform, image, masks, seed)
         assert torch.equal(same_masks, masks)
         assert (changed[:, 12:24, 20:28] == 200).all()
         ground = changed[:, masks[0] == 0].float().median().item()
@@ -147,7 +204,7 @@ def test_edges_are_blended_from_the_persons_own_colours():
     image[:, masks[0] == 1] = 240
     image[:, 8:28, 16] = 120
     for seed in range(6):
-        changed, _ = augment.apply(transform, image, masks, seed)
+        changed, _ = applied(transform, image, masks, seed)
         row = changed[0, 18, 10:24].int().tolist()
         assert row == sorted(row)
         assert 120 < row[6] < 240
@@ -159,7 +216,7 @@ def test_true_layers_follow_the_replaced_background():
     masks = torch.from_numpy(pictures.masks[0])
     person = torch.full((3, 32, 48), 77, dtype=torch.uint8)
     nine = torch.cat([torch.from_numpy(pictures.colours[0]), person, person])
-    colours, _ = augment.apply(transform, nine, masks, 1)
+    colours, _ = applied(transform, nine, masks, 1)
     assert (colours[3:6] == 77).all()
     composed = torch.where(masks[:1] == 1, colours[3:6], colours[6:])
     assert torch.equal(composed, colours[:3])
@@ -188,6 +245,9 @@ def test_colours_are_continued_into_what_is_unknown():
         (lambda: ScaleAndShift(scale=(2, 1)), "scale"),
         (lambda: ScaleAndShift(shift=0.7), "shift=0.7"),
         (lambda: JPEGCompression((0, 50)), "quality=.0, 50."),
+        (lambda: Warp(degrees=200), "degrees=200"),
+        (lambda: Warp(scale=(1, 0.5)), "scale"),
+        (lambda: Sharpness((2, 1)), "factor"),
         (lambda: ReplaceBackground(p=2), "p=2"),
         (lambda: ReplaceBackground(softness=-1), "softness=-1"),
     ],

@@ -164,6 +164,28 @@ def test_losses_are_those_of_the_mask_and_its_edges() -> None:
     assert found["mask"].item() == pytest.approx(expected.item(), rel=1e-5)
     edge = portrait.edge_loss(maps.edge, portrait.edge_band(mask))
     assert found["edge"].item() == pytest.approx(0.5 * edge.item(), rel=1e-5)
+    assert set(found) == {"mask", "edge"}
+
+
+def test_two_views_are_learnt_and_made_alike() -> None:
+    segmenter = RCRNetSegmenter(64, variant="dagger", consistency_weight=2)
+    lively(segmenter)
+    mask = torch.zeros(2, 1, 64, 64)
+    mask[..., 20:50, 10:40] = 1
+    image, clean = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    alone: Any = [{"image": view, "mask": mask} for view in (image, clean)]
+    both: Any = {"image": image, "clean": clean, "mask": mask}
+    with torch.no_grad():
+        altered, other = (segmenter.losses(batch) for batch in alone)
+        found = segmenter.losses(both)
+        logits = [
+            segmenter.network.forward_train(segmenter.input_spec.normalise(view)).logits
+            for view in (image, clean)
+        ]
+    assert found["mask"].item() == pytest.approx((altered["mask"] + other["mask"]).item(), rel=1e-5)
+    assert found["edge"].item() == pytest.approx(altered["edge"].item(), rel=1e-5)
+    expected = 2 * portrait.consistency_loss(*logits)
+    assert found["consistency"].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_what_is_put_to_work_is_merged() -> None:
@@ -185,6 +207,7 @@ def test_what_is_put_to_work_is_merged() -> None:
         ({"decoder": "unet"}, "model.decoder=unet"),
         ({"upsample": "nearest"}, "model.upsample=nearest"),
         ({"edge_weight": -1}, "edge_weight"),
+        ({"temperature": 0}, "temperature above 0"),
         ({"size": 100}, "size=100"),
     ],
 )
