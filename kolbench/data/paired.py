@@ -1,0 +1,150 @@
+"""Pictures with a mask file each: what the layouts of published portrait sets share."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kolbench.data import listing
+from kolbench.data.mask_files import MaskFiles
+from kolbench.data.sources.base import Source
+from kolbench.errors import DataError, nearest
+from kolbench.io.images import read_rgb
+from kolbench.io.masks import read_alpha, require_same_size
+from kolbench.types import Sample, UInt8Array
+
+TRAIN, VAL, TEST = "train", "val", "test"
+
+
+class PairedSource(Source):
+    """Reads pictures and their masks by name; what has no partner is left out and said.
+
+    Args:
+        root: the folder of the set, for messages.
+        images, masks: name -> file.
+        splits: `train`, `val`, `test` -> names; None where the set comes without a split.
+        groups: name -> clip; None = none are known.
+        soft: whether masks are alpha mattes, of which a half and more is foreground.
+
+    Raises:
+        DataError: no picture has a mask.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        images: Mapping[str, Path],
+        masks: Mapping[str, Path],
+        splits: Mapping[str, Iterable[str]] | None = None,
+        groups: Mapping[str, str] | None = None,
+        soft: bool = False,
+    ) -> None:
+        self.root, self.soft = root, soft
+        self._images, self._masks = images, masks
+        names = sorted(images.keys() & masks.keys())
+        if not names:
+            raise DataError(f"{root}: none of {len(images)} pictures has one of the {len(masks)} masks.")
+        rows = {name: row for row, name in enumerate(names)}
+        given = None if splits is None else {split: _rows(rows, splits[split]) for split in splits}
+        super().__init__(names, None if groups is None else [groups.get(n) for n in names], None, given)
+        self._mask_files = MaskFiles(masks)
+
+    def read(self, index: int) -> Sample:
+        """Reads the picture and its mask.
+
+        Raises:
+            DataError: a file cannot be read or the sizes differ; names the files.
+        """
+        name = self.names[index]
+        image = read_rgb(self._images[name])
+        mask = halved(self._masks[name]) if self.soft else self._mask_files.read(name)
+        require_same_size(self._images[name], image, self._masks[name], mask)
+        return Sample(image, mask)
+
+    def fingerprint(self) -> str:
+        """Digests pictures and masks (see listing.digest)."""
+        parts = [(f"{name} image", self._images[name], False) for name in self.names]
+        return listing.digest([*parts, *((f"{name} mask", self._masks[name], True) for name in self.names)])
+
+    def describe(self) -> list[str]:
+        """Says how many pictures there are, what is left out, and which mask levels were seen."""
+        matched = set(self.names)
+        counted = [f"{len(self)} pictures with masks", *filter(None, [listing.group_note(self.groups)])]
+        lines = [f"{self.root}: {', '.join(counted)}"]
+        lines += listing.unmatched("images", self._images.keys() - matched, self._masks)
+        lines += listing.unmatched("masks", self._masks.keys() - matched, self._images)
+        if self.soft:
+            return [*lines, "masks are alpha mattes: one half and more is foreground"]
+        return [*lines, *self._mask_files.notes(self.names)]
+
+
+def _rows(rows: Mapping[str, int], names: Iterable[str]) -> list[int]:
+    return sorted(rows[name] for name in names if name in rows)
+
+
+def halved(path: Path) -> UInt8Array:
+    """An alpha matte as (H, W) uint8 in {0, 1}, 1 from one half on.
+
+    Raises:
+        DataError: it cannot be read as a matte.
+    """
+    levels, white = read_alpha(path)
+    return (2 * levels.astype(np.float64) >= white).astype(np.uint8)
+
+
+def drawn(names: Sequence[str], share: float, groups: Mapping[str, str] | None = None) -> set[str]:
+    """Names for validation, the same on every machine, whole clips where clips are known.
+
+    Args:
+        names: of training pictures. share: of them that is wanted at least, in (0, 1).
+        groups: name -> clip; None = each stands alone.
+    """
+    clips = {name: name if groups is None else groups[name] for name in names}
+    sizes = Counter(clips.values())
+    chosen: set[str] = set()
+    taken = 0
+    for clip in sorted(sizes, key=lambda clip: hashlib.sha256(clip.encode()).hexdigest()):
+        if taken >= share * len(names):
+            break
+        chosen.add(clip)
+        taken += sizes[clip]
+    return {name for name in names if clips[name] in chosen}
+
+
+def listed(path: Path, known: Iterable[str]) -> list[str]:
+    """The names in a list of files, one a line, with or without suffix.
+
+    Raises:
+        DataError: names file and line of what is no picture, or stands twice.
+    """
+    names, found = set(known), []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = line.strip()
+        if not text:
+            continue
+        name = next((name for name in (text, text.rpartition(".")[0]) if name in names), None)
+        if name is None:
+            hint = nearest(text, names)
+            meant = f" Did you mean {hint}?" if hint else ""
+            raise DataError(f"{path}, line {number}: there is no picture {text} with a mask.{meant}")
+        if name in found:
+            raise DataError(f"{path}, line {number}: {text} stands there twice.")
+        found.append(name)
+    return found
+
+
+def folder_in(root: Path, name: str, data: str) -> Path:
+    """The folder `name` below `root`.
+
+    Raises:
+        DataError: there is none; says what the layout needs and what is there.
+    """
+    if (root / name).is_dir():
+        return root / name
+    inside = sorted(path.name for path in root.iterdir() if path.is_dir())
+    raise DataError(
+        f"{root} has no folder {name}/, which data={data} needs. It holds "
+        f"{listing.shorten(inside) or 'no folders'}."
+    )
