@@ -116,6 +116,41 @@ class WarmupCosine:
 
 
 @dataclass(frozen=True)
+class WarmupPoly:
+    """The rate rises linearly from 1/1000 of it, then falls to 0 as a power of the steps that are left.
+
+    power: 1 is a straight line; 0.9 is usual in segmentation. warmup_steps: length of the rise in optimiser
+    steps, at most a tenth of the training.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    power: float = 0.9
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if not (self.power > 0 and self.warmup_steps >= 0):
+            raise ConfigError(
+                f"WarmupPoly: power={self.power} must be above 0, and warmup_steps={self.warmup_steps} at "
+                "least 0."
+            )
+
+    def configured(self, optimizer: Optimizer, epoch_steps: int, epochs: int) -> LRSchedulerConfigType:
+        """A LambdaLR that counts optimiser steps."""
+        steps = epoch_steps * epochs
+        return {"scheduler": LambdaLR(optimizer, lambda step: self.factor(step, steps)), "interval": "step"}
+
+    def factor(self, step: int, steps: int) -> float:
+        """What the rate is multiplied by at a step, counted from 0, of so many."""
+        rise = min(self.warmup_steps, steps // 10)
+        if step < rise:
+            return WARMUP_START + (1 - WARMUP_START) * step / rise
+        left: float = (max(0, steps - step) / max(1, steps - rise)) ** self.power
+        return left
+
+
+@dataclass(frozen=True)
 class TorchSchedule:
     """Any scheduler that is called with the optimiser alone.
 

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from kolbench.errors import ConfigError, require_choice
 from kolbench.models.components.blocks import require_multiple
-from kolbench.models.components.portrait_decoder import DBlock, dense_doubled
-from kolbench.models.components.rcr import RCR, Double, Fusion, Halve, Keep, conv_norm, doubled
-from kolbench.models.losses import portrait
+from kolbench.models.components.light import conv_bn
+from kolbench.models.components.portrait_decoder import DBlock, doubling
+from kolbench.models.components.rcr import RCR, Double, Fusion, Halve, Keep, doubled
+from kolbench.models.losses import portrait, two_class
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESIZE_MODES, InputSpec, current_resize_mode
 from kolbench.types import Batch
@@ -50,7 +51,7 @@ class Encoder(nn.Module):
 
     def __init__(self, channels_in: int, extra_hidden: int, kernel: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*conv_norm(channels_in, STEM, 3, 2), nn.ReLU())
+        self.stem = conv_bn(channels_in, STEM, 3, 2)
         self.e1 = Keep(STEM, 36, STEM, kernel)
         self.e2 = Halve(STEM, 96, 24, kernel)
         self.e3 = Halve(24, 144, 32, kernel)
@@ -95,17 +96,11 @@ class Decoder(nn.Module):
 def _level(kind: str, channels_in: int, channels_out: int, kernel: int, upsample: str) -> nn.Module:
     if kind == "rcr_b":
         return Double(channels_in, channels_in, channels_out, kernel)
-    if kind == "rcr":
-        block, deconv = Keep(channels_in, 3 * channels_in // 2, channels_out, kernel), doubled(channels_out)
-        return nn.Sequential(block, _Bilinear() if upsample == "bilinear" else deconv)
-    last = _Bilinear() if upsample == "bilinear" else dense_doubled(channels_out)
-    return nn.Sequential(DBlock(channels_in, channels_out), last)
-
-
-class _Bilinear(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarges by 2."""
-        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    if kind == "portraitnet":
+        return nn.Sequential(DBlock(channels_in, channels_out), doubling(channels_out, upsample))
+    block = Keep(channels_in, 3 * channels_in // 2, channels_out, kernel)
+    up = doubled(channels_out) if upsample == "deconv" else doubling(channels_out, upsample)
+    return nn.Sequential(block, up)
 
 
 class RCRNet(nn.Module):
@@ -146,15 +141,14 @@ class RCRNet(nn.Module):
                 RCR(STEM, STEM, kernel=branch2_kernel), RCR(STEM, STEM, kernel=branch2_kernel)
             )
             self.fusion = Fusion(STEM)
-            self.edge = nn.Sequential(*conv_norm(STEM, 12, 3), nn.ReLU(), nn.Conv2d(12, CLASSES, 1))
+            self.edge = nn.Sequential(conv_bn(STEM, 12, 3), nn.Conv2d(12, CLASSES, 1))
         else:
             self.edge = nn.Sequential(nn.Conv2d(last, CLASSES, 3, padding=1, bias=False))
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, channels_in, H, W), H and W multiples of 32 -> (B, 1, H, W) probability of the foreground."""
         features, _ = self._features(image)
-        alpha: Tensor = self.pred(features).float().softmax(1)[:, 1:]
-        return alpha
+        return two_class.foreground_probability(self.pred(features))
 
     def forward_train(self, image: Tensor) -> RCRNetMaps:
         """As `forward`, but logits, with those of the edges."""
@@ -228,8 +222,8 @@ class RCRNetSegmenter(NetworkSegmenter[RCRNet]):
         logits, edge = maps.logits.chunk(len(views)), maps.edge.chunk(len(views))[0]
         mask = batch["mask"]
         terms = {
-            "mask": torch.stack([portrait.mask_loss(view, mask) for view in logits]).sum(),
-            "edge": self.edge_weight * portrait.edge_loss(edge, portrait.edge_band(mask)),
+            "mask": torch.stack([two_class.cross_entropy(view, mask) for view in logits]).sum(),
+            "edge": self.edge_weight * portrait.focal_loss(edge, portrait.edge_band(mask)),
         }
         if len(views) == 1:
             return terms

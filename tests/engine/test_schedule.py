@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kolbench.engine.schedule import Milestones
+from kolbench.engine.schedule import Milestones, WarmupPoly
 from kolbench.errors import ConfigError
 from kolbench.tasks.fit import _schedule
 
@@ -62,6 +62,21 @@ def test_the_rate_rises_then_falls_at_its_milestones():
 def test_milestones_are_whole_epochs_and_leave_the_first_alone():
     found = rates(Milestones(0.1, (0.25, 0.5, 0.75)), 20, 10, 2)
     assert [found[step] for step in (9, 10, 19)] == pytest.approx([0.5, 0.05, 0.05])
+
+
+def test_a_power_of_what_is_left_after_a_rise():
+    entry = {"_target_": "kolbench.engine.schedule.WarmupPoly", "power": 2, "warmup_steps": 4}
+    # 40 steps: the rise takes 4 of them, the fall 36
+    found = rates(_schedule(entry), 41, 8, 5)
+    wanted = {0: 0.001, 2: 0.5005, 4: 1, 22: 0.25, 31: 0.0625, 40: 0}
+    assert [found[step] for step in wanted] == pytest.approx([0.5 * share for share in wanted.values()])
+    # never longer than a tenth, and none where that is no step
+    assert WarmupPoly(1, 1000).factor(3, 40) == pytest.approx(0.001 + 0.999 * 3 / 4)
+    assert WarmupPoly(1, 1000).factor(4, 40) == 1
+    assert WarmupPoly(1, 1000).factor(0, 9) == 1
+    for wrong in ({"power": 0}, {"warmup_steps": -1}):
+        with pytest.raises(ConfigError, match="WarmupPoly"):
+            WarmupPoly(**wrong)
 
 
 def test_a_recipe_may_name_any_scheduler_of_torch():

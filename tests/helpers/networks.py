@@ -1,6 +1,7 @@
 """The papers' networks built small, made lively, and batches that train them."""
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.u2net import U2NetSegmenter
 from kolbench.segmenter import Segmenter
 from kolbench.types import Batch
+
+Network = TypeVar("Network", bound=nn.Module)
 
 SLIM = {"channels": 16, "mid": 8, "gt_mid": 8, "tail": 320}
 
@@ -30,6 +33,16 @@ METHODS: dict[str, Callable[[], Segmenter]] = {
 def make(name: str, seed: int = 0) -> Segmenter:
     torch.manual_seed(seed)
     return METHODS[name]()
+
+
+def settled(module: Network, image: Tensor) -> Network:
+    """The module in evaluation mode, its batch norms with the statistics of these pictures."""
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = 1.0
+    with torch.no_grad():
+        module.train()(image)
+    return module.eval()
 
 
 def lively(name: str) -> Segmenter:
@@ -65,20 +78,53 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@torch.no_grad()
-def conv_macs(network: nn.Module, channels_in: int, size: int) -> int:
-    """Multiply-accumulates of a network's Conv2d layers for one square picture, as portrait papers count."""
-    counted = []
+def conv_macs(module: nn.Module, channels_in: int, size: int, method: str = "forward") -> int:
+    """Multiply-accumulates of a module's Conv2d alone, as portrait papers count, for one square picture."""
+    found: list[int] = []
 
-    def count(layer: nn.Module, _: object, out: Tensor) -> None:
-        assert isinstance(layer, nn.Conv2d)
-        counted.append(out.numel() * layer.weight[0].numel())
+    def add(conv: nn.Module, _inputs: object, output: Tensor) -> None:
+        assert isinstance(conv, nn.Conv2d)
+        found.append(output.numel() * conv.weight[0].numel())
 
-    hooks = [
-        layer.register_forward_hook(count) for layer in network.modules() if isinstance(layer, nn.Conv2d)
-    ]
-    place = next(network.parameters()).device
-    network(torch.zeros(1, channels_in, size, size, device=place))
+    hooks = [m.register_forward_hook(add) for m in module.modules() if isinstance(m, nn.Conv2d)]
+    place = next(module.parameters()).device
+    with torch.no_grad():
+        getattr(module.eval(), method)(torch.zeros(1, channels_in, size, size, device=place))
     for hook in hooks:
         hook.remove()
-    return sum(counted)
+    return sum(found)
+
+
+def shaken(module: Network, seed: int = 0) -> Network:
+    """The module in evaluation mode, its batch norms with statistics, weights and biases of any value."""
+    generator = torch.Generator().manual_seed(seed)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for values, low in ((norm.running_mean, -0.5), (norm.running_var, 0.5), (norm.weight, 0.5)):
+                assert values is not None
+                values.data.copy_(low + torch.rand(values.shape, generator=generator))
+            norm.bias.data.copy_(torch.rand(norm.bias.shape, generator=generator) - 0.5)
+    return module.eval()
+
+
+def leaves(module: nn.Module) -> list[Any]:
+    """The layers that hold no others, in the order in which they were made."""
+    return [part for part in module.modules() if not list(part.children())]
+
+
+def normed(x: Tensor, norm: nn.Module) -> Tensor:
+    """What a batch norm makes of (B, C, H, W) in evaluation mode, written out."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return (x - norm.running_mean[:, None, None]) * scale[:, None, None] + norm.bias[:, None, None]
+
+
+def unreached(segmenter: Segmenter, batch: Batch) -> list[str]:
+    """Trainable parameters whose gradient of the summed losses is missing or all 0."""
+    terms = segmenter.train().losses(batch)
+    torch.stack(list(terms.values())).sum().backward()
+    return [
+        n for n, p in segmenter.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
+    ]

@@ -32,6 +32,7 @@ HELPED = [
 
 CANVAS = 64
 SMALL = {
+    "contextnet": {"size": CANVAS},
     # mean shift's time grows with the square of its copy's pixels
     "meanshift": {"max_side": 32},
     "grabcut": {"size": CANVAS},
@@ -43,9 +44,12 @@ SMALL = {
         "proposals": 30,
         "score_threshold": 0.0,
     },
+    "mobilenetv3": {"size": CANVAS},
     "modnet": {"size": CANVAS},
     "official_modnet": {"size": CANVAS},
     "onnx": {"size": CANVAS, "multiple": 32},
+    "portraitnet": {"size": CANVAS},
+    "stdc": {"size": CANVAS},
     "u2net": {"size": CANVAS},
     "u2netp": {"size": CANVAS},
     "unet": {"size": CANVAS},

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kolbench.errors import ConfigError
 from kolbench.inference.export.graph import network_of
 from kolbench.inference.folding import folded
-from kolbench.models.components.portrait_decoder import dense_doubled
+from kolbench.models.components.portrait_decoder import doubling
 from kolbench.models.components.rcr import RCR, MergedRCR, deployed, doubled
 from kolbench.models.losses import portrait
 from kolbench.models.rcrnet import VARIANTS, RCRNet, RCRNetSegmenter
@@ -66,7 +66,7 @@ def test_counts_are_those_of_the_specification(variant: str) -> None:
     network = RCRNet(variant, channels_in=4).eval()
     training, macs, at_inference, fewer_macs = GOLDEN[variant]
     assert parameters(network) == training
-    assert conv_macs(AllMaps(network), 4, 224) == macs
+    assert conv_macs(network, 4, 224, "forward_train") == macs
     small = merged(network)
     assert parameters(small) == at_inference
     assert conv_macs(small, 4, 224) == fewer_macs
@@ -127,7 +127,7 @@ def test_a_network_in_training_is_not_deployed() -> None:
         RCR(3, 4).merged()
 
 
-@pytest.mark.parametrize("layer", [doubled(3), dense_doubled(3)], ids=["depthwise", "dense"])
+@pytest.mark.parametrize("layer", [doubled(3), doubling(3, "deconv")], ids=["depthwise", "dense"])
 def test_transposed_convolutions_begin_bilinear(layer: nn.Module) -> None:
     x = torch.rand(1, 3, 7, 9)
     near = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
@@ -162,7 +162,7 @@ def test_losses_are_those_of_the_mask_and_its_edges() -> None:
         maps = segmenter.network.forward_train((image - mean) / std)
     expected = F.cross_entropy(maps.logits, mask[:, 0].long())
     assert found["mask"].item() == pytest.approx(expected.item(), rel=1e-5)
-    edge = portrait.edge_loss(maps.edge, portrait.edge_band(mask))
+    edge = portrait.focal_loss(maps.edge, portrait.edge_band(mask))
     assert found["edge"].item() == pytest.approx(0.5 * edge.item(), rel=1e-5)
     assert set(found) == {"mask", "edge"}
 

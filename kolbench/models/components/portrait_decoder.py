@@ -4,37 +4,44 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kolbench.models.components.rcr import bilinear_kernel, conv_norm, depthwise
+from kolbench.models.components.light import conv_bn, depthwise
+
+# bilinear interpolation to twice the size, along one side
+LINEAR = (0.25, 0.75, 0.75, 0.25)
 
 
 class DBlock(nn.Module):
-    """Two depthwise separable convolutions beside a shortcut, and a ReLU after their sum."""
+    """Two separable convolutions, and beside them the input, through a 1x1 where the width changes."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.main = nn.Sequential(
-            *depthwise(channels_in),
-            nn.ReLU(),
-            *conv_norm(channels_in, channels_out),
-            nn.ReLU(),
-            *depthwise(channels_out),
-            nn.ReLU(),
-            *conv_norm(channels_out, channels_out),
+            depthwise(channels_in),
+            conv_bn(channels_in, channels_out),
+            depthwise(channels_out),
+            conv_bn(channels_out, channels_out, relu=False),
         )
-        self.shortcut = nn.Identity() if channels_in == channels_out else conv_norm(channels_in, channels_out)
+        same = channels_in == channels_out
+        self.side = nn.Identity() if same else conv_bn(channels_in, channels_out, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) -> (B, channels_out, H, W), at least 0."""
-        return F.relu(self.main(x) + self.shortcut(x))
+        return F.relu(self.main(x) + self.side(x))
 
 
-def dense_doubled(channels: int) -> nn.ConvTranspose2d:
-    """A transposed convolution between all channels that begins as bilinear enlargement of each by 2.
+def doubling(channels: int, upsample: str) -> nn.Module:
+    """Doubles the size: `bilinear`, or `deconv`, which begins so, each channel by itself, and is trained.
 
     The released code fills every pair of channels alike, so that each begins as the sum of all.
     """
-    layer = nn.ConvTranspose2d(channels, channels, 4, 2, 1, bias=False)
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.weight[range(channels), range(channels)] = bilinear_kernel()
+    if upsample == "bilinear":
+        return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+    layer = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
+    layer.weight.data.copy_(torch.eye(channels)[..., None, None] * bilinear_kernel())
     return layer
+
+
+def bilinear_kernel() -> Tensor:
+    """(4, 4) weights of a transposed convolution of stride 2 that enlarges bilinearly; they sum to 4."""
+    line = torch.tensor(LINEAR)
+    return torch.outer(line, line)

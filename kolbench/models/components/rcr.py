@@ -7,22 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kolbench.models.components.light import conv_bn, depthwise
+from kolbench.models.components.portrait_decoder import bilinear_kernel
+
 KERNEL = 3
-
-
-def conv_norm(
-    channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    """A convolution without bias, padded to keep its size at stride 1, and a batch norm."""
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(channels_out),
-    )
-
-
-def depthwise(channels: int, kernel: int = KERNEL, stride: int = 1) -> nn.Sequential:
-    """A depthwise convolution and a batch norm."""
-    return conv_norm(channels, channels, kernel, stride, channels)
 
 
 class Mergeable(nn.Module, ABC):
@@ -68,9 +56,9 @@ class RCR(Mergeable):
 
     def __init__(self, channels_in: int, channels_out: int, activated: bool = True, kernel: int = 1) -> None:
         super().__init__()
-        self.point = conv_norm(channels_in, channels_out)
-        self.wide = depthwise(channels_out)
-        self.narrow = depthwise(channels_out, kernel)
+        self.point = conv_bn(channels_in, channels_out, relu=False)
+        self.wide = depthwise(channels_out, relu=False)
+        self.narrow = depthwise(channels_out, kernel=kernel, relu=False)
         self.activated = activated
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,12 +123,6 @@ def doubled(channels: int) -> nn.ConvTranspose2d:
     return layer
 
 
-def bilinear_kernel() -> Tensor:
-    """(4, 4) weights of a transposed convolution of stride 2 that enlarges bilinearly; they sum to 4."""
-    line = torch.tensor([0.25, 0.75, 0.75, 0.25])
-    return torch.outer(line, line)
-
-
 class Keep(nn.Module):
     """Structure A, at one size: two RCRs beside a shortcut, and a ReLU after their sum."""
 
@@ -148,7 +130,9 @@ class Keep(nn.Module):
         super().__init__()
         self.first = RCR(channels_in, hidden, kernel=kernel)
         self.second = RCR(hidden, channels_out, activated=False, kernel=kernel)
-        self.shortcut = nn.Identity() if channels_in == channels_out else conv_norm(channels_in, channels_out)
+        self.shortcut = (
+            nn.Identity() if channels_in == channels_out else conv_bn(channels_in, channels_out, relu=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) -> (B, channels_out, H, W), at least 0."""
@@ -161,10 +145,10 @@ class Halve(nn.Module):
     def __init__(self, channels_in: int, hidden: int, channels_out: int, kernel: int = 1) -> None:
         super().__init__()
         self.first = RCR(channels_in, hidden, kernel=kernel)
-        self.between = depthwise(hidden, stride=2)
+        self.between = depthwise(hidden, 2, relu=False)
         self.second = RCR(hidden, channels_out, activated=False, kernel=kernel)
         self.shortcut = nn.Sequential(
-            *depthwise(channels_in, stride=2), *conv_norm(channels_in, channels_out)
+            *depthwise(channels_in, 2, relu=False), *conv_bn(channels_in, channels_out, relu=False)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,7 +164,7 @@ class Double(nn.Module):
         self.first = RCR(channels_in, hidden, kernel=kernel)
         self.between = nn.Sequential(doubled(hidden), nn.BatchNorm2d(hidden))
         self.second = RCR(hidden, channels_out, activated=False, kernel=kernel)
-        self.shortcut = conv_norm(channels_in, channels_out)
+        self.shortcut = conv_bn(channels_in, channels_out, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) -> (B, channels_out, 2 H, 2 W), at least 0."""
@@ -193,7 +177,7 @@ class Fusion(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 4) -> None:
         super().__init__()
-        self.join = nn.Sequential(*conv_norm(2 * channels, channels), nn.ReLU())
+        self.join = conv_bn(2 * channels, channels)
         self.attention = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Conv2d(channels, channels // reduction, 1, bias=False),

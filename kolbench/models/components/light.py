@@ -1,0 +1,77 @@
+"""Building blocks of light networks: convolutions with batch norm, separable ones, inverted residuals."""
+
+from torch import Tensor, nn
+
+
+def conv_bn(
+    channels_in: int,
+    channels_out: int,
+    kernel: int = 1,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    relu: bool = True,
+) -> nn.Sequential:
+    """Convolution without bias, batch norm and, unless `relu` is off, ReLU.
+
+    Maps (B, channels_in, H, W) to (B, channels_out, H / stride, W / stride), odd sides rounded up.
+    """
+    padding = dilation * (kernel // 2)
+    layers: list[nn.Module] = [
+        nn.Conv2d(
+            channels_in, channels_out, kernel, stride, padding, dilation=dilation, groups=groups, bias=False
+        ),
+        nn.BatchNorm2d(channels_out),
+    ]
+    if relu:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def depthwise(
+    channels: int, stride: int = 1, dilation: int = 1, kernel: int = 3, relu: bool = True
+) -> nn.Sequential:
+    """As `conv_bn`, each channel by itself."""
+    return conv_bn(channels, channels, kernel, stride, dilation, groups=channels, relu=relu)
+
+
+def separable(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
+    """Depthwise 3x3 with batch norm and no ReLU between, then 1x1 with batch norm and ReLU (ContextNet).
+
+    Maps (B, channels_in, H, W) to (B, channels_out, H / stride, W / stride), odd sides rounded up.
+    """
+    return nn.Sequential(depthwise(channels_in, stride, relu=False), conv_bn(channels_in, channels_out))
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block with ReLU: widening 1x1, depthwise 3x3, 1x1 without activation.
+
+    Unlike torchvision's it keeps the first 1x1 at an expansion of 1. The input is added where the shape
+    stays the same.
+
+    Args:
+        channels_in, channels_out, stride: of the block.
+        expansion: the inner maps have `expansion * channels_in` channels.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = expansion * channels_in
+        self.adds_input = stride == 1 and channels_in == channels_out
+        self.layers = nn.Sequential(
+            conv_bn(channels_in, inner), depthwise(inner, stride), conv_bn(inner, channels_out, relu=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) -> (B, channels_out, H / stride, W / stride), odd sides rounded up."""
+        out: Tensor = self.layers(x)
+        return x + out if self.adds_input else out
+
+
+def inverted_residuals(
+    channels_in: int, channels_out: int, repetitions: int, stride: int, expansion: int
+) -> nn.Sequential:
+    """A stage of inverted residuals; the first has the stride and changes the width."""
+    first = InvertedResidual(channels_in, channels_out, stride, expansion)
+    others = [InvertedResidual(channels_out, channels_out, 1, expansion) for _ in range(repetitions - 1)]
+    return nn.Sequential(first, *others)

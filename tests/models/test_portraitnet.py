@@ -1,0 +1,163 @@
+"""PortraitNet: counts of the specification, its decoder written out anew, its edge head."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kolbench.config import compose
+from kolbench.errors import ConfigError
+from kolbench.models.components.portrait_decoder import DBlock
+from kolbench.models.losses.portrait import edge_band
+from kolbench.models.portraitnet import PortraitNet, PortraitNetSegmenter
+from tests.helpers.networks import batch_for, conv_macs, count, leaves, normed, settled, shaken, unreached
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters"),
+    [
+        ({}, 2_080_904),
+        ({"edge": False}, 2_080_760),
+        ({"channels_in": 4}, 2_081_192),
+        ({"upsample": "bilinear"}, 2_080_904 - 178_176),
+    ],
+)
+def test_parameters(options, parameters):
+    with torch.device("meta"):
+        assert count(PortraitNet(**options)) == parameters
+
+
+def test_parameters_of_the_parts():
+    with torch.device("meta"):
+        network = PortraitNet()
+    assert count(network.stages) == 1_812_800
+    assert count(network.blocks) + count(network.ups) + count(network.pred) + count(network.edge) == 268_104
+    assert count(network.ups) == 178_176
+
+
+@pytest.mark.parametrize(
+    ("method", "channels", "published", "exact"),
+    [
+        ("forward_train", 3, 325.1e6, 325_110_688),
+        ("forward_train", 4, 328.7e6, 328_723_360),
+        ("forward", 3, 317.9e6, 317_885_344),
+    ],
+)
+def test_multiply_accumulates(method, channels, published, exact):
+    with torch.device("meta"):
+        found = conv_macs(PortraitNet(channels_in=channels), channels, 224, method)
+    assert found == pytest.approx(published, rel=0.005)
+    assert found == exact
+
+
+@pytest.mark.parametrize("channels_out", [4, 6])
+@torch.no_grad()
+def test_d_block_written_out(channels_out):
+    block = shaken(DBlock(4, channels_out))
+    x = torch.randn(1, 4, 6, 7)
+    deep1, norm1, _, point1, norm2, _, deep2, norm3, _, point2, norm4 = leaves(block.main)
+    y = normed(F.conv2d(x, deep1.weight, padding=1, groups=4), norm1).clamp(min=0)
+    y = normed(F.conv2d(y, point1.weight), norm2).clamp(min=0)
+    y = normed(F.conv2d(y, deep2.weight, padding=1, groups=channels_out), norm3).clamp(min=0)
+    y = normed(F.conv2d(y, point2.weight), norm4)
+    side = x if channels_out == 4 else normed(F.conv2d(x, block.side[0].weight), block.side[1])
+    torch.testing.assert_close(block(x), (y + side).clamp(min=0))
+
+
+@pytest.mark.parametrize("upsample", ["deconv", "bilinear"])
+@torch.no_grad()
+def test_decoder_adds_the_skips_of_1_16_1_8_and_1_4(upsample):
+    network = shaken(PortraitNet(upsample))
+    image = torch.randn(1, 3, 64, 96)
+    maps = [image]
+    for stage in network.stages:
+        maps.append(stage(maps[-1]))
+    at2, at4, at8, at16, at32 = maps[2], maps[3], maps[4], maps[6], maps[8]
+    assert [tuple(m.shape[1:]) for m in (at2, at4, at8, at16, at32)] == [
+        (16, 32, 48),
+        (24, 16, 24),
+        (32, 8, 12),
+        (96, 4, 6),
+        (320, 2, 3),
+    ]
+    y = at32
+    for level, skip in enumerate((at16, at8, at4, None, None)):
+        y = network.ups[level](network.blocks[level](y))
+        y = y if skip is None else y + skip
+    found = network.forward_train(image)
+    assert network.edge is not None
+    torch.testing.assert_close(found.logits, network.pred(y))
+    torch.testing.assert_close(found.edge_logits, network.edge(y))
+
+
+@torch.no_grad()
+def test_transposed_convolutions_start_as_bilinear_interpolation():
+    network = PortraitNet()
+    for up, channels in zip(network.ups, (96, 32, 24, 16, 8), strict=True):
+        x = torch.randn(1, channels, 5, 6)
+        expected = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        found = up(x)
+        assert found.shape == expected.shape
+        # outside the frame a transposed convolution sees 0, interpolation the border
+        torch.testing.assert_close(found[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1])
+
+
+def test_convolutions_are_he_normal():
+    widest = PortraitNet().stages[7][0].layers[2][0].weight
+    assert widest.shape == (320, 960, 1, 1)
+    assert widest.std().item() == pytest.approx((2 / 960) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("options", [{}, {"upsample": "bilinear", "edge": False}])
+@torch.no_grad()
+def test_shape_and_range(options):
+    image = torch.randn(2, 3, 64, 160)
+    network = settled(PortraitNet(**options), image)
+    probability, maps = network(image), network.forward_train(image)
+    assert maps.logits.shape == (2, 2, 64, 160)
+    torch.testing.assert_close(probability, (maps.logits[:, 1:] - maps.logits[:, :1]).sigmoid())
+    assert 0 < probability.min() < probability.max() < 1
+    with pytest.raises(ConfigError, match="multiples of 32"):
+        network(image[..., :48])
+
+
+@pytest.mark.parametrize("options", [{}, {"upsample": "bilinear"}, {"edge": False}])
+def test_losses_and_gradients(options):
+    segmenter = PortraitNetSegmenter(64, **options)
+    batch = batch_for(segmenter)
+    settled(segmenter.network, segmenter.input_spec.normalise(batch["image"]))
+    terms = segmenter.losses(batch)
+    assert list(terms) == (["ce"] if "edge" in options else ["ce", "edge"])
+    if "edge" in terms:
+        with torch.no_grad():
+            maps = segmenter.network.forward_train(segmenter.input_spec.normalise(batch["image"]))
+        p = maps.edge_logits.softmax(1)[:, 1:]
+        p = torch.where(edge_band(batch["mask"]) > 0, p, 1 - p)
+        expected = 0.1 * ((1 - p) ** 2 * -p.log()).mean()
+        assert terms["edge"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert unreached(segmenter, batch) == []
+
+
+def test_pictures_are_fed_as_in_the_released_code():
+    with torch.device("meta"):
+        spec = PortraitNetSegmenter(64).input_spec
+    levels = torch.tensor([10.0, 100.0, 250.0])
+    fed = spec.normalise((levels / 255).view(1, 3, 1, 1)).flatten()
+    expected = [(10 - 123.68) * 0.017, (100 - 116.78) * 0.017, (250 - 103.94) * 0.017]
+    assert fed.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_checkpoints_may_lack_the_edge_head():
+    segmenter = PortraitNetSegmenter(64)
+    state = {n: v for n, v in segmenter.network.state_dict().items() if not n.startswith("edge.")}
+    with pytest.warns(UserWarning, match="lacks edge"):
+        assert segmenter.load_weights(state) == ["edge"]
+    assert PortraitNetSegmenter(64, edge=False).load_weights(state) == []
+
+
+def test_settings():
+    with torch.device("meta"):
+        options = {"upsample": "bilinear", "edge": False}
+        built = compose.build_segmenter(compose.model_config("portraitnet", "smoke", **options))
+        assert count(built.network) == 2_080_760 - 178_176
+        with pytest.raises(ConfigError, match=r"model\.upsample=nearest .* deconv, bilinear"):
+            PortraitNetSegmenter(64, upsample="nearest")
