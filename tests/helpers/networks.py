@@ -63,3 +63,33 @@ def array(tensor: Tensor) -> np.ndarray:
 
 def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def conv_macs(module: nn.Module, channels_in: int, size: int) -> int:
+    """Multiply-accumulates of all Conv2d for one square picture, the tables' rule; on the meta device."""
+    total = 0
+
+    def add(conv: nn.Module, _given: tuple[Tensor, ...], out: Tensor) -> None:
+        nonlocal total
+        assert isinstance(conv, nn.Conv2d)
+        total += out.numel() * conv.weight[0].numel()
+
+    hooks = [m.register_forward_hook(add) for m in module.modules() if isinstance(m, nn.Conv2d)]
+    module.eval()(torch.empty(1, channels_in, size, size, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def stir(module: nn.Module, seed: int = 0) -> nn.Module:
+    """The module in evaluation mode, its norms, PReLUs and biases no longer at their first values."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5, generator=generator)
+            elif name.endswith("running_mean") or (tensor.ndim == 1 and name.endswith("bias")):
+                tensor.uniform_(-0.3, 0.3, generator=generator)
+            elif tensor.ndim == 1:
+                tensor.uniform_(0.2, 1.2, generator=generator)
+    return module.eval()

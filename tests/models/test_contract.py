@@ -48,6 +48,7 @@ SMALL = {
     "onnx": {"size": CANVAS, "multiple": 32},
     "u2net": {"size": CANVAS},
     "u2netp": {"size": CANVAS},
+    "sinet": {"size": CANVAS},
     "unet": {"size": CANVAS},
     "unet_smp": {"size": CANVAS},
 }
