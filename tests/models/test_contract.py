@@ -34,6 +34,7 @@ CANVAS = 64
 SMALL = {
     # mean shift's time grows with the square of its copy's pixels
     "meanshift": {"max_side": 32},
+    "enet": {"size": CANVAS},
     "grabcut": {"size": CANVAS},
     # an untrained network is sure of nobody
     "maskrcnn": {

@@ -37,7 +37,7 @@ def resize_by(x: Tensor, factor: float) -> Tensor:
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     """Takes one channel of each group in turn (ShuffleNet): of 0..5 in two groups comes 0 3 1 4 2 5."""
-    return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+    return torch.unflatten(x, 1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
 def halve(x: Tensor) -> Tensor:
