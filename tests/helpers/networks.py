@@ -96,14 +96,16 @@ def conv_macs(module: nn.Module, channels_in: int, size: int, method: str = "for
 
 
 def shaken(module: Network, seed: int = 0) -> Network:
-    """The module in evaluation mode, its batch norms with statistics, weights and biases of any value."""
+    """The module in evaluation mode, its norms, PReLUs and biases no longer at their first values."""
     generator = torch.Generator().manual_seed(seed)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            for values, low in ((norm.running_mean, -0.5), (norm.running_var, 0.5), (norm.weight, 0.5)):
-                assert values is not None
-                values.data.copy_(low + torch.rand(values.shape, generator=generator))
-            norm.bias.data.copy_(torch.rand(norm.bias.shape, generator=generator) - 0.5)
+    with torch.no_grad():
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5, generator=generator)
+            elif name.endswith("running_mean") or (tensor.ndim == 1 and name.endswith("bias")):
+                tensor.uniform_(-0.3, 0.3, generator=generator)
+            elif tensor.ndim == 1:
+                tensor.uniform_(0.2, 1.2, generator=generator)
     return module.eval()
 
 

@@ -35,6 +35,9 @@ SMALL = {
     "contextnet": {"size": CANVAS},
     # mean shift's time grows with the square of its copy's pixels
     "meanshift": {"max_side": 32},
+    "enet": {"size": CANVAS},
+    "espnet": {"size": CANVAS},
+    "espnetv2": {"size": CANVAS},
     "grabcut": {"size": CANVAS},
     # an untrained network is sure of nobody
     "maskrcnn": {
@@ -52,12 +55,15 @@ SMALL = {
     "stdc": {"size": CANVAS},
     "u2net": {"size": CANVAS},
     "u2netp": {"size": CANVAS},
+    "sinet": {"size": CANVAS},
     "unet": {"size": CANVAS},
     "rcrnet": {"size": CANVAS},
     "unet_smp": {"size": CANVAS},
 }
 # neither networks nor worth a process
 NO_FUNCTION = {"allfg", "ellipse", "meanmask", "masks", "onnx", "official_modnet", "official_u2netp"}
+# what ESPNetV2's released code holds and counts, and never uses
+UNUSED = ".eesp.act.weight"
 # what a YAML asks of the user
 PLACEHOLDER = {
     "masks": {"masks_dir": "unused"},
@@ -245,7 +251,7 @@ def test_gradients_reach_every_parameter(name, built, training_batch):
         for key, p in method.named_parameters()
         if p.requires_grad and (p.grad is None or not p.grad.any())
     ]
-    assert unreached == []
+    assert [key for key in unreached if not (name == "espnetv2" and key.endswith(UNUSED))] == []
 
 
 @pytest.mark.parametrize("name", TRAINABLE)

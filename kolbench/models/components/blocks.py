@@ -35,6 +35,11 @@ def resize_by(x: Tensor, factor: float) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """Takes one channel of each group in turn (ShuffleNet): of 0..5 in two groups comes 0 3 1 4 2 5."""
+    return torch.unflatten(x, 1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
 def halve(x: Tensor) -> Tensor:
     """2x2 max-pool with stride 2; odd sides are rounded up, so that nothing is dropped."""
     return F.max_pool2d(x, 2, stride=2, ceil_mode=True)

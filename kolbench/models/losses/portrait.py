@@ -1,7 +1,9 @@
-"""Losses of PortraitNet (Zhang et al., Computers & Graphics 80, 2019) and RCRNet: edges, two views."""
+"""Losses of PortraitNet (Zhang et al., Computers & Graphics 80, 2019), RCRNet and SINet: edges, two views."""
 
 import torch.nn.functional as F
 from torch import Tensor
+
+from kolbench.models.losses.two_class import pixel_cross_entropy
 
 BAND_PX = 4
 GAMMA = 2.0
@@ -43,6 +45,20 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float = GAMMA) -> Tensor:
     """
     log_p = logits.float().log_softmax(1).gather(1, target.long())
     return -((1 - log_p.exp()) ** gamma * log_p).mean()
+
+
+def band_cross_entropy(logits: Tensor, mask: Tensor, width: int) -> Tensor:
+    """Mean cross-entropy of the mask near its edge (SINet, ext_portrait_segmentation); all else is ignored.
+
+    Args:
+        logits: (B, 2, H, W) float, before the softmax; channel 1 is the foreground.
+        mask: (B, 1, H, W) float in {0, 1}. width: of the band, see `edge_band`.
+
+    Returns:
+        Scalar float32, mean over the band of the whole batch; 0 where no picture has an edge.
+    """
+    band = edge_band(mask, width)[:, 0]
+    return (pixel_cross_entropy(logits, mask) * band).sum() / band.sum().clamp(min=1)
 
 
 def consistency_loss(altered: Tensor, clean: Tensor, temperature: float = 1.0) -> Tensor:
