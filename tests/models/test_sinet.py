@@ -1,12 +1,17 @@
 """SINet: its counts, an implementation of its own from the released names, its feeding and its edge loss."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import kolbench
+from kolbench.data import splits
+from kolbench.data.sources.folder import FolderSource
 from kolbench.models.checkpoints.read import read_state_dict
 from kolbench.models.components.blocks import channel_shuffle
 from kolbench.models.losses.portrait import band_cross_entropy, edge_band
@@ -179,3 +184,18 @@ def test_segmenter_losses_and_gradients() -> None:
     torch.testing.assert_close(again["edge"], -likelihood[band].log().mean() / 2)
     torch.stack(list(terms.values())).sum().backward()
     assert [n for n, p in segmenter.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.slow
+def test_the_released_weights_score_as_the_specification_measured(shared: Path) -> None:
+    source = FolderSource(shared / "data" / "street_kol")
+    segmenter = kolbench.load("sinet", weights=shared / "weights" / "SINet.pth", size=224)
+    overlaps, recalls = [], []
+    for row in splits.make_splits(source, "auto", 0).test:
+        sample = source.read(row)
+        found, truth = segmenter.segment(sample.image) > 0.5, sample.mask > 0
+        overlaps.append((found & truth).sum() / (found | truth).sum())
+        if sample.product is not None and sample.product.any():
+            recalls.append(found[sample.product > 0].mean())
+    assert np.mean(overlaps) == pytest.approx(0.626, abs=0.005)
+    assert np.mean(recalls) == pytest.approx(0.648, abs=0.005)
