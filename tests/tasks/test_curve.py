@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +17,7 @@ from kolbench.report.intervals import mean_interval
 from kolbench.runs import record
 from kolbench.runs.finished import FinishedRun, groups_of
 from kolbench.tasks import curve, evaluation
-from tests.helpers.commands import kolbench
+from tests.helpers.commands import run_here
 from tests.helpers.run_folders import make_run
 from tests.helpers.tasks import configured
 
@@ -158,9 +157,7 @@ def in_this_process(monkeypatch):
 
     def execute(job):
         ran.append(job.name)
-        shutil.rmtree(job.folder, ignore_errors=True)
-        kolbench(*job.words, f"hydra.run.dir={job.folder}", cwd=Path.cwd())
-        return True
+        return run_here(job)
 
     monkeypatch.setattr(curve, "execute", execute)
     return ran
