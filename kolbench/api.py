@@ -131,6 +131,7 @@ def _loaded(
         if entry.kind == "onnx":
             network: Segmenter = build_segmenter(named.network_config(entry, weights, **options))
             return network.eval()
+        options = {**entry.feed, **options}
     if is_exported(source):
         if weights is not None:
             raise ConfigError(f"{source} holds its weights; leave weights={weights} out.")

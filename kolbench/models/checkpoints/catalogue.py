@@ -27,7 +27,7 @@ class Entry:
         licence: of the weights, in words. commercial: whether commercial use is allowed: yes, no or unstated.
         kind: `onnx`, a whole network, or `tensors`, named tensors for one of our networks.
         addresses: https, tried one after the other. file: its name in the cache.
-        feed: of an ONNX network, the options of OnnxSegmenter that its authors use.
+        feed: what its authors use of the options of OnnxSegmenter, or of our method for tensors.
         gigabytes: of memory that running it needs, where that is much; None = not stated.
     """
 

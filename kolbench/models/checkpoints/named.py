@@ -6,6 +6,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from kolbench.config.compose import model_config
+from kolbench.config.fields import Values
 from kolbench.config.groups import ModelConfig
 from kolbench.errors import ConfigError
 from kolbench.models.checkpoints import download
@@ -40,7 +41,8 @@ def resolved(
 ) -> tuple[ModelConfig, Path | None]:
     """The method and the weights that a command means, with names become files; others as they are.
 
-    An ONNX network becomes the method itself, fed as its authors feed it, changed by what was typed.
+    An ONNX network becomes the method itself. All are fed as their authors feed them, changed by what was
+    typed.
 
     Args:
         model: the command's `model` group. weights: its `weights=`. typed_keys: the keys of the command.
@@ -54,7 +56,9 @@ def resolved(
         if entry.kind == "onnx":
             return _network(entry, model, typed_keys), None
         _require_method(entry, model, typed_keys)
-        return model, download.fetch(entry)
+        if model.name != entry.method:
+            model = model_config(entry.method, size=model.options.get("size"))
+        return model.changed(**_untyped(entry.feed, typed_keys)), download.fetch(entry)
     file = model.options.get("file")
     if isinstance(file, str) and file in catalogue().entries:
         entry = catalogue().entry(file)
@@ -115,6 +119,11 @@ def _network(entry: Entry, model: ModelConfig, typed_keys: Set[str]) -> ModelCon
     file = download.fetch(entry)
     typed = {key.partition(".")[2] for key in typed_keys if key.startswith("model.")} - {"file"}
     return network_config(entry, file, **{key: model.values[key] for key in typed})
+
+
+def _untyped(feed: Values, typed_keys: Set[str]) -> dict[str, object]:
+    """How the authors feed a network, less what the command says otherwise."""
+    return {key: value for key, value in feed.items() if f"model.{key}" not in typed_keys}
 
 
 def _require_method(entry: Entry, model: ModelConfig, typed_keys: Set[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kolbench.config.compose import conf_dir, load_yaml, model_config
 from kolbench.errors import ConfigError
-from kolbench.models.checkpoints import named
+from kolbench.models.checkpoints import download, named
 from kolbench.models.checkpoints.catalogue import catalogue, parsed
 
 VALUES = load_yaml(conf_dir() / "weights.yaml")
@@ -16,20 +16,23 @@ VALUES = load_yaml(conf_dir() / "weights.yaml")
 
 def test_every_entry_is_whole_and_safe():
     found = catalogue()
-    assert len(found.entries) == 14
+    assert len(found.entries) == 15
     for entry in found.entries.values():
         assert all(address.startswith("https://") for address in entry.addresses)
         assert entry.file == Path(entry.file).name
-        assert entry.bytes is None or entry.bytes > 1e6
+        assert entry.bytes is None or entry.bytes > 4e5
     assert len({entry.sha256 for entry in found.entries.values()}) == len(found.entries)
-    assert found.official == {"modnet": "modnet-onnx", "u2netp": "u2netp-onnx", "u2net": "u2net-onnx"}
+    official = {"modnet": "modnet-onnx", "u2netp": "u2netp-onnx", "u2net": "u2net-onnx", "sinet": "sinet"}
+    assert found.official == official
     assert str(found.entry("modnet-onnx")) == (
         "MODNet, the authors' portrait matting (modnet-onnx, 25.9 MB, Apache-2.0)"
     )
     assert str(found.entry("resnet18")).endswith("ImageNet is for research, commercial use unstated)")
 
 
-@pytest.mark.parametrize(("name", "file"), [("modnet-onnx", "modnet.onnx"), ("u2netp-onnx", "u2netp.onnx")])
+@pytest.mark.parametrize(
+    ("name", "file"), [("modnet-onnx", "modnet.onnx"), ("u2netp-onnx", "u2netp.onnx"), ("sinet", "SINet.pth")]
+)
 def test_the_held_files_are_those_of_the_catalogue(shared, name, file):
     path, entry = shared / "weights" / file, catalogue().entry(name)
     assert path.stat().st_size == entry.bytes
@@ -107,6 +110,17 @@ def test_a_machine_with_too_little_memory_is_told_before_the_download(monkeypatc
         ConfigError, match="birefnet-lite-onnx needs about 9 GB of memory, and this machine has 0"
     ):
         named.resolved(model_config("onnx", file="x"), Path("birefnet-lite-onnx"))
+
+
+def test_tensors_are_fed_as_their_authors_feed_them_unless_typed(monkeypatch, tmp_path):
+    monkeypatch.setattr(download, "fetch", lambda entry: tmp_path / entry.file)
+    found, file = named.resolved(model_config("sinet", size=128), Path("official"), {"experiment"})
+    assert (found.name, found.options["size"], file) == ("sinet", 224, tmp_path / "SINet.pth")
+    found, _ = named.resolved(model_config("sinet", size=128), Path("sinet"), {"model.size"})
+    assert found.options["size"] == 128
+    # no method is named: it is that of the weights
+    found, _ = named.resolved(model_config("rsudisnet", size=128), Path("sinet"))
+    assert (found.name, found.options["size"]) == ("sinet", 224)
     assert not list(tmp_path.iterdir())
 
 
