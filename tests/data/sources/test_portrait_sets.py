@@ -65,11 +65,11 @@ def test_what_is_wrong_with_eg1800_is_named(tmp_path):
     with pytest.raises(DataError, match="line 3: 00000 stands there twice"):
         EG1800Source(root)
     (root / "eg1800_train.txt").unlink()
-    with pytest.raises(DataError, match="eg1800_train.txt is missing"):
+    with pytest.raises(DataError, match=r"eg1800_train\.txt is missing"):
         EG1800Source(root)
     (root / "EG1800" / "Labels").rename(root / "EG1800" / "labels")
     with pytest.raises(
-        DataError, match="no folder Labels/, which data=eg1800 needs. It holds Images, labels"
+        DataError, match=r"no folder Labels/, which data=eg1800 needs\. It holds Images, labels"
     ):
         EG1800Source(root)
 
@@ -108,7 +108,7 @@ def test_a_matte_is_cut_at_one_half(tmp_path):
 
 
 def test_what_is_wrong_with_p3m10k_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="data.test_set=P3M-500"):
+    with pytest.raises(ConfigError, match=r"data\.test_set=P3M-500"):
         P3M10kSource(tmp_path, "P3M-500")
     with pytest.raises(DataError, match="no folder train/blurred_image/, which data=p3m10k needs"):
         P3M10kSource(tmp_path)
@@ -154,7 +154,7 @@ def test_what_is_wrong_with_pphumanseg14k_is_named(tmp_path):
     with pytest.raises(DataError, match="both lists name"):
         PPHumanSeg14kSource(root)
     (root / "val_new.txt").unlink()
-    with pytest.raises(DataError, match="has no val_new.txt"):
+    with pytest.raises(DataError, match=r"has no val_new\.txt"):
         PPHumanSeg14kSource(root)
 
 
