@@ -141,7 +141,10 @@ def test_the_python_block(place, tmp_path, monkeypatch, capsys):
         for path in sorted((place / "DIR" / name).iterdir())[:3]:
             shutil.copy(path, tmp_path / "OTHER" / name)
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    smaller = f'"budget.epochs": 1, "budget.size": 64, "budget.batch": 2, "init": {str(place / "FILE")!r}'
+    smaller = (
+        '"budget.epochs": 1, "budget.epoch_pictures": 4, "budget.size": 64, "budget.batch": 2, '
+        f'"init": {str(place / "FILE")!r}'
+    )
     stands_for = {
         '"photo.jpg"': repr(str(place / "PHOTO.jpg")),
         '"DIR"': repr(str(place / "DIR")),

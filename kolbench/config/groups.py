@@ -49,13 +49,15 @@ class Recipe:
 class TrainingSpec:
     """The `training` key of a method that is trained.
 
-    recipes: name -> recipe. paper: size, epochs and batch of `budget=paper`. short_lr_factor: what the short
+    recipes: name -> recipe. paper: size, epochs and batch of `budget=paper`. finetune: size of
+    `budget=finetune`. short_lr_factor: what the short
     budgets multiply the learning rate by. evaluation_only: keys that only change how pictures are
     predicted, and their values while training.
     """
 
     recipes: Mapping[str, Recipe]
     paper: Values = field(default_factory=dict)
+    finetune: Values = field(default_factory=dict)
     short_lr_factor: float = 1.0
     evaluation_only: Values = field(default_factory=dict)
 

@@ -12,6 +12,11 @@ from tests.helpers.networks import batch_for, conv_macs, count, leaves, normed, 
 PRESETS = ("seed", "12", "14")
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_parameters(preset):
     with torch.device("meta"):

@@ -10,6 +10,11 @@ from kolbench.models.mobilenetv3 import MobileNetV3, MobileNetV3Segmenter
 from tests.helpers.networks import batch_for, conv_macs, count, shaken, unreached
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def test_parameters():
     with torch.device("meta"):
         assert count(MobileNetV3()) == 512_996

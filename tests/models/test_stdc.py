@@ -22,6 +22,11 @@ from kolbench.models.stdc import (
 from tests.helpers.networks import batch_for, conv_macs, count, normed, shaken, unreached
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def applied(layers, x, stride=1, groups=1):
     """A convolution, its norm, and ReLU where there is one."""
     conv, norm, *relu = layers
