@@ -53,6 +53,21 @@ def require_folder(folder: str | Path, key: str = "data.root") -> Path:
     raise DataError(f"{key}={path} does not exist.{f' Did you mean {path.parent / hint}?' if hint else ''}")
 
 
+def subfolder(root: Path, name: str, why: str) -> Path:
+    """Finds the folder `name` in `root`.
+
+    Args:
+        why: what follows its name in the message.
+
+    Raises:
+        DataError: there is none; lists the folders that are there.
+    """
+    if (root / name).is_dir():
+        return root / name
+    inside = sorted(path.name for path in root.iterdir() if path.is_dir())
+    raise DataError(f"{root} has no folder {name}/{why}. It holds {shorten(inside) or 'no folders'}.")
+
+
 def key_of(path: Path, folder: Path) -> str:
     """Names a file: its path below `folder` with slashes, without suffix, in composed Unicode (NFC)."""
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
@@ -122,6 +137,21 @@ def unmatched(what: str, names: set[str], others: Mapping[str, Path]) -> list[st
             lines.append(f"{name} and {other} differ in upper and lower case only; name them alike")
             break
     return lines
+
+
+def drawn(sizes: Mapping[str, int], share: float) -> list[str]:
+    """Clips for validation, by a draw that only their names decide, until they hold a share of all images.
+
+    Args:
+        sizes: images of each training clip, of which one stays. share: in (0, 1).
+    """
+    order = sorted(sizes, key=lambda clip: hashlib.sha256(clip.encode()).digest())
+    chosen: list[str] = []
+    for clip in order[:-1]:
+        if chosen and sum(sizes[c] for c in chosen) >= share * sum(sizes.values()):
+            break
+        chosen.append(clip)
+    return sorted(chosen)
 
 
 def spread(count: int, wanted: int) -> list[int]:

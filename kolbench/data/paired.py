@@ -1,6 +1,5 @@
 """Pictures with a mask file each: what the layouts of published portrait sets share."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -102,14 +101,7 @@ def drawn(names: Sequence[str], share: float, groups: Mapping[str, str] | None =
         groups: name -> clip; None = each stands alone.
     """
     clips = {name: name if groups is None else groups[name] for name in names}
-    sizes = Counter(clips.values())
-    chosen: set[str] = set()
-    taken = 0
-    for clip in sorted(sizes, key=lambda clip: hashlib.sha256(clip.encode()).hexdigest()):
-        if taken >= share * len(names):
-            break
-        chosen.add(clip)
-        taken += sizes[clip]
+    chosen = set(listing.drawn(Counter(clips.values()), share))
     return {name for name in names if clips[name] in chosen}
 
 
@@ -141,10 +133,4 @@ def folder_in(root: Path, name: str, data: str) -> Path:
     Raises:
         DataError: there is none; says what the layout needs and what is there.
     """
-    if (root / name).is_dir():
-        return root / name
-    inside = sorted(path.name for path in root.iterdir() if path.is_dir())
-    raise DataError(
-        f"{root} has no folder {name}/, which data={data} needs. It holds "
-        f"{listing.shorten(inside) or 'no folders'}."
-    )
+    return listing.subfolder(root, name, f", which data={data} needs")

@@ -8,10 +8,7 @@ from torch import Tensor, nn
 from kolbench.errors import require_choice
 from kolbench.models.components.blocks import resize_to
 from kolbench.models.components.light import conv_bn, depthwise, inverted_residuals, separable
-from kolbench.models.losses.two_class import cross_entropy, foreground_probability
-from kolbench.models.network_segmenter import NetworkSegmenter
-from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from kolbench.types import Batch
+from kolbench.models.two_class import TwoClassNetwork, TwoClassSegmenter
 
 # how many times smaller the deep branch's picture is, and the strides of the shallow separable convolutions
 PRESETS = {"seed": (1, (1, 1, 1)), "12": (2, (2, 2, 1)), "14": (4, (2, 2, 1))}
@@ -41,7 +38,7 @@ class Fusion(nn.Module):
         return F.relu(sides)
 
 
-class ContextNet(nn.Module):
+class ContextNet(TwoClassNetwork):
     """Inverted residuals on the reduced picture, separable convolutions on the whole one, and their sum.
 
     Args:
@@ -65,10 +62,6 @@ class ContextNet(nn.Module):
         self.fusion = Fusion()
         self.head = nn.Sequential(nn.Dropout(DROPOUT), nn.Conv2d(FUSED, 2, 1))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, channels_in, H, W), normalised -> (B, 1, H, W) foreground probability."""
-        return foreground_probability(self.forward_train(image))
-
     def forward_train(self, image: Tensor) -> Tensor:
         """As `forward`, but logits (B, 2, H, W), channel 1 the foreground."""
         height, width = image.shape[-2:]
@@ -77,7 +70,7 @@ class ContextNet(nn.Module):
         return resize_to(self.head(fused), (height, width))
 
 
-class ContextNetSegmenter(NetworkSegmenter[ContextNet]):
+class ContextNetSegmenter(TwoClassSegmenter):
     """ContextNet on pictures normalised as ImageNet's, trained by cross-entropy of the two classes.
 
     Args:
@@ -92,10 +85,4 @@ class ContextNetSegmenter(NetworkSegmenter[ContextNet]):
     def __init__(self, size: int, preset: str | int = "12", resize_mode: str = "stretch") -> None:
         # 12 on a command line is a number
         chosen = require_choice("model.preset", str(preset), PRESETS)
-        input_spec = InputSpec(size, resize_mode=resize_mode, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-        super().__init__(input_spec, ContextNet(chosen))
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`ce`: cross-entropy on the binary mask, mean over pixels."""
-        logits = self.network.forward_train(self.input_spec.normalise(batch["image"]))
-        return {"ce": cross_entropy(logits, batch["mask"])}
+        super().__init__(size, ContextNet(chosen), resize_mode)

@@ -5,10 +5,7 @@ from torchvision.models.mobilenetv3 import mobilenet_v3_small
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
 from kolbench.models.components.blocks import resize_to
-from kolbench.models.losses.two_class import cross_entropy, foreground_probability
-from kolbench.models.network_segmenter import NetworkSegmenter
-from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from kolbench.types import Batch
+from kolbench.models.two_class import TwoClassNetwork, TwoClassSegmenter
 
 # the block whose map of 1/8 the head reads beside the last one of 1/16, and the channels of both
 LOW = 2
@@ -17,7 +14,7 @@ HIGH_CHANNELS = 288
 HEAD_CHANNELS = 128
 
 
-class MobileNetV3(nn.Module):
+class MobileNetV3(TwoClassNetwork):
     """MobileNetV3-Small, its tail halved and dilated so that it ends at 1/16, and Lite R-ASPP.
 
     It has 512,996 parameters.
@@ -35,10 +32,6 @@ class MobileNetV3(nn.Module):
             self.features[0][0] = _entry(self.features[0][0], channels_in)
         self.head: nn.Module = LRASPPHead(LOW_CHANNELS, HIGH_CHANNELS, 2, HEAD_CHANNELS)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, channels_in, H, W), normalised -> (B, 1, H, W) foreground probability."""
-        return foreground_probability(self.forward_train(image))
-
     def forward_train(self, image: Tensor) -> Tensor:
         """As `forward`, but logits (B, 2, H, W), channel 1 the foreground."""
         low = high = image
@@ -49,7 +42,7 @@ class MobileNetV3(nn.Module):
         return resize_to(self.head({"low": low, "high": high}), image.shape[-2:])
 
 
-class MobileNetV3Segmenter(NetworkSegmenter[MobileNetV3]):
+class MobileNetV3Segmenter(TwoClassSegmenter):
     """MobileNetV3 on pictures normalised as ImageNet's, trained by cross-entropy of the two classes.
 
     Args:
@@ -61,13 +54,7 @@ class MobileNetV3Segmenter(NetworkSegmenter[MobileNetV3]):
     """
 
     def __init__(self, size: int, resize_mode: str = "stretch") -> None:
-        input_spec = InputSpec(size, resize_mode=resize_mode, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-        super().__init__(input_spec, MobileNetV3())
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`ce`: cross-entropy on the binary mask, mean over pixels."""
-        logits = self.network.forward_train(self.input_spec.normalise(batch["image"]))
-        return {"ce": cross_entropy(logits, batch["mask"])}
+        super().__init__(size, MobileNetV3(), resize_mode)
 
 
 def _entry(conv: nn.Conv2d, channels_in: int) -> nn.Conv2d:

@@ -10,7 +10,7 @@ from kolbench.errors import ConfigError, require_choice
 from kolbench.models.components.blocks import require_multiple
 from kolbench.models.components.light import conv_bn
 from kolbench.models.components.portrait_decoder import DBlock, doubling
-from kolbench.models.components.rcr import RCR, Double, Fusion, Halve, Keep, doubled
+from kolbench.models.components.rcr import RCR, Double, Fusion, Halve, Keep
 from kolbench.models.losses import portrait, two_class
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESIZE_MODES, InputSpec, current_resize_mode
@@ -99,8 +99,7 @@ def _level(kind: str, channels_in: int, channels_out: int, kernel: int, upsample
     if kind == "portraitnet":
         return nn.Sequential(DBlock(channels_in, channels_out), doubling(channels_out, upsample))
     block = Keep(channels_in, 3 * channels_in // 2, channels_out, kernel)
-    up = doubled(channels_out) if upsample == "deconv" else doubling(channels_out, upsample)
-    return nn.Sequential(block, up)
+    return nn.Sequential(block, doubling(channels_out, upsample, groups=channels_out))
 
 
 class RCRNet(nn.Module):

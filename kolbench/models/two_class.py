@@ -1,5 +1,7 @@
 """What networks with two output classes share: softmax, cross-entropy, ImageNet's mean and deviation."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
@@ -15,16 +17,16 @@ from kolbench.preprocessing import (
 from kolbench.types import Batch
 
 
-class TwoClassNetwork(nn.Module):
+class TwoClassNetwork(nn.Module, ABC):
     """Gives the foreground's share of a softmax over two classes; a subclass says how logits are made."""
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, channels_in, H, W), normalised, H and W multiples of 32 -> (B, 1, H, W) probability."""
         return foreground_probability(self.forward_train(image))
 
+    @abstractmethod
     def forward_train(self, image: Tensor) -> Tensor:
         """As `forward`, but logits (B, 2, H, W), background first."""
-        raise NotImplementedError
 
 
 class TwoClassSegmenter(NetworkSegmenter[TwoClassNetwork]):

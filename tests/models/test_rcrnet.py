@@ -12,7 +12,7 @@ from kolbench.errors import ConfigError
 from kolbench.inference.export.graph import network_of
 from kolbench.inference.folding import folded
 from kolbench.models.components.portrait_decoder import doubling
-from kolbench.models.components.rcr import RCR, MergedRCR, deployed, doubled
+from kolbench.models.components.rcr import RCR, MergedRCR, deployed
 from kolbench.models.losses import portrait
 from kolbench.models.rcrnet import VARIANTS, RCRNet, RCRNetSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD
@@ -127,7 +127,7 @@ def test_a_network_in_training_is_not_deployed() -> None:
         RCR(3, 4).merged()
 
 
-@pytest.mark.parametrize("layer", [doubled(3), doubling(3, "deconv")], ids=["depthwise", "dense"])
+@pytest.mark.parametrize("layer", [doubling(3, groups=3), doubling(3, "deconv")], ids=["depthwise", "dense"])
 def test_transposed_convolutions_begin_bilinear(layer: nn.Module) -> None:
     x = torch.rand(1, 3, 7, 9)
     near = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -264,7 +264,7 @@ def _read_image_set(
     if len(train) < 2 or not test:
         unused.notes.append(f"{folder} is not used: its lists leave too few of the clips that are here")
         return unused
-    val = _drawn_for_validation({clip: frames[clip] for clip in train})
+    val = listing.drawn({clip: frames[clip] for clip in train}, VAL_SHARE)
     split_of = dict.fromkeys(train, "train") | dict.fromkeys(val, "val") | dict.fromkeys(test, "test")
     splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for row, clip in enumerate(clips):
@@ -282,21 +282,6 @@ def _listed_clips(path: Path) -> list[str]:
             parts = words[0].strip("/").split("/")
             clips[parts[-2] if len(parts) > 1 else parts[0]] = None
     return list(clips)
-
-
-def _drawn_for_validation(frames: Mapping[str, int]) -> list[str]:
-    """Clips for validation, by a draw that only their names decide, until they hold a tenth of the images.
-
-    Args:
-        frames: images of each training clip; at least two clips, of which one stays.
-    """
-    order = sorted(frames, key=lambda clip: hashlib.sha256(clip.encode()).digest())
-    drawn: list[str] = []
-    for clip in order[:-1]:
-        if drawn and sum(frames[c] for c in drawn) >= VAL_SHARE * sum(frames.values()):
-            break
-        drawn.append(clip)
-    return sorted(drawn)
 
 
 def _wanted_objects(objects: object, clips: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -87,13 +87,7 @@ def subfolder(root: Path, name: str) -> Path:
     Raises:
         DataError: there is none; lists the folders that are there.
     """
-    if (root / name).is_dir():
-        return root / name
-    inside = sorted(path.name for path in root.iterdir() if path.is_dir())
-    raise DataError(
-        f"{root} has no folder {name}/; data=folder needs images/ and masks/. "
-        f"It holds {listing.shorten(inside) or 'no folders'}."
-    )
+    return listing.subfolder(root, name, "; data=folder needs images/ and masks/")
 
 
 def _nothing_matches(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> str:

@@ -29,15 +29,19 @@ class DBlock(nn.Module):
         return F.relu(self.main(x) + self.side(x))
 
 
-def doubling(channels: int, upsample: str) -> nn.Module:
+def doubling(channels: int, upsample: str = "deconv", groups: int = 1) -> nn.Module:
     """Doubles the size: `bilinear`, or `deconv`, which begins so, each channel by itself, and is trained.
 
-    The released code fills every pair of channels alike, so that each begins as the sum of all.
+    PortraitNet's released code fills every pair of channels alike, so that each begins as the sum of all.
+
+    Args:
+        groups: of the transposed convolution, 1 or as many as channels.
     """
     if upsample == "bilinear":
         return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-    layer = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
-    layer.weight.data.copy_(torch.eye(channels)[..., None, None] * bilinear_kernel())
+    layer = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, groups=groups, bias=False)
+    own = torch.eye(channels) if groups == 1 else torch.ones(channels, 1)
+    layer.weight.data.copy_(own[..., None, None] * bilinear_kernel())
     return layer
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kolbench.models.components.light import conv_bn, depthwise
-from kolbench.models.components.portrait_decoder import bilinear_kernel
+from kolbench.models.components.portrait_decoder import doubling
 
 KERNEL = 3
 
@@ -115,14 +115,6 @@ def scaled(pair: nn.Sequential) -> tuple[Tensor, Tensor]:
     return convolution.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
 
 
-def doubled(channels: int) -> nn.ConvTranspose2d:
-    """A depthwise transposed convolution that begins as bilinear enlargement by 2."""
-    layer = nn.ConvTranspose2d(channels, channels, 4, 2, 1, groups=channels, bias=False)
-    with torch.no_grad():
-        layer.weight.copy_(bilinear_kernel().expand_as(layer.weight))
-    return layer
-
-
 class Keep(nn.Module):
     """Structure A, at one size: two RCRs beside a shortcut, and a ReLU after their sum."""
 
@@ -162,7 +154,7 @@ class Double(nn.Module):
     def __init__(self, channels_in: int, hidden: int, channels_out: int, kernel: int = 1) -> None:
         super().__init__()
         self.first = RCR(channels_in, hidden, kernel=kernel)
-        self.between = nn.Sequential(doubled(hidden), nn.BatchNorm2d(hidden))
+        self.between = nn.Sequential(doubling(hidden, groups=hidden), nn.BatchNorm2d(hidden))
         self.second = RCR(hidden, channels_out, activated=False, kernel=kernel)
         self.shortcut = conv_bn(channels_in, channels_out, relu=False)
 
