@@ -1,6 +1,7 @@
 """How the learning rate goes: milestones as shares of a training, or any scheduler of torch."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
@@ -81,8 +82,21 @@ class Milestones:
         return sorted({max(1, round(share * epochs)) * epoch_steps for share in self.at})
 
 
+class ByStep(ABC):
+    """A schedule that is a factor on the rate at every optimiser step."""
+
+    @abstractmethod
+    def factor(self, step: int, steps: int) -> float:
+        """What the rate is multiplied by at a step, counted from 0, of so many."""
+
+    def configured(self, optimizer: Optimizer, epoch_steps: int, epochs: int) -> LRSchedulerConfigType:
+        """A LambdaLR that counts optimiser steps."""
+        steps = epoch_steps * epochs
+        return {"scheduler": LambdaLR(optimizer, lambda step: self.factor(step, steps)), "interval": "step"}
+
+
 @dataclass(frozen=True)
-class WarmupCosine:
+class WarmupCosine(ByStep):
     """The rate rises linearly from 1/1000 of it, then falls along half a cosine, step by step.
 
     warmup: share of all steps that the rise takes, in [0, 1). floor: where the cosine ends, as a share of the
@@ -101,11 +115,6 @@ class WarmupCosine:
                 f"WarmupCosine: warmup={self.warmup} must lie in [0, 1), and floor={self.floor} in [0, 1]."
             )
 
-    def configured(self, optimizer: Optimizer, epoch_steps: int, epochs: int) -> LRSchedulerConfigType:
-        """A LambdaLR that counts optimiser steps."""
-        steps = epoch_steps * epochs
-        return {"scheduler": LambdaLR(optimizer, lambda step: self.factor(step, steps)), "interval": "step"}
-
     def factor(self, step: int, steps: int) -> float:
         """What the rate is multiplied by at a step, counted from 0, of so many."""
         rise = round(self.warmup * steps)
@@ -116,7 +125,7 @@ class WarmupCosine:
 
 
 @dataclass(frozen=True)
-class WarmupPoly:
+class WarmupPoly(ByStep):
     """The rate rises linearly from 1/1000 of it, then falls to 0 as a power of the steps that are left.
 
     power: 1 is a straight line; 0.9 is usual in segmentation. warmup_steps: length of the rise in optimiser
@@ -135,11 +144,6 @@ class WarmupPoly:
                 f"WarmupPoly: power={self.power} must be above 0, and warmup_steps={self.warmup_steps} at "
                 "least 0."
             )
-
-    def configured(self, optimizer: Optimizer, epoch_steps: int, epochs: int) -> LRSchedulerConfigType:
-        """A LambdaLR that counts optimiser steps."""
-        steps = epoch_steps * epochs
-        return {"scheduler": LambdaLR(optimizer, lambda step: self.factor(step, steps)), "interval": "step"}
 
     def factor(self, step: int, steps: int) -> float:
         """What the rate is multiplied by at a step, counted from 0, of so many."""

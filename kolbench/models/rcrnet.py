@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from kolbench.errors import ConfigError, require_choice
 from kolbench.models.components.blocks import require_multiple
-from kolbench.models.components.light import conv_bn
+from kolbench.models.components.light import FeatureFusion, conv_bn
 from kolbench.models.components.portrait_decoder import DBlock, doubling
-from kolbench.models.components.rcr import RCR, Double, Fusion, Halve, Keep
+from kolbench.models.components.rcr import RCR, Double, Halve, Keep
 from kolbench.models.losses import portrait, two_class
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESIZE_MODES, InputSpec, current_resize_mode
@@ -139,7 +139,7 @@ class RCRNet(nn.Module):
             self.bypass = nn.Sequential(
                 RCR(STEM, STEM, kernel=branch2_kernel), RCR(STEM, STEM, kernel=branch2_kernel)
             )
-            self.fusion = Fusion(STEM)
+            self.fusion = FeatureFusion(2 * STEM, STEM)
             self.edge = nn.Sequential(conv_bn(STEM, 12, 3), nn.Conv2d(12, CLASSES, 1))
         else:
             self.edge = nn.Sequential(nn.Conv2d(last, CLASSES, 3, padding=1, bias=False))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kolbench.errors import require_choice
-from kolbench.models.components.light import conv_bn, depthwise
+from kolbench.models.components.light import FeatureFusion, conv_bn, depthwise
 from kolbench.models.losses.stdc import detail_losses, detail_target, ohem_cross_entropy
 from kolbench.models.losses.two_class import foreground_probability
 from kolbench.models.network_segmenter import NetworkSegmenter
@@ -20,7 +20,6 @@ STEM = (32, 64)
 WIDTHS = (256, 512, 1024)
 CONTEXT = 128
 FUSED = 256
-ATTENTION_REDUCTION = 4
 HEAD_CHANNELS = 64
 TRAINING_HEADS = ("aux8", "aux16", "detail")
 
@@ -96,28 +95,6 @@ class ContextPath(nn.Module):
         return up8, up16
 
 
-class FeatureFusion(nn.Module):
-    """Mixes the stage at 1/8 with its context; a gate made from all channel means adds a share of the mix."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mix = conv_bn(WIDTHS[0] + CONTEXT, FUSED)
-        inner = FUSED // ATTENTION_REDUCTION
-        self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(FUSED, inner, 1, bias=False),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(inner, FUSED, 1, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, stage: Tensor, context: Tensor) -> Tensor:
-        """(B, 256, h, w) and (B, 128, h, w) -> (B, 256, h, w), at least 0."""
-        y = self.mix(torch.cat((stage, context), 1))
-        out: Tensor = y + y * self.gate(y)
-        return out
-
-
 class STDC(nn.Module):
     """STDC backbone, context path, fusion at 1/8, and heads; `forward` runs none that only training needs.
 
@@ -137,7 +114,7 @@ class STDC(nn.Module):
             )
         )
         self.context = ContextPath()
-        self.fusion = FeatureFusion()
+        self.fusion = FeatureFusion(WIDTHS[0] + CONTEXT, FUSED)
         self.head = _head(FUSED, FUSED, 2)
         self.aux8 = _head(CONTEXT, HEAD_CHANNELS, 2)
         self.aux16 = _head(CONTEXT, HEAD_CHANNELS, 2)

@@ -9,13 +9,13 @@ from torch import nn
 
 from kolbench.config import compose
 from kolbench.errors import ConfigError
+from kolbench.models.components.light import FeatureFusion
 from kolbench.models.losses.stdc import detail_target
 from kolbench.models.stdc import (
     STDC,
     TRAINING_HEADS,
     AttentionRefinement,
     ContextPath,
-    FeatureFusion,
     STDCModule,
     STDCSegmenter,
 )
@@ -101,7 +101,7 @@ def test_context_path_written_out():
 
 @torch.no_grad()
 def test_fusion_written_out():
-    fusion = shaken(FeatureFusion())
+    fusion = shaken(FeatureFusion(256 + 128, 256))
     stage, context = torch.randn(1, 256, 4, 6), torch.randn(1, 128, 4, 6)
     y = applied(fusion.mix, torch.cat((stage, context), 1))
     squeezed = y.mean((2, 3)) @ fusion.gate[1].weight[:, :, 0, 0].T

@@ -1,5 +1,6 @@
 """Building blocks of light networks: convolutions with batch norm, separable ones, inverted residuals."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -75,3 +76,28 @@ def inverted_residuals(
     first = InvertedResidual(channels_in, channels_out, stride, expansion)
     others = [InvertedResidual(channels_out, channels_out, 1, expansion) for _ in range(repetitions - 1)]
     return nn.Sequential(first, *others)
+
+
+class FeatureFusion(nn.Module):
+    """Mixes two maps (BiSeNet); a gate made from all channel means adds a share of the mix.
+
+    Args:
+        channels_in: of both maps together. channels: of the mix. reduction: of the gate's inner channels.
+    """
+
+    def __init__(self, channels_in: int, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        self.mix = conv_bn(channels_in, channels)
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, channels // reduction, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels // reduction, channels, 1, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Two maps of one size h x w -> (B, channels, h, w), at least 0."""
+        y = self.mix(torch.cat((a, b), 1))
+        out: Tensor = y + y * self.gate(y)
+        return out

@@ -162,24 +162,3 @@ class Double(nn.Module):
         """(B, channels_in, H, W) -> (B, channels_out, 2 H, 2 W), at least 0."""
         near = F.interpolate(self.shortcut(x), scale_factor=2, mode="bilinear", align_corners=False)
         return F.relu(self.second(self.between(self.first(x))) + near)
-
-
-class Fusion(nn.Module):
-    """BiSeNet's feature fusion: a 1x1 convolution of both maps, strengthened by channel attention."""
-
-    def __init__(self, channels: int, reduction: int = 4) -> None:
-        super().__init__()
-        self.join = conv_bn(2 * channels, channels)
-        self.attention = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, channels // reduction, 1, bias=False),
-            nn.ReLU(),
-            nn.Conv2d(channels // reduction, channels, 1, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Two maps (B, channels, H, W) -> one of that shape."""
-        joined: Tensor = self.join(torch.cat((a, b), 1))
-        attention: Tensor = self.attention(joined)
-        return joined + joined * attention
