@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kolbench.models.components.light import conv_norm_prelu, norm_prelu
 from kolbench.models.two_class import TwoClassNetwork, TwoClassSegmenter
 
 CLASSES = 2
@@ -54,7 +55,7 @@ class ESP(nn.Module):
         super().__init__()
         reduce = nn.Conv2d(channels_in, channels_out // len(DILATIONS), 1, bias=False)
         self.pyramid = Pyramid(reduce, channels_out)
-        self.norm_act = _norm_act(channels_out)
+        self.norm_act = norm_prelu(channels_out, NORM_EPS)
         self.residual = channels_in == channels_out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,12 +75,12 @@ class Encoder(nn.Module):
     def __init__(self, channels_in: int) -> None:
         super().__init__()
         self.widths = (16 + channels_in, 2 * 64 + channels_in, 2 * 128)
-        self.level1 = _conv_norm_act(channels_in, 16, stride=2)
+        self.level1 = conv_norm_prelu(channels_in, 16, 3, stride=2, eps=NORM_EPS)
         self.down2 = _down(self.widths[0], 64)
         self.level2 = nn.Sequential(*(ESP(64, 64) for _ in range(REPEATS[0])))
         self.down3 = _down(self.widths[1], 128)
         self.level3 = nn.Sequential(*(ESP(128, 128) for _ in range(REPEATS[1])))
-        self.norms = nn.ModuleList(_norm_act(width) for width in self.widths)
+        self.norms = nn.ModuleList(norm_prelu(width, NORM_EPS) for width in self.widths)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, channels_in, H, W) -> maps of `widths` channels, finest first."""
@@ -109,9 +110,9 @@ class ESPNet(TwoClassNetwork):
         self.scores_norm = nn.BatchNorm2d(DECODER, NORM_EPS)
         self.up3 = _double()
         self.skip2 = nn.Conv2d(quarter, DECODER, 1, bias=False)
-        self.join2 = nn.Sequential(_norm_act(2 * DECODER), ESP(2 * DECODER, DECODER))
-        self.up2 = nn.Sequential(_double(), _norm_act(DECODER))
-        self.join1 = _conv_norm_act(half + DECODER, DECODER)
+        self.join2 = nn.Sequential(norm_prelu(2 * DECODER, NORM_EPS), ESP(2 * DECODER, DECODER))
+        self.up2 = nn.Sequential(_double(), norm_prelu(DECODER, NORM_EPS))
+        self.join1 = conv_norm_prelu(half + DECODER, DECODER, 3, eps=NORM_EPS)
         self.up1 = _double()
         self.head = nn.Conv2d(DECODER, CLASSES, 1, bias=False)
 
@@ -144,19 +145,10 @@ def _averaged(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=2, padding=1)
 
 
-def _norm_act(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels, NORM_EPS), nn.PReLU(channels))
-
-
-def _conv_norm_act(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
-    return nn.Sequential(conv, *_norm_act(channels_out))
-
-
 def _down(channels_in: int, channels_out: int) -> nn.Sequential:
     share = channels_out // len(DILATIONS)
     reduce = nn.Conv2d(channels_in, share, 3, stride=2, padding=1, bias=False)
-    return nn.Sequential(Pyramid(reduce, channels_out), *_norm_act(channels_out))
+    return nn.Sequential(Pyramid(reduce, channels_out), *norm_prelu(channels_out, NORM_EPS))
 
 
 def _double() -> nn.ConvTranspose2d:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kolbench.errors import require_choice
 from kolbench.models.components.blocks import channel_shuffle
+from kolbench.models.components.light import conv_norm_prelu, norm_prelu
 from kolbench.models.two_class import TwoClassNetwork, TwoClassSegmenter
 
 CLASSES = 2
@@ -38,12 +39,12 @@ class EESP(nn.Module):
         super().__init__()
         inner = channels_out // BRANCHES
         self.residual = stride == 1 and channels_in == channels_out
-        self.project = _conv_norm_act(channels_in, inner, 1, groups=BRANCHES)
+        self.project = conv_norm_prelu(channels_in, inner, 1, groups=BRANCHES)
         self.branches = nn.ModuleList(
             nn.Conv2d(inner, inner, 3, stride, padding=dilation, dilation=dilation, groups=inner, bias=False)
             for dilation in dilations(reach)
         )
-        self.norm_act = _norm_act(channels_out)
+        self.norm_act = norm_prelu(channels_out)
         self.expand = nn.Sequential(
             nn.Conv2d(channels_out, channels_out, 1, groups=BRANCHES, bias=False),
             nn.BatchNorm2d(channels_out),
@@ -78,7 +79,7 @@ class Down(nn.Module):
         super().__init__()
         self.eesp = EESP(channels_in, channels_out - channels_in, reach, stride=2)
         self.reinforce = nn.Sequential(
-            _conv_norm_act(image_channels, image_channels, 3),
+            conv_norm_prelu(image_channels, image_channels, 3),
             nn.Conv2d(image_channels, channels_out, 1, bias=False),
             nn.BatchNorm2d(channels_out),
         )
@@ -102,7 +103,7 @@ class Encoder(nn.Module):
     def __init__(self, scale: float, channels_in: int) -> None:
         super().__init__()
         w1, w2, w3, w4 = WIDTHS[scale]
-        self.level1 = _conv_norm_act(channels_in, w1, 3, stride=2)
+        self.level1 = conv_norm_prelu(channels_in, w1, 3, stride=2)
         self.down2 = Down(w1, w2, 13, channels_in)
         self.down3 = Down(w2, w3, 11, channels_in)
         self.level3 = nn.Sequential(*(EESP(w3, w3, 9) for _ in range(3)))
@@ -131,14 +132,14 @@ class Pyramid(nn.Module):
     def __init__(self, channels_in: int, width: int, channels_out: int, last: bool = False) -> None:
         super().__init__()
         joined = width * len(PYRAMID)
-        self.project = _conv_norm_act(channels_in, width, 1)
+        self.project = conv_norm_prelu(channels_in, width, 1)
         self.branches = nn.ModuleList(
             nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False) for _ in PYRAMID
         )
-        self.norm_act = _norm_act(joined)
-        self.merge = _conv_norm_act(joined, width, 3, groups=width)
+        self.norm_act = norm_prelu(joined)
+        self.merge = conv_norm_prelu(joined, width, 3, groups=width)
         self.expand = nn.Conv2d(width, channels_out, 1, bias=last)
-        self.end = nn.Identity() if last else _norm_act(channels_out)
+        self.end = nn.Identity() if last else norm_prelu(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, H, W) -> (B, channels_out, H, W)."""
@@ -157,7 +158,7 @@ class Skip(nn.Module):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         groups = math.gcd(channels_in, channels_out)
-        self.convolve = _conv_norm_act(channels_in, channels_out, 3, groups=groups)
+        self.convolve = conv_norm_prelu(channels_in, channels_out, 3, groups=groups)
         self.gate = nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -186,7 +187,7 @@ class ESPNetV2(TwoClassNetwork):
         self.skips = nn.ModuleList(
             Skip(level, width) for level, width in zip(levels[-2::-1], DECODER, strict=True)
         )
-        self.norms = nn.ModuleList(_norm_act(width) for width in DECODER)
+        self.norms = nn.ModuleList(norm_prelu(width) for width in DECODER)
         self.last = Pyramid(DECODER[-1], inner, classes, last=True)
 
     def forward_train(self, image: Tensor) -> Tensor:
@@ -241,16 +242,3 @@ def _averaged(x: Tensor) -> Tensor:
 
 def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
-
-
-def _norm_act(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.PReLU(channels))
-
-
-def _conv_norm_act(
-    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    conv = nn.Conv2d(
-        channels_in, channels_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False
-    )
-    return nn.Sequential(conv, *_norm_act(channels_out))

@@ -78,6 +78,19 @@ def inverted_residuals(
     return nn.Sequential(first, *others)
 
 
+def norm_prelu(channels: int, eps: float = 1e-5) -> nn.Sequential:
+    """Batch norm, and PReLU with a slope for each channel."""
+    return nn.Sequential(nn.BatchNorm2d(channels, eps), nn.PReLU(channels))
+
+
+def conv_norm_prelu(
+    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1, eps: float = 1e-5
+) -> nn.Sequential:
+    """Convolution without bias, padded to keep its size at stride 1, and `norm_prelu`."""
+    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, *norm_prelu(channels_out, eps))
+
+
 class FeatureFusion(nn.Module):
     """Mixes two maps (BiSeNet); a gate made from all channel means adds a share of the mix.
 
