@@ -83,6 +83,22 @@ def current_resize_mode(name: str) -> str:
     return OLD_RESIZE_MODES.get(name, name)
 
 
+def with_prior(image: Tensor, prior: Tensor | None) -> Tensor:
+    """Puts what the frame before showed behind the colours of a picture (RCRNet, section 4.2.2).
+
+    Args:
+        image: (B, 3, h, w) float.
+        prior: (B, 1, h', w') float, the foreground's probability, resized where its size is another; None,
+            where no frame is before it, is 0.
+
+    Returns:
+        (B, 4, h, w) float.
+    """
+    if prior is None:
+        return torch.cat((image, torch.zeros_like(image[:, :1])), 1)
+    return torch.cat((image, resize(prior, (image.shape[-2], image.shape[-1]))), 1)
+
+
 def minmax(alpha: Tensor) -> Tensor:
     """(B, 1, H, W) -> each map brought to [0, 1] by its own extremes; a constant map stays as it is."""
     low = alpha.amin(dim=(1, 2, 3), keepdim=True)

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kolbench.errors import ConfigError
-from kolbench.types import Batch, Float32Array, PictureResult, Prediction, UInt8Array
+from kolbench.types import Batch, Float32Array, PictureResult, Prediction, State, UInt8Array
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,11 +62,15 @@ class Segmenter(nn.Module):
         truth_access: what of the truth it is given: `none`; `box`, as if a person had drawn the true bounding
             box; `mask`, the true mask itself. Tables show each kind in a block of its own.
         never_exported: why no file of it can give its alphas, a sentence; "" where one can.
+        stateful: whether it remembers something from frame to frame of a clip. Then `predict` takes a keyword
+            `state`, None at a clip's beginning, and its prediction holds what it is given back with the next
+            frame; see Clip.
     """
 
     input_keys: tuple[str, ...] = ("image",)
     truth_access: str = "none"
     never_exported: str = ""
+    stateful: bool = False
 
     def predict(self, *inputs: Tensor) -> Prediction:
         """Gives alpha for the batch entries that `input_keys` names, at the size of the image given."""
@@ -165,7 +169,6 @@ class Segmenter(nn.Module):
             "of the same method, or leave init= away."
         )
 
-    @torch.no_grad()
     def segment(self, picture: "str | Path | Image | UInt8Array") -> Float32Array:
         """Predicts the alpha of one picture at its own size.
 
@@ -178,19 +181,53 @@ class Segmenter(nn.Module):
         Raises:
             DataError: the file cannot be read, or the array is not (H, W, 3) uint8.
         """
-        from kolbench.io import images
-
-        was_training = self.training
-        self.eval()
-        try:
-            image = torch.from_numpy(np.array(images.as_rgb(picture)))
-            batch = image.permute(2, 0, 1).unsqueeze(0).to(self.device).float() / 255
-            return self.predict(batch).alpha[0, 0].float().cpu().numpy()
-        finally:
-            self.train(was_training)
+        return Clip(self).segment(picture)
 
     @property
     def device(self) -> torch.device:
         """The device of the parameters; the CPU for methods without any."""
         first = next(self.parameters(), None)
         return first.device if first is not None else torch.device("cpu")
+
+
+class _Stateful(Protocol):
+    def predict(self, *inputs: Tensor, state: State | None) -> Prediction:
+        """See Segmenter.stateful."""
+
+
+class Clip:
+    """A method on the frames of one clip, in their order; for each clip, and behind each cut, a new one.
+
+    It hands the state of a stateful method from frame to frame, and nothing else; other methods see each
+    frame by itself.
+
+    Args:
+        segmenter: the method; several clips may share it.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self._state: State | None = None
+
+    def predict(self, *inputs: Tensor) -> Prediction:
+        """Gives alpha for the next frame; see Segmenter.predict."""
+        if not self._segmenter.stateful:
+            return self._segmenter.predict(*inputs)
+        prediction = cast(_Stateful, self._segmenter).predict(*inputs, state=self._state)
+        self._state = prediction.state
+        return prediction
+
+    @torch.no_grad()
+    def segment(self, picture: "str | Path | Image | UInt8Array") -> Float32Array:
+        """Predicts the alpha of the next frame at its own size; see Segmenter.segment."""
+        from kolbench.io import images
+
+        segmenter = self._segmenter
+        was_training = segmenter.training
+        segmenter.eval()
+        try:
+            image = torch.from_numpy(np.array(images.as_rgb(picture)))
+            batch = image.permute(2, 0, 1).unsqueeze(0).to(segmenter.device).float() / 255
+            return self.predict(batch).alpha[0, 0].float().cpu().numpy()
+        finally:
+            segmenter.train(was_training)

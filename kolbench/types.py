@@ -6,13 +6,16 @@ B pictures in a batch, H x W pixels. Images are RGB, never normalised outside a 
 from __future__ import annotations  # so that reading run folders needs no torch
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# what a method remembers of a clip from one frame to the next; what its tensors hold, it alone knows
+State: TypeAlias = tuple["Tensor", ...]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -63,10 +66,14 @@ class Batch(TypedDict, total=False):
     product: Tensor  # (B, 1, H, W) float32 in {0, 1}; all 0 where no product is labelled
     foreground: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
     background: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
+    prior: (
+        Tensor  # (B, 1, H, W) float32 in {0, 1}: what the frame before may have shown; where augment makes it
+    )
     clean: Tensor  # (B, 3, H, W) float32 in [0, 1]: image before its colours changed; where augment keeps it
     instances: Tensor  # (B, 1, H, W) uint8, 0 = background, 1.. = persons; only where the source knows them
     name: list[str]
     group: list[str]
+    clip: list[str]  # of evaluation batches: the clip whose next frame each picture is; "" = of none
     tags: list[str]
 
 
@@ -99,8 +106,10 @@ class Prediction(NamedTuple):
     alpha: (B, 1, H, W) float32 in [0, 1], the H and W of the images given.
     aux: named maps for plots (semantic, detail, side outputs), (B, C, h, w) in [0, 1]; may be empty.
     instances: one entry per image from methods that tell persons apart, else None.
+    state: of methods that carry one: what they are given back with the next frame of the same clip.
     """
 
     alpha: Tensor
     aux: Mapping[str, Tensor] = {}
     instances: Sequence[Instances] | None = None
+    state: State | None = None

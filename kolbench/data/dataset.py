@@ -185,14 +185,32 @@ class TrainingSet(Dataset[Item]):
         return sample
 
 
+def clips_in_time(indices: Sequence[int], clips: Sequence[str]) -> list[int]:
+    """Orders rows so that the frames of a clip stand together and in time; the others stay where they are.
+
+    Args:
+        indices: rows of a source, each once. clips: of all of its rows, "" = of none.
+
+    Returns:
+        The same rows; each clip begins where its first frame stood.
+    """
+    frames: dict[str, list[int]] = {}
+    for index in indices:
+        frames.setdefault(clips[index] or f"\0{index}", []).append(index)
+    return [index for of_clip in frames.values() for index in sorted(of_clip)]
+
+
 class EvaluationSet(Dataset[Item]):
-    """Pictures at their own size with the binary truth; pictures stay in memory while they fit."""
+    """Pictures at their own size with the binary truth; pictures stay in memory while they fit.
+
+    The frames of a clip follow one another in time; see `clips_in_time`.
+    """
 
     def __init__(
         self, source: Source, indices: Sequence[int], memory_bytes: int = MEMORY_LIMIT_BYTES
     ) -> None:
         self.source = source
-        self.indices = list(indices)
+        self.indices = clips_in_time(indices, source.clips)
         self._free = memory_bytes
         self._kept: dict[int, Sample] = {}
 
@@ -221,6 +239,7 @@ class EvaluationSet(Dataset[Item]):
             "product": torch.from_numpy(np.array(product)).unsqueeze(0).float(),
             "name": self.source.names[index],
             "group": self.source.groups[index] or "",
+            "clip": self.source.clips[index],
             "tags": self.source.tags[index],
         }
         if picture.instances is not None:

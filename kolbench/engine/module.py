@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from kolbench.engine.schedule import Schedule
 from kolbench.engine.step_output import StepOutput
 from kolbench.errors import ConfigError, TrainingError
-from kolbench.segmenter import Segmenter
+from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import PRECOMPUTED, Batch, Prediction
 
 
@@ -48,6 +48,9 @@ class SegmentationModule(LightningModule):
         self._lr_factor = lr_factor
         self._refiner = refiner
         self._groups = _parameter_groups(segmenter, lr_factors or {})
+        # the clip whose frames come at the moment: its loader and name
+        self._at: tuple[int, str] | None = None
+        self._clip = Clip(segmenter)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimiser on what requires a gradient, its rate times the budget's factor."""
@@ -71,22 +74,37 @@ class SegmentationModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> StepOutput:
         """The method's alpha for a batch, and its validation loss where it has one; callbacks score them."""
-        prediction = self._predict(batch)
+        prediction = self._predict(batch, dataloader_idx)
         return {"alpha": prediction.alpha, "loss": self.segmenter.validation_loss(prediction, batch)}
 
     def test_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> StepOutput:
         """The method's alpha, refined where a refiner is set, and the persons that it finds."""
-        prediction = self._predict(batch)
+        prediction = self._predict(batch, dataloader_idx)
         alpha = prediction.alpha
         if self._refiner is not None:
             alpha = self._refiner(batch["image"], alpha)
         return {"alpha": alpha, "instances": prediction.instances}
 
-    def _predict(self, batch: Batch) -> Prediction:
+    def on_validation_epoch_start(self) -> None:
+        """No clip goes on from an epoch before."""
+        self._at = None
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def _clip_of(self, batch: Batch, loader: int) -> Clip:
+        """The clip that a batch goes on with; a new one for another clip and for pictures of none."""
+        name = batch.get("clip", [""])[0]
+        if not name or self._at != (loader, name):
+            self._at = (loader, name)
+            self._clip = Clip(self.segmenter)
+        return self._clip
+
+    def _predict(self, batch: Batch, loader: int) -> Prediction:
         entries: Mapping[str, Tensor] = batch  # type: ignore[assignment]  # the entries that methods read are tensors
         if PRECOMPUTED in entries:
             return Prediction(entries[PRECOMPUTED])
-        prediction = self.segmenter.predict(*(entries[key] for key in self.segmenter.input_keys))
+        inputs = (entries[key] for key in self.segmenter.input_keys)
+        prediction = self._clip_of(batch, loader).predict(*inputs)
         # parts that are trained by themselves may be given no image
         if "image" in entries:
             _require_alpha(self.segmenter, prediction, entries["image"])

@@ -157,23 +157,29 @@ def _onnx_is_tried(backend: str, device: torch.device, seconds: float, pictures:
 
 
 def _glimpse(network: Network) -> torch.Tensor:
-    """(1, 3, h, w), grey: enough to see who follows whom, a fraction of the input size's cost."""
-    return torch.full((1, 3, 4 * network.spec.multiple, 5 * network.spec.multiple), 0.5)
+    """(1, 3 or 4, h, w), grey: enough to see who follows whom, a fraction of the input size's cost."""
+    multiple = network.spec.multiple
+    return torch.full((1, 3 + network.prior, 4 * multiple, 5 * multiple), 0.5)
 
 
 def _folded(network: Network, device: torch.device) -> Segmenter:
     graph = folded(network.graph, _glimpse(network)).to(memory_format=torch.channels_last)
-    return GraphSegmenter(graph, network.spec, network.postprocess, channels_last=True).to(device).eval()
+    return (
+        GraphSegmenter(graph, network.spec, network.postprocess, network.prior, channels_last=True)
+        .to(device)
+        .eval()
+    )
 
 
 def _compiled(network: Network, device: torch.device) -> Segmenter:
     graph = folded(network.graph, _glimpse(network)).to(device)
-    return GraphSegmenter(torch.compile(graph), network.spec, network.postprocess).to(device).eval()
+    compiled = torch.compile(graph)
+    return GraphSegmenter(compiled, network.spec, network.postprocess, network.prior).to(device).eval()
 
 
 def _onnx(network: Network) -> Segmenter:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        format_of("onnx").write(network.graph, example_of(network.spec), path, True)
+        format_of("onnx").write(network.graph, example_of(network), path, True)
         # ONNX Runtime has read all of it
         return format_of("onnx").open(path, network.feeding, torch.device("cpu"))

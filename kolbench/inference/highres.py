@@ -1,5 +1,7 @@
 """Alphas of big pictures in bounded memory: predicted small, brought up along the picture's own edges."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
@@ -9,7 +11,6 @@ from torch import Tensor
 from kolbench.errors import ConfigError
 from kolbench.preprocessing import resize
 from kolbench.refiners.guided import linear_coefficients
-from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
 LONGEST = 2048
@@ -22,7 +23,7 @@ STRIP = 128
 
 
 def segment_in_bounded_memory(
-    segmenter: Segmenter, image: UInt8Array, longest: int = LONGEST
+    segment: Callable[[UInt8Array], Float32Array], image: UInt8Array, longest: int = LONGEST
 ) -> Float32Array:
     """Alpha of a picture of any size; beside picture and alpha, the memory depends on `longest` alone.
 
@@ -32,12 +33,12 @@ def segment_in_bounded_memory(
     the small alphas around the pixel, so texture inside foreground or background leaves no trace.
 
     Args:
-        segmenter: any method that reads the image only.
+        segment: of any method that reads the image only, (h, w, 3) uint8 -> (h, w) float32 in [0, 1].
         image: (H, W, 3) uint8 RGB.
         longest: sides in pixels up to which the method itself sees the picture as it is.
 
     Returns:
-        (H, W) float32 in [0, 1]; exactly `segmenter.segment(image)` up to `longest`.
+        (H, W) float32 in [0, 1]; exactly `segment(image)` up to `longest`.
 
     Raises:
         ConfigError: `longest` is not positive.
@@ -46,9 +47,9 @@ def segment_in_bounded_memory(
         raise ConfigError(f"longest={longest} must be at least 1 pixel.")
     height, width = image.shape[:2]
     if max(height, width) <= longest:
-        return segmenter.segment(image)
+        return segment(image)
     small = shrunk(image, longest)
-    return guided_up(image, small, segmenter.segment(small))
+    return guided_up(image, small, segment(small))
 
 
 def shrunk(image: UInt8Array, longest: int) -> UInt8Array:

@@ -12,7 +12,7 @@ import torch
 
 from kolbench.engine.parallel import in_processes
 from kolbench.errors import DataError, KolbenchError
-from kolbench.segmenter import Segmenter
+from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import Float32Array, PictureResult, UInt8Array
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ class Predictor:
         segmenter: in evaluation mode; it reads the image only.
         refiner: (image (1, 3, H, W), alpha (1, 1, H, W)) -> alpha, see kolbench.refiners; None = none.
         segment: how the method is run on one picture; None = segmenter.segment.
+        shot: makes the function that runs a stateful method on the frames of one shot, in their order; None =
+            that of `Clip`.
     """
 
     def __init__(
@@ -34,10 +36,21 @@ class Predictor:
         segmenter: Segmenter,
         refiner: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
         segment: Callable[[UInt8Array], Float32Array] | None = None,
+        shot: Callable[[], Callable[[UInt8Array], Float32Array]] | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.segment = segment or segmenter.segment
         self.refiner = refiner
+        self._shot = shot or (lambda: Clip(segmenter).segment)
+
+    def for_clip(self) -> "Predictor":
+        """The same method for the frames of one clip; `begin_shot` comes before the first of them."""
+        return Predictor(self.segmenter, self.refiner, self.segment, self._shot)
+
+    def begin_shot(self) -> None:
+        """Lets a stateful method forget the frames before; from here on it carries its state along."""
+        if self.segmenter.stateful:
+            self.segment = self._shot()
 
     def __call__(self, image: UInt8Array) -> Float32Array:
         """The alpha of one picture, at its own size.

@@ -9,9 +9,17 @@ from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice
 from kolbench.models.components.onnx_graph import OnnxGraph
-from kolbench.preprocessing import RESIZE_MODES, InputSpec, current_resize_mode, minmax, resize, rounded_down
+from kolbench.preprocessing import (
+    RESIZE_MODES,
+    InputSpec,
+    current_resize_mode,
+    minmax,
+    resize,
+    rounded_down,
+    with_prior,
+)
 from kolbench.segmenter import Segmenter
-from kolbench.types import Prediction
+from kolbench.types import Prediction, State
 
 ALL_RESIZE_MODES = (*RESIZE_MODES, "modnet", "native")
 RANGES = ((0, 1), (0, 255))
@@ -38,6 +46,7 @@ class OnnxSegmenter(Segmenter):
         class_index: the channel that is the foreground; None where there is one only.
         postprocess: `none`, or `minmax`: stretch each picture's alpha to [0, 1].
         resample: `bilinear` or `area`, both ways.
+        prior: whether the file takes a fourth channel, the alpha that it gave for the frame before, or 0.
 
     Attributes:
         file: as given; its content decides the result.
@@ -65,8 +74,10 @@ class OnnxSegmenter(Segmenter):
         class_index: int | None = None,
         postprocess: str = "none",
         resample: str = "bilinear",
+        prior: bool = False,
     ) -> None:
         super().__init__()
+        self.stateful = prior
         if file is None:
             raise ConfigError(
                 "model.file has no value: add model.file=NETWORK.onnx, or weights=ID where the task takes "
@@ -87,7 +98,7 @@ class OnnxSegmenter(Segmenter):
         self.class_index = class_index
         self.multiple = multiple
         self.file = Path(file)
-        self.graph = OnnxGraph(self.file, input, output, layout)
+        self.graph = OnnxGraph(self.file, input, output, layout, 3 + prior)
         self.size = size
         self._stretched = stretched_size(resize_mode, size, multiple, self.graph.fixed, self.file)
         self._scaled: InputSpec | None = None
@@ -110,28 +121,38 @@ class OnnxSegmenter(Segmenter):
         return self.resize_mode == "native"
 
     @torch.no_grad()
-    def predict(self, *inputs: Tensor) -> Prediction:
+    def predict(self, *inputs: Tensor, state: State | None = None) -> Prediction:
         """(B, 3, H, W) in [0, 1] -> alpha; the graph runs on the CPU wherever the images are.
+
+        With `prior`, state is the alphas before, (B, 1, h, w) at the input size.
 
         Raises:
             ConfigError: the network refuses this size, or `class_index` does not fit its output.
             WeightsError: the output is no map of the picture, or not finite.
         """
         image = inputs[0]
-        alphas = [self._alpha(picture[None].float().cpu()) for picture in image]
-        return Prediction(torch.cat(alphas).to(image.device))
+        before = state[0].unsqueeze(1) if state else [None] * len(image)
+        found = [
+            self._foreground_of(picture[None].float().cpu(), prior)
+            for picture, prior in zip(image, before, strict=True)
+        ]
+        height, width = int(image.shape[-2]), int(image.shape[-1])
+        alphas = [self._values.postprocess(self._spread(alpha), height, width) for alpha in found]
+        carried = (torch.cat(found),) if self.stateful else None
+        return Prediction(torch.cat(alphas).to(image.device), state=carried)
 
-    def _alpha(self, image: Tensor) -> Tensor:
+    def _foreground_of(self, image: Tensor, prior: Tensor | None) -> Tensor:
         height, width = int(image.shape[-2]), int(image.shape[-1])
         if self.channels == "bgr":
             image = image.flip(1)
         size = self.input_size(height, width)
         given = self._values.normalise(resize(image, size, self._values.resample))
-        maps = torch.from_numpy(self.graph.run(given[0].numpy()))[None]
-        alpha = self._foreground(maps)
-        if self.postprocess == "minmax":
-            alpha = minmax(alpha)
-        return self._values.postprocess(alpha, height, width)
+        if self.stateful:
+            given = with_prior(given, prior)
+        return self._foreground(torch.from_numpy(self.graph.run(given[0].numpy()))[None])
+
+    def _spread(self, alpha: Tensor) -> Tensor:
+        return minmax(alpha) if self.postprocess == "minmax" else alpha
 
     def _foreground(self, maps: Tensor) -> Tensor:
         """(1, C, h, w) output -> (1, 1, h, w) alpha."""

@@ -10,7 +10,7 @@ from kolbench.models.components.light import conv_bn, inverted_residuals
 from kolbench.models.components.portrait_decoder import DBlock, doubling
 from kolbench.models.losses.portrait import edge_band, focal_loss
 from kolbench.models.losses.two_class import cross_entropy, foreground_probability
-from kolbench.models.network_segmenter import NetworkSegmenter
+from kolbench.models.prior_segmenter import PriorSegmenter
 from kolbench.preprocessing import InputSpec
 from kolbench.types import Batch
 
@@ -95,7 +95,7 @@ class PortraitNet(nn.Module):
         return y
 
 
-class PortraitNetSegmenter(NetworkSegmenter[PortraitNet]):
+class PortraitNetSegmenter(PriorSegmenter[PortraitNet]):
     """PortraitNet with its own normalisation, its mask loss and its edge loss.
 
     The released code feeds BGR; here it is RGB with the same mean of each colour, which only orders the
@@ -105,6 +105,7 @@ class PortraitNetSegmenter(NetworkSegmenter[PortraitNet]):
         size: side of the input in pixels, a multiple of 32; 224 in the paper.
         upsample: `deconv` or `bilinear`, see PortraitNet.
         edge: train the edge head too.
+        prior: with the alpha of the frame before as fourth channel, see PriorSegmenter.
         resize_mode: `stretch` or `shortest_edge`, see InputSpec.
 
     Raises:
@@ -112,15 +113,20 @@ class PortraitNetSegmenter(NetworkSegmenter[PortraitNet]):
     """
 
     def __init__(
-        self, size: int, upsample: str = "deconv", edge: bool = True, resize_mode: str = "stretch"
+        self,
+        size: int,
+        upsample: str = "deconv",
+        edge: bool = True,
+        prior: bool = False,
+        resize_mode: str = "stretch",
     ) -> None:
         require_choice("model.upsample", upsample, UPSAMPLES)
         input_spec = InputSpec(size, resize_mode=resize_mode, mean=MEAN, std=STD)
-        super().__init__(input_spec, PortraitNet(upsample, edge), ("edge",))
+        super().__init__(input_spec, PortraitNet(upsample, edge, 3 + prior), ("edge",), prior)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`ce`: cross-entropy on the binary mask; `edge`: 0.1 times the focal loss on its band of 4 px."""
-        maps = self.network.forward_train(self.input_spec.normalise(batch["image"]))
+        maps = self.network.forward_train(self.training_input(batch, batch["image"]))
         terms = {"ce": cross_entropy(maps.logits, batch["mask"])}
         if maps.edge_logits is not None:
             terms["edge"] = EDGE_WEIGHT * focal_loss(maps.edge_logits, edge_band(batch["mask"]))

@@ -12,7 +12,7 @@ from kolbench.models.components.light import FeatureFusion, conv_bn
 from kolbench.models.components.portrait_decoder import DBlock, doubling
 from kolbench.models.components.rcr import RCR, Double, Halve, Keep
 from kolbench.models.losses import portrait, two_class
-from kolbench.models.network_segmenter import NetworkSegmenter
+from kolbench.models.prior_segmenter import PriorSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESIZE_MODES, InputSpec, current_resize_mode
 from kolbench.types import Batch
 
@@ -164,12 +164,13 @@ class RCRNet(nn.Module):
         return features, bypass
 
 
-class RCRNetSegmenter(NetworkSegmenter[RCRNet]):
+class RCRNetSegmenter(PriorSegmenter[RCRNet]):
     """RCRNet with its losses on the mask and on its edges.
 
     Args:
         size: side of the input in pixels, a multiple of 32; 224 in the paper.
         variant, branch2_kernel, extra_hidden, decoder, upsample: see RCRNet.
+        prior: with the alpha of the frame before as fourth channel, see PriorSegmenter.
         edge_weight, consistency_weight: beta and alpha of equation 5. temperature: of the consistency loss.
         resize_mode: `stretch`: size x size, the aspect ignored, or `shortest_edge`, see InputSpec.
 
@@ -185,6 +186,7 @@ class RCRNetSegmenter(NetworkSegmenter[RCRNet]):
         extra_hidden: int | None = None,
         decoder: str | None = None,
         upsample: str = "deconv",
+        prior: bool = False,
         edge_weight: float = 0.3,
         consistency_weight: float = 1.0,
         temperature: float = 1.0,
@@ -203,8 +205,8 @@ class RCRNetSegmenter(NetworkSegmenter[RCRNet]):
             )
         resize_mode = require_choice("model.resize_mode", current_resize_mode(resize_mode), RESIZE_MODES)
         spec = InputSpec(size, resize_mode=resize_mode, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-        network = RCRNet(variant, 3, branch2_kernel, extra_hidden, decoder, upsample)
-        super().__init__(spec, network, ("edge",))
+        network = RCRNet(variant, 3 + prior, branch2_kernel, extra_hidden, decoder, upsample)
+        super().__init__(spec, network, ("edge",), prior)
         self.edge_weight = edge_weight
         self.consistency_weight = consistency_weight
         self.temperature = temperature
@@ -215,7 +217,7 @@ class RCRNetSegmenter(NetworkSegmenter[RCRNet]):
         Equation 5. With a clean view `mask` is the sum over both; edges are learnt on the altered one alone.
         """
         views = [batch[name] for name in ("image", "clean") if name in batch]
-        image = self.input_spec.normalise(torch.cat(views))
+        image = self.training_input(batch, torch.cat(views))
         require_multiple(image, 32)
         maps = self.network.forward_train(image)
         logits, edge = maps.logits.chunk(len(views)), maps.edge.chunk(len(views))[0]

@@ -35,7 +35,7 @@ class Method:
 
     def alpha(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 RGB -> (H, W) float32 in [0, 1]; large pictures are predicted smaller."""
-        return segment_in_bounded_memory(self.segmenter, image)
+        return segment_in_bounded_memory(self.segmenter.segment, image)
 
 
 def listed(methods: Any) -> list[str]:

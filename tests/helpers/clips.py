@@ -56,6 +56,14 @@ def picture(number: int, size: tuple[int, int] = (96, 128), seed: int = 0) -> np
     return image
 
 
+def two_views() -> tuple[np.ndarray, np.ndarray]:
+    """Two pictures (48, 64, 3) uint8 that nobody takes for one shot."""
+    y, x = np.mgrid[:48, :64]
+    one = np.stack([np.where(x < 24, 20, 200), 2 * y + 60, np.full_like(x, 90)], axis=-1)
+    two = np.stack([np.full_like(x, 120), np.where(y < 12, 230, 30), 3 * x], axis=-1)
+    return one.astype(np.uint8), two.astype(np.uint8)
+
+
 def cutout(number: int, size: tuple[int, int] = (96, 128), seed: int = 0) -> np.ndarray:
     """(H, W, 4) uint8: `picture` cut out by a disc, whose edge is soft and which goes to the right."""
     height, width = size

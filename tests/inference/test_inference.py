@@ -291,10 +291,10 @@ def test_pictures_up_to_the_limit_are_left_to_the_method():
     segmenter = method("modnet")
     picture = picture_of(1, 101, 203)
     assert np.array_equal(
-        segment_in_bounded_memory(segmenter, picture, longest=203), segmenter.segment(picture)
+        segment_in_bounded_memory(segmenter.segment, picture, longest=203), segmenter.segment(picture)
     )
     with pytest.raises(ConfigError, match="longest=0"):
-        segment_in_bounded_memory(segmenter, picture, longest=0)
+        segment_in_bounded_memory(segmenter.segment, picture, longest=0)
 
 
 def test_strips_are_rows_of_the_bilinear_enlargement():
@@ -352,7 +352,7 @@ from kolbench.inference.export import parity
 torch.manual_seed(0)
 segmenter = UNetSegmenter(256, filters=4).eval()
 tile = parity.picture_of(0, 540, 960)
-segment_in_bounded_memory(segmenter, tile, longest=480)
+segment_in_bounded_memory(segmenter.segment, tile, longest=480)
 picture = np.empty((4320, 7680, 3), np.uint8)
 for row in range(8):
     for column in range(8):
@@ -361,7 +361,7 @@ def kilobytes(key):
     with open('/proc/self/status') as status:
         return int(next(line for line in status if line.startswith(key)).split()[1])
 now = kilobytes('VmRSS')
-alpha = segment_in_bounded_memory(segmenter, picture)
+alpha = segment_in_bounded_memory(segmenter.segment, picture)
 growth = kilobytes('VmHWM') - now
 print(alpha.shape, alpha.dtype, bool(0 <= alpha.min() <= alpha.max() <= 1), growth // 1024)
 """
@@ -379,6 +379,6 @@ def test_eight_thousand_pixels_need_half_a_gigabyte():
 
 def test_bounded_alphas_follow_the_small_one():
     picture = cv2.resize(picture_of(2, 300, 401), (1203, 900), interpolation=cv2.INTER_CUBIC)
-    alpha = segment_in_bounded_memory(Luma(), picture, longest=401)
+    alpha = segment_in_bounded_memory(Luma().segment, picture, longest=401)
     assert alpha.shape == (900, 1203)
     assert np.abs(alpha - Luma().segment(picture)).mean() < 0.01

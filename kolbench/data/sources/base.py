@@ -32,18 +32,20 @@ class Source(ABC):
     A layout subclasses it, calls `__init__` with what it found, and says how a sample is read.
 
     names: one per image, unique. groups: the video of each image, None where unknown. tags: the scenario of
-    each image, may be "". given_splits: `train`, `val`, `test` -> indices, None where the layout comes
-    without a split.
+    each image, may be "". clips: the clip of each image, "" where it is no frame of one; frames of one clip
+    follow one another in time as their indices do. given_splits: `train`, `val`, `test` -> indices, None
+    where the layout comes without a split.
 
     Args:
         names: see above; the others follow their order.
         groups: None = no groups are known.
         tags: None = no tags.
         given_splits: see above.
+        clips: None = no image is a frame of a clip.
 
     Raises:
-        DataError: a name stands twice, groups or tags are more or fewer than names, or a split holds an
-            index that is none.
+        DataError: a name stands twice, groups, tags or clips are more or fewer than names, or a split holds
+            an index that is none.
     """
 
     plan: SplitPlan = SplitPlan()
@@ -63,10 +65,12 @@ class Source(ABC):
         groups: Sequence[str | None] | None = None,
         tags: Sequence[str] | None = None,
         given_splits: Rows | None = None,
+        clips: Sequence[str] | None = None,
     ) -> None:
         self.names = names
         self.groups: Sequence[str | None] = [None] * len(names) if groups is None else groups
         self.tags: Sequence[str] = [""] * len(names) if tags is None else tags
+        self.clips: Sequence[str] = [""] * len(names) if clips is None else clips
         self.given_splits: Rows | None = given_splits
         self._require_agreement()
 
@@ -94,7 +98,7 @@ class Source(ABC):
         name, times = max(Counter(self.names).items(), key=lambda item: item[1], default=("", 0))
         if times > 1:
             raise DataError(f"{layout}: {times} pictures have the name {name}; names must be unique.")
-        for what, known in (("groups", self.groups), ("tags", self.tags)):
+        for what, known in (("groups", self.groups), ("tags", self.tags), ("clips", self.clips)):
             if len(known) != count:
                 raise DataError(f"{layout}: {count} names but {len(known)} {what}; give one for each name.")
         for split, rows in (self.given_splits or {}).items():

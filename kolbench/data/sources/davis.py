@@ -1,6 +1,7 @@
 """`data=davis`: labelled video clips, as `CLIP/images` with `CLIP/masks` or as DAVIS comes; split by clip."""
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,7 +70,7 @@ class DavisSource(Source):
             )
         layout = layout or _simple(self.root)
         self._images, self._masks = layout.images, layout.masks
-        names = sorted(self._images.keys() & self._masks.keys())
+        names = sorted(self._images.keys() & self._masks.keys(), key=_in_time)
         if not names:
             raise DataError(
                 f"{self.root}: none of {len(self._images)} frames has a mask of the same clip and name "
@@ -82,7 +83,7 @@ class DavisSource(Source):
             lists = self._read_lists(names)
         else:
             lists = _read_image_set(layout.lists, image_set, layout.resolution, self._clips)
-        super().__init__(names, lists.groups, lists.tags, lists.given_splits)
+        super().__init__(names, lists.groups, lists.tags, lists.given_splits, self._clips)
         self._notes = lists.notes
         self._has_instances = self._any_ids()
 
@@ -169,6 +170,12 @@ def _ids(path: Path) -> UInt8Array:
 
 def _numbers_objects(kind: str) -> bool:
     return kind.startswith(("palette", "class indices"))
+
+
+def _in_time(name: str) -> tuple[str, list[tuple[int, str]]]:
+    """Sorts frames of a clip by the numbers in their names: 2 before 10."""
+    clip, _, stem = name.partition("/")
+    return clip, [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
 
 
 def _clip(name: str) -> str:

@@ -9,14 +9,14 @@ from kolbench.config.compose import build_segmenter, instantiate
 from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError, require_choice
 from kolbench.inference.apply.config import ApplyConfig
-from kolbench.inference.backends import BACKENDS, prepare
+from kolbench.inference.backends import BACKENDS, Prepared, prepare
 from kolbench.inference.export.exported import is_exported, open_exported
 from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
 from kolbench.inference.predictor import Predictor
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.models.checkpoints.run import load_into, model_of, sidecar_of
-from kolbench.segmenter import Segmenter
+from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
 
@@ -36,14 +36,36 @@ class Fast:
     def __call__(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 -> alpha (H, W) float32."""
         if self._quick is not None:
-            return segment_in_bounded_memory(self._quick, image)
+            return segment_in_bounded_memory(self._quick.segment, image)
+        found = self._found_on(image)
+        if found.alpha is not None and found.alpha.shape == image.shape[:2]:
+            return found.alpha
+        return segment_in_bounded_memory(found.segmenter.segment, image)
+
+    def form_for(self, image: UInt8Array) -> Segmenter:
+        """The fastest form, found on the first picture that is asked for."""
+        return self._quick or self._found_on(image).segmenter
+
+    def _found_on(self, image: UInt8Array) -> Prepared:
         found = self._find(self._segmenter, picture=shrunk(image, LONGEST))
         self._quick = found.segmenter
         for note in found.notes:
             print(note)
-        if found.alpha is not None and found.alpha.shape == image.shape[:2]:
-            return found.alpha
-        return segment_in_bounded_memory(found.segmenter, image)
+        return found
+
+
+class FastShot:
+    """The same on the frames of one shot, in their order: a stateful method goes on from frame to frame."""
+
+    def __init__(self, fast: Fast) -> None:
+        self._fast = fast
+        self._clip: Clip | None = None
+
+    def __call__(self, image: UInt8Array) -> Float32Array:
+        """(H, W, 3) uint8 -> alpha (H, W) float32."""
+        if self._clip is None:
+            self._clip = Clip(self._fast.form_for(image))
+        return segment_in_bounded_memory(self._clip.segment, image)
 
 
 def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:
@@ -66,7 +88,7 @@ def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:
     refiner = instantiate(config.refiner)
     segmenter = segmenter.to(device).eval()
     fast = Fast(segmenter, device, config.backend, pictures)
-    return Predictor(segmenter, refiner, fast)
+    return Predictor(segmenter, refiner, fast, partial(FastShot, fast))
 
 
 def _refuse_options(config: ApplyConfig) -> None:

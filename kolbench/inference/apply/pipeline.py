@@ -34,6 +34,7 @@ from kolbench.video.frame import Frame
 from kolbench.video.reader import VideoReader
 from kolbench.video.sequence import PngSequence
 from kolbench.video.stream import read_ahead, write_behind
+from kolbench.video.temporal.cuts import Shots
 from kolbench.video.temporal.smooth import Smoother, Stabiliser
 from kolbench.video.writers import VideoWriter, open_writer
 
@@ -262,9 +263,10 @@ def _clip(application: Application, item: Item) -> None:
 def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
     """Frames written and what there is to say of one video."""
     targets = {kind: application.targets[kind.name][item] for kind in application.kinds}
-    stabiliser = Stabiliser(smoother_of(application.config))
+    stabiliser, shots = Stabiliser(smoother_of(application.config)), Shots()
+    predictor = application.predictor.for_clip()
     renderings: dict[OutputKind, Rendering] = {kind: kind.begin() for kind in targets}
-    held: deque[Frame] = deque()
+    held: deque[tuple[Frame, bool]] = deque()
     frames = 0
     with VideoReader(item.source) as reader:
         with ExitStack() as stack:
@@ -281,26 +283,38 @@ def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
 
             def finish(alphas: Iterable[Float32Array]) -> None:
                 for final in alphas:
-                    frame = held.popleft()
-                    put((frame, application.final(final), frame.seconds in stabiliser.cuts))
+                    frame, is_cut = held.popleft()
+                    put((frame, application.final(final), is_cut))
 
             name = f"{application.doing} {item.source.name}"
             advance = stack.enter_context(progress.bar(name, reader.frame_count))
             put = stack.enter_context(write_behind(write))
             ahead = stack.enter_context(read_ahead(reader))
-            for frame, image, alpha in application.predictor.each((frame, frame.image) for frame in ahead):
+            for (frame, is_cut), _, alpha in predictor.each(_in_shots(ahead, shots, predictor)):
                 if isinstance(alpha, KolbenchError):
                     raise type(alpha)(f"{item.source}, frame {frames}: {alpha}")
-                held.append(frame)
-                finish(stabiliser.push(image, alpha, frame.seconds))
+                held.append((frame, is_cut))
+                finish(stabiliser.push(alpha, frame.seconds, is_cut))
                 frames += 1
                 advance(1)
             finish(stabiliser.flush())
         lines = [*reader.notes, *(note for writer in writers.values() for note in writer.notes)]
-        lines += _flicker(stabiliser, application.config.smooth.name)
+        lines += _flicker(stabiliser, len(shots.cuts), application.config.smooth.name)
         for kind, rendering in renderings.items():
             lines += rendering.finish(targets[kind], reader.seconds)
     return frames, lines
+
+
+def _in_shots(
+    frames: Iterable[Frame], shots: Shots, predictor: Predictor
+) -> Iterator[tuple[tuple[Frame, bool], UInt8Array]]:
+    """Frames, whether a new shot begins with each, and their pictures; the predictor forgets at cuts."""
+    predictor.begin_shot()
+    for frame in frames:
+        is_cut = shots.is_cut(frame.image, frame.seconds)
+        if is_cut:
+            predictor.begin_shot()
+        yield (frame, is_cut), frame.image
 
 
 def _writer(
@@ -312,7 +326,7 @@ def _writer(
     return open_writer(target, reader, kind.transparent, video_format_name(format_name), sound)
 
 
-def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
+def _flicker(stabiliser: Stabiliser, cuts: int, smooth: str) -> list[str]:
     """Flicker in words: mean change of alpha per pixel from frame to frame, and at the border."""
     before, after = stabiliser.before.result(), stabiliser.after.result()
     if before.flicker_mad is None or after.flicker_mad is None:
@@ -324,7 +338,7 @@ def _flicker(stabiliser: Stabiliser, smooth: str) -> list[str]:
     return [
         f"flicker {before.flicker_mad:.4f} before and {after.flicker_mad:.4f} after smooth={smooth} "
         f"(mean change of alpha), {before.flicker_iou:.4f} and {after.flicker_iou:.4f} (1 - IoU), "
-        f"{len(stabiliser.cuts)} cuts"
+        f"{cuts} cuts"
     ]
 
 

@@ -15,7 +15,6 @@ from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
 from kolbench.inference.export.parity import Parity
 from kolbench.inference.export.sidecar import Sidecar
 from kolbench.io.files import sha256, write_atomically
-from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Segmenter
 
 # sides of the picture that a graph of free sizes is traced with, at least: no inner map is a single pixel
@@ -65,7 +64,7 @@ def export(segmenter: Segmenter, output: Path, format_name: str, origin: Origin)
         input={
             "name": tracing.INPUT,
             "layout": "NCHW",
-            "channels": "RGB",
+            "channels": "RGB and prior" if network.prior else "RGB",
             "range": [0, 1],
             "size": size,
             "resize_mode": spec.resize_mode,
@@ -118,7 +117,7 @@ def _written(segmenter: Segmenter, network: Network, path: Path, chosen: ExportF
 
 
 def _attempt(segmenter: Segmenter, network: Network, path: Path, chosen: ExportFormat, free: bool) -> Parity:
-    chosen.write(network.graph, example_of(network.spec, free), path, free)
+    chosen.write(network.graph, example_of(network, free), path, free)
     pictures = parity.pictures()
     opened = chosen.open(path, network.feeding, CPU)
     differences = parity.compare(segmenter, opened, pictures)
@@ -128,7 +127,7 @@ def _attempt(segmenter: Segmenter, network: Network, path: Path, chosen: ExportF
             network.spec, resize_mode="shortest_edge", size=network.spec.size + network.spec.multiple
         )
         other = replace(network, spec=spec)
-        reference = GraphSegmenter(other.graph, other.spec, other.postprocess)
+        reference = GraphSegmenter(other.graph, other.spec, other.postprocess, other.prior)
         opened = chosen.open(path, other.feeding, CPU)
         differences += parity.compare(reference, opened, pictures[1:])
     agreement = Parity(differences)
@@ -141,8 +140,9 @@ def _attempt(segmenter: Segmenter, network: Network, path: Path, chosen: ExportF
     return agreement
 
 
-def example_of(spec: InputSpec, free: bool = True) -> torch.Tensor:
-    """(1, 3, h, w), grey: an input to trace with."""
+def example_of(network: Network, free: bool = True) -> torch.Tensor:
+    """(1, 3, h, w), with a prior (1, 4, h, w), grey: an input to trace with."""
+    spec = network.spec
     sides = TRACED if free else (spec.size, spec.size)
     height, width = (math.ceil(side / spec.multiple) * spec.multiple for side in sides)
-    return torch.full((1, 3, height, width), 0.5)
+    return torch.full((1, 3 + network.prior, height, width), 0.5)

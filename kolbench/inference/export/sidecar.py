@@ -23,8 +23,9 @@ class Sidecar:
     Attributes:
         file: its name when it was written. sha256: of its content. format: `onnx` or `torchscript`.
         method: its name in conf/model. settings: the `model` group that it was trained with.
-        input: what the graph takes: `name`, `layout`, `channels`, `range`; `size`, `resize_mode`, `multiple`
-            and `resample` (see InputSpec); `sizes`: `free`, or [height, width] in pixels; `batch`:
+        input: what the graph takes: `name`, `layout`, `channels` (`RGB`, or `RGB and prior`, the alpha that
+            the graph gave for the frame before, 0 at a clip's beginning), `range`; `size`, `resize_mode`,
+            `multiple` and `resample` (see InputSpec); `sizes`: `free`, or [height, width] in pixels; `batch`:
             `free` or 1; `normalised_inside`: mean, std and divide_by_max, which are in the graph.
         output: what it gives: `name`, `range`, and `postprocess`: `none`, or `minmax` after it.
         threshold: of alpha, chosen on validation pictures; None where that is not known.
@@ -50,7 +51,9 @@ class Sidecar:
     def feeding(self) -> JsonObject:
         """The options of OnnxSegmenter."""
         resizing = {key: self.input[key] for key in ("size", "resize_mode", "multiple", "resample")}
-        return {**resizing, "postprocess": self.output["postprocess"]}
+        # files of earlier versions take none
+        prior = self.input["channels"] != "RGB"
+        return {**resizing, "postprocess": self.output["postprocess"], "prior": prior}
 
     @property
     def fixed(self) -> bool:

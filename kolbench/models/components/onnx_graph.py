@@ -29,7 +29,8 @@ class OnnxGraph:
         file: the ONNX file; weights that it keeps in files of their own are found beside it.
         input_name: of the picture; None = the only input.
         output: name or position of the output that is used; None = the first.
-        layout: `nchw`, `nhwc`, or `auto`: `nhwc` where only the file's last axis has 3 entries.
+        layout: `nchw`, `nhwc`, or `auto`: `nhwc` where only the file's last axis has `channels` entries.
+        channels: 3, or 4 with the alpha of the frame before.
 
     Attributes:
         fixed: (height, width) that the file takes; None for a side that is free.
@@ -45,6 +46,7 @@ class OnnxGraph:
         input_name: str | None = None,
         output: str | int | None = None,
         layout: str = "auto",
+        channels: int = 3,
     ) -> None:
         self.file = Path(file)
         require_choice("model.layout", layout, LAYOUTS)
@@ -58,11 +60,11 @@ class OnnxGraph:
         self._dtype = _DTYPES[node.type]
         self._output = _chosen_output([o.name for o in self._session.get_outputs()], output, self.file)
         sizes = [side if isinstance(side, int) and side > 0 else None for side in node.shape]
-        self.layout = _layout(sizes, layout, self.file)
+        self.layout = _layout(sizes, layout, channels, self.file)
         self.fixed = (sizes[2], sizes[3]) if self.layout == "nchw" else (sizes[1], sizes[2])
 
     def run(self, picture: Float32Array) -> Float32Array:
-        """(3, h, w) float32, normalised -> (C, h', w') float32, h' : w' as h : w.
+        """(channels, h, w) float32, normalised -> (C, h', w') float32, h' : w' as h : w.
 
         Raises:
             ConfigError: the network refuses this size.
@@ -170,18 +172,18 @@ def _unknown(key: str, name: str | int | None, names: list[str], file: Path) -> 
     return f"{file} has no {key} model.{key}={name}; it has {', '.join(names)}.{meant}"
 
 
-def _layout(sizes: list[int | None], layout: str, file: Path) -> str:
+def _layout(sizes: list[int | None], layout: str, wanted: int, file: Path) -> str:
     shape = "(" + ", ".join("?" if side is None else str(side) for side in sizes) + ")"
     if len(sizes) != 4 or sizes[0] not in (None, 1):
         raise WeightsError(
             f"{file} takes {shape}, but one picture is (1, 3, H, W); export it with a batch of 1 or any."
         )
     if layout == "auto":
-        layout = "nhwc" if sizes[3] == 3 and sizes[1] != 3 else "nchw"
+        layout = "nhwc" if sizes[3] == wanted and sizes[1] != wanted else "nchw"
     channels = sizes[1] if layout == "nchw" else sizes[3]
-    if channels not in (None, 3):
+    if channels not in (None, wanted):
         raise WeightsError(
-            f"{file} takes {shape}, read as {layout} with {channels} channels; a picture has 3. "
+            f"{file} takes {shape}, read as {layout} with {channels} channels; a picture has {wanted}. "
             "If the axes lie otherwise, set model.layout."
         )
     return layout

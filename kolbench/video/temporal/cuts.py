@@ -101,3 +101,30 @@ class CutDetector:
     def reset(self) -> None:
         """Forgets the frame before: the next one is a first one."""
         self._before = None
+
+
+class Shots:
+    """Tells where the shots of one clip begin: at cuts, and where time does not go forward.
+
+    Attributes:
+        cuts: seconds of the first frame of every shot but the first; one number per cut is all that grows.
+    """
+
+    def __init__(self, detector: CutDetector | None = None) -> None:
+        self.cuts: list[float] = []
+        self._detector = detector or CutDetector()
+        self._seconds = -math.inf
+
+    def is_cut(self, image: UInt8Array, seconds: float) -> bool:
+        """Whether a new shot begins with this frame; never with the first one.
+
+        Args:
+            image: (H, W, 3) uint8 RGB. seconds: when its display begins; after a seek not later than that of
+                the frame before.
+        """
+        # looked at in any case, as the next frame is compared with it
+        is_cut = self._detector.is_cut(image) or seconds <= self._seconds
+        self._seconds = seconds
+        if is_cut:
+            self.cuts.append(seconds)
+        return is_cut

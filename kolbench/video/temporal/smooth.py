@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 
 from kolbench.errors import ConfigError, require_between
-from kolbench.types import Float32Array, UInt8Array
-from kolbench.video.temporal.cuts import CutDetector
+from kolbench.types import Float32Array
 from kolbench.video.temporal.flicker import FOREGROUND, FlickerMeter, Mask, foreground_of
 
 # the 8-bit levels on either side of one half, so that a side is kept in a saved picture too
@@ -185,40 +184,30 @@ class Hysteresis:
 class Stabiliser:
     """Smooths the alphas of a clip shot by shot, and measures their flicker before and after.
 
-    A new shot begins at a cut and where the time does not go forward (a seek). Then what is held comes out
-    first, and the smoother begins anew. As many alphas come out as went in, in the same order.
+    Where a new shot begins, what is held comes out first, and the smoother begins anew. As many alphas come
+    out as went in, in the same order.
 
     Attributes:
         before, after: the flicker of the alphas as they came and as they went.
-        cuts: seconds of the first frame of every shot but the first; one number per cut is all that grows.
     """
 
-    def __init__(self, smoother: Smoother, detector: CutDetector | None = None) -> None:
+    def __init__(self, smoother: Smoother) -> None:
         self.before, self.after = FlickerMeter(), FlickerMeter()
-        self.cuts: list[float] = []
         self._smoother = smoother
-        self._detector = detector or CutDetector()
-        self._seconds = -math.inf
 
-    def push(self, image: UInt8Array, alpha: Float32Array, seconds: float) -> list[Float32Array]:
-        """Takes a frame with its alpha; returns the alphas that are final now, oldest first.
+    def push(self, alpha: Float32Array, seconds: float, is_cut: bool) -> list[Float32Array]:
+        """Takes the alpha of a frame; returns the alphas that are final now, oldest first.
 
         Args:
-            image: (H, W, 3) uint8 RGB. alpha: (H, W) float32 in [0, 1]. seconds: when its display begins.
+            alpha: (H, W) float32 in [0, 1]. seconds: when its display begins. is_cut: whether a new shot
+                begins with it, see Shots.
         """
-        is_cut = self._detector.is_cut(image)
-        final = []
-        if is_cut or seconds <= self._seconds:
-            final = self._end_shot()
-            self.cuts.append(seconds)
-        self._seconds = seconds
+        final = self._end_shot() if is_cut else []
         self.before.push(alpha)
         return final + self._measured(self._smoother.push(alpha, seconds))
 
     def flush(self) -> list[Float32Array]:
-        """Returns what is held, oldest first; the next frame is a first one. Meters and cuts are kept."""
-        self._detector.reset()
-        self._seconds = -math.inf
+        """Returns what is held, oldest first; the next frame is a first one. Meters are kept."""
         return self._end_shot()
 
     def _end_shot(self) -> list[Float32Array]:

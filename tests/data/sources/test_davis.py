@@ -293,3 +293,13 @@ def test_davis_person(shared):
     assert read.image.shape == (360, 640, 3)
     assert read.instances is None
     assert 0 < read.mask.mean() < 0.5
+
+
+def test_frames_of_a_clip_stand_in_time_whatever_their_names(tmp_path):
+    for clip in ("walk", "run"):
+        for number in (10, 9, 2):
+            put(tmp_path / clip / "images" / f"frame{number}.jpg", picture(number))
+            put(tmp_path / clip / "masks" / f"frame{number}.png", ids(255))
+    source = DavisSource(tmp_path)
+    assert source.names == [f"{clip}/frame{n}" for clip in ("run", "walk") for n in (2, 9, 10)]
+    assert source.clips == ["run"] * 3 + ["walk"] * 3

@@ -14,9 +14,10 @@ from hypothesis.extra import numpy as hnp
 from kolbench.config import compose
 from kolbench.errors import ConfigError
 from kolbench.io import masks
-from kolbench.video.temporal.cuts import THRESHOLD, CutDetector, difference, glance
+from kolbench.video.temporal.cuts import THRESHOLD, CutDetector, Shots, difference, glance
 from kolbench.video.temporal.flicker import FlickerMeter, border_radius, near_edge
 from kolbench.video.temporal.smooth import Hysteresis, MovingAverage, OneFrameDelay, Stabiliser, Unsmoothed
+from tests.helpers.clips import two_views
 from tests.helpers.paths import ON_FOOT
 
 FPS = 25
@@ -219,15 +220,7 @@ def test_wrong_options_are_named(name, options, told):
 # --- shots
 
 
-def scenes():
-    """Two pictures that nobody takes for one shot."""
-    y, x = np.mgrid[:48, :64]
-    one = np.stack([np.where(x < 24, 20, 200), 2 * y + 60, np.full_like(x, 90)], axis=-1)
-    two = np.stack([np.full_like(x, 120), np.where(y < 12, 230, 30), 3 * x], axis=-1)
-    return one.astype(np.uint8), two.astype(np.uint8)
-
-
-SCENES = scenes()
+SCENES = two_views()
 # a frame: its scene, whether the time jumps back before it, and one alpha of 2 x 3 pixels
 shots = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from([False] * 5 + [True]), st.integers(0, 255)), max_size=12
@@ -249,10 +242,11 @@ def test_every_shot_is_smoothed_by_itself_and_nothing_is_lost(name, frames):
     seconds = list(itertools.accumulate((-0.5 if seek else 1 / FPS for _, seek, _ in frames), initial=0.0))[
         1:
     ]
-    stabiliser = Stabiliser(SMOOTHERS[name]())
+    stabiliser, shots_of_clip = Stabiliser(SMOOTHERS[name]()), Shots()
     final = []
     for (scene, _, _), alpha, moment in zip(frames, alphas, seconds, strict=True):
-        final += stabiliser.push(SCENES[scene], alpha, moment)
+        is_cut = shots_of_clip.is_cut(SCENES[scene], moment)
+        final += stabiliser.push(alpha, moment, is_cut)
     final += stabiliser.flush()
 
     expected, before, after = [], FlickerMeter(), FlickerMeter()
@@ -266,24 +260,18 @@ def test_every_shot_is_smoothed_by_itself_and_nothing_is_lost(name, frames):
         expected += done
     assert len(final) == len(frames)
     assert all(np.array_equal(a, b) for a, b in zip(final, expected, strict=True))
-    assert stabiliser.cuts == [seconds[shot[0]] for shot in split_into_shots(frames)[1:]]
+    assert shots_of_clip.cuts == [seconds[shot[0]] for shot in split_into_shots(frames)[1:]]
     assert (stabiliser.before.result(), stabiliser.after.result()) == (before.result(), after.result())
 
 
 def test_at_a_cut_the_held_alpha_comes_out_unchanged_and_first():
-    one, two = SCENES
     stabiliser = Stabiliser(OneFrameDelay())
-    assert [a.item() for a in stabiliser.push(one, frame(0.0), 0.0)] == [0.0]
-    assert stabiliser.push(one, frame(1.0), 0.04) == []
-    assert [a.item() for a in stabiliser.push(two, frame(0.0), 0.08)] == [1.0, 0.0]
-    assert stabiliser.cuts == [0.08]
+    assert [a.item() for a in stabiliser.push(frame(0.0), 0.0, False)] == [0.0]
+    assert stabiliser.push(frame(1.0), 0.04, False) == []
+    assert [a.item() for a in stabiliser.push(frame(0.0), 0.08, True)] == [1.0, 0.0]
     # without the cut the 1 would have been taken for an outlier
-    joined = Stabiliser(OneFrameDelay(), CutDetector(threshold=1))
-    final = [
-        a.item()
-        for n, (image, v) in enumerate([(one, 0), (one, 1), (two, 0)])
-        for a in joined.push(image, frame(v), n)
-    ]
+    joined = Stabiliser(OneFrameDelay())
+    final = [a.item() for n, v in enumerate([0, 1, 0]) for a in joined.push(frame(v), n, False)]
     assert [*final, *(a.item() for a in joined.flush())] == [0, 0, 0]
 
 
@@ -460,7 +448,7 @@ def test_memory_does_not_grow_with_the_clip(name):
     stabiliser = Stabiliser(SMOOTHERS[name]())
     sizes = []
     for number in range(200):
-        stabiliser.push(SCENES[0], rng.random((48, 64), np.float32), number / FPS)
+        stabiliser.push(rng.random((48, 64), np.float32), number / FPS, False)
         sizes.append(len(pickle.dumps(stabiliser)))
     # numbers take a few bytes more as they get larger
     assert max(sizes[100:]) - max(sizes[4:20]) < 100
