@@ -1,5 +1,7 @@
 """State that a method carries from frame to frame of a clip, and never further."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,21 @@ def test_a_clip_that_ends_one_loader_begins_anew_in_the_next_and_in_the_next_eva
     expected = [{"a0": 0, "a1": 1}, {"a1": 0}]
     for _ in range(2):
         assert levels_of(method, loaded(["a0", "a1"], [0, 1], 0), loaded(["a0", "a1"], [1], 0)) == expected
+
+
+def test_the_flicker_of_each_clip_is_kept_and_pictures_of_none_have_none(tmp_path):
+    loader = loaded(["a0", "a1", "x0", "b0", "a2"], range(5), 0)
+    evaluate(Counter(), {"test": loader}, torch.device("cpu"), tmp_path)
+    found = json.loads((tmp_path / "clips.json").read_text())
+    # alphas 0, 0.1, 0.2 of truths that stay empty; one frame of b
+    assert found.keys() == {"a", "b"}
+    assert found["a"] == pytest.approx(
+        {"frames": 3, "flicker": 0.1, "border_flicker": 0, "true_flicker": 0, "true_border_flicker": 0}
+    )
+    assert found["b"]["frames"] == 1
+    assert found["b"]["flicker"] == 0
+    evaluate(Counter(), {"test": loaded(["x0"], [0], 0)}, torch.device("cpu"), tmp_path / "none")
+    assert not (tmp_path / "none" / "clips.json").exists()
 
 
 def test_frames_stand_together_in_time_and_all_else_where_it_was():

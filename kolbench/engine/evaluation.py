@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from kolbench.engine.callbacks.clip_scores import ClipScoreCallback
 from kolbench.engine.callbacks.instance_scores import InstanceScoreCallback
 from kolbench.engine.callbacks.progress_bar import progress_callback
 from kolbench.engine.callbacks.scores import ScoreCallback
@@ -21,7 +22,7 @@ from kolbench.io.images import thumbnail, write_jpeg, write_png
 from kolbench.io.progress import in_terminal
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
-from kolbench.runs.run_folder import DETECTION
+from kolbench.runs.run_folder import CLIPS, DETECTION
 from kolbench.segmenter import Segmenter
 
 THUMB_PX = 256
@@ -46,7 +47,8 @@ def evaluate(
         loaders: split name -> loader of pictures at their own size.
         device: where to predict.
         pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where the method
-            finds single persons, the APs of the split `test`, and for `timing.json`, the device; None = none.
+            finds single persons, the APs of the split `test`, where it is made of clips, their flicker, and
+            for `timing.json`, the device; None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is scored; None = none.
 
@@ -60,7 +62,11 @@ def evaluate(
         write_json(pictures / TIMING, {"device": describe(timed_on(segmenter, device))})
     if pictures is not None and "test" in loaders:
         test = list(loaders).index("test")
-        callbacks += [SavePictures(pictures, test), InstanceScoreCallback(pictures / DETECTION, test)]
+        callbacks += [
+            SavePictures(pictures, test),
+            InstanceScoreCallback(pictures / DETECTION, test),
+            ClipScoreCallback(pictures / CLIPS, test),
+        ]
     with quiet_lightning():
         trainer = Trainer(
             **on_device(device),  # type: ignore[arg-type]  # Lightning checks its own options

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from kolbench.metrics import scores
 from kolbench.report import published
 from kolbench.report.breakdowns import products, scenarios
+from kolbench.report.clips import clips
 from kolbench.report.intervals import TOO_FEW, fewest_groups
 from kolbench.report.layout import BASELINES, METHODS, NOT_RUN, Cell, Row, Table, definitions, listed, table
 from kolbench.report.licences import licences
@@ -46,7 +47,7 @@ def all_tables(comparison: Comparison) -> list[Table]:
     """Every table that the runs give, most important first; a table without a row is left out."""
     numbers = numbers_of(comparison)
     builders = (
-        *(headline, differences, size_and_speed, thresholds, seeds, scenarios, products, training),
+        *(headline, differences, size_and_speed, thresholds, seeds, scenarios, products, clips, training),
         licences,
     )
     built = (builder(numbers) for builder in builders)

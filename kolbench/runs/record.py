@@ -119,8 +119,9 @@ class RunRecord:
     the run, its authors' use, or the command. truth_access: one of `TRUTH_ACCESS`. scores: on the test
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
-    instances: box and mask AP. notes: note of a method -> number of test pictures. pictures: split -> number;
-    `train`, those trained on, where the run trained.
+    instances: box and mask AP. clips: clip of the test pictures -> `frames`, and its flicker, see
+    `engine.callbacks.clip_scores`. notes: note of a method -> number of test pictures. pictures: split ->
+    number; `train`, those trained on, where the run trained.
     """
 
     status: str = ""
@@ -151,6 +152,7 @@ class RunRecord:
     all: Mapping[str, float] | None = None
     timed_on: str | None = None
     instances: Mapping[str, float] | None = None
+    clips: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     fingerprint: DataFingerprint | None = None
     parameters: int | None = None

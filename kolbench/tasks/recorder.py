@@ -224,6 +224,7 @@ class RunRecorder:
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
             timed_on=str(self._beside(TIMING)["device"]),
             instances=self._beside(run_folder.DETECTION) or None,
+            clips=self._beside(run_folder.CLIPS),
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
             parameters=sum(parameter.numel() for parameter in network.parameters()),

@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,7 +19,7 @@ from kolbench.report.intervals import mean_interval, pooled_intervals
 from kolbench.report.numbers import POOLED_F, f_of_sums
 from kolbench.report.statistics import differences
 from kolbench.report.tables import all_tables, sentences
-from kolbench.runs import run_folder
+from kolbench.runs import record, run_folder
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
 from tests.helpers.run_folders import make_run
@@ -193,6 +194,20 @@ def test_scenarios_worked_by_hand(by_hand):
     assert row["cup (1)"] == row["night (1)"] == 1.0
     assert pd.isna(row["worst group"])
     assert {key for key in row if "(" in key} == {"day (2)", "cup (1)", "night (1)"}
+
+
+def test_clips_worked_by_hand(by_hand):
+    flicker = {"flicker": 0.1, "border_flicker": 0.4, "true_flicker": 0.05, "true_border_flicker": 0.3}
+    assert "clips" not in tables_of(by_hand)
+    path = by_hand / run_folder.RUN
+    known = record.read(path)
+    replace(known, clips={"w": {"frames": 2, **flicker}, "v": {"frames": 2, **flicker}}).write(path)
+    frame = tables_of(by_hand)["clips"].frame
+    assert list(frame["clip"]) == ["v", "w"]
+    # a and b are of v, c and d of w: (1 + 2 / 8) / 2 and (1 + 0) / 2
+    assert list(frame["iou"]) == [0.625, 0.5]
+    assert list(frame["flicker at the edge"]) == [0.4, 0.4]
+    assert list(frame["flicker (truth)"]) == [0.05, 0.05]
 
 
 def test_the_headline_is_what_the_runs_recorded(mixed, built):
