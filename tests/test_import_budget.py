@@ -5,7 +5,7 @@ import pytest
 from tests.helpers.commands import python
 
 HEAVY = {"lightning", "wandb", "torchmetrics", "segmentation_models_pytorch", "sklearn", "tensorboard"}
-TASKS = ("predict", "place", "filter", "export", "serve", "prepare")
+TASKS = ("predict", "place", "filter", "export", "serve", "prepare", "benchmark")
 PROGRAM = """
 import sys
 from kolbench.config.compose import conf_dir, register, task_of

@@ -41,7 +41,7 @@ PLACEHOLDERS = (
     *("RUN", "CLIP.mp4", "AD.png", "PHOTO.jpg"),
 )
 # a server runs until it is stopped; the others run smaller in the tests of their tasks
-ELSEWHERE = ("task=serve", "task=quickstart", "task=paper", "task=curve")
+ELSEWHERE = ("task=serve", "task=quickstart", "task=paper", "task=curve", "task=benchmark")
 FOUND = re.findall(r"`(python -m kolbench [^`]+)`", README)
 COMMANDS = [command for command in FOUND if not any(task in command for task in ELSEWHERE)]
 

@@ -47,6 +47,19 @@ def _each_once(value: object) -> bool:
     return all(whole(0, LARGEST_SEED).fits(seed) for seed in value) and len(set(value)) == len(value)
 
 
+def _thread_counts(value: object) -> bool:
+    """Whether it is a number of threads or `all`, or a list of them, none twice."""
+    counts = value if isinstance(value, list) else [value]
+    known = all(count == "all" or whole(1).fits(count) for count in counts)
+    return known and 0 < len(counts) == len(set(counts))
+
+
+def _two_sides(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(whole(32, 8192).fits(side) for side in value)
+
+
+_THREADS = Rule("a list of whole numbers of at least 1 or all, none twice, such as [1,all]", _thread_counts)
+_SIDES = Rule("a height and a width in pixels from 32 to 8192, such as [480,640]", _two_sides)
 _SIZES = Rule(
     "a list of whole numbers of at least 2, each larger than the one before, such as [20,50,100,all]: all "
     "only at its end",
@@ -61,6 +74,10 @@ KEYS: Mapping[str, Key] = {
     "sizes": Key(_SIZES),
     "seeds": Key(_SEEDS),
     "pictures": Key(whole(1)),
+    "threads": Key(_THREADS),
+    "warm_up": Key(whole(1)),
+    "repeats": Key(whole(10)),
+    "picture": Key(_SIDES),
     "threshold": Key(SHARE.or_null()),
     "frames": Key(whole(1)),
     "port": Key(whole(0, 65535)),

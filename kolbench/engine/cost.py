@@ -1,4 +1,4 @@
-"""What one prediction costs: operations by torch's own counter, and the memory it needs at its peak."""
+"""What one prediction costs: operations by two ways of counting, and the memory it needs at its peak."""
 
 import tracemalloc
 import weakref
@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
 
 from kolbench.io.arrays import as_arrays
 from kolbench.segmenter import Segmenter
@@ -47,6 +48,52 @@ def of(segmenter: Segmenter, batch: Mapping[str, Any]) -> Cost:
         _of_arrays(segmenter, inputs) if segmenter.array_function() else _of_torch(segmenter, inputs)
     )
     return Cost(macs, memory, checkpoint, (int(height), int(width)))
+
+
+@torch.no_grad()
+def count_macs(module: nn.Module, image: Tensor, conv_only: bool, method: str = "forward") -> int:
+    """Multiply-accumulates of a network in evaluation mode for one batch; the network stays as it is.
+
+    Args:
+        module: called with `image` alone; its other modes are put back.
+        image: (B, C, h, w), on the module's device.
+        conv_only: True counts `nn.Conv2d` layers alone, as papers on portraits do (the published numbers of
+            PortraitNet, ENet and SINet are these); transposed convolutions, linear layers and all else are 0.
+            False counts what torch's own counter does: transposed convolutions, linear layers and products of
+            matrices too; norms, activations and interpolation count 0.
+        method: name of the module's method that is run, such as `forward_train` for the heads of training.
+    """
+    modes = {part: part.training for part in module.modules()}
+    counter = _ConvolutionCounter(module) if conv_only else FlopCounterMode(display=False)
+    module.eval()
+    try:
+        with counter:
+            # hooks of the module itself are called by __call__ only
+            module(image) if method == "forward" else getattr(module, method)(image)
+    finally:
+        for part, training in modes.items():
+            part.training = training
+    return counter.macs if isinstance(counter, _ConvolutionCounter) else counter.get_total_flops() // 2
+
+
+class _ConvolutionCounter:
+    """Sums the multiply-accumulates of the Conv2d layers that run inside of the block."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.macs = 0
+        self._layers = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> None:
+        self._hooks = [layer.register_forward_hook(self._add) for layer in self._layers]
+
+    def __exit__(self, *error: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _add(self, layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        self.macs += output.numel() * layer.weight[0].numel()
 
 
 def _of_arrays(segmenter: Segmenter, inputs: Sequence[Tensor]) -> tuple[None, int]:

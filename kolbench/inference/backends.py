@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from kolbench.errors import ConfigError, require_choice
 from kolbench.inference.export.exporting import example_of
@@ -162,8 +163,13 @@ def _glimpse(network: Network) -> torch.Tensor:
     return torch.full((1, 3 + network.prior, 4 * multiple, 5 * multiple), 0.5)
 
 
+def deployed_graph(network: Network) -> nn.Module:
+    """The graph that `eager` runs: branches merged and batch norms folded, on the CPU."""
+    return folded(network.graph, _glimpse(network))
+
+
 def _folded(network: Network, device: torch.device) -> Segmenter:
-    graph = folded(network.graph, _glimpse(network)).to(memory_format=torch.channels_last)
+    graph = deployed_graph(network).to(memory_format=torch.channels_last)
     return (
         GraphSegmenter(graph, network.spec, network.postprocess, network.prior, channels_last=True)
         .to(device)
@@ -172,7 +178,7 @@ def _folded(network: Network, device: torch.device) -> Segmenter:
 
 
 def _compiled(network: Network, device: torch.device) -> Segmenter:
-    graph = folded(network.graph, _glimpse(network)).to(device)
+    graph = deployed_graph(network).to(device)
     compiled = torch.compile(graph)
     return GraphSegmenter(compiled, network.spec, network.postprocess, network.prior).to(device).eval()
 

@@ -141,15 +141,17 @@ class OnnxSegmenter(Segmenter):
         carried = (torch.cat(found),) if self.stateful else None
         return Prediction(torch.cat(alphas).to(image.device), state=carried)
 
-    def _foreground_of(self, image: Tensor, prior: Tensor | None) -> Tensor:
-        height, width = int(image.shape[-2]), int(image.shape[-1])
+    def prepared(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
+        """(1, 3, H, W) in [0, 1] -> (1, 3, h, w) as the graph takes it; (1, 4, h, w) with a prior, else 0."""
         if self.channels == "bgr":
             image = image.flip(1)
-        size = self.input_size(height, width)
+        size = self.input_size(int(image.shape[-2]), int(image.shape[-1]))
         given = self._values.normalise(resize(image, size, self._values.resample))
-        if self.stateful:
-            given = with_prior(given, prior)
-        return self._foreground(torch.from_numpy(self.graph.run(given[0].numpy()))[None])
+        return with_prior(given, prior) if self.stateful else given
+
+    def _foreground_of(self, image: Tensor, prior: Tensor | None) -> Tensor:
+        maps = self.graph.run(self.prepared(image, prior)[0].numpy())
+        return self._foreground(torch.from_numpy(maps)[None])
 
     def _spread(self, alpha: Tensor) -> Tensor:
         return minmax(alpha) if self.postprocess == "minmax" else alpha

@@ -216,6 +216,18 @@ def training_of(values: Mapping[str, object]) -> TrainingSummary:
         raise DataError(f"The summary of a training is damaged ({error}); remove its folder.") from error
 
 
+def of_mapping(kind: type[T], values: Mapping[str, object], place: Path) -> T:
+    """A dataclass of the kinds that `run.json` is made of, from the JSON of a file.
+
+    Raises:
+        DataError: a value has another type; names `place`, the file.
+    """
+    try:
+        return _decoded(kind, values, "")
+    except _MisfitError as error:
+        raise DataError(f"{place} is damaged ({error}); remove it.") from error
+
+
 def _of_today(values: Mapping[str, object]) -> dict[str, object]:
     """A record without a version under the names and with the values of today."""
     record = _renamed(values, _OLD_RUN)

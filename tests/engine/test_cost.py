@@ -1,5 +1,6 @@
 """What one prediction costs, by hand."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -69,3 +70,59 @@ def test_modnet_is_as_large_as_its_specification_says():
     method = compose.build_segmenter(compose.model_config("modnet", "paper", backbone_weights=None)).eval()
     found = cost.of(method, {"image": torch.zeros(1, 3, 512, 512)})
     assert round(found.macs / 1e9, 3) == 15.466
+
+
+class Headed(nn.Module):
+    """A grouped convolution at half size, a transposed one back, a gate of one linear layer, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2)
+        self.norm = nn.BatchNorm2d(6)
+        self.gate = nn.Linear(6, 6)
+        self.up = nn.ConvTranspose2d(6, 4, 4, stride=2, padding=1, groups=2)
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, image):
+        small = self.norm(self.down(image))
+        gate = self.gate(small.mean((2, 3)))
+        return self.up(small * gate[..., None, None])
+
+    def forward_train(self, image):
+        return self.head(self(image))
+
+
+CONVOLUTION = (8 * 10 // 4) * 6 * (4 // 2) * 9
+# each input pixel of a transposed convolution is multiplied into every output channel of its group
+TRANSPOSED = (8 * 10 // 4) * 6 * (4 // 2) * 16
+HEAD = 8 * 10 * 4 * 2
+
+
+@pytest.mark.parametrize(
+    ("conv_only", "method", "macs"),
+    [
+        (True, "forward", CONVOLUTION),
+        (True, "forward_train", CONVOLUTION + HEAD),
+        (False, "forward", CONVOLUTION + TRANSPOSED + 6 * 6),
+        (False, "forward_train", CONVOLUTION + TRANSPOSED + 6 * 6 + HEAD),
+    ],
+)
+def test_operations_by_hand(conv_only, method, macs):
+    assert cost.count_macs(Headed(), torch.zeros(1, 4, 8, 10), conv_only, method) == macs
+
+
+def test_counting_leaves_a_network_as_it_was():
+    network = Headed().train()
+    network.gate.eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    image = torch.rand(2, 4, 8, 10, generator=torch.Generator().manual_seed(0))
+    for conv_only in (True, False):
+        once = cost.count_macs(network, image[:1], conv_only)
+        assert cost.count_macs(network, image, conv_only) == 2 * once
+    assert (network.training, network.norm.training, network.gate.training) == (True, True, False)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert not any(part._forward_hooks for part in network.modules())
+
+
+def test_a_lone_convolution_counts_itself():
+    assert cost.count_macs(nn.Conv2d(3, 2, 1), torch.zeros(1, 3, 5, 7), True) == 3 * 2 * 35

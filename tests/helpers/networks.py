@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kolbench.engine.cost import count_macs
 from kolbench.models.modnet import MODNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.u2net import U2NetSegmenter
@@ -80,19 +81,8 @@ def count(module: nn.Module) -> int:
 
 def conv_macs(module: nn.Module, channels_in: int, size: int, method: str = "forward") -> int:
     """Multiply-accumulates of a module's Conv2d alone, as portrait papers count, for one square picture."""
-    found: list[int] = []
-
-    def add(conv: nn.Module, _inputs: object, output: Tensor) -> None:
-        assert isinstance(conv, nn.Conv2d)
-        found.append(output.numel() * conv.weight[0].numel())
-
-    hooks = [m.register_forward_hook(add) for m in module.modules() if isinstance(m, nn.Conv2d)]
     place = next(module.parameters()).device
-    with torch.no_grad():
-        getattr(module.eval(), method)(torch.zeros(1, channels_in, size, size, device=place))
-    for hook in hooks:
-        hook.remove()
-    return sum(found)
+    return count_macs(module, torch.zeros(1, channels_in, size, size, device=place), True, method)
 
 
 def shaken(module: Network, seed: int = 0) -> Network:

@@ -8,7 +8,7 @@ import torch
 from kolbench.config.compose import build_segmenter, instantiate
 from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError, require_choice
-from kolbench.inference.apply.config import ApplyConfig
+from kolbench.inference.apply.config import ApplyConfig, MethodConfig
 from kolbench.inference.backends import BACKENDS, Prepared, prepare
 from kolbench.inference.export.exported import is_exported, open_exported
 from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
@@ -79,7 +79,7 @@ def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:
     """
     device = choose_device(config.device)
     if config.weights is not None and not named.is_name(config.weights) and holds_network(config.weights):
-        _refuse_options(config)
+        refuse_options(config)
         segmenter = open_exported(config.weights, config.device)
         name = config.weights.name
     else:
@@ -91,7 +91,12 @@ def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:
     return Predictor(segmenter, refiner, fast, partial(FastShot, fast))
 
 
-def _refuse_options(config: ApplyConfig) -> None:
+def refuse_options(config: MethodConfig) -> None:
+    """Refuses a method or its options beside `weights=`, where that is a whole network.
+
+    Raises:
+        ConfigError: names the key.
+    """
     typed = sorted(config.invocation.typed_keys)
     wrong = next((key for key in typed if key.partition(".")[0] in ("experiment", "model")), None)
     if wrong:

@@ -65,9 +65,10 @@ def model_of(model: ModelConfig, weights: str | Path, typed_keys: Set[str]) -> M
 
 def as_released(model: ModelConfig, typed_keys: Set[str]) -> ModelConfig:
     """The method at its own paper's size, whatever the budget, unless a size was typed."""
-    if model.training is None or typed_keys & {"budget", "budget.size", "model.size"}:
+    size = model.training.paper.get("size") if model.training else None
+    if size is None or typed_keys & {"budget", "budget.size", "model.size"}:
         return model
-    return model.changed(size=model.training.paper["size"])
+    return model.changed(size=size)
 
 
 def method_of(run_folder: str | Path) -> str:

@@ -1,0 +1,146 @@
+"""`benchmark.json`: what a method costs on one machine, as `task=benchmark` measured it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from kolbench.errors import DataError
+from kolbench.io.files import write_json
+from kolbench.runs.record import of_mapping
+
+BENCHMARK = "benchmark.json"
+VERSION = 1
+# keys of a `model` group that only training, or only what is thrown away of a picture's result, knows
+FREE_OF_COST = frozenset(
+    (
+        *("_target_", "recipe", "training", "backbone_weights", "loss", "edge_weight", "consistency_weight"),
+        *("temperature", "comp_loss", "mask_mean", "boundary_gain", "lambda_s", "lambda_d", "lambda_alpha"),
+        *("lambda_f", "scale_jitter", "components", "box_samples"),
+        *("gt_mid", "gt_encoder_mode", "gt_lr", "gt_max_steps", "gt_check_every", "gt_stop_f"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A network as it is trained, or as it is put to work.
+
+    parameters: their number. conv_macs: multiply-accumulates of Conv2d layers alone, for one picture at the
+    network's input size; macs: with transposed convolutions, linear layers and products of matrices; None for
+    methods whose operations depend on what they find.
+    """
+
+    parameters: int
+    conv_macs: int | None = None
+    macs: int | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Milliseconds: the median of all repeats, their 10th and their 90th percentile."""
+
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one picture with so many threads.
+
+    network: the network alone, on its own input; None where a method has none. segment: from the picture in
+    memory to its alpha at the picture's size.
+    """
+
+    threads: int
+    segment: Spread
+    network: Spread | None = None
+
+
+@dataclass(frozen=True)
+class MeasuredOn:
+    """The machine. cpu: its model. torch: version. load: average of the last minute, when it began."""
+
+    cpu: str = ""
+    cores: int | None = None
+    torch: str = ""
+    load: float | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What one method costs.
+
+    method: its name. model: the `model` group without `training`; empty for an exported file. weights: as the
+    command gave them, or `random weights`. backend: eager, onnx or compiled; unchanged for methods without a
+    network. picture, input: height and width in pixels of the picture and of what the network sees; None
+    without a network. training, deployed: its two forms. notes: sentences on what was not as asked.
+    """
+
+    method: str
+    weights: str
+    backend: str
+    picture: tuple[int, ...]
+    warm_up: int
+    repeats: int
+    speeds: tuple[Speed, ...]
+    machine: MeasuredOn
+    model: Mapping[str, object] = field(default_factory=dict)
+    input: tuple[int, ...] | None = None
+    training: Form | None = None
+    deployed: Form | None = None
+    notes: tuple[str, ...] = ()
+    started: str = ""
+
+    def write(self, path: Path) -> None:
+        """Writes the file, atomically."""
+        write_json(path, {"version": VERSION, **asdict(self)})
+
+    def speed(self, threads: int) -> Speed | None:
+        """What was measured with so many threads."""
+        return next((speed for speed in self.speeds if speed.threads == threads), None)
+
+
+def read(path: Path) -> Benchmark:
+    """A `benchmark.json`.
+
+    Raises:
+        DataError: the file is missing or damaged, or was written by a newer kolbench.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); remove it.") from error
+    version = values.get("version") if isinstance(values, dict) else None
+    if not isinstance(version, int):
+        raise DataError(f"{path} is damaged (it holds no version); remove it.")
+    if version > VERSION:
+        raise DataError(f"{path} has version {version}; this kolbench knows up to {VERSION}: update it.")
+    try:
+        return of_mapping(Benchmark, values, path)
+    except TypeError as error:
+        raise DataError(f"{path} is damaged ({error}); remove it.") from error
+
+
+def below(roots: Iterable[Path]) -> list[Benchmark]:
+    """All benchmarks in folders, at any depth, oldest first.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    files = dict.fromkeys(path.resolve() for root in roots for path in sorted(root.rglob(BENCHMARK)))
+    return sorted((read(path) for path in files), key=lambda found: _moment(found.started))
+
+
+def cost_settings(model: Mapping[str, object]) -> dict[str, object]:
+    """The keys of a `model` group that decide what a prediction costs: all but those of `FREE_OF_COST`."""
+    return {key: value for key, value in model.items() if key not in FREE_OF_COST}
+
+
+def _moment(started: str) -> float:
+    try:
+        return datetime.fromisoformat(started).timestamp()
+    except ValueError:
+        return 0.0

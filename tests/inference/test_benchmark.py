@@ -1,0 +1,165 @@
+"""Times in turn by a clock of the test, sizes by hand, and threads put back."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kolbench.config.compose import build_segmenter, model_config
+from kolbench.data.scenes.scene import make_scene
+from kolbench.errors import ConfigError
+from kolbench.inference import benchmark
+from kolbench.models.network_segmenter import NetworkSegmenter
+from kolbench.models.onnx import OnnxSegmenter
+from kolbench.preprocessing import InputSpec
+from kolbench.runs.benchmark import Spread
+
+
+class Small(nn.Module):
+    """A convolution with its norm, and a head that only training needs."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.up = nn.ConvTranspose2d(4, 1, 2, stride=2, bias=False)
+        self.edge = nn.Conv2d(4, 2, 1)
+
+    def forward(self, image):
+        return self.up(self.norm(self.conv(image))).sigmoid()
+
+    def forward_train(self, image):
+        features = self.norm(self.conv(image))
+        return self.up(features), self.edge(features)
+
+
+def small():
+    torch.manual_seed(0)
+    return NetworkSegmenter(InputSpec(64, multiple=32), Small(), ("edge",)).eval()
+
+
+def measured(opened, threads, backend="eager", advance=lambda steps: None):
+    image = benchmark.drawn_picture(48, 40)
+    return benchmark.speeds_of(opened, image, threads, backend, 1, 3, advance)
+
+
+def test_everything_runs_in_turn_and_warm_up_is_left_out():
+    now, ran, used, steps = [0.0], [], [], []
+    # seconds of each call, one round after the other; the first two rounds warm up
+    lasts = {"a": iter([9, 8, 1, 2, 3]), "b": iter([7, 6, 10, 20, 30])}
+
+    def call(name):
+        def run():
+            ran.append(name)
+            now[0] += next(lasts[name])
+
+        return run
+
+    calls = {(1, "a"): call("a"), (2, "b"): call("b")}
+    found = benchmark.in_turn(calls, 2, 3, used.append, steps.append, lambda: now[0])
+    assert "".join(ran) == "ab" * 5
+    assert used == [1, 2] * 5
+    assert steps == [1] * 5
+    assert found == {(1, "a"): [1000, 2000, 3000], (2, "b"): [10000, 20000, 30000]}
+
+
+def test_the_spread_of_eleven_times():
+    assert benchmark.spread([10.0 * n for n in (3, 0, 7, 1, 9, 2, 10, 4, 8, 5, 6)]) == Spread(
+        50.0, 10.0, 90.0
+    )
+
+
+def test_sizes_of_both_forms_by_hand():
+    training, deployed, size = benchmark.sizes_of(small(), (200, 300))
+    at_half = 32 * 32
+    convolution, transposed, edge = at_half * 4 * 27, at_half * 4 * 4, at_half * 4 * 2
+    assert size == (64, 64)
+    assert training == (
+        benchmark.Form(4 * 27 + 8 + 16 + 10, convolution + edge, convolution + edge + transposed)
+    )
+    # the norm becomes a bias, the head is gone
+    assert deployed == benchmark.Form(4 * 27 + 4 + 16, convolution, convolution + transposed)
+
+
+def test_forms_of_rcrnet_are_those_of_its_specification():
+    """Merged with the edge head: 772,286 parameters, 214,479,400 operations; here the head is gone."""
+    segmenter = build_segmenter(model_config("rcrnet", size=224)).eval()
+    training, deployed, size = benchmark.sizes_of(segmenter, (480, 640))
+    assert size == (224, 224)
+    assert (training.parameters, deployed.parameters) == (789_266, 772_286 - (9 * 16 * 12 + 12 + 2 * 12 + 2))
+    assert deployed.conv_macs == 214_479_400 - 112**2 * (9 * 16 * 12 + 12 * 2)
+    assert deployed.macs > deployed.conv_macs
+
+
+def test_methods_without_a_network_have_no_sizes():
+    assert benchmark.sizes_of(build_segmenter(model_config("kmeans")), (64, 64)) == (None, None, None)
+
+
+def test_a_detector_has_parameters_but_no_fixed_operations():
+    config = model_config("maskrcnn", size=64, network="fpn_mobilenet_v2", backbone_weights=None)
+    segmenter = build_segmenter(config).eval()
+    training, deployed, size = benchmark.sizes_of(segmenter, (64, 64))
+    assert training == benchmark.Form(sum(p.numel() for p in segmenter.parameters()))
+    assert (deployed, size) == (None, None)
+
+
+def test_every_number_of_threads_is_used_and_the_old_ones_come_back():
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    seen, steps = [], []
+
+    class Telling(Small):
+        def forward(self, image):
+            seen.append((torch.get_num_threads(), cv2.getNumThreads(), tuple(image.shape)))
+            return super().forward(image)
+
+    def opened():
+        return NetworkSegmenter(InputSpec(64, multiple=32), Telling()).eval()
+
+    speeds, ran, notes = measured(opened, [2, 1], advance=steps.append)
+    assert [speed.threads for speed in speeds] == [2, 1]
+    assert (ran, notes, len(steps)) == ("eager", (), 4)
+    # network and picture, at both numbers of threads, in four rounds
+    assert seen[-16:] == [(count, count, (1, 3, 64, 64)) for count in (2, 2, 1, 1)] * 4
+    assert all(0 < s.network.p10_ms <= s.network.median_ms <= s.network.p90_ms for s in speeds)
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == before
+
+
+def test_onnx_runtime_is_opened_for_each_number_of_threads(monkeypatch):
+    opened_with = []
+    monkeypatch.setattr(
+        OnnxSegmenter, "eval", lambda self: opened_with.append(torch.get_num_threads()) or self.train(False)
+    )
+    speeds, ran, _ = measured(small, [1, 2], "onnx")
+    assert ran == "onnx"
+    assert set(opened_with) == {1, 2}
+    assert all(speed.network is not None for speed in speeds)
+
+
+def test_a_classic_method_is_measured_as_a_whole():
+    speeds, ran, _ = measured(lambda: build_segmenter(model_config("kmeans")), [1])
+    assert (ran, speeds[0].network) == ("unchanged", None)
+    assert speeds[0].segment.median_ms > 0
+
+
+def test_a_backend_that_cannot_run_a_method_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"backend=onnx cannot be measured: backend=onnx is for networks only"
+    ):
+        measured(lambda: build_segmenter(model_config("ellipse")), [1], "onnx")
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 64), (64, 40), (20, 24)])
+def test_the_picture_is_the_middle_of_a_scene(height, width):
+    image = benchmark.drawn_picture(height, width)
+    side = max(height, width, 32)
+    scene = make_scene(benchmark.SCENE_SEED, 0, side).image
+    top, left = (side - height) // 2, (side - width) // 2
+    assert np.array_equal(image, scene[top : top + height, left : left + width])
+
+
+def test_the_machine_is_described():
+    machine = benchmark.this_machine()
+    assert machine.cpu
+    assert machine.cores == benchmark.cores() >= 1
+    assert machine.torch == str(torch.__version__)
