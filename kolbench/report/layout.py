@@ -11,6 +11,7 @@ METHODS = ""
 BASELINES = "baselines: what a guess without a look at the picture gets"
 GIVEN_BOX = "given the true box: cannot be compared with methods that read the picture only"
 GIVEN_MASK = "given the true mask: cannot be compared with methods that read the picture only"
+NOT_MEASURED = "not measured"
 NOT_RUN = "published, not run here"
 # in the order in which they stand in a table
 HEADINGS = (METHODS, BASELINES, GIVEN_BOX, GIVEN_MASK, NOT_RUN)
@@ -53,6 +54,11 @@ def table(name: str, title: str, rows: Iterable[Row], notes: Sequence[str]) -> T
 def definitions(names: Iterable[str]) -> list[str]:
     """A sentence for each score."""
     return [f"{name}: {scores.DEFINITIONS[name]}." for name in names]
+
+
+def size_in_words(size: Sequence[int] | None) -> str | None:
+    """Height and width in pixels, such as `480x640`."""
+    return f"{size[0]}x{size[1]}" if size else None
 
 
 def listed(values: Mapping[str, float], sign: str = "-") -> str:

@@ -1,6 +1,6 @@
 """The numbers of a report, each reckoned once: scores per picture, means, curves, differences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from kolbench.report.intervals import (
     pooled_intervals,
 )
 from kolbench.report.statistics import Difference, differences
+from kolbench.runs.benchmark import Benchmark, latest_of
 from kolbench.runs.finished import Comparison, FinishedRun
 from kolbench.types import Float64Array, Int64Array
 
@@ -27,6 +28,8 @@ ALL_BEFORE = "whole"
 
 # pooled scores of the tables -> beta squared
 POOLED_F = {"f0.3_pooled": 0.3, "f0.09_pooled": 0.09}
+
+UNREFINED = "none"
 
 MIOU = f"mIoU: {scores.DEFINITIONS['miou']}; each run at its own threshold."
 
@@ -204,6 +207,25 @@ class Numbers:
             f"One training at several thresholds is one method, compared and ranked once: {'; '.join(named)} "
             "(the run whose threshold is from validation, else the one nearest to 0.5)."
         ]
+
+    @cached_property
+    def benchmarks(self) -> dict[str, Benchmark]:
+        """Label -> the last benchmark of the run's method and settings; runs without one are left out.
+
+        A refiner costs time of its own, which no benchmark of the method has; such runs are left out.
+        """
+        known = self.comparison.benchmarks
+        found = {
+            numbers.label: latest_of(known, numbers.run.method, numbers.run.model)
+            for numbers in self.runs
+            if known and (numbers.run.record.refiner or UNREFINED) == UNREFINED
+        }
+        return {label: each for label, each in found.items() if each is not None}
+
+    def not_run(self, methods: Iterable[str]) -> list[str]:
+        """Those of some methods that no run is of."""
+        here = {numbers.run.method for numbers in self.runs}
+        return [method for method in methods if method not in here]
 
     @cached_property
     def tags(self) -> dict[str, Int64Array]:

@@ -10,18 +10,28 @@ from kolbench.report import published
 from kolbench.report.breakdowns import products, scenarios
 from kolbench.report.clips import clips
 from kolbench.report.intervals import TOO_FEW, fewest_groups
-from kolbench.report.layout import BASELINES, METHODS, NOT_RUN, Cell, Row, Table, definitions, listed, table
+from kolbench.report.layout import (
+    BASELINES,
+    METHODS,
+    NOT_RUN,
+    Cell,
+    Row,
+    Table,
+    definitions,
+    listed,
+    table,
+)
 from kolbench.report.licences import licences
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
+from kolbench.report.portrait import portraits
 from kolbench.report.sentences import sentences
+from kolbench.report.sizes import size_and_speed
 from kolbench.report.statistics import Difference, across_seeds
 from kolbench.runs.finished import Comparison
-from kolbench.runs.record import CostRecord, TrainingSummary
+from kolbench.runs.record import TrainingSummary
 
 __all__ = ["Table", "all_tables", "sentences"]
 
-NOT_MEASURED = "not measured"
-RECORDED_SECONDS = "seconds per picture, recorded while scoring, not a benchmark"
 TABLE_2 = ("miou", "acc", "f0.3_pooled", "f0.09_pooled")
 # in this order, and after them whatever other score is registered as shown
 HEADLINE = ("iou", "acc", *POOLED_F, "f1", "mae", "product_recall")
@@ -47,7 +57,8 @@ def all_tables(comparison: Comparison) -> list[Table]:
     """Every table that the runs give, most important first; a table without a row is left out."""
     numbers = numbers_of(comparison)
     builders = (
-        *(headline, differences, size_and_speed, thresholds, seeds, scenarios, products, clips, training),
+        *(headline, differences, size_and_speed, portraits, thresholds),
+        *(seeds, scenarios, products, clips, training),
         licences,
     )
     built = (builder(numbers) for builder in builders)
@@ -183,61 +194,10 @@ def _each_difference(numbers: Numbers, found: Difference) -> dict[str, Cell]:
     return {"A - B of each group": listed({group: a[group] - b[group] for group in a}, sign="+")}
 
 
-def size_and_speed(numbers: Numbers) -> Table:
-    """`table1`: the RSUDISNet paper's table 1; no speed of ours until there is a benchmark."""
-    rows: list[Row] = [(run.heading, _size_cells(run)) for run in numbers.runs]
-    rows += [
-        (NOT_RUN, {"method": name, **_published_size(name)}) for name in _not_run(numbers, published.SIZES)
-    ]
-    notes = [
-        "parameters: of the inference network.",
-        "checkpoint kKB: its state dict at 32 bits, bytes / 1024 / 1000, the unit in which the paper's "
-        "172, 26 and 30 'MB' agree.",
-        "GMACs: multiplications with addition of one prediction / 1e9, by torch's own counter, on one "
-        "picture of the size 'counted at' (height x width, before the method resizes it). "
-        "Empty for methods that are no networks.",
-        "input: height x width of the training pictures.",
-        f"FPS: {NOT_MEASURED}; a speed needs a benchmark of its own.",
-        f"{RECORDED_SECONDS}: median over the test pictures, reading the file not included, on the device of "
-        "'scored on', whatever else ran there; not to be compared.",
-        "peak MiB: memory of one prediction at its peak, weights included, bytes / 1024^2.",
-        f"(paper): {published.SIZE_SOURCE}.",
-    ]
-    return table("table1", "Table 1: size and speed", rows, notes)
-
-
-def _size_cells(run: RunNumbers) -> dict[str, Cell]:
-    record = run.run.record
-    cost, trained = record.cost or CostRecord(), record.training or TrainingSummary()
-    return {
-        "method": run.label,
-        "parameters": record.parameters,
-        "checkpoint kKB": _scaled(cost.checkpoint, 1024 * 1000),
-        "GMACs": _scaled(cost.macs, 1e9),
-        "counted at": _size(cost.picture),
-        "input": _size(trained.input_size),
-        "FPS": NOT_MEASURED,
-        RECORDED_SECONDS: run.recorded_seconds,
-        "scored on": run.run.timed_on,
-        "peak MiB": _scaled(cost.memory, 1024**2),
-        **_published_size(run.run.method),
-    }
-
-
-def _published_size(method: str) -> dict[str, Cell]:
-    size = published.SIZES.get(method)
-    return {
-        "parameters (paper)": size and size.parameters,
-        "checkpoint 'MB' (paper)": size and size.checkpoint,
-        "input (paper)": size and size.input,
-        "FPS (paper)": size and size.fps,
-    }
-
-
 def thresholds(numbers: Numbers) -> Table:
     """`table2`: the RSUDISNet paper's table 2, a row per method and threshold."""
     rows = [(run.heading, cells) for run in numbers.runs for cells in _threshold_cells(run)]
-    for method in _not_run(numbers, published.SCORES):
+    for method in numbers.not_run(published.SCORES):
         rows += [
             (NOT_RUN, {"method": method, "threshold": at, **_published_point(method, at)})
             for at in published.SCORES[method]
@@ -362,22 +322,9 @@ def _fit_cells(run: RunNumbers) -> dict[str, Cell]:
     }
 
 
-def _not_run(numbers: Numbers, rows: Mapping[str, object]) -> list[str]:
-    here = {run.run.method for run in numbers.runs}
-    return [method for method in rows if method not in here]
-
-
 def _truth_note(numbers: Numbers) -> str:
     comparison = numbers.comparison
     return (
         f"Test pictures: {len(comparison.pictures)} of {comparison.name}, in "
         f"{len(set(comparison.groups))} groups, scored on the binary mask at each picture's own size."
     )
-
-
-def _scaled(value: float | None, unit: float) -> float | None:
-    return None if value is None else value / unit
-
-
-def _size(size: Sequence[int] | None) -> str | None:
-    return f"{size[0]}x{size[1]}" if size else None

@@ -1,7 +1,7 @@
 """`benchmark.json`: what a method costs on one machine, as `task=benchmark` measured it."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -137,6 +137,18 @@ def below(roots: Iterable[Path]) -> list[Benchmark]:
 def cost_settings(model: Mapping[str, object]) -> dict[str, object]:
     """The keys of a `model` group that decide what a prediction costs: all but those of `FREE_OF_COST`."""
     return {key: value for key, value in model.items() if key not in FREE_OF_COST}
+
+
+def latest_of(benchmarks: Sequence[Benchmark], method: str, model: Mapping[str, object]) -> Benchmark | None:
+    """The last one of a method with the same settings, as far as they cost anything; None: there is none.
+
+    Args:
+        benchmarks: in any order.
+        model: the `model` group of a run; an empty one fits nothing.
+    """
+    wanted = cost_settings(model)
+    fitting = (each for each in benchmarks if each.method == method and cost_settings(each.model) == wanted)
+    return max(fitting, key=lambda each: _moment(each.started), default=None) if model else None
 
 
 def _moment(started: str) -> float:

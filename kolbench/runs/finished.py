@@ -11,11 +11,14 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
+from kolbench.config.old_names import current_model
 from kolbench.errors import DataError
 from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import record as records
 from kolbench.runs import run_folder
+from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import DataFingerprint, RunRecord
 
 BASELINES = ("allfg", "ellipse", "meanmask")
@@ -128,6 +131,22 @@ class FinishedRun:
         except ValueError as error:
             raise DataError(f"{path} cannot be read ({error}); remove it or run it again.") from error
 
+    @cached_property
+    def model(self) -> Mapping[str, object]:
+        """The `model` group of its command, from `config.yaml`; empty where the folder has none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self.folder / run_folder.CONFIG
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            told = " ".join(str(error).split())
+            raise DataError(f"{path} cannot be read ({told}); remove the folder.") from error
+        found = values.get("model") if isinstance(values, dict) else None
+        return current_model(found) if isinstance(found, dict) else {}
+
     @property
     def fold_count(self) -> int:
         """Of how many folds of a cross-validation it is joined; 0 = it is a run of its own."""
@@ -163,13 +182,15 @@ class Comparison:
     name: of the data, with a digest where several sets of one name are reported. runs: methods that read
     the picture only first, then those that are given the true box, then the true mask; each by label.
     pictures: names of the test pictures, in the order of every run's rows. groups: the video of each, or
-    its own name where videos are unknown.
+    its own name where videos are unknown. benchmarks: of any
+    methods, in any order.
     """
 
     name: str
     runs: tuple[FinishedRun, ...]
     pictures: tuple[str, ...]
     groups: tuple[str, ...]
+    benchmarks: tuple[Benchmark, ...] = ()
 
     @cached_property
     def compared(self) -> tuple[FinishedRun, ...]:
@@ -220,7 +241,7 @@ def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line
         DataError: nothing matches, no run there is finished, or a file in a run folder is damaged.
     """
     patterns = [where] if isinstance(where, str) else list(where)
-    roots = [root for pattern in patterns for root in _matches(pattern)]
+    roots = [root for pattern in patterns for root in matches(pattern)]
     if not roots:
         raise DataError(
             f"{_named(where)} matches nothing; give a run folder, a folder of run folders, or a pattern."
@@ -248,7 +269,8 @@ def _named(where: str | Sequence[str]) -> str:
     return where if isinstance(where, str) else ", ".join(where)
 
 
-def _matches(pattern: str) -> list[Path]:
+def matches(pattern: str) -> list[Path]:
+    """The folder of that name, or all that a pattern matches."""
     if Path(pattern).exists():
         return [Path(pattern)]
     return [Path(path) for path in sorted(glob.glob(pattern))]  # noqa: PTH207 - patterns may be absolute

@@ -41,6 +41,11 @@ class JoinedFolds(FinishedRun):
         return {split: _joined([fold.scored[split] for fold in self.folds]) for split in ("val", "test")}
 
     @property
+    def model(self) -> Mapping[str, object]:
+        """As of every fold."""
+        return self.folds[0].model
+
+    @property
     def has_pictures(self) -> bool:
         """Whether every fold still has its test pictures and alphas."""
         return all(fold.has_pictures for fold in self.folds)

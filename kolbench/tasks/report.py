@@ -1,6 +1,6 @@
 """`task=report`: run folders become tables, figures, galleries and one HTML page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kolbench.config.schema import TaskConfig, TaskResult
@@ -8,8 +8,8 @@ from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.metrics import scores
 from kolbench.report import figures, gallery, page, table_files, tables
-from kolbench.runs import folds
-from kolbench.runs.finished import Comparison, find, test_sets
+from kolbench.runs import benchmark, folds
+from kolbench.runs.finished import Comparison, find, matches, test_sets
 
 PAGE = "report.html"
 WRITTEN = {"tables": (".csv", ".md", ".tex"), "figures": (".svg", ".png"), "galleries": (".png",)}
@@ -41,7 +41,8 @@ def run(config: ReportConfig) -> TaskResult:
     found, incomplete = folds.joined(find(config.runs, print))
     for line in incomplete:
         print(line)
-    sets = test_sets(found)
+    benchmarks = tuple(benchmark.below(matches(config.runs)))
+    sets = [replace(comparison, benchmarks=benchmarks) for comparison in test_sets(found)]
     for comparison in sets:
         folder = output if len(sets) == 1 else output / comparison.name
         said = write_report(comparison, folder)

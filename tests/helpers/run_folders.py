@@ -62,6 +62,7 @@ def make_run(
     files: bool = True,
     scene_seed: int = 0,
     whole: bool = False,
+    model: Mapping[str, object] | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a complete, finished run folder and returns it.
@@ -89,6 +90,7 @@ def make_run(
         files: False writes no picture files, for large sets.
         scene_seed: another one gives other pictures under the same names.
         whole: also scores all pictures, as many training ones included as there are test pictures.
+        model: the `model` group of its `config.yaml`; None = none there.
         changes: put over `run.json` at the end, for damaged or older records.
     """
     run_folder.claim(folder)
@@ -147,6 +149,7 @@ def make_run(
     if seed:
         record["overrides"].append(f"seed={seed}")
     config = {key: record[key] for key in ("method", "budget", "data", "seed")} | {"threshold": threshold}
+    config |= {"model": dict(model)} if model is not None else {}
     (folder / run_folder.CONFIG).write_text(yaml.safe_dump(config), encoding="utf-8")
     write_json(folder / run_folder.RUN, record | dict(changes or {}))
     return folder

@@ -85,3 +85,16 @@ def test_all_below_some_folders_oldest_first(tmp_path):
 def test_what_only_training_knows_costs_nothing():
     model = {"name": "rcrnet", "size": 224, "variant": "dagger", "edge_weight": 0.3, "recipe": "paper"}
     assert benchmark.cost_settings(model) == {"name": "rcrnet", "size": 224, "variant": "dagger"}
+
+
+def test_the_last_benchmark_of_the_same_network():
+    model = {"name": "rcrnet", "size": 224, "variant": "star", "temperature": 1.0}
+    first, last = (
+        replace(MEASURED, model={**model, "temperature": t}, started=f"2026-11-28T1{t:.0f}:00:00+0000")
+        for t in (1.0, 2.0)
+    )
+    known = [last, first, replace(last, method="enet"), replace(last, model={**model, "size": 128})]
+    assert benchmark.latest_of(known, "rcrnet", model) is last
+    assert benchmark.latest_of(known, "rcrnet", {**model, "variant": "dagger"}) is None
+    # a folder that does not know its settings; a file that has none
+    assert benchmark.latest_of([replace(last, model={})], "rcrnet", {}) is None

@@ -247,6 +247,20 @@ def test_a_run_reads_its_own_files(tmp_path):
             assert path.is_file()
 
 
+def test_a_run_knows_its_methods_settings_by_todays_names(tmp_path):
+    made = make_run(tmp_path / "run", "modnet", files=False, model={"size": 64, "input_rule": "squash"})
+    (run,) = find(str(tmp_path))
+    assert run.model == {"size": 64, "resize_mode": "squash"}
+    for text, expected in (("method: modnet", {}), ("[]", {})):
+        (made / run_folder.CONFIG).write_text(text)
+        assert find(str(tmp_path))[0].model == expected
+    (made / run_folder.CONFIG).unlink()
+    assert find(str(tmp_path))[0].model == {}
+    (made / run_folder.CONFIG).write_text("model: {size: [")
+    with pytest.raises(DataError, match=r"config.yaml cannot be read .*; remove the folder"):
+        _ = find(str(tmp_path))[0].model
+
+
 def test_what_is_not_trained_has_no_history(runs):
     (run,) = find(str(runs("a", "grabcut", truth_access="box")))
     assert run.history is None

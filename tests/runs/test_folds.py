@@ -35,7 +35,7 @@ def cross_validation(tmp_path_factory):
     folder = tmp_path_factory.mktemp("folds")
     for method in ("modnet", "unet"):
         for number in range(3):
-            fold(folder, number, method, quality=0.9 if method == "modnet" else 0.7)
+            fold(folder, number, method, quality=0.9 if method == "modnet" else 0.7, model={"name": method})
     return folder
 
 
@@ -48,6 +48,7 @@ def test_every_picture_of_all_folds_counts_once(cross_validation):
     parts = sorted(find(str(cross_validation / "modnet*")), key=lambda part: part.folder.name)
     assert [part.folder.name for part in run.folds] == ["modnet0", "modnet1", "modnet2"]
     assert len(run.test.names) == run.record.pictures["test"] == 4 + 5 + 6
+    assert run.model == {"name": "modnet"}
     assert run.threshold == statistics.median(part.threshold for part in parts)
     whole = Counts.joined([part.test.counts for part in parts])
     assert run.scores == scores.mean_scores(whole, run.threshold)

@@ -12,6 +12,7 @@ from kolbench.metrics import scores
 from kolbench.report.intervals import Interval
 from kolbench.report.statistics import Difference
 from kolbench.runs import run_folder
+from kolbench.runs.benchmark import BENCHMARK, Benchmark, MeasuredOn, Speed, Spread
 from kolbench.tasks import paper
 from kolbench.tasks.compare import verdict
 from kolbench.tracking import dashboard
@@ -90,6 +91,26 @@ def test_two_test_sets_are_two_reports(tmp_path):
     done = kolbench("task=report", f"runs={tmp_path / 'runs'}", "output=out", cwd=tmp_path)
     assert done.stdout.count("report in") == 2
     assert len(list((tmp_path / "out").glob("*/report.html"))) == 2
+
+
+@pytest.mark.slow
+def test_benchmarks_below_the_runs_give_speeds(tmp_path):
+    model = {"name": "enet", "size": 64}
+    make_run(tmp_path / "runs" / "enet" / "one", "enet", model=model, **PLAIN)
+    speed = Speed(2, Spread(40.0, 38.0, 45.0), Spread(30.0, 28.0, 35.0))
+    known = Benchmark("enet", "random weights", "eager", (48, 64), 1, 10, (speed,), MeasuredOn(), model)
+    (tmp_path / "runs" / "enet" / "two").mkdir()
+    known.write(tmp_path / "runs" / "enet" / "two" / BENCHMARK)
+    kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
+    sizes, portraits = (pd.read_csv(tmp_path / "out" / "tables" / f"{n}.csv") for n in ("table1", "portrait"))
+    assert float(sizes["FPS"][0]) == 25.0
+    assert list(portraits.loc[0, ["network ms, 2 threads", "ms, 2 threads", "ms, 1 thread"]]) == [
+        *(30.0, 40.0, "not measured")
+    ]
+    (tmp_path / "runs" / "enet" / "two" / BENCHMARK).write_text("{")
+    done = kolbench("task=report", "runs=runs", "output=other", cwd=tmp_path, code=1)
+    assert BENCHMARK in done.stderr
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

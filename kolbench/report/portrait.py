@@ -1,0 +1,134 @@
+"""The table of portraits in real time: cost beside scores, ours beside those that the RCRNet paper prints."""
+
+from collections.abc import Mapping
+
+from kolbench.metrics import scores
+from kolbench.report import published
+from kolbench.report.layout import NOT_MEASURED, NOT_RUN, Cell, Row, Table, definitions, size_in_words, table
+from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.report.published import PORTRAITS, Portrait
+from kolbench.runs.benchmark import Benchmark, Spread
+
+NAME = "portrait"
+TITLE = "Portraits in real time: cost beside scores"
+# as in the paper; a run's own threshold is in the other tables
+THRESHOLD = 0.5
+THREADS = (1, 2)
+FPS_THREADS = 2
+
+
+def portraits(numbers: Numbers) -> Table:
+    """`portrait`: a row for each run of a method that the RCRNet paper's tables have, and its other rows."""
+    methods = {row.method for row in PORTRAITS}
+    runs = [run for run in numbers.runs if run.run.method in methods]
+    if not runs:
+        return table(NAME, TITLE, [], [])
+    rows: list[Row] = [(run.heading, _cells(run, numbers.benchmarks.get(run.label))) for run in runs]
+    here = {found.row for run in runs if (found := row_of(run.run.method, run.run.model)) is not None}
+    absent = [row for row in PORTRAITS if row.row not in here]
+    rows += [(NOT_RUN, {"method": row.method, **_published(row)}) for row in absent]
+    return table(NAME, TITLE, rows, _notes())
+
+
+def row_of(method: str, model: Mapping[str, object]) -> Portrait | None:
+    """The paper's row of a network, by its `model` group; None: none, or with other settings."""
+    return next((row for row in PORTRAITS if row.method == method and _is_published(row, model)), None)
+
+
+def fps(found: Benchmark | None) -> float | None:
+    """Pictures per second, from memory to alpha, at two threads; None where that was not measured."""
+    speed = None if found is None else found.speed(FPS_THREADS)
+    return None if speed is None else 1000 / speed.segment.median_ms
+
+
+def _is_published(row: Portrait, model: Mapping[str, object]) -> bool:
+    return all(key in model and model[key] == value for key, value in row.settings.items())
+
+
+def _cells(run: RunNumbers, found: Benchmark | None) -> dict[str, Cell]:
+    means = scores.mean_scores(run.counts, THRESHOLD)
+    return {
+        "method": run.label,
+        "iou": means["iou"],
+        "miou": means["miou"],
+        **_published(row_of(run.run.method, run.run.model)),
+        **_form_cells(found),
+        **_speed_cells(found),
+        "measured": None if found is None else _circumstances(found),
+    }
+
+
+def _published(row: Portrait | None) -> dict[str, Cell]:
+    return {
+        "row (paper)": row and row.row,
+        "iou EG1800 (paper)": _share(row and row.eg1800),
+        "iou P3M-500-P (paper)": _share(row and row.p3m500p),
+        "iou P3M-500-NP (paper)": _share(row and row.p3m500np),
+        "M parameters (paper)": row and row.parameters,
+        "MMACs (paper)": row and row.mmacs,
+    }
+
+
+def _form_cells(found: Benchmark | None) -> dict[str, Cell]:
+    """Of both forms; the counts of a run that was not benchmarked are not known."""
+    training, deployed = (None, None) if found is None else (found.training, found.deployed)
+    return {
+        "parameters in training": None if training is None else training.parameters,
+        "parameters deployed": None if deployed is None else deployed.parameters,
+        "MMACs of convolutions in training": None if training is None else _millions(training.conv_macs),
+        "MMACs of convolutions deployed": None if deployed is None else _millions(deployed.conv_macs),
+        "MMACs in all deployed": None if deployed is None else _millions(deployed.macs),
+        "input": None if found is None else size_in_words(found.input),
+    }
+
+
+def _speed_cells(found: Benchmark | None) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {}
+    for threads in THREADS:
+        speed = None if found is None else found.speed(threads)
+        name = f"{threads} thread{'s' if threads > 1 else ''}"
+        cells[f"network ms, {name}"] = _median(None if speed is None else speed.network)
+        cells[f"ms, {name}"] = _median(None if speed is None else speed.segment)
+    return cells
+
+
+def _notes() -> list[str]:
+    return [
+        f"iou, miou: at threshold {THRESHOLD}, whatever a run's own one is; iou is the headline of papers on "
+        "portraits, which call it mIoU.",
+        *definitions(["iou", "miou"]),
+        f"(paper): {published.PORTRAIT_SOURCE}. Other training, and another protocol, than ours: not to be "
+        "compared digit by digit. MMACs (paper): printed as FLOPs, in millions.",
+        "parameters, MMACs, ms: by task=benchmark, the last one of the same method and settings below the "
+        f"folders of this report. {NOT_MEASURED}: there is none, or none with so many threads, or the run "
+        f"has a "
+        "refiner, whose time no benchmark has.",
+        "in training: the network with the heads that only training needs; deployed: branches merged, batch "
+        "norms folded, without those heads.",
+        "MMACs of convolutions: Conv2d layers alone, as the paper counts; in all: transposed "
+        "convolutions and "
+        "linear layers too; both at the size of 'input' (height x width).",
+        "ms: median milliseconds of one picture, from memory to its alpha at the picture's size; network "
+        "ms: of "
+        "the network alone.",
+        *published.PORTRAIT_NOTES,
+    ]
+
+
+def _circumstances(found: Benchmark) -> str:
+    machine = found.machine
+    load = "" if machine.load is None else f", load {machine.load:.2f}"
+    where = f"{machine.cpu}, {machine.cores} cores{load}, torch {machine.torch}"
+    return f"{size_in_words(found.picture)}, {found.backend}, {found.repeats} runs, {where}"
+
+
+def _median(found: Spread | None) -> Cell:
+    return NOT_MEASURED if found is None else found.median_ms
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else round(percent / 100, 4)
+
+
+def _millions(count: int | None) -> float | None:
+    return None if count is None else count / 1e6

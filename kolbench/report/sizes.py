@@ -1,0 +1,76 @@
+"""The RSUDISNet paper's table of sizes and speeds, with ours."""
+
+from kolbench.report import published
+from kolbench.report.layout import NOT_MEASURED, NOT_RUN, Cell, Row, Table, size_in_words, table
+from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.report.portrait import FPS_THREADS, fps
+from kolbench.runs.record import CostRecord, TrainingSummary
+
+RECORDED_SECONDS = "seconds per picture, recorded while scoring, not a benchmark"
+
+
+def size_and_speed(numbers: Numbers) -> Table:
+    """`table1`: the RSUDISNet paper's table 1; a speed of ours only where there is a benchmark."""
+    speeds = {label: fps(found) for label, found in numbers.benchmarks.items()}
+    rows: list[Row] = [(run.heading, _size_cells(run, speeds.get(run.label))) for run in numbers.runs]
+    rows += [
+        (NOT_RUN, {"method": name, **_published_size(name)}) for name in numbers.not_run(published.SIZES)
+    ]
+    notes = [
+        "parameters: of the inference network.",
+        "checkpoint kKB: its state dict at 32 bits, bytes / 1024 / 1000, the unit in which the paper's "
+        "172, 26 and 30 'MB' agree.",
+        "GMACs: multiplications with addition of one prediction / 1e9, by torch's own counter, on one "
+        "picture of the size 'counted at' (height x width, before the method resizes it). "
+        "Empty for methods that are no networks.",
+        "input: height x width of the training pictures.",
+        *_speed_notes(any(speed is not None for speed in speeds.values())),
+        f"{RECORDED_SECONDS}: median over the test pictures, reading the file not included, on the device of "
+        "'scored on', whatever else ran there; not to be compared.",
+        "peak MiB: memory of one prediction at its peak, weights included, bytes / 1024^2.",
+        f"(paper): {published.SIZE_SOURCE}.",
+    ]
+    return table("table1", "Table 1: size and speed", rows, notes)
+
+
+def _speed_notes(measured: bool) -> list[str]:
+    if not measured:
+        return [f"FPS: {NOT_MEASURED}; a speed needs a benchmark of its own."]
+    return [
+        f"FPS: 1000 / median milliseconds of one picture, from memory to its alpha, at {FPS_THREADS} "
+        f"threads of a "
+        "CPU, by the last task=benchmark of the same method and settings below the folders of this report; "
+        f"{NOT_MEASURED}: there is none, or the run has a refiner."
+    ]
+
+
+def _size_cells(run: RunNumbers, speed: float | None) -> dict[str, Cell]:
+    record = run.run.record
+    cost, trained = record.cost or CostRecord(), record.training or TrainingSummary()
+    return {
+        "method": run.label,
+        "parameters": record.parameters,
+        "checkpoint kKB": _scaled(cost.checkpoint, 1024 * 1000),
+        "GMACs": _scaled(cost.macs, 1e9),
+        "counted at": size_in_words(cost.picture),
+        "input": size_in_words(trained.input_size),
+        "FPS": NOT_MEASURED if speed is None else speed,
+        RECORDED_SECONDS: run.recorded_seconds,
+        "scored on": run.run.timed_on,
+        "peak MiB": _scaled(cost.memory, 1024**2),
+        **_published_size(run.run.method),
+    }
+
+
+def _published_size(method: str) -> dict[str, Cell]:
+    size = published.SIZES.get(method)
+    return {
+        "parameters (paper)": size and size.parameters,
+        "checkpoint 'MB' (paper)": size and size.checkpoint,
+        "input (paper)": size and size.input,
+        "FPS (paper)": size and size.fps,
+    }
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
