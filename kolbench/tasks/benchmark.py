@@ -22,6 +22,7 @@ from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import as_released, load_into, model_of
 from kolbench.runs.benchmark import BENCHMARK, Benchmark, Form, MeasuredOn, Spread
 from kolbench.segmenter import Segmenter
+from kolbench.tasks.scoring import below_method
 
 # `auto` takes what a race finds faster, which is no form that could be named in a table
 MEASURED_BACKENDS = tuple(backend for backend in BACKENDS if backend != "auto")
@@ -97,7 +98,7 @@ def run(config: BenchmarkConfig) -> TaskResult:
         notes=notes,
         started=started,
     )
-    folder = config.paths.run
+    folder = below_method(config.paths, config.model.name, method.name).run
     folder.mkdir(parents=True, exist_ok=True)
     found.write(folder / BENCHMARK)
     print_benchmark(found)

@@ -47,14 +47,14 @@ Config = TypeVar("Config", bound=ScoringConfig)
 
 def with_model(config: Config, model: ModelConfig) -> Config:
     """The same command with another `model` group, which the run folder and its config.yaml then name."""
-    paths = _below_method(config.paths, config.model.name, model.name)
+    paths = below_method(config.paths, config.model.name, model.name)
     invocation = config.invocation.with_values(
         model=model.to_mapping(), paths={"runs": str(paths.runs), "run": str(paths.run)}
     )
     return replace(config, model=model, paths=paths, invocation=invocation)
 
 
-def _below_method(paths: Paths, chosen: str, method: str) -> Paths:
+def below_method(paths: Paths, chosen: str, method: str) -> Paths:
     """The run folder stands below the name of the method that is scored, unless it was named by hand."""
     if method == chosen or paths.run.parent.absolute() != (paths.runs / chosen).absolute():
         return paths

@@ -90,6 +90,7 @@ def test_an_untrained_network_at_its_papers_size(tmp_path):
     assert "benchmark.json" in text
 
 
+@pytest.mark.slow
 def test_a_run_and_its_exported_file(tmp_path):
     model = model_config("unet", size=64, filters=4)
     segmenter = build_segmenter(model)
@@ -97,8 +98,10 @@ def test_a_run_and_its_exported_file(tmp_path):
     checkpoint.parent.mkdir(parents=True)
     torch.save(segmenter.network.state_dict(), checkpoint)
     save_yaml({"model": model.to_mapping()}, tmp_path / "RUN" / CONFIG)
-    kolbench("task=benchmark", "weights=RUN", *FEW, "hydra.run.dir=own", cwd=tmp_path)
-    found = only(tmp_path / "own")
+    kolbench("task=benchmark", "weights=RUN", *FEW, cwd=tmp_path)
+    # below its own name, not below that of the default method
+    found = only(tmp_path / "runs" / "unet")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["unet"]
     assert (found.method, found.weights, found.input, found.model["filters"]) == ("unet", "RUN", (64, 64), 4)
     assert found.training.parameters == sum(p.numel() for p in segmenter.parameters())
     kolbench("task=export", "weights=RUN", "output=x.onnx", cwd=tmp_path)
