@@ -27,6 +27,7 @@ from kolbench.tasks.scoring import below_method
 # `auto` takes what a race finds faster, which is no form that could be named in a table
 MEASURED_BACKENDS = tuple(backend for backend in BACKENDS if backend != "auto")
 RANDOM = "random weights"
+FINDS = "its time depends on what it finds in a picture, so random weights say little: give weights="
 SEED = 0
 TABLE_WIDTH = 100
 # load per core above which times are hardly those of the method
@@ -95,7 +96,7 @@ def run(config: BenchmarkConfig) -> TaskResult:
         input=sizes.input,
         training=sizes.training,
         deployed=sizes.deployed,
-        notes=notes,
+        notes=(*notes, *([FINDS] if method.weights == RANDOM and ran == UNCHANGED else [])),
         started=started,
     )
     folder = below_method(config.paths, config.model.name, method.name).run

@@ -12,6 +12,7 @@ from kolbench.inference import benchmark as measuring
 from kolbench.models.checkpoints.run import BEST_IN_RUN
 from kolbench.runs import benchmark
 from kolbench.runs.run_folder import CONFIG
+from kolbench.tasks import benchmark as task
 from kolbench.tasks.benchmark import thread_counts
 from tests.helpers.commands import kolbench
 from tests.helpers.tasks import composed, run_task, typed
@@ -124,6 +125,16 @@ def test_a_sweep_over_methods_and_a_classic_one(tmp_path):
     assert classic.weights == "no weights of its own"
     assert found["enet"].input == (64, 64)
     assert done.stdout.count("milliseconds for a picture of 64x48 px") == 2
+
+
+@pytest.mark.slow
+def test_a_detector_without_weights_is_told_to_say_little(tmp_path):
+    words = ("experiment=maskrcnn", "model.network=fpn_mobilenet_v2", "model.size=64", "model.proposals=10")
+    done = kolbench("task=benchmark", *words, *FEW, cwd=tmp_path)
+    found = only(tmp_path)
+    assert found.notes == (task.FINDS,)
+    assert task.FINDS in done.stdout
+    assert (found.backend, found.deployed, found.speeds[0].network) == ("unchanged", None, None)
 
 
 def test_the_load_is_recorded_and_told(tmp_path, monkeypatch):
