@@ -21,7 +21,7 @@ from kolbench.inference.backends import UNCHANGED, deployed_graph, prepare
 from kolbench.inference.export.graph import GraphSegmenter, network_of
 from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
 from kolbench.models.onnx import OnnxSegmenter
-from kolbench.preprocessing import resize
+from kolbench.preprocessing import resize, with_prior
 from kolbench.runs.benchmark import Form, MeasuredOn, Speed, Spread
 from kolbench.segmenter import Segmenter
 from kolbench.types import UInt8Array
@@ -68,7 +68,7 @@ def sizes_of(segmenter: Segmenter, picture: tuple[int, int]) -> Sizes:
         size = segmenter.input_size(*picture) if isinstance(segmenter, OnnxSegmenter) else None
         return Sizes(Form(parameters) if parameters else None, None, size)
     size = deployed.spec.input_size(*picture)
-    image = torch.zeros(1, 3, *size, device=segmenter.device)
+    image = torch.zeros(1, 3 + deployed.prior, *size, device=segmenter.device)
     method = "forward_train" if hasattr(network, "forward_train") else "forward"
     training = Form(parameters, *(count_macs(network, image, only, method) for only in (True, False)))
     graph = deployed_graph(deployed)
@@ -218,7 +218,9 @@ def _forms(
 
 def _calls(segmenter: Segmenter, image: UInt8Array) -> dict[str, Callable[[], object]]:
     """What is timed of a method: its network on its own input, where it has one, and a whole picture."""
-    calls: dict[str, Callable[[], object]] = {SEGMENT: lambda: segment_in_bounded_memory(segmenter, image)}
+    calls: dict[str, Callable[[], object]] = {
+        SEGMENT: lambda: segment_in_bounded_memory(segmenter.segment, image)
+    }
     network = _network_call(segmenter, shrunk(image, LONGEST))
     return calls if network is None else {NETWORK: network, **calls}
 
@@ -232,7 +234,8 @@ def _network_call(segmenter: Segmenter, image: UInt8Array) -> Callable[[], objec
         return None
     spec, graph = segmenter.spec, segmenter.graph
     resized = resize(picture, spec.input_size(*image.shape[:2]), spec.resample)
-    laid = resized.contiguous(memory_format=segmenter.layout)
+    given = with_prior(resized, None) if segmenter.stateful else resized
+    laid = given.contiguous(memory_format=segmenter.layout)
 
     @torch.no_grad()
     def run() -> Tensor:

@@ -92,6 +92,26 @@ def test_forms_of_rcrnet_are_those_of_its_specification():
     assert deployed.macs > deployed.conv_macs
 
 
+def test_a_prior_is_a_fourth_channel_as_the_paper_counts():
+    """The specification's integers; the head of edges, 1,766 parameters, is none of the deployed form."""
+    segmenter = build_segmenter(model_config("rcrnet", size=224, prior=True)).eval()
+    training, deployed, _ = benchmark.sizes_of(segmenter, (480, 640))
+    assert (training.parameters, training.conv_macs) == (789_410, 220_103_032)
+    assert training.macs - training.conv_macs == 2_885_120
+    assert deployed.parameters == 772_430 - 1766
+    assert deployed.conv_macs == 216_285_736 - 112**2 * (9 * 16 * 12 + 12 * 2)
+
+
+@pytest.mark.parametrize("backend", ["eager", "onnx"])
+def test_a_network_with_a_prior_is_measured(backend):
+    def opened():
+        return build_segmenter(model_config("portraitnet", size=64, prior=True)).eval()
+
+    speeds, ran, notes = measured(opened, [1], backend)
+    assert (ran, notes) == (backend, ())
+    assert speeds[0].network.median_ms > 0
+
+
 def test_methods_without_a_network_have_no_sizes():
     assert benchmark.sizes_of(build_segmenter(model_config("kmeans")), (64, 64)) == (None, None, None)
 
