@@ -228,8 +228,8 @@ def _calls(segmenter: Segmenter, image: UInt8Array) -> dict[str, Callable[[], ob
 def _network_call(segmenter: Segmenter, image: UInt8Array) -> Callable[[], object] | None:
     picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     if isinstance(segmenter, OnnxSegmenter):
-        given = segmenter.prepared(picture)[0].numpy()
-        return lambda: segmenter.graph.run(given)
+        array = segmenter.prepared(picture)[0].numpy()
+        return lambda: segmenter.graph.run(array)
     if not isinstance(segmenter, GraphSegmenter):
         return None
     spec, graph = segmenter.spec, segmenter.graph

@@ -13,7 +13,7 @@ from kolbench.inference import benchmark
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec
-from kolbench.runs.benchmark import Spread
+from kolbench.runs.benchmark import Form, Spread
 
 
 class Small(nn.Module):
@@ -37,6 +37,13 @@ class Small(nn.Module):
 def small():
     torch.manual_seed(0)
     return NetworkSegmenter(InputSpec(64, multiple=32), Small(), ("edge",)).eval()
+
+
+def forms_of(segmenter, picture):
+    training, deployed, size = benchmark.sizes_of(segmenter, picture)
+    assert training is not None
+    assert deployed is not None
+    return training, deployed, size
 
 
 def measured(opened, threads, backend="eager", advance=lambda steps: None):
@@ -71,21 +78,19 @@ def test_the_spread_of_eleven_times():
 
 
 def test_sizes_of_both_forms_by_hand():
-    training, deployed, size = benchmark.sizes_of(small(), (200, 300))
+    training, deployed, size = forms_of(small(), (200, 300))
     at_half = 32 * 32
     convolution, transposed, edge = at_half * 4 * 27, at_half * 4 * 4, at_half * 4 * 2
     assert size == (64, 64)
-    assert training == (
-        benchmark.Form(4 * 27 + 8 + 16 + 10, convolution + edge, convolution + edge + transposed)
-    )
+    assert training == (Form(4 * 27 + 8 + 16 + 10, convolution + edge, convolution + edge + transposed))
     # the norm becomes a bias, the head is gone
-    assert deployed == benchmark.Form(4 * 27 + 4 + 16, convolution, convolution + transposed)
+    assert deployed == Form(4 * 27 + 4 + 16, convolution, convolution + transposed)
 
 
 def test_forms_of_rcrnet_are_those_of_its_specification():
     """Merged with the edge head: 772,286 parameters, 214,479,400 operations; here the head is gone."""
     segmenter = build_segmenter(model_config("rcrnet", size=224)).eval()
-    training, deployed, size = benchmark.sizes_of(segmenter, (480, 640))
+    training, deployed, size = forms_of(segmenter, (480, 640))
     assert size == (224, 224)
     assert (training.parameters, deployed.parameters) == (789_266, 772_286 - (9 * 16 * 12 + 12 + 2 * 12 + 2))
     assert deployed.conv_macs == 214_479_400 - 112**2 * (9 * 16 * 12 + 12 * 2)
@@ -95,7 +100,7 @@ def test_forms_of_rcrnet_are_those_of_its_specification():
 def test_a_prior_is_a_fourth_channel_as_the_paper_counts():
     """The specification's integers; the head of edges, 1,766 parameters, is none of the deployed form."""
     segmenter = build_segmenter(model_config("rcrnet", size=224, prior=True)).eval()
-    training, deployed, _ = benchmark.sizes_of(segmenter, (480, 640))
+    training, deployed, _ = forms_of(segmenter, (480, 640))
     assert (training.parameters, training.conv_macs) == (789_410, 220_103_032)
     assert training.macs - training.conv_macs == 2_885_120
     assert deployed.parameters == 772_430 - 1766
@@ -120,7 +125,7 @@ def test_a_detector_has_parameters_but_no_fixed_operations():
     config = model_config("maskrcnn", size=64, network="fpn_mobilenet_v2", backbone_weights=None)
     segmenter = build_segmenter(config).eval()
     training, deployed, size = benchmark.sizes_of(segmenter, (64, 64))
-    assert training == benchmark.Form(sum(p.numel() for p in segmenter.parameters()))
+    assert training == Form(sum(p.numel() for p in segmenter.parameters()))
     assert (deployed, size) == (None, None)
 
 
@@ -147,9 +152,12 @@ def test_every_number_of_threads_is_used_and_the_old_ones_come_back():
 
 def test_onnx_runtime_is_opened_for_each_number_of_threads(monkeypatch):
     opened_with = []
-    monkeypatch.setattr(
-        OnnxSegmenter, "eval", lambda self: opened_with.append(torch.get_num_threads()) or self.train(False)
-    )
+
+    def opened(self):
+        opened_with.append(torch.get_num_threads())
+        return self.train(False)
+
+    monkeypatch.setattr(OnnxSegmenter, "eval", opened)
     speeds, ran, _ = measured(small, [1, 2], "onnx")
     assert ran == "onnx"
     assert set(opened_with) == {1, 2}

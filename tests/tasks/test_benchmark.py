@@ -8,7 +8,6 @@ import yaml
 
 from kolbench.config.compose import build_segmenter, model_config, save_yaml
 from kolbench.errors import ConfigError
-from kolbench.inference import benchmark as measuring
 from kolbench.models.checkpoints.run import BEST_IN_RUN
 from kolbench.runs import benchmark
 from kolbench.runs.run_folder import CONFIG
@@ -138,7 +137,7 @@ def test_a_detector_without_weights_is_told_to_say_little(tmp_path):
 
 
 def test_the_load_is_recorded_and_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring.os, "getloadavg", lambda: (1000.123, 0, 0))
+    monkeypatch.setattr("os.getloadavg", lambda: (1000.123, 0, 0))
     done = kolbench("task=benchmark", "experiment=ellipse", *FEW, cwd=tmp_path)
     assert only(tmp_path).machine.load == 1000.12
     assert "load 1000.12 when it began" in done.stdout
