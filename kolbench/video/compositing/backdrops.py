@@ -10,7 +10,7 @@ from PIL import ImageColor
 from kolbench.errors import ConfigError, nearest, require_between, require_choice
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing.ad import Placed, Placement, place
-from kolbench.video.compositing.composite import behind, blurred, rounded, strips, thrice
+from kolbench.video.compositing.composite import behind, blurred_small, enlarged, rounded, strips, thrice
 
 FILTERS = ("blur", "grey", "colour", "image")
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
@@ -79,17 +79,18 @@ class Blur:
         self, frame: UInt8Array, alpha: Float32Array, foreground: Float32Array | None = None
     ) -> UInt8Array:
         """See make_backdrop."""
-        planes = np.empty((*alpha.shape, 4), np.float32)
+        height, width = alpha.shape
+        deviation = self._radius * min(height, width)
+        rest, weight = np.empty(frame.shape, np.float32), 1 - alpha
         for rows in strips(frame):
-            planes[rows, :, :3] = _parts(frame, alpha, foreground, rows)[1]
-            planes[rows, :, 3] = 1 - alpha[rows]
-        spread = blurred(planes, self._radius * min(alpha.shape))
+            rest[rows] = _parts(frame, alpha, foreground, rows)[1]
+        # far inside the foreground there is no weight, and no need of any
+        share = np.maximum(blurred_small(weight, deviation), 1e-6)
+        background = enlarged(blurred_small(rest, deviation) / share[..., None], height, width)
         out = np.empty_like(frame)
         for rows in strips(frame):
             mixed, _ = _parts(frame, alpha, foreground, rows)
-            # far inside the foreground there is no weight, and no need of any
-            share = (1 - alpha[rows]) / np.maximum(spread[rows, :, 3], 1e-6)
-            mixed += np.multiply(spread[rows, :, :3], thrice(np.asarray(share, np.float32)))
+            mixed += background[rows] * thrice(weight[rows])
             out[rows] = _kept(frame[rows], alpha[rows], mixed)
         return out
 

@@ -204,6 +204,11 @@ def _touched(coverage: Float32Array, margin: int = 0) -> Region:
 
 def blurred(planes: Float32Array, deviation: float) -> Float32Array:
     """Gaussian blur of (H, W, C) float32 by a standard deviation in pixels; wide ones on a smaller copy."""
+    return enlarged(blurred_small(planes, deviation), planes.shape[0], planes.shape[1])
+
+
+def blurred_small(planes: Float32Array, deviation: float) -> Float32Array:
+    """The same, still as the smaller copy: (h, w, C), or (H, W, C) where the deviation is below 6 px."""
     height, width = planes.shape[:2]
     step = max(1, int(deviation / 3))
     small = (-(-width // step), -(-height // step))
@@ -211,6 +216,11 @@ def blurred(planes: Float32Array, deviation: float) -> Float32Array:
     # averaging and interpolating blur by a quarter of the squared step as well
     rest = deviation / step if step == 1 else math.sqrt((deviation / step) ** 2 - 0.25)
     spread = cv2.GaussianBlur(averaged, (0, 0), max(rest, 1e-3), borderType=cv2.BORDER_REPLICATE)
-    if step > 1:
-        spread = cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(spread, np.float32)
+
+
+def enlarged(planes: Float32Array, height: int, width: int) -> Float32Array:
+    """(h, w, C) float32 -> (height, width, C), bilinear."""
+    if planes.shape[:2] == (height, width):
+        return planes
+    return np.asarray(cv2.resize(planes, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
