@@ -136,6 +136,6 @@ def test_a_cut_and_a_seek_reset_the_state_of_a_video_and_so_does_the_next_video(
     for _ in range(2):
         found = list(predictor.each(_in_shots(video, Shots(), predictor)))
         assert [is_cut for (_, is_cut), _, _ in found] == [False, False, True, False, True, False]
-        assert [round(10 * float(alpha.max())) for _, _, alpha in found] == [0, 1, 0, 1, 0, 1]
+        assert [round(10 * float(np.max(alpha))) for _, _, alpha in found] == [0, 1, 0, 1, 0, 1]
     # pictures of the same command are no frames
     assert counts(Predictor(Counter())) == [0, 0, 0]

@@ -85,8 +85,9 @@ class Blur:
         for rows in strips(frame):
             rest[rows] = _parts(frame, alpha, foreground, rows)[1]
         # far inside the foreground there is no weight, and no need of any
-        share = np.maximum(blurred_small(weight, deviation), 1e-6)
-        background = enlarged(blurred_small(rest, deviation) / share[..., None], height, width)
+        share = np.maximum(blurred_small(weight, deviation), np.float32(1e-6))
+        spread: Float32Array = blurred_small(rest, deviation) / thrice(share)
+        background = enlarged(spread, height, width)
         out = np.empty_like(frame)
         for rows in strips(frame):
             mixed, _ = _parts(frame, alpha, foreground, rows)
