@@ -101,16 +101,13 @@ def _notes() -> list[str]:
         "compared digit by digit. MMACs (paper): printed as FLOPs, in millions.",
         "parameters, MMACs, ms: by task=benchmark, the last one of the same method and settings below the "
         f"folders of this report. {NOT_MEASURED}: there is none, or none with so many threads, or the run "
-        f"has a "
-        "refiner, whose time no benchmark has.",
+        "has a refiner, whose time no benchmark has.",
         "in training: the network with the heads that only training needs; deployed: branches merged, batch "
         "norms folded, without those heads.",
-        "MMACs of convolutions: Conv2d layers alone, as the paper counts; in all: transposed "
-        "convolutions and "
-        "linear layers too; both at the size of 'input' (height x width).",
+        "MMACs of convolutions: Conv2d layers alone, as the paper counts; in all: transposed convolutions "
+        "and linear layers too; both at the size of 'input' (height x width).",
         "ms: median milliseconds of one picture, from memory to its alpha at the picture's size; network "
-        "ms: of "
-        "the network alone.",
+        "ms: of the network alone.",
         *published.PORTRAIT_NOTES,
     ]
 
