@@ -25,6 +25,7 @@ from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
 _EVALUATION_MODULES = (
     "kolbench.engine.evaluation",
     "kolbench.engine.callbacks.scores",
+    "kolbench.data.protocols",
     "kolbench.models.trivial",
 )
 
@@ -40,6 +41,7 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
         epoch_pictures=config.budget.epoch_pictures,
+        eval_protocol=config.eval_protocol,
     )
 
 
@@ -115,6 +117,7 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
     chosen = {
         "pictures": data.fingerprint(),
         "splits": list(data.evaluated_rows()),
+        "eval_protocol": data.eval_protocol,
         "groups": data.source.groups,
         # tags that are made on demand follow from the pictures
         "tags": data.source.tags if isinstance(data.source.tags, list) else None,
