@@ -62,11 +62,13 @@ class Segmenter(nn.Module):
         truth_access: what of the truth it is given: `none`; `box`, as if a person had drawn the true bounding
             box; `mask`, the true mask itself. Tables show each kind in a block of its own.
         never_exported: why no file of it can give its alphas, a sentence; "" where one can.
+        beginning: lines on where its first weights come from, said before it is trained.
     """
 
     input_keys: tuple[str, ...] = ("image",)
     truth_access: str = "none"
     never_exported: str = ""
+    beginning: tuple[str, ...] = ()
 
     def predict(self, *inputs: Tensor) -> Prediction:
         """Gives alpha for the batch entries that `input_keys` names, at the size of the image given."""
