@@ -65,12 +65,14 @@ class Segmenter(nn.Module):
         stateful: whether it remembers something from frame to frame of a clip. Then `predict` takes a keyword
             `state`, None at a clip's beginning, and its prediction holds what it is given back with the next
             frame; see Clip.
+        beginning: lines on where its first weights come from, said before it is trained.
     """
 
     input_keys: tuple[str, ...] = ("image",)
     truth_access: str = "none"
     never_exported: str = ""
     stateful: bool = False
+    beginning: tuple[str, ...] = ()
 
     def predict(self, *inputs: Tensor) -> Prediction:
         """Gives alpha for the batch entries that `input_keys` names, at the size of the image given."""

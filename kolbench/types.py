@@ -30,6 +30,10 @@ PlotOptions = dict[str, Any]
 # the key of an evaluation batch under which an alpha stands that processes have computed already
 PRECOMPUTED = "ready"
 
+# how pictures are scored: at their own size, or as PortraitNet's published figures are
+NATIVE, PORTRAITNET = "native", "portraitnet"
+EVAL_PROTOCOLS = (NATIVE, PORTRAITNET)
+
 
 class Sample(NamedTuple):
     """One picture with its truth, as a source reads it, all of one size H x W.
@@ -55,7 +59,8 @@ class Batch(TypedDict, total=False):
     """What the loaders give; nobody writes into a batch after collation.
 
     Training batches carry image, mask, alpha, transition, semantic, product at the training input size;
-    evaluation batches carry image, mask and product at the picture's own size.
+    evaluation batches carry image, mask and product at the picture's own size, or as the `eval_protocol`
+    has them.
     """
 
     image: Tensor  # (B, 3, H, W) float32 in [0, 1]

@@ -21,11 +21,13 @@ from kolbench.config.fields import (
     Values,
     at_least,
     build,
+    one_of,
     require_mapping,
     whole,
 )
 from kolbench.config.groups import Invocation, Paths, key_of
 from kolbench.errors import ConfigError, require_choice
+from kolbench.types import EVAL_PROTOCOLS
 
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
 LARGEST_SEED = 2**32 - 1
@@ -79,6 +81,7 @@ KEYS: Mapping[str, Key] = {
     "repeats": Key(whole(10)),
     "picture": Key(_SIDES),
     "threshold": Key(SHARE.or_null()),
+    "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),
     "frames": Key(whole(1)),
     "port": Key(whole(0, 65535)),
     "limit_mb": Key(whole(1, 1000)),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -11,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
-from kolbench.data import augment, checking, duplicates, splits, targets
+from kolbench.data import augment, checking, duplicates, protocols, splits, targets
 from kolbench.data.config import ALL, DataConfig
 from kolbench.data.dataset import (
     EpochSampler,
@@ -25,7 +26,7 @@ from kolbench.data.dataset import (
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError
 from kolbench.io import progress
-from kolbench.types import Batch
+from kolbench.types import NATIVE, Batch, Sample
 
 PRETRAINING_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
@@ -48,6 +49,8 @@ class SegmentationDataModule(LightningDataModule):
         config: split, checks and loading.
         limit: at most so many pictures of each split; None = all.
         accelerated: whether the network runs on a GPU, so that loading is worth processes.
+        eval_protocol: one of `EVAL_PROTOCOLS`, how pictures are scored. A training is validated on pictures
+            at their own size all the same, so that one training serves all protocols.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
@@ -64,12 +67,14 @@ class SegmentationDataModule(LightningDataModule):
         limit: Mapping[str, int | None],
         accelerated: bool = False,
         epoch_pictures: int | None = None,
+        eval_protocol: str = NATIVE,
     ) -> None:
         super().__init__()
         self.source = source
         self.seed = seed
         self.batch = batch
         self.epoch_pictures = epoch_pictures
+        self.eval_protocol = eval_protocol
         self.transforms = list(transforms)
         self.config = config
         made = _split(source, config)
@@ -83,9 +88,12 @@ class SegmentationDataModule(LightningDataModule):
         )
         self.workers = config.worker_count(accelerated)
         self._samples: SampleCache | None = None
-        self._evaluation = {name: EvaluationSet(source, self.rows[name]) for name in ("val", "test")}
+        scored = partial(EvaluationSet, source, protocol=eval_protocol)
+        self._evaluation = {name: scored(self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
-        self._evaluation[ALL] = EvaluationSet(source, self.splits.all(), memory_bytes=0)
+        self._evaluation[ALL] = scored(self.splits.all(), memory_bytes=0)
+        native = eval_protocol == NATIVE
+        self._validation = self._evaluation["val"] if native else EvaluationSet(source, self.rows["val"])
 
     def evaluated_rows(self) -> dict[str, list[int]]:
         """What a method is scored on: val and test, and `all` where the protocol asks for it."""
@@ -112,7 +120,7 @@ class SegmentationDataModule(LightningDataModule):
         if self.config.protocol == ALL:
             count = len(self.splits.all())
             lines.append(f"data.protocol=all: all {count} pictures are scored too, training ones included")
-        return lines
+        return [*lines, *protocols.WORDS[self.eval_protocol]]
 
     def verify(self) -> list[str]:
         """Reads every picture once, refuses near-duplicates across splits; lines to print.
@@ -206,11 +214,11 @@ class SegmentationDataModule(LightningDataModule):
         return self._loader(PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES), self.batch)
 
     def val_dataloader(self) -> Loader:
-        """Validation pictures one by one at their own size."""
-        return self._loader(self._evaluation["val"], 1)
+        """Validation pictures one by one at their own size, for a training to choose its epoch by."""
+        return self._loader(self._validation, 1)
 
     def test_dataloader(self) -> list[Loader]:
-        """A loader for each entry of `evaluated_rows`: pictures one by one at their own size."""
+        """A loader for each entry of `evaluated_rows`: pictures one by one as `eval_protocol` has them."""
         return list(self.evaluation_dataloaders().values())
 
     def evaluation_dataloaders(self) -> dict[str, Loader]:
@@ -220,6 +228,10 @@ class SegmentationDataModule(LightningDataModule):
     def test_batch(self, number: int) -> Batch:
         """One test picture, counted from 0, alone in a batch as `evaluation_dataloaders` gives it."""
         return collate([self._evaluation["test"][number]])
+
+    def test_picture(self, number: int) -> Sample:
+        """One test picture, counted from 0, as `eval_protocol` has it."""
+        return self._evaluation["test"].picture(number)
 
     def _loader(
         self, dataset: Dataset[Any], batch: int, sampler: Sampler[Any] | None = None, drop_last: bool = False

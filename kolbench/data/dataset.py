@@ -1,4 +1,4 @@
-"""Pictures as the loaders give them: training pictures decoded once, evaluation at a picture's own size."""
+"""Pictures as the loaders give them: training pictures decoded once, evaluation as a protocol has it."""
 
 import hashlib
 import shutil
@@ -17,9 +17,9 @@ from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
 
 from kolbench import preprocessing
-from kolbench.data import augment, targets
+from kolbench.data import augment, protocols, targets
 from kolbench.data.sources.base import Source
-from kolbench.types import Batch, Sample, UInt8Array
+from kolbench.types import NATIVE, Batch, Sample, UInt8Array
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 # one picture's entries of a Batch
@@ -201,16 +201,22 @@ def clips_in_time(indices: Sequence[int], clips: Sequence[str]) -> list[int]:
 
 
 class EvaluationSet(Dataset[Item]):
-    """Pictures at their own size with the binary truth; pictures stay in memory while they fit.
+    """Pictures with the binary truth, at their own size or as `protocol`, one of `EVAL_PROTOCOLS`, has them.
 
-    The frames of a clip follow one another in time; see `clips_in_time`.
+    Pictures stay in memory while they fit. The frames of a clip follow one another in time; see
+    `clips_in_time`.
     """
 
     def __init__(
-        self, source: Source, indices: Sequence[int], memory_bytes: int = MEMORY_LIMIT_BYTES
+        self,
+        source: Source,
+        indices: Sequence[int],
+        memory_bytes: int = MEMORY_LIMIT_BYTES,
+        protocol: str = NATIVE,
     ) -> None:
         self.source = source
         self.indices = clips_in_time(indices, source.clips)
+        self.view = protocols.VIEWS[protocol]
         self._free = memory_bytes
         self._kept: dict[int, Sample] = {}
 
@@ -218,11 +224,11 @@ class EvaluationSet(Dataset[Item]):
         return len(self.indices)
 
     def picture(self, row: int) -> Sample:
-        """The picture of a row, read once where memory allows."""
+        """The picture of a row as it is scored, read once where memory allows."""
         if row in self._kept:
             return self._kept[row]
         full = self.source.read(self.indices[row])
-        sample = Sample(full.image, full.mask, full.product, instances=full.instances)
+        sample = self.view(Sample(full.image, full.mask, full.product, instances=full.instances))
         size = sum(part.nbytes for part in sample if part is not None)
         if size <= self._free:
             self._free -= size

@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as v2f
 
 from kolbench.errors import ConfigError
+from kolbench.io.masks import majority
 from kolbench.types import UInt8Array
 
 
@@ -154,6 +155,34 @@ class Warp(v2.Transform):  # type: ignore[misc]  # torchvision has no types
             planes, grid, "nearest" if is_mask else "bilinear", padding_mode="zeros", align_corners=False
         )
         return tv_tensors.wrap((moved[0] + border).round().clamp(0, 255).to(inpt.dtype), like=inpt)
+
+
+class MajorityFilter(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Smooths the truth as PortraitNet's released code does, see `io.masks.majority`; pictures stay.
+
+    The truth is the first of the masks. Products and persons are not smoothed but cut to it, so that they
+    stay inside. It stands behind what moves pixels.
+
+    Args:
+        side: of the square in pixels, odd.
+
+    Raises:
+        ConfigError: the side is even or not positive.
+    """
+
+    def __init__(self, side: int = 5) -> None:
+        super().__init__()
+        if side < 1 or side % 2 == 0:
+            raise ConfigError(f"MajorityFilter: side={side} must be an odd number of pixels.")
+        self.side = side
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """(M, H, W) uint8 masks, the truth in {0, 1} and what lies inside of it; anything else as it is."""
+        if not isinstance(inpt, tv_tensors.Mask):
+            return inpt
+        planes = inpt.as_subclass(Tensor)
+        truth = torch.from_numpy(majority(planes[0].numpy(), self.side))[None]
+        return tv_tensors.wrap(torch.cat([truth, planes[1:] * truth]), like=inpt)
 
 
 class Sharpness(v2.Transform):  # type: ignore[misc]  # torchvision has no types

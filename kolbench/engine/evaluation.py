@@ -44,7 +44,7 @@ def evaluate(
 
     Args:
         segmenter: the method.
-        loaders: split name -> loader of pictures at their own size.
+        loaders: split name -> loader of single pictures, as the datamodule's `eval_protocol` has them.
         device: where to predict.
         pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where the method
             finds single persons, the APs of the split `test`, where it is made of clips, their flicker, and

@@ -198,6 +198,26 @@ def _binarise(levels: Array, lossy: bool, name: str) -> MaskReading:
     return MaskReading((levels > full // 2).astype(np.uint8), "cut at 0.5", warning)
 
 
+def majority(mask: UInt8Array, side: int) -> UInt8Array:
+    """Gives each pixel the class that most pixels of the square around it have.
+
+    A box blur whose rounding is the threshold, 13 or more of 25 pixels for a side of 5; at the borders the
+    mask is mirrored about its outermost pixels, as cv2.blur does.
+
+    Args:
+        mask: (H, W) uint8 in {0, 1}. side: of the square in pixels, odd.
+
+    Returns:
+        (H, W) uint8 in {0, 1}.
+    """
+    whole = np.ascontiguousarray(mask)
+    count: Any = cv2.boxFilter(
+        whole, cv2.CV_32F, (side, side), normalize=False, borderType=cv2.BORDER_REFLECT_101
+    )
+    found: UInt8Array = (2 * count > side * side).astype(np.uint8)
+    return found
+
+
 def near_edge(mask: UInt8Array, radius: int) -> npt.NDArray[np.bool_]:
     """Whether a square of 2 radius + 1 pixels around each pixel sees both classes inside the frame.
 

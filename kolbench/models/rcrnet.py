@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from kolbench.models.components.light import FeatureFusion, conv_bn
 from kolbench.models.components.portrait_decoder import DBlock, doubling
 from kolbench.models.components.rcr import RCR, Double, Halve, Keep
 from kolbench.models.losses import portrait, two_class
+from kolbench.models.losses.portrait import TwoViewWeights
 from kolbench.models.prior_segmenter import PriorSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESIZE_MODES, InputSpec, current_resize_mode
 from kolbench.types import Batch
@@ -198,35 +198,17 @@ class RCRNetSegmenter(PriorSegmenter[RCRNet]):
             require_choice("model.decoder", decoder, DECODERS)
         if branch2_kernel not in (1, 3):
             raise ConfigError(f"model.branch2_kernel={branch2_kernel} is neither 1 nor 3.")
-        if min(edge_weight, consistency_weight, extra_hidden or 0) < 0 or temperature <= 0:
-            raise ConfigError(
-                "model.edge_weight, model.consistency_weight and model.extra_hidden must be at least 0, and "
-                "model.temperature above 0."
-            )
+        if (extra_hidden or 0) < 0:
+            raise ConfigError(f"model.extra_hidden={extra_hidden} must be at least 0.")
         resize_mode = require_choice("model.resize_mode", current_resize_mode(resize_mode), RESIZE_MODES)
         spec = InputSpec(size, resize_mode=resize_mode, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         network = RCRNet(variant, 3 + prior, branch2_kernel, extra_hidden, decoder, upsample)
         super().__init__(spec, network, ("edge",), prior)
-        self.edge_weight = edge_weight
-        self.consistency_weight = consistency_weight
-        self.temperature = temperature
+        self.weights = TwoViewWeights(edge_weight, consistency_weight, temperature)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`mask` and `edge`, weighted, and `consistency` where the batch has a clean view (KeepClean).
-
-        Equation 5. With a clean view `mask` is the sum over both; edges are learnt on the altered one alone.
-        """
-        views = [batch[name] for name in ("image", "clean") if name in batch]
-        image = self.training_input(batch, torch.cat(views))
+        """`mask` and `edge`, and `consistency` where the batch has a clean view: see `two_view_losses`."""
+        image = self.training_input(batch, portrait.views_of(batch))
         require_multiple(image, 32)
         maps = self.network.forward_train(image)
-        logits, edge = maps.logits.chunk(len(views)), maps.edge.chunk(len(views))[0]
-        mask = batch["mask"]
-        terms = {
-            "mask": torch.stack([two_class.cross_entropy(view, mask) for view in logits]).sum(),
-            "edge": self.edge_weight * portrait.focal_loss(edge, portrait.edge_band(mask)),
-        }
-        if len(views) == 1:
-            return terms
-        consistency = portrait.consistency_loss(logits[0], logits[1], self.temperature)
-        return {**terms, "consistency": self.consistency_weight * consistency}
+        return portrait.two_view_losses(maps.logits, maps.edge, batch["mask"], self.weights)

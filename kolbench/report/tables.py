@@ -29,10 +29,19 @@ from kolbench.report.sizes import size_and_speed
 from kolbench.report.statistics import Difference, across_seeds
 from kolbench.runs.finished import Comparison
 from kolbench.runs.record import TrainingSummary
+from kolbench.types import NATIVE, PORTRAITNET
 
 __all__ = ["Table", "all_tables", "sentences"]
 
 TABLE_2 = ("miou", "acc", "f0.3_pooled", "f0.09_pooled")
+# eval_protocol -> what is scored
+TRUTHS = {
+    NATIVE: "the binary mask at each picture's own size",
+    PORTRAITNET: (
+        f"squares of 224 px with a smoothed binary mask (eval_protocol={PORTRAITNET}), as PortraitNet's "
+        "released code does: numbers to set beside published ones, whose headline is 'iou'"
+    ),
+}
 # in this order, and after them whatever other score is registered as shown
 HEADLINE = ("iou", "acc", *POOLED_F, "f1", "mae", "product_recall")
 OWN_THRESHOLD = (
@@ -326,5 +335,5 @@ def _truth_note(numbers: Numbers) -> str:
     comparison = numbers.comparison
     return (
         f"Test pictures: {len(comparison.pictures)} of {comparison.name}, in "
-        f"{len(set(comparison.groups))} groups, scored on the binary mask at each picture's own size."
+        f"{len(set(comparison.groups))} groups, scored on {TRUTHS[comparison.runs[0].record.eval_protocol]}."
     )

@@ -20,6 +20,7 @@ from kolbench.runs import record as records
 from kolbench.runs import run_folder
 from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import DataFingerprint, RunRecord
+from kolbench.types import NATIVE
 
 BASELINES = ("allfg", "ellipse", "meanmask")
 # below a `runs` folder, but shared by runs and no runs themselves
@@ -163,11 +164,11 @@ class FinishedRun:
         return (self.folder / "truths").is_dir()
 
     def alpha_file(self, name: str) -> Path:
-        """8-bit alpha of a test picture, at the picture's own size."""
+        """8-bit alpha of a test picture, at the size that it is scored at."""
         return self.folder / "alphas" / f"{name}.png"
 
     def truth_file(self, name: str) -> Path:
-        """0/255 truth of a test picture, at the picture's own size."""
+        """0/255 truth of a test picture, at the size that it is scored at."""
         return self.folder / "truths" / f"{name}.png"
 
     def thumb_file(self, name: str) -> Path:
@@ -179,7 +180,8 @@ class FinishedRun:
 class Comparison:
     """Runs that were scored on the same test pictures, so that they can be compared picture by picture.
 
-    name: of the data, with a digest where several sets of one name are reported. runs: methods that read
+    name: of the data, with the protocol where it is not the pictures' own size, and a digest where several
+    sets of one name are reported. runs: methods that read
     the picture only first, then those that are given the true box, then the true mask; each by label.
     pictures: names of the test pictures, in the order of every run's rows. groups: the video of each, or
     its own name where videos are unknown. benchmarks: of any
@@ -318,7 +320,8 @@ def _data_name(record: RunRecord) -> str:
         word.partition("=")[2].strip("'\"") for word in record.overrides if word.startswith("data.root=")
     ]
     named = re.sub(r"[^\w.-]+", "-", Path(roots[-1]).name if roots else "").strip(".-")
-    return named or re.sub(r"[^\w.-]+", "-", record.data).strip(".-") or "data"
+    kind = named or re.sub(r"[^\w.-]+", "-", record.data).strip(".-") or "data"
+    return kind if record.eval_protocol == NATIVE else f"{kind}-{record.eval_protocol}"
 
 
 def _run_folders(root: Path) -> list[Path]:
@@ -342,9 +345,9 @@ def _unusable(record: RunRecord) -> str:
 
 
 def _pictures_digest(run: FinishedRun) -> str:
-    """Of names and true sizes of foreground and background: the same pictures with the same truth."""
+    """Of protocol, names and true sizes of both classes: the same pictures with the same truth."""
     test = run.test
-    hasher = hashlib.sha256()
+    hasher = hashlib.sha256(b"" if run.record.eval_protocol == NATIVE else run.record.eval_protocol.encode())
     for name, fg, bg in zip(test.names, test.counts.fg, test.counts.bg, strict=True):
         hasher.update(f"{name} {fg.sum()} {bg.sum()}\n".encode())
     return hasher.hexdigest()
@@ -371,6 +374,7 @@ def _identity(record: RunRecord) -> dict[str, object]:
         "words": tuple(words),
         "method": record.method,
         "seed": record.seed,
+        "eval_protocol": record.eval_protocol,
         "pictures": pictures.source,
         "splits": pictures.splits,
         "training": record.training and record.training.fingerprint,

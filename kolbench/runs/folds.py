@@ -113,7 +113,7 @@ def _family(record: RunRecord) -> object:
     )
     source = record.fingerprint and record.fingerprint.source
     code = record.commit, tuple(sorted(record.versions.items()))
-    return record.method, record.seed, source, tuple(sorted(words)), code
+    return record.method, record.seed, record.eval_protocol, source, tuple(sorted(words)), code
 
 
 def _as_one(folds: Sequence[FinishedRun]) -> JoinedFolds:

@@ -10,6 +10,7 @@ from typing import TypeVar, Union
 
 from kolbench.errors import DataError
 from kolbench.io.files import write_json
+from kolbench.types import NATIVE
 
 RUN = "run.json"
 VERSION = 2
@@ -118,6 +119,7 @@ class RunRecord:
     where its seconds per picture were measured, perhaps by an earlier run. threshold_from: validation,
     the run, its authors' use, or the command. truth_access: one of `TRUTH_ACCESS`. scores: on the test
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
+    eval_protocol: how pictures were scored, one of `EVAL_PROTOCOLS`; runs without the key are native.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
     instances: box and mask AP. clips: clip of the test pictures -> `frames`, and its flicker, see
     `engine.callbacks.clip_scores`. notes: note of a method -> number of test pictures. pictures: split ->
@@ -141,6 +143,7 @@ class RunRecord:
     machine: Machine | None = None
     training: TrainingSummary | None = None
     rests_on: tuple[Part, ...] = ()
+    eval_protocol: str = NATIVE
     threshold: float | None = None
     threshold_from: str | None = None
     truth_access: str = ""

@@ -11,7 +11,7 @@ from kolbench.report.intervals import SIGNIFICANCE, TOO_FEW, fewest_groups, grou
 from kolbench.report.layout import listed
 from kolbench.report.statistics import Difference
 from kolbench.runs.finished import FinishedRun, find, test_sets
-from kolbench.types import Float64Array
+from kolbench.types import NATIVE, Float64Array
 
 SCORE = "miou"
 EXIT_CODES = {"better": 0, "same": 0, "worse": 1, "inconclusive": 3}
@@ -111,7 +111,9 @@ def _only(key: str, folder: Path | None) -> FinishedRun:
 
 
 def _what(run: FinishedRun) -> str:
-    return f"{len(run.test.names)} of {run.record.data}"
+    protocol = run.record.eval_protocol
+    of_it = "" if protocol == NATIVE else f" under eval_protocol={protocol}"
+    return f"{len(run.test.names)} of {run.record.data}{of_it}"
 
 
 def _images(run: FinishedRun) -> Float64Array:

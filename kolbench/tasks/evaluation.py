@@ -17,14 +17,17 @@ from kolbench.errors import ConfigError
 from kolbench.io.files import read_json
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
+from kolbench.models.precomputed import MasksSegmenter
 from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
+from kolbench.types import NATIVE
 
 _EVALUATION_MODULES = (
     "kolbench.engine.evaluation",
     "kolbench.engine.callbacks.scores",
+    "kolbench.data.protocols",
     "kolbench.models.trivial",
 )
 
@@ -40,6 +43,7 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
         epoch_pictures=config.budget.epoch_pictures,
+        eval_protocol=config.eval_protocol,
     )
 
 
@@ -68,7 +72,18 @@ def augmentation_of(model: ModelConfig) -> list[v2.Transform]:
 
 
 def ready(segmenter: Segmenter, data: SegmentationDataModule) -> Segmenter:
-    """An untrained method with what it needs of the data set: the mean mask, or a look for missing mattes."""
+    """An untrained method with what it needs of the data set: the mean mask, or a look for missing mattes.
+
+    Raises:
+        ConfigError: mattes of whole pictures would be stretched over the squares of another protocol.
+        DataError: mattes are missing.
+    """
+    if data.eval_protocol != NATIVE and isinstance(segmenter, MasksSegmenter) and segmenter.resize:
+        raise ConfigError(
+            f"eval_protocol={data.eval_protocol} does not score whole pictures, and their mattes would be "
+            "stretched over what it scores. Give mattes of its squares with model.resize=false, or leave "
+            "eval_protocol= away."
+        )
     if isinstance(segmenter, MeanMask):
         segmenter.fit_mean(data.mean_mask())
     rows = [row for part in data.evaluated_rows().values() for row in part]
@@ -115,6 +130,7 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
     chosen = {
         "pictures": data.fingerprint(),
         "splits": list(data.evaluated_rows()),
+        "eval_protocol": data.eval_protocol,
         "groups": data.source.groups,
         # tags that are made on demand follow from the pictures
         "tags": data.source.tags if isinstance(data.source.tags, list) else None,

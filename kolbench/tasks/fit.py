@@ -219,7 +219,9 @@ def _beginning(
 ) -> tuple[Segmenter, frozenset[str]]:
     """The method before its first step, and the names of batch norms that keep their statistics."""
     if begun is None:
-        return build_segmenter(config.model.as_trained()), frozenset()
+        untrained: Segmenter = build_segmenter(config.model.as_trained())
+        recorder.say(*untrained.beginning)
+        return untrained, frozenset()
     segmenter: Segmenter = build_segmenter(config.model.without_backbone().as_trained())
     loaded = start.load(segmenter, begun)
     recorder.say(

@@ -42,12 +42,12 @@ def overlays(
 ) -> list[Overlay]:
     """The test pictures at evenly spaced ranks of foreground IoU, with truth and prediction."""
     iou = scores.image_scores(test.counts, threshold)["iou"]
-    rows = {data.source.names[index]: index for index in data.rows["test"]}
+    numbers = {data.source.names[index]: number for number, index in enumerate(data.rows["test"])}
     cutoff = scores.cutoff_level(threshold)
     found = []
     for row in spread(iou):
         name = test.names[row]
-        picture = data.source.read(rows[name])
+        picture = data.test_picture(numbers[name])
         level = np.asarray(Image.open(alphas / f"{name}.png"), np.uint8)
         found.append(
             Overlay(

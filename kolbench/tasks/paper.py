@@ -66,6 +66,7 @@ class PaperConfig(TaskConfig):
     name: str
     output: Path | None
     threshold: float | None
+    eval_protocol: str
     seed: int
     device: str
     resume: str

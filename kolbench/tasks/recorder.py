@@ -36,7 +36,7 @@ from kolbench.tasks.overview import contact_sheet, overlays
 from kolbench.tasks.scoring import ScoringConfig
 from kolbench.tracking.overlay import overlay_picture
 from kolbench.tracking.tracker import RunInfo, Trackers
-from kolbench.types import JsonObject
+from kolbench.types import NATIVE, JsonObject
 
 COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
 NUMBERS_WIDTH = 90
@@ -95,6 +95,7 @@ class RunRecorder:
             budget=self.config.budget.name,
             data=self.config.data.name,
             seed=self.config.seed,
+            eval_protocol=self.config.eval_protocol,
             sweep=invocation.sweep,
             choices=dict(invocation.choices),
             overrides=tuple(invocation.overrides),
@@ -296,8 +297,14 @@ class RunRecorder:
             {f"test/{name}": value for name, value in headline.items()}
             | {key: getattr(self.record, key) for key in SUMMARY}
             | _cost_figures(self.record)
-            | {"pictures": str(self.record.fingerprint and self.record.fingerprint.source)[:16]}
+            | {"pictures": _scored_pictures(self.record)}
         )
+
+
+def _scored_pictures(record: RunRecord) -> str:
+    """The same for runs that may be compared: pictures by their content, and how they were scored."""
+    source = str(record.fingerprint and record.fingerprint.source)[:16]
+    return source if record.eval_protocol == NATIVE else f"{source}-{record.eval_protocol}"
 
 
 def _cost_figures(record: RunRecord) -> dict[str, float]:

@@ -2,22 +2,27 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from kolbench.config.fields import Values
 from kolbench.config.groups import Budget, Component, DataGroup, ModelConfig, Paths
 from kolbench.config.schema import TaskConfig
+from kolbench.types import NATIVE
 
 
 @dataclass(frozen=True)
 class PicturesConfig:
-    """What decides the pictures of a run, their split and their augmentation."""
+    """What decides the pictures of a run, their split, their augmentation and how they are scored.
+
+    eval_protocol: one of `EVAL_PROTOCOLS`; runs of before have none and are native.
+    """
 
     data: DataGroup
     model: ModelConfig
     budget: Budget
     seed: int
+    eval_protocol: str = field(default=NATIVE, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ class SuiteConfig(TaskConfig):
     dry_run: bool
     weights: str | None
     threshold: float | None
+    eval_protocol: str
     seed: int
     device: str
     resume: str

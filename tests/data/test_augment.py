@@ -13,6 +13,7 @@ from kolbench.data import augment
 from kolbench.data.transforms import (
     JPEGCompression,
     KeepClean,
+    MajorityFilter,
     RandomCropShare,
     ReplaceBackground,
     ScaleAndShift,
@@ -158,6 +159,28 @@ def test_the_clean_view_moves_with_its_picture_and_keeps_its_colours():
     assert (layers["image"].float() - half).abs().max() <= 1
 
 
+def test_the_truth_is_smoothed_and_what_lies_in_it_is_cut_to_it():
+    truth = torch.zeros(12, 12, dtype=torch.uint8)
+    truth[3:9, 3:9] = 1
+    truth[0, 11] = 1
+    product, persons = torch.zeros_like(truth), 7 * truth
+    product[3:5, 3:9] = 1
+    image = torch.full((3, 12, 12), 9, dtype=torch.uint8)
+    layers, moved = augment.apply(
+        augment.composed([MajorityFilter(5)], Pictures()), image, torch.stack([truth, product, persons]), 0
+    )
+    # a square of 6 px loses three pixels at each corner, of which 9, 12 and 12 of 25 pixels are inside
+    smooth = truth.clone()
+    smooth[0, 11] = 0
+    for row, column in ((3, 3), (3, 4), (4, 3)):
+        for y in (row, 11 - row):
+            for x in (column, 11 - column):
+                smooth[y, x] = 0
+    assert torch.equal(moved, torch.stack([smooth, product * smooth, persons * smooth]))
+    assert moved.dtype == torch.uint8
+    assert torch.equal(layers["image"], image)
+
+
 def test_sharpness_is_torchvisions_of_a_drawn_factor():
     image, masks = sample()
     changed, same = applied(Sharpness((1.3, 1.3)), image, masks, 0)
@@ -248,6 +271,8 @@ def test_colours_are_continued_into_what_is_unknown():
         (lambda: Warp(degrees=200), "degrees=200"),
         (lambda: Warp(scale=(1, 0.5)), "scale"),
         (lambda: Sharpness((2, 1)), "factor"),
+        (lambda: MajorityFilter(4), "side=4 must be an odd number"),
+        (lambda: MajorityFilter(-1), "side=-1"),
         (lambda: ReplaceBackground(p=2), "p=2"),
         (lambda: ReplaceBackground(softness=-1), "softness=-1"),
     ],

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -126,3 +127,35 @@ def test_sizes_that_differ_name_both_files():
     assert "EXIF" not in str(error.value)
     with pytest.raises(DataError, match="EXIF"):
         masks.require_same_size("i.jpg", image, "m.png", np.zeros((6, 4), np.uint8))
+
+
+def majority_written_out(mask, side):
+    """Sliding windows of a mask that is mirrored about its outermost pixels."""
+    padded = np.pad(mask, side // 2, mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
+    return (windows.sum((2, 3)) > side * side / 2).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("inside", "expected"), [(12, 0), (13, 1)])
+def test_a_pixel_is_foreground_where_13_of_25_are(inside, expected):
+    mask = np.zeros((9, 9), np.uint8)
+    mask[2:7, 2:7].flat[:inside] = 1
+    assert masks.majority(mask, 5)[4, 4] == expected
+
+
+def test_at_the_border_the_mask_is_mirrored_about_its_outermost_pixels():
+    mask = np.zeros((6, 8), np.uint8)
+    mask[:, 1:] = 1
+    # the outermost column stands once in a window, those beside it twice: 20 of 25 are foreground
+    assert masks.majority(mask, 5)[:, 0].tolist() == [1] * 6
+    mask[:, 1] = 0
+    # of the columns 2 1 0 1 2 two are foreground: 10 of 25; of 1 0 1 2 3, two as well
+    assert masks.majority(mask, 5).tolist() == [[0, 0, 1, 1, 1, 1, 1, 1]] * 6
+
+
+@pytest.mark.parametrize("side", [1, 3, 5, 9])
+def test_the_majority_is_that_of_sliding_windows_and_of_a_rounded_blur(side):
+    mask = (np.random.default_rng(side).random((31, 40)) > 0.5).astype(np.uint8)
+    found = masks.majority(mask, side)
+    assert np.array_equal(found, majority_written_out(mask, side))
+    assert np.array_equal(found, cv2.blur(mask, (side, side)))

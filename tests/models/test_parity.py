@@ -21,6 +21,7 @@ from kolbench.models.checkpoints.read import COUNTER, load_state_strict, read_st
 from kolbench.models.components.gt_encoder import GTEncoder, GTEncoderSegmenter
 from kolbench.models.components.mobilenet import MobileNetV2Backbone, load_backbone
 from kolbench.models.modnet import TRAINING_HEADS, MODNet, MODNetSegmenter
+from kolbench.models.portraitnet import PortraitNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNet, RSUDISNetSegmenter
 from kolbench.models.u2net import U2Net, U2NetSegmenter
 
@@ -128,6 +129,17 @@ def test_backbone_of_the_segmenters(shared: Path, tmp_path: Path) -> None:
     again = MobileNetV2Backbone()
     load_backbone(again, str(tmp_path / "human_seg.pth"))
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), modnet.parameters(), strict=True))
+
+
+def test_portraitnets_encoder_takes_the_imagenet_file(shared: Path) -> None:
+    path = shared / "weights" / MOBILENET_WEIGHTS
+    segmenter = PortraitNetSegmenter(64, backbone_weights=str(path))
+    given = torch.load(path, weights_only=True)
+    stages = segmenter.network.stages
+    assert torch.equal(stages[0][0].weight, given["features.0.0.weight"])
+    assert torch.equal(stages[1][0].layers[1][0].weight, given["features.1.conv.0.0.weight"])
+    assert torch.equal(stages[7][0].layers[2][1].running_var, given["features.17.conv.3.running_var"])
+    assert "306 of the encoder's 312 tensors" in segmenter.beginning[0]
 
 
 def test_backbone_file_must_be_what_its_name_says(tmp_path: Path) -> None:

@@ -3,12 +3,17 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torchvision.models import mobilenet_v2
 
 from kolbench.config import compose
-from kolbench.errors import ConfigError
+from kolbench.data import augment
+from kolbench.data.transforms import MajorityFilter
+from kolbench.errors import ConfigError, WeightsError
 from kolbench.models.components.portrait_decoder import DBlock
 from kolbench.models.losses.portrait import edge_band
 from kolbench.models.portraitnet import PortraitNet, PortraitNetSegmenter
+from kolbench.tasks.evaluation import augmentation_of
 from tests.helpers.networks import batch_for, conv_macs, count, leaves, normed, settled, shaken, unreached
 
 
@@ -132,7 +137,7 @@ def test_losses_and_gradients(options):
     batch = batch_for(segmenter)
     settled(segmenter.network, segmenter.input_spec.normalise(batch["image"]))
     terms = segmenter.losses(batch)
-    assert list(terms) == (["ce"] if "edge" in options else ["ce", "edge"])
+    assert list(terms) == (["mask"] if "edge" in options else ["mask", "edge"])
     if "edge" in terms:
         with torch.no_grad():
             maps = segmenter.network.forward_train(segmenter.input_spec.normalise(batch["image"]))
@@ -141,6 +146,99 @@ def test_losses_and_gradients(options):
         expected = 0.1 * ((1 - p) ** 2 * -p.log()).mean()
         assert terms["edge"].item() == pytest.approx(expected.item(), rel=1e-4)
     assert unreached(segmenter, batch) == []
+
+
+def test_two_views_are_learnt_and_made_alike():
+    segmenter = PortraitNetSegmenter(64, consistency_weight=3)
+    batch = batch_for(segmenter)
+    clean = torch.rand_like(batch["image"])
+    settled(segmenter.network, segmenter.input_spec.normalise(batch["image"]))
+    segmenter.eval()
+    with torch.no_grad():
+        altered, other = segmenter.losses(batch), segmenter.losses({**batch, "image": clean})
+        found = segmenter.losses({**batch, "clean": clean})
+        logits = [
+            segmenter.network.forward_train(segmenter.input_spec.normalise(view)).logits
+            for view in (batch["image"], clean)
+        ]
+    assert list(found) == ["mask", "edge", "consistency"]
+    assert found["mask"].item() == pytest.approx((altered["mask"] + other["mask"]).item(), rel=1e-5)
+    assert found["edge"].item() == pytest.approx(altered["edge"].item(), rel=1e-5)
+    pupil, teacher = (view.double().softmax(1) for view in logits)
+    divergence = (teacher * (teacher / pupil).log()).mean()
+    assert found["consistency"].item() == pytest.approx(3 * divergence.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("recipe", ["official", "paper"])
+def test_recipes_keep_a_clean_view_of_a_smoothed_truth(recipe):
+    steps = augmentation_of(compose.model_config("portraitnet", "smoke", recipe=recipe))
+    image = torch.randint(0, 256, (3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    masks = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    masks[:, 16:48, 20:50] = 1
+    transform = augment.composed(steps, None)
+    changed = 0
+    for seed in range(6):
+        layers, moved = augment.apply(transform, image, masks, seed)
+        changed += not torch.equal(layers["clean"], layers["image"])
+        _, twice = augment.apply(MajorityFilter(5), layers["image"], moved, 0)
+        # it was smoothed before: little is left to do
+        assert (twice != moved).float().mean() < 0.01
+        assert 0 < moved[0].float().mean() < 1
+    assert changed > 2
+
+
+def mobilenet_with_relu():
+    """torchvision's MobileNetV2 with ReLU in place of ReLU6."""
+    theirs = shaken(mobilenet_v2(weights=None))
+    for module in theirs.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU6):
+                setattr(module, name, nn.ReLU())
+    return theirs
+
+
+@torch.no_grad()
+def test_the_encoder_takes_mobilenets_weights_but_for_the_1x1_that_it_lacks(tmp_path):
+    theirs = mobilenet_with_relu()
+    torch.save(theirs.state_dict(), tmp_path / "mobilenet.pth")
+    torch.manual_seed(5)
+    fresh = PortraitNetSegmenter(64).network
+    torch.manual_seed(5)
+    segmenter = PortraitNetSegmenter(64, backbone_weights=str(tmp_path / "mobilenet.pth"))
+    (said,) = segmenter.beginning
+    assert "306 of the encoder's 312 tensors" in said
+    assert "all but those of stages.1.0.layers.0" in said
+    stages = segmenter.network.eval().stages
+    untouched = stages[1][0].layers[0]
+    for name, tensor in untouched.state_dict().items():
+        assert torch.equal(tensor, fresh.stages[1][0].layers[0].state_dict()[name])
+    for name, tensor in segmenter.network.blocks.state_dict().items():
+        assert torch.equal(tensor, fresh.blocks.state_dict()[name])
+    # without that layer both are the same function
+    stages[1][0].layers[0] = nn.Identity()
+    image = torch.randn(1, 3, 64, 96)
+    found = image
+    for stage in stages:
+        found = stage(found)
+    torch.testing.assert_close(found, theirs.features[:18](image))
+
+
+def test_the_weights_of_a_prior_begin_as_they_would(tmp_path):
+    theirs = mobilenet_with_relu()
+    torch.save(theirs.state_dict(), tmp_path / "mobilenet.pth")
+    torch.manual_seed(5)
+    fresh = PortraitNetSegmenter(64, prior=True).network.stages[0][0].weight
+    torch.manual_seed(5)
+    segmenter = PortraitNetSegmenter(64, prior=True, backbone_weights=str(tmp_path / "mobilenet.pth"))
+    found = segmenter.network.stages[0][0].weight
+    assert torch.equal(found[:, :3], theirs.features[0][0].weight)
+    assert torch.equal(found[:, 3:], fresh[:, 3:])
+
+
+def test_a_file_of_another_network_is_refused(tmp_path):
+    torch.save({"features.0.0.weight": torch.ones(2)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=r"holds 1 tensors named features.*, a MobileNetV2 has 306"):
+        PortraitNetSegmenter(64, backbone_weights=str(tmp_path / "other.pth"))
 
 
 def test_pictures_are_fed_as_in_the_released_code():

@@ -61,6 +61,7 @@ def settings(**changes):
         {"data__root": "elsewhere"},
         {"budget__name": "mine"},
         {"budget__stop_on_nan": False},
+        {"eval_protocol": "portraitnet"},
     ],
 )
 def test_what_cannot_change_a_weight_does_not_change_the_fingerprint(change):

@@ -7,6 +7,7 @@ import pytest
 
 from kolbench.errors import DataError
 from kolbench.metrics import scores
+from kolbench.report import tables
 from kolbench.runs import run_folder
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
@@ -224,6 +225,23 @@ def test_the_same_names_with_another_truth_are_another_set_with_a_name_of_its_ow
     names = [one.name for one in sets_of(find(str(tmp_path / "runs")))]
     assert len(set(names)) == 2
     assert all(name.startswith("fixture-") for name in names)
+
+
+def test_runs_of_another_protocol_are_another_set_and_those_without_the_key_are_native(runs, tmp_path):
+    for name, method in (("a", "modnet"), ("b", "unet"), ("c", "u2net")):
+        folder = runs(name, method)
+        assert "eval_protocol" not in json.loads((folder / run_folder.RUN).read_text())
+    change(tmp_path / "runs" / "b", eval_protocol="native")
+    # the same pictures of 224 px with the same truth, even
+    change(tmp_path / "runs" / "c", eval_protocol="portraitnet")
+    found = sets_of(find(str(tmp_path / "runs")))
+    assert {one.name: [run.method for run in one.runs] for one in found} == {
+        "fixture": ["modnet", "unet"],
+        "fixture-portraitnet": ["u2net"],
+    }
+    notes = [tables.all_tables(one)[0].notes for one in found]
+    assert any("own size" in note for note in notes[0])
+    assert any("eval_protocol=portraitnet" in note for note in notes[1])
 
 
 def test_groups_are_videos_or_else_the_pictures_themselves(runs, tmp_path):

@@ -1,9 +1,18 @@
 """What fit and test hand to the command line."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from kolbench.data.datamodule import SegmentationDataModule
+from kolbench.data.sources.synthetic import SyntheticSource
+from kolbench.errors import ConfigError, DataError
+from kolbench.io.images import write_png
 from kolbench.metrics import scores
-from kolbench.runs import run_folder
+from kolbench.models.precomputed import MasksSegmenter
+from kolbench.runs import record, run_folder
+from kolbench.tasks import evaluation
+from tests.helpers.data import NO_LIMIT, data_config
 from tests.helpers.tasks import run_task
 
 
@@ -20,3 +29,42 @@ def test_sweepers_are_given_the_validation_score_and_never_the_test_score(tmp_pa
     assert result.objective == pytest.approx(validation, abs=1e-12)
     assert result.row["miou"] == pytest.approx(test, abs=1e-12)
     assert abs(validation - test) > 0.01
+
+
+def test_mattes_of_whole_pictures_are_not_stretched_over_squares(tmp_path):
+    source = SyntheticSource(0, 64, {"train": 1, "val": 1, "test": 1})
+    for name in source.names:
+        write_png(tmp_path / f"{name}.png", np.full((64, 64), 255, np.uint8))
+    native, squares = (
+        SegmentationDataModule(source, 0, 1, [], data_config(), NO_LIMIT, eval_protocol=protocol)
+        for protocol in ("native", "portraitnet")
+    )
+    stretching, exact = MasksSegmenter(tmp_path), MasksSegmenter(tmp_path, resize=False)
+    assert evaluation.ready(stretching, native) is stretching
+    with pytest.raises(ConfigError, match=r"stretched over .* model\.resize=false"):
+        evaluation.ready(stretching, squares)
+    evaluation.ready(exact, squares)
+    batch = squares.test_batch(0)
+    with pytest.raises(DataError, match=r"is 64x64 px, but the picture .* is 224x224 px"):
+        exact.predict(batch["image"], batch["name"])
+
+
+@pytest.mark.slow
+def test_one_method_under_two_protocols(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ("experiment=ellipse", "budget=smoke", "data.picture_size=64")
+    for protocol, side in (("native", 64), ("portraitnet", 224)):
+        folder = tmp_path / "runs" / "ellipse" / protocol
+        run_task(*words, f"eval_protocol={protocol}", paths={"runs": "runs", "run": str(folder)})
+        assert ("eval_protocol=portraitnet" in capsys.readouterr().out) == (side == 224)
+        assert record.read(folder / "run.json").eval_protocol == protocol
+        truth = next(iter((folder / "truths").rglob("*.png")))
+        with Image.open(truth) as opened:
+            assert opened.size == (side, side)
+    # the second was not taken for the first, which was kept
+    kept = {path.parent for path in (tmp_path / "runs" / "untrained").rglob("histograms.parquet")}
+    assert len(kept) == 2
+    with pytest.raises(ConfigError, match="eval_protocol=paper is not one of native, portraitnet"):
+        run_task(*words, "eval_protocol=paper", paths={"runs": "runs", "run": "runs/other"})
+    with pytest.raises(ConfigError, match=r"not scored on the same test pictures.*eval_protocol=portraitnet"):
+        run_task("task=compare", a=str(tmp_path / "runs/ellipse/native"), b=str(folder))

@@ -23,7 +23,7 @@ def _images(at: Thresholded) -> Float64Array:
 register(
     Score(
         "product_recall",
-        f"share of the held product's pixels found, per picture at its own size, {_WITH_PRODUCT}",
+        f"share of the held product's pixels found, per picture, {_WITH_PRODUCT}",
         per_image=product_recall,
         shown=True,
     )

@@ -1,5 +1,6 @@
 """torchvision's MobileNetV2 as a backbone under the released MODNet's key names, and its ImageNet weights."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,17 +104,30 @@ def load_backbone(backbone: MobileNetV2Backbone, source: str | None) -> None:
     """
     if source is None:
         return
-    state = _state(source)
     own = backbone.model.state_dict()
-    wanted = tuple(f"features.{index}." for index in range(len(backbone.model.features)))
-    given = {name: tensor for name, tensor in state.items() if name.startswith(wanted)}
-    if len(given) != len(own):
+    load_state_strict(backbone.model, features_under(own, source, len(backbone.model.features)))
+
+
+def features_under(own: Iterable[str], source: str, blocks: int) -> dict[str, Tensor]:
+    """The tensors of a MobileNetV2 under other names, layer by layer from the first on.
+
+    Args:
+        own: a name for each tensor; numbers in it say where its layer stands, as in torch's state dicts.
+        source: `imagenet` or a file, see `load_backbone`.
+        blocks: how many blocks are wanted, the stem included: 19 with the last 1x1 convolution.
+
+    Raises:
+        WeightsError: the file cannot be had or read, or holds another number of tensors.
+    """
+    names = sorted(own, key=_position)
+    wanted = tuple(f"features.{index}." for index in range(blocks))
+    given = {name: tensor for name, tensor in _state(source).items() if name.startswith(wanted)}
+    if len(given) != len(names):
         raise WeightsError(
             f"model.backbone_weights={source} holds {len(given)} tensors named features.*, a MobileNetV2 "
-            f"has {len(own)}; give torchvision's mobilenet_v2 file."
+            f"has {len(names)}; give torchvision's mobilenet_v2 file."
         )
-    renamed = zip(sorted(own, key=_position), sorted(given, key=_position), strict=True)
-    load_state_strict(backbone.model, {ours: given[theirs] for ours, theirs in renamed})
+    return {ours: given[theirs] for ours, theirs in zip(names, sorted(given, key=_position), strict=True)}
 
 
 def _state(source: str) -> dict[str, Tensor]:

@@ -1,12 +1,67 @@
 """Losses of PortraitNet (Zhang et al., Computers & Graphics 80, 2019), RCRNet and SINet: edges, two views."""
 
+from dataclasses import dataclass
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kolbench.models.losses.two_class import pixel_cross_entropy
+from kolbench.errors import ConfigError
+from kolbench.models.losses.two_class import cross_entropy, pixel_cross_entropy
+from kolbench.types import Batch
 
 BAND_PX = 4
 GAMMA = 2.0
+
+
+@dataclass(frozen=True)
+class TwoViewWeights:
+    """Weights of the edges and of the consistency, and its temperature (RCRNet, equation 5: beta, alpha, T).
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    edge: float
+    consistency: float
+    temperature: float
+
+    def __post_init__(self) -> None:
+        if min(self.edge, self.consistency) < 0 or self.temperature <= 0:
+            raise ConfigError(
+                "model.edge_weight and model.consistency_weight must be at least 0, and model.temperature "
+                "above 0."
+            )
+
+
+def views_of(batch: Batch) -> Tensor:
+    """(B, 3, H, W) altered pictures; behind them the B clean ones of a batch that has them (KeepClean)."""
+    return torch.cat([batch[name] for name in ("image", "clean") if name in batch])
+
+
+def two_view_losses(
+    logits: Tensor, edge: Tensor | None, mask: Tensor, weights: TwoViewWeights
+) -> dict[str, Tensor]:
+    """Losses of PortraitNet's released code and of RCRNet's equation 5, whose networks see one or both views.
+
+    Args:
+        logits: (B or 2 B, 2, H, W) float, before the softmax, of `views_of` the batch.
+        edge: the same of the edges; None where the network has no such head.
+        mask: (B, 1, H, W) float in {0, 1}.
+
+    Returns:
+        `mask`, the cross-entropy, with two views the sum over both; `edge`, the focal loss on the band of
+        4 px, of the altered view alone; `consistency`, where there are two. All weighted.
+    """
+    views = logits.chunk(len(logits) // len(mask))
+    terms = {"mask": torch.stack([cross_entropy(view, mask) for view in views]).sum()}
+    if edge is not None:
+        terms["edge"] = weights.edge * focal_loss(edge[: len(mask)], edge_band(mask))
+    if len(views) == 1:
+        return terms
+    altered, clean = views
+    consistency = consistency_loss(altered, clean, weights.temperature)
+    return {**terms, "consistency": weights.consistency * consistency}
 
 
 def edge_band(mask: Tensor, width: int = BAND_PX) -> Tensor:

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench.models.losses.portrait import consistency_loss, edge_band, focal_loss
+from kolbench.errors import ConfigError
+from kolbench.models.losses.portrait import (
+    TwoViewWeights,
+    consistency_loss,
+    edge_band,
+    focal_loss,
+    two_view_losses,
+    views_of,
+)
 from kolbench.models.losses.two_class import cross_entropy
 
 
@@ -90,3 +98,35 @@ def test_consistency_is_a_divergence_from_the_clean_picture():
     # at temperature 2, 0.9 becomes sqrt(9) / (1 + sqrt(9)) = 0.75
     soft = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
     assert consistency_loss(altered, clean, 2).item() == pytest.approx(4 * soft / 2, rel=1e-5)
+
+
+def test_losses_of_two_views_by_hand():
+    # one picture of one pixel of foreground: 0.5 on the altered view, 0.9 on the clean one
+    logits, mask = torch.cat([logits_of(0.5), logits_of(0.9)]), torch.ones(1, 1, 1, 1)
+    # its edges are background: there is no other class inside the frame
+    edge = torch.cat([logits_of(0.25), logits_of(0.8)])
+    divergence = 0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)
+    found = two_view_losses(logits, edge, mask, TwoViewWeights(0.1, 2, 1))
+    expected = {
+        "mask": math.log(2) - math.log(0.9),
+        "edge": 0.1 * 0.25**2 * -math.log(0.75),
+        "consistency": 2 * divergence / 2,
+    }
+    assert {name: term.item() for name, term in found.items()} == pytest.approx(expected, rel=1e-5)
+    alone = two_view_losses(logits[:1], edge[:1], mask, TwoViewWeights(0.1, 2, 1))
+    assert {name: term.item() for name, term in alone.items()} == pytest.approx(
+        {"mask": math.log(2), "edge": expected["edge"]}, rel=1e-5
+    )
+    assert list(two_view_losses(logits, None, mask, TwoViewWeights(0.1, 2, 1))) == ["mask", "consistency"]
+
+
+def test_the_altered_view_stands_before_the_clean_one():
+    image, clean = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    assert torch.equal(views_of({"image": image}), image)
+    assert torch.equal(views_of({"clean": clean, "image": image}), torch.cat([image, clean]))
+
+
+@pytest.mark.parametrize("numbers", [(-1, 1, 1), (1, -1, 1), (1, 1, 0)])
+def test_weights_out_of_range_are_refused(numbers):
+    with pytest.raises(ConfigError, match=r"model\.edge_weight and model\.consistency_weight"):
+        TwoViewWeights(*numbers)
