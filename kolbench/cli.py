@@ -23,6 +23,7 @@ from kolbench.config.old_names import current_word
 from kolbench.config.schema import PATHS
 from kolbench.config.typed import typed_config
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError, missing_library
+from kolbench.io.heap import keep_freed_memory
 from kolbench.runs import sweep_outputs
 
 EXIT_FAILED = 1
@@ -46,6 +47,7 @@ def main() -> None:
 
     A task may exit with a code of its own: what it found, not what it failed at.
     """
+    keep_freed_memory()
     compose.register()
     # what `python -m` does by itself: methods of one's own are found in the present folder
     here = str(Path.cwd())

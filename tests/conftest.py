@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kolbench.io.heap import keep_freed_memory
 from tests.helpers.paths import SHARED
 
 # torch is imported after what follows, which is for it too
@@ -25,6 +26,9 @@ if sys.dont_write_bytecode and sys.pycache_prefix is None:
     sys.pycache_prefix = str(Path(tempfile.gettempdir()) / f"kolbench-bytecode-{os.getuid()}")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+# as every command does
+keep_freed_memory()
 
 CANVAS = 128
 
