@@ -1,5 +1,7 @@
 """Arrays that come and go cost no new pages, and settings of the user's own are left alone."""
 
+import ctypes
+
 import pytest
 
 from kolbench.io import heap
@@ -40,5 +42,5 @@ def test_another_c_library_changes_nothing(monkeypatch):
 
     for name in heap.OWN_SETTINGS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(heap.ctypes, "CDLL", missing)
+    monkeypatch.setattr(ctypes, "CDLL", missing)
     assert not heap.keep_freed_memory()
