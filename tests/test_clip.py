@@ -10,7 +10,7 @@ from kolbench.data.dataset import EvaluationSet, clips_in_time, collate
 from kolbench.data.sources.base import Source
 from kolbench.engine.evaluation import evaluate
 from kolbench.errors import DataError
-from kolbench.inference.apply.pipeline import _in_shots
+from kolbench.inference.apply.pipeline import _in_shots, _with_cuts
 from kolbench.inference.predictor import Predictor
 from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import Prediction, Sample
@@ -134,7 +134,7 @@ def test_a_cut_and_a_seek_reset_the_state_of_a_video_and_so_does_the_next_video(
     seen = [(one, 0.0), (one, 0.1), (two, 0.2), (two, 0.3), (two, 0.1), (two, 0.2)]
     video = [Frame(image, 0, seconds) for image, seconds in seen]
     for _ in range(2):
-        found = list(predictor.each(_in_shots(video, Shots(), predictor)))
+        found = list(predictor.each(_in_shots(_with_cuts(video, Shots()), predictor)))
         assert [is_cut for (_, is_cut), _, _ in found] == [False, False, True, False, True, False]
         assert [round(10 * float(np.max(alpha))) for _, _, alpha in found] == [0, 1, 0, 1, 0, 1]
     # pictures of the same command are no frames

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,9 @@ FEWEST_PICTURES = 8
 # of the plain network; below it ONNX Runtime saves less than writing, opening and timing its file costs
 ONNX_PAYS_ABOVE_S = 20.0
 ROUNDS = 2
+LONE = "onnx on one thread"
+# a network that one thread runs in less gains little from a second, which waits at each of its layers
+LIGHT_S = 0.04
 
 
 class Prepared(NamedTuple):
@@ -54,6 +58,7 @@ def prepare(
     picture: UInt8Array,
     backend: str = "auto",
     pictures: int | None = None,
+    in_pipeline: bool = False,
 ) -> Prepared:
     """Finds the fastest form of a method on a device.
 
@@ -70,6 +75,8 @@ def prepare(
         picture: (H, W, 3) uint8, of the size and kind that will follow.
         backend: one of BACKENDS.
         pictures: how many will follow; None = not known, many.
+        in_pipeline: whether pictures are read, made and written beside it. Then ONNX Runtime runs a light
+            network on one thread, and leaves the other cores to them.
 
     Raises:
         ConfigError: the backend is none of BACKENDS.
@@ -87,6 +94,8 @@ def prepare(
     race.enter("folded", lambda: _folded(network, device))
     if _onnx_is_tried(backend, device, race.first_s, pictures):
         race.enter("onnx", lambda: _onnx(network))
+        if in_pipeline and torch.get_num_threads() > 1 and race.seconds_of("onnx") < LIGHT_S:
+            race.enter(LONE, lambda: _onnx(network, 1))
     if backend == "onnx" and device.type != "cpu":
         race.notes.append(f"backend=onnx runs on the CPU only; on {device} eager is used.")
     if backend == "compiled":
@@ -125,12 +134,21 @@ class Race:
             text = (str(error) or type(error).__name__).strip().splitlines()[0]
             self.notes.append(f"{name} is not used: {text}")
 
+    def seconds_of(self, name: str) -> float:
+        """Of one picture; infinite where the form did not enter."""
+        return self._seconds([name])[name] if name in self._runners else math.inf
+
     def result(self, backend: str) -> Prepared:
-        """What agrees and was asked for, else the fastest of what agrees; the plain network comes last."""
+        """What agrees and was asked for, else the fastest of what agrees; the plain network comes last.
+
+        A form on one thread that is light comes before the same form on all.
+        """
         agreeing = [name for name in self._runners if name != "plain"] or ["plain"]
         named = [name for name in agreeing if _backend_of(name) == backend] or agreeing
         seconds = {} if len(named) == 1 else self._seconds(named)
-        best = min(named, key=lambda name: seconds.get(name, 0))
+        if seconds.get(LONE, math.inf) < LIGHT_S:
+            seconds = {name: taken for name, taken in seconds.items() if name != "onnx"}
+        best = min(seconds or named, key=lambda name: seconds.get(name, 0))
         notes = tuple(self.notes)
         return Prepared(self._runners[best], _backend_of(best), notes, seconds, self._alphas[best])
 
@@ -145,7 +163,7 @@ class Race:
 
 
 def _backend_of(name: str) -> str:
-    return name if name in BACKENDS else "eager"
+    return "onnx" if name == LONE else name if name in BACKENDS else "eager"
 
 
 def _onnx_is_tried(backend: str, device: torch.device, seconds: float, pictures: int | None) -> bool:
@@ -183,9 +201,9 @@ def _compiled(network: Network, device: torch.device) -> Segmenter:
     return GraphSegmenter(compiled, network.spec, network.postprocess, network.prior).to(device).eval()
 
 
-def _onnx(network: Network) -> Segmenter:
+def _onnx(network: Network, threads: int | None = None) -> Segmenter:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         format_of("onnx").write(network.graph, example_of(network), path, True)
         # ONNX Runtime has read all of it
-        return format_of("onnx").open(path, network.feeding, torch.device("cpu"))
+        return format_of("onnx").open(path, {**network.feeding, "threads": threads}, torch.device("cpu"))

@@ -47,6 +47,7 @@ class OnnxSegmenter(Segmenter):
         postprocess: `none`, or `minmax`: stretch each picture's alpha to [0, 1].
         resample: `bilinear` or `area`, both ways.
         prior: whether the file takes a fourth channel, the alpha that it gave for the frame before, or 0.
+        threads: of ONNX Runtime; None = as many as torch has.
 
     Attributes:
         file: as given; its content decides the result.
@@ -75,6 +76,7 @@ class OnnxSegmenter(Segmenter):
         postprocess: str = "none",
         resample: str = "bilinear",
         prior: bool = False,
+        threads: int | None = None,
     ) -> None:
         super().__init__()
         self.stateful = prior
@@ -98,7 +100,7 @@ class OnnxSegmenter(Segmenter):
         self.class_index = class_index
         self.multiple = multiple
         self.file = Path(file)
-        self.graph = OnnxGraph(self.file, input, output, layout, 3 + prior)
+        self.graph = OnnxGraph(self.file, input, output, layout, 3 + prior, threads)
         self.size = size
         self._stretched = stretched_size(resize_mode, size, multiple, self.graph.fixed, self.file)
         self._scaled: InputSpec | None = None

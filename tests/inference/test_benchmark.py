@@ -110,7 +110,7 @@ def test_a_prior_is_a_fourth_channel_as_the_paper_counts():
 @pytest.mark.parametrize("backend", ["eager", "onnx"])
 def test_a_network_with_a_prior_is_measured(backend):
     def opened():
-        return build_segmenter(model_config("portraitnet", size=64, prior=True)).eval()
+        return build_segmenter(model_config("portraitnet", "smoke", size=64, prior=True)).eval()
 
     speeds, ran, notes = measured(opened, [1], backend)
     assert (ran, notes) == (backend, ())

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ import kolbench
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.scenes.scene import make_scene
 from kolbench.errors import ConfigError
+from kolbench.inference import backends
 from kolbench.inference.apply.loading import Fast
 from kolbench.inference.backends import prepare
 from kolbench.inference.export import parity
@@ -382,3 +384,19 @@ def test_bounded_alphas_follow_the_small_one():
     alpha = segment_in_bounded_memory(Luma().segment, picture, longest=401)
     assert alpha.shape == (900, 1203)
     assert np.abs(alpha - Luma().segment(picture)).mean() < 0.01
+
+
+def threads_of(prepared):
+    return prepared.segmenter.graph._session.get_session_options().intra_op_num_threads
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("light", "threads"), [(math.inf, 1), (0.0, 2)])
+def test_beside_other_work_a_light_network_is_run_on_one_thread(monkeypatch, two_threads, light, threads):
+    monkeypatch.setattr(backends, "LIGHT_S", light)
+    segmenter, picture = METHODS["unet_smp"]().eval(), parity.picture_of(0, 64, 64)
+    found = prepare(segmenter, CPU, picture, "onnx", in_pipeline=True)
+    assert found.backend == "onnx"
+    assert threads_of(found) == threads
+    np.testing.assert_allclose(found.segmenter.segment(picture), segmenter.segment(picture), atol=1e-3)
+    assert threads_of(prepare(segmenter, CPU, picture, "onnx")) == 2

@@ -31,14 +31,6 @@ class Brightness(Segmenter):
         return Prediction(image.mean(1, keepdim=True))
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
 def test_processes_give_what_one_by_one_gives_in_order(pictures, two_threads):
     method = build_segmenter(model_config("kmeans", size=48)).eval()

@@ -30,7 +30,7 @@ class Fast:
     def __init__(self, segmenter: Segmenter, device: torch.device, backend: str, pictures: int) -> None:
         require_choice("backend", backend, BACKENDS)
         self._segmenter = segmenter
-        self._find = partial(prepare, device=device, backend=backend, pictures=pictures)
+        self._find = partial(prepare, device=device, backend=backend, pictures=pictures, in_pipeline=True)
         self._quick: Segmenter | None = None
 
     def __call__(self, image: UInt8Array) -> Float32Array:

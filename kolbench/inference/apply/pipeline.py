@@ -276,10 +276,14 @@ def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
                 stack.enter_context(writer)
                 writers[kind] = writer
 
-            def write(done: tuple[Frame, Float32Array, bool]) -> None:
+            def render(done: tuple[Frame, Float32Array, bool]) -> None:
                 frame, alpha, cut = done
-                for kind, writer in writers.items():
-                    writer.write(renderings[kind](frame, alpha, cut), frame.pts)
+                write((frame.pts, [renderings[kind](frame, alpha, cut) for kind in writers]))
+
+            def store(rendered: tuple[int, list[UInt8Array]]) -> None:
+                pts, pictures = rendered
+                for writer, picture in zip(writers.values(), pictures, strict=True):
+                    writer.write(picture, pts)
 
             def finish(alphas: Iterable[Float32Array]) -> None:
                 for final in alphas:
@@ -288,9 +292,10 @@ def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
 
             name = f"{application.doing} {item.source.name}"
             advance = stack.enter_context(progress.bar(name, reader.frame_count))
-            put = stack.enter_context(write_behind(write))
-            ahead = stack.enter_context(read_ahead(reader))
-            for (frame, is_cut), _, alpha in predictor.each(_in_shots(ahead, shots, predictor)):
+            write = stack.enter_context(write_behind(store))
+            put = stack.enter_context(write_behind(render))
+            ahead = stack.enter_context(read_ahead(_with_cuts(reader, shots)))
+            for (frame, is_cut), _, alpha in predictor.each(_in_shots(ahead, predictor)):
                 if isinstance(alpha, KolbenchError):
                     raise type(alpha)(f"{item.source}, frame {frames}: {alpha}")
                 held.append((frame, is_cut))
@@ -305,13 +310,18 @@ def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
     return frames, lines
 
 
-def _in_shots(
-    frames: Iterable[Frame], shots: Shots, predictor: Predictor
-) -> Iterator[tuple[tuple[Frame, bool], UInt8Array]]:
-    """Frames, whether a new shot begins with each, and their pictures; the predictor forgets at cuts."""
-    predictor.begin_shot()
+def _with_cuts(frames: Iterable[Frame], shots: Shots) -> Iterator[tuple[Frame, bool]]:
+    """Frames, and whether a new shot begins with each."""
     for frame in frames:
-        is_cut = shots.is_cut(frame.image, frame.seconds)
+        yield frame, shots.is_cut(frame.image, frame.seconds)
+
+
+def _in_shots(
+    frames: Iterable[tuple[Frame, bool]], predictor: Predictor
+) -> Iterator[tuple[tuple[Frame, bool], UInt8Array]]:
+    """The same with their pictures; the predictor forgets at cuts."""
+    predictor.begin_shot()
+    for frame, is_cut in frames:
         if is_cut:
             predictor.begin_shot()
         yield (frame, is_cut), frame.image

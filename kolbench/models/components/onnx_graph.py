@@ -22,8 +22,7 @@ _DTYPES = {
 class OnnxGraph:
     """A network that takes one RGB picture.
 
-    Nothing but the graph is executed: no libraries of custom operators are loaded. It uses as many
-    threads as torch does when it is opened.
+    Nothing but the graph is executed: no libraries of custom operators are loaded.
 
     Args:
         file: the ONNX file; weights that it keeps in files of their own are found beside it.
@@ -31,6 +30,7 @@ class OnnxGraph:
         output: name or position of the output that is used; None = the first.
         layout: `nchw`, `nhwc`, or `auto`: `nhwc` where only the file's last axis has `channels` entries.
         channels: 3, or 4 with the alpha of the frame before.
+        threads: None = as many as torch has when it is opened.
 
     Attributes:
         fixed: (height, width) that the file takes; None for a side that is free.
@@ -47,10 +47,11 @@ class OnnxGraph:
         output: str | int | None = None,
         layout: str = "auto",
         channels: int = 3,
+        threads: int | None = None,
     ) -> None:
         self.file = Path(file)
         require_choice("model.layout", layout, LAYOUTS)
-        self._session = _open(self.file)
+        self._session = _open(self.file, threads or torch.get_num_threads())
         node = _chosen_input(self._session.get_inputs(), input_name, self.file)
         if node.type not in _DTYPES:
             raise WeightsError(
@@ -114,7 +115,7 @@ class OnnxGraph:
         )
 
 
-def _open(file: Path) -> Any:
+def _open(file: Path, threads: int) -> Any:
     """An inference session on the CPU."""
     try:
         import onnxruntime  # type: ignore[import-untyped]
@@ -128,7 +129,7 @@ def _open(file: Path) -> Any:
         meant = f" Did you mean {file.parent / hint}?" if hint else ""
         raise WeightsError(f"There is no file model.file={file}.{meant}")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     # waiting threads leave the cores to whoever works

@@ -22,14 +22,17 @@ _MEANS_SIDE = 128
 # sides of the windows of the means there, and the weight in each of the mean before it, first that of all
 _WINDOWS = (33, 11, 3)
 _WIDER_SHARE = 0.02
-# power of alpha (or of 1 - alpha) by which a pixel counts: one of alpha 0.8 counts 3 %
-_SURENESS = 16
+# alpha (or 1 - alpha) squared so often is how a pixel counts: to its power of 16 one of alpha 0.8 counts 3 %
+_SQUARED = 4
 _RIDGE = 0.2
 # pixels above which pymatting works on a smaller copy
 _PYMATTING_PIXELS = 400_000
 
-# frame (h, w, 3) uint8, alpha (h, w), numbers of the N wanted pixels, scale -> colours (N, 3) in [0, 255]
-Estimator = Callable[[UInt8Array, Float32Array, Any, int], Float32Array]
+# so many rows at a time keep the float copies in the cache
+_STRIP = 64
+
+# frame (h, w, 3) uint8, alpha (h, w), the part that is wanted, scale -> colours of the part in [0, 255]
+Estimator = Callable[[UInt8Array, Float32Array, Region, int], Float32Array]
 
 
 def estimate_foreground(
@@ -59,14 +62,15 @@ def estimate_foreground(
     soft = np.asarray(cv2.inRange(alpha[part], _SOFT[0], _SOFT[1]), np.uint8)
     if estimator is None or not soft.any():
         return colours
-    near = cv2.dilate(soft, np.ones((2 * RING + 1, 2 * RING + 1), np.uint8)) > 0
-    wanted = near & (alpha[part] <= _SOFT[1])
+    ring = np.ones((2 * RING + 1, 2 * RING + 1), np.uint8)
+    wanted = np.asarray(cv2.dilate(soft, ring), np.uint8)
+    wanted[alpha[part] > _SOFT[1]] = 0
     scale = max(1, round(min(alpha.shape) / _MEANS_SIDE))
     around = _around(soft, part, max(RING, scale * (_WINDOWS[0] // 2)))
-    inside = np.zeros(alpha.shape, bool)
-    inside[part] = wanted
-    found = estimator(frame[around], alpha[around], np.flatnonzero(inside[around]), scale)
-    colours.reshape(-1, 3)[np.flatnonzero(wanted)] = found
+    own = _around(wanted, (slice(0, wanted.shape[0]), slice(0, wanted.shape[1])), 0)
+    inside = _moved(own, part[0].start - around[0].start, part[1].start - around[1].start)
+    found = estimator(frame[around], alpha[around], inside, scale)
+    cv2.copyTo(found, wanted[own], colours[own])
     return colours
 
 
@@ -92,73 +96,92 @@ def _around(mask: UInt8Array, part: Region, margin: int) -> Region:
     )
 
 
+def _moved(part: Region, down: int, right: int) -> Region:
+    rows, columns = part
+    return slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right)
+
+
 def _explained(
-    colours: Float32Array, alpha: Float32Array, foreground: Float32Array, background: Float32Array
+    colours: Any, alpha: Float32Array, foreground: Float32Array, background: Float32Array
 ) -> Float32Array:
-    """(N, 3) foreground nearest to an estimate that, with the background, composes the colours seen.
+    """(h, w, 3) foreground nearest to an estimate that, with the background, composes the colours seen.
 
     The F that minimises |I - alpha F - (1 - alpha) B|^2 + ridge (|F - F0|^2 + |B - B0|^2); the ridge falls to
     0 as alpha nears 1, where F is I.
     """
-    opacity = np.repeat(alpha, 3).reshape(-1, 3)
-    rest = 1 - opacity
-    unexplained = colours - opacity * foreground - rest * background
-    share = opacity / (opacity * opacity + rest * rest + _RIDGE * rest)
-    return np.asarray(np.clip(foreground + share * unexplained, 0, 255), np.float32)
+    found = np.empty(foreground.shape, np.float32)
+    for top in range(0, len(found), _STRIP):
+        rows = slice(top, top + _STRIP)
+        opacity = alpha[rows]
+        rest = 1 - opacity
+        share = opacity / (opacity * opacity + rest * rest + np.float32(_RIDGE) * rest)
+        # what the colours hold beyond alpha foreground + (1 - alpha) background
+        composed = foreground[rows] - background[rows]
+        composed *= cv2.merge([opacity] * 3)
+        composed += background[rows]
+        beyond = np.subtract(colours[rows], composed, out=composed)
+        beyond *= cv2.merge([share] * 3)
+        beyond += foreground[rows]
+        np.clip(beyond, 0, 255, out=found[rows])
+    return found
 
 
-def _from_means(frame: UInt8Array, alpha: Float32Array, inside: Any, scale: int) -> Float32Array:
-    """(N, 3) foreground at the pixels inside, from mean colours of what is surely fore- and background."""
+def _from_means(frame: UInt8Array, alpha: Float32Array, inside: Region, scale: int) -> Float32Array:
+    """Foreground of the part inside, from mean colours of what is surely fore- and background."""
     size = alpha.shape[::-1]
     step = max(1, scale // 3)
     working = (-(-size[0] // step), -(-size[1] // step))
     small = cv2.resize(frame, working, interpolation=cv2.INTER_AREA)
     matte = cv2.resize(alpha, working, interpolation=cv2.INTER_AREA)
     foreground, background = (
-        _taken(cv2.resize(_local_mean(small, a, scale // step), size), inside) for a in (matte, 1 - matte)
+        np.asarray(cv2.resize(_local_mean(small, a, scale // step), size)[inside], np.float32)
+        for a in (matte, 1 - matte)
     )
-    return _explained(_taken(frame, inside), alpha.ravel()[inside], foreground, background)
-
-
-def _taken(image: Any, inside: Any) -> Float32Array:
-    """(h, w, 3) and N numbers of pixels -> (N, 3) float32."""
-    return np.asarray(image.reshape(-1, 3).take(inside, axis=0), np.float32)
+    return _explained(frame[inside], alpha[inside], foreground, background)
 
 
 def _local_mean(frame: Any, alpha: Any, scale: int) -> Float32Array:
     """Mean colours (h / scale, w / scale, 3) around each pixel, of pixels of the highest alpha."""
     height, width = alpha.shape
     small = (-(-width // scale), -(-height // scale))
-    weight = cv2.pow(alpha / alpha.max(), _SURENESS)
-    weighted = cv2.resize(frame * cv2.merge([weight] * 3), small, interpolation=cv2.INTER_AREA)
+    weight = alpha / alpha.max()
+    for _ in range(_SQUARED):
+        weight *= weight
+    weighted = cv2.multiply(frame, cv2.merge([weight] * 3), dtype=cv2.CV_32F)
+    weighted = cv2.resize(weighted, small, interpolation=cv2.INTER_AREA)
     weight = cv2.resize(weight, small, interpolation=cv2.INTER_AREA)
-    mean = weighted.mean(axis=(0, 1)) / max(float(weight.mean()), 1e-6)
+    whole = np.array(cv2.mean(weighted)[:3], np.float32) / max(cv2.mean(weight)[0], 1e-6)
+    mean: Any = np.broadcast_to(whole.astype(np.float32), weighted.shape)
     for side in _WINDOWS:
         # where a window holds little that is sure, the wider mean speaks
         sums = cv2.blur(weighted, (side, side)) + np.float32(_WIDER_SHARE) * mean
-        mean = sums / (cv2.blur(weight, (side, side)) + _WIDER_SHARE)[..., None]
+        weights = cv2.blur(weight, (side, side)) + np.float32(_WIDER_SHARE)
+        mean = cv2.divide(sums, cv2.merge([weights] * 3))
     return np.asarray(mean, np.float32)
 
 
 def _from_pymatting(
-    numba: Any, estimate: Any, frame: UInt8Array, alpha: Float32Array, inside: Any, scale: int
+    numba: Any, estimate: Any, frame: UInt8Array, alpha: Float32Array, inside: Region, scale: int
 ) -> Float32Array:
-    """(N, 3) foreground at the pixels inside; large pictures are estimated on a smaller copy."""
+    """Foreground of the part inside; large pictures are estimated on a smaller copy."""
     del scale
     # its loops are short: waiting for each other takes threads longer than the work
     numba.set_num_threads(1)
     height, width = alpha.shape
     shrink = (_PYMATTING_PIXELS / (height * width)) ** 0.5
     if shrink >= 1:
-        return _taken(estimate(frame.astype(np.float32) / 255, alpha), inside) * 255
+        whole: Float32Array = estimate(frame.astype(np.float32) / 255, alpha)[inside]
+        return (whole * 255).astype(np.float32)
     small = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     found = estimate(
         cv2.resize(frame, small, interpolation=cv2.INTER_AREA).astype(np.float32) / 255,
         cv2.resize(alpha, small, interpolation=cv2.INTER_AREA),
         return_background=True,
     )
-    foreground, background = (_taken(cv2.resize(f, (width, height)), inside) * 255 for f in found)
-    return _explained(_taken(frame, inside), alpha.ravel()[inside], foreground, background)
+    foreground, background = (
+        (cv2.resize(f, (width, height))[inside] * 255).astype(np.float32) for f in found
+    )
+    return _explained(frame[inside], alpha[inside], foreground, background)
 
 
 def _imported_pymatting() -> tuple[Any, Any]:
