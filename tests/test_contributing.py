@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from kolbench.metrics import scores
-from tests.helpers.commands import Finished, kolbench
-from tests.helpers.forked import Forked, program
+from tests.helpers.commands import kolbench
+from tests.helpers.forked import Finished, Forked, program
 from tests.helpers.paths import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
