@@ -1,6 +1,7 @@
 """The recipes of CONTRIBUTING.md, as they stand there: what they write, and what their commands leave."""
 
 import json
+import os
 import re
 import runpy
 import shlex
@@ -10,8 +11,8 @@ import pandas as pd
 import pytest
 
 from kolbench.metrics import scores
-from tests.helpers.commands import Finished, kolbench
-from tests.helpers.commands import python as program
+from tests.helpers.commands import kolbench
+from tests.helpers.forked import Finished, Forked, program
 from tests.helpers.paths import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str)
     if words[:2] == ["-m", "kolbench"]:
         return kolbench(*words[2:], *more, cwd=folder)
     if words[0] == "-c":
-        return program(words[1], cwd=folder)
+        return Forked(program, words[1], cwd=folder, environment=os.environ).wait()
     monkeypatch.chdir(folder)
     runpy.run_path(words[0], run_name="__main__")
     return None
@@ -113,6 +114,7 @@ def test_an_export_format(tmp_path, monkeypatch):
     assert 'use it: import my_format; kolbench.load("unet.pt2")' in done.stdout
     loaded = run(opened, tmp_path, monkeypatch)
     assert loaded is not None
+    assert loaded.returncode == 0, loaded.stderr
     assert "GraphSegmenter" in loaded.stdout
 
 

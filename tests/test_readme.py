@@ -18,10 +18,13 @@ from tests.helpers.catalogue import small_catalogue
 from tests.helpers.commands import kolbench
 from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import make_run
+from tests.helpers.tasks import configured
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = ("budget=smoke", "budget.size=64", "budget.limit={train: 2, val: 1, test: 1}")
 SWEPT = ("experiment", "threshold=", "data.fold=")
+# what differs in a number alone is run at the first and the last; the words of the others are checked
+NUMBERS = re.compile(r"(threshold|data\.fold)=([\d.]+),(.*,)?([\d.]+)")
 # what a training from official weights starts from here: the released files are not at hand everywhere
 STARTS = {"experiment=finetune_modnet": "FILE", "experiment=u2netp": "U2NETP"}
 # task -> what it leaves, and how many of it
@@ -54,12 +57,15 @@ def place(tmp_path_factory):
         (folder / "DIR" / name).mkdir(parents=True)
     (folder / "MATTES").mkdir()
     for index in range(8):
-        scene = make_scene(1, index, 64)
-        images.write_png(folder / "DIR" / "images" / f"{index}.png", scene.image)
-        images.write_png(
-            folder / "DIR" / "masks" / f"{index}.png", (scene.alpha >= 0.5).astype(np.uint8) * 255
-        )
-        images.write_png(folder / "DIR" / "products" / f"{index}.png", scene.product * 255)
+        # Mean Shift takes as long as there are pixels, squared
+        scene = make_scene(1, index, 32)
+        mask = (scene.alpha >= 0.5).astype(np.uint8)
+        for name, picture in (
+            ("images", scene.image),
+            ("masks", mask * 255),
+            ("products", scene.product * 255),
+        ):
+            images.write_png(folder / "DIR" / name / f"{index}.png", picture)
     for name, method in (("FILE", "modnet"), ("U2NETP", "u2netp")):
         model = model_config(method).without_backbone()
         torch.save(build_segmenter(model).network.state_dict(), folder / name)
@@ -106,13 +112,15 @@ def test_the_readme_has_commands():
 @pytest.mark.parametrize("line", sorted(set(COMMANDS)))
 def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
     monkeypatch.setenv("KOLBENCH_HOME", str(tmp_path / "home"))
-    words = shlex.split(line)[3:]
+    words = [NUMBERS.sub(r"\1=\2,\4", word) for word in shlex.split(line)[3:]]
     for placeholder in PLACEHOLDERS:
         words = [re.sub(rf"={placeholder}$", f"={place / placeholder}", word) for word in words]
     task = next((word for word in words if word.startswith("task=")), "")
     extra = [] if "--cfg" in words or task in WITHOUT_RUNS else [*SMALL]
     if extra and "data=folder" not in words:
-        extra.append("data.picture_size=64")
+        # the command above has the same three methods, and its trainings of them are found again
+        three = words == ["-m", "experiment=modnet,u2net,rsudisnet"]
+        extra += ["data=folder", f"data.root={place / 'DIR'}"] if three else ["data.picture_size=64"]
     extra += [f"init={place / STARTS[word]}" for word in words if word in STARTS]
     if "sweep=thresholds" in words:
         # tests/test_cli.py composes all eight
@@ -132,6 +140,17 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
         records = [path for path in (tmp_path / "runs").rglob("run.json") if "wandb" not in path.parts]
         finished = [path for path in records if '"finished"' in path.read_text()]
         assert len(finished) == jobs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in COMMANDS if NUMBERS.search(line)])
+def test_every_number_of_a_sweep_of_the_readme_is_allowed(line, tmp_path):
+    words = [word.replace("=DIR", f"={tmp_path}") for word in shlex.split(line)[4:]]
+    (swept,) = (word for word in words if NUMBERS.fullmatch(word))
+    key, _, numbers = swept.partition("=")
+    for number in numbers.split(","):
+        one = configured(*(f"{key}={number}" if word == swept else word for word in words))
+        assert float(number) in (one.threshold, one.data.values["fold"])
 
 
 @pytest.mark.slow

@@ -15,11 +15,6 @@ pytestmark = pytest.mark.slow
 SMALL = ("experiment=unet", "budget=smoke", "budget.size=32", "data.picture_size=32")
 
 
-def finished(process):
-    out, err = process.communicate()
-    return process.returncode, out, err
-
-
 @contextmanager
 def no_file_larger_than(size):
     """What a full disk raises is raised here too."""
@@ -35,10 +30,10 @@ def test_two_jobs_with_the_same_training_share_it(tmp_path):
     longer = (*SMALL, "budget.epochs=4")
     other = start(*longer, "threshold=0.3", cwd=tmp_path)
     while not list(tmp_path.rglob("last.ckpt")):
-        assert other.poll() is None, other.communicate()
+        assert other.poll() is None, other.wait()
         time.sleep(0.02)
     mine = kolbench(*longer, "threshold=0.6", cwd=tmp_path).stdout
-    code, its, err = finished(other)
+    code, its, err = other.wait()
     assert code == 0, err
     assert len(list((tmp_path / "runs" / "trainings").iterdir())) == 1
     assert "training input size" in its
@@ -115,10 +110,10 @@ def test_a_stopped_training_says_so_and_goes_on(tmp_path):
     ):
         process = start(*long, cwd=tmp_path)
         while max((path.stat().st_mtime_ns for path in tmp_path.rglob("last.ckpt")), default=0) <= at:
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None, process.wait()
             time.sleep(0.02)
         process.send_signal(signal_number)
-        found, out, err = finished(process)
+        found, out, err = process.wait()
         assert found == code
         assert says in err
         assert "Traceback" not in err

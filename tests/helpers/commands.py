@@ -1,7 +1,7 @@
 """Commands as a user types them: inside this process, or in one of their own where a test needs that.
 
-A process spends 4 to 13 seconds on imports, so `kolbench` is the usual way. `kolbench_process` and `start`
-are for kills, signals, pipes, limits of memory, and what must be loaded or not.
+A process spends 4 to 13 seconds on imports, so `kolbench` is the usual way. `start` is for kills and signals;
+`kolbench_process` and `python` are for the door itself, limits of memory, and what must be loaded or not.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -28,19 +28,11 @@ from hydra.core.hydra_config import HydraConfig
 
 from kolbench import cli
 from kolbench.tasks.suite import Job
+from tests.helpers.forked import TIMEOUT_S, Finished, Forked, command
 from tests.helpers.paths import ROOT
 
-TIMEOUT_S = 600
 KOLBENCH = (sys.executable, "-m", "kolbench")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-
-
-class Finished(NamedTuple):
-    """What a command left: its exit code and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 def kolbench(
@@ -73,6 +65,16 @@ def run_here(job: Job) -> bool:
     return True
 
 
+def run_forked(line: Sequence[str], *, check: bool) -> "subprocess.CompletedProcess[str]":
+    """In place of `subprocess.run` where that starts a job of a suite: what it prints is printed here."""
+    python, *module = line[:3]
+    assert (python, module, check) == (KOLBENCH[0], list(KOLBENCH[1:]), False)
+    done = start(*line[3:], cwd=Path.cwd()).wait()
+    print(done.stdout, end="")
+    print(done.stderr, end="", file=sys.stderr)
+    return subprocess.CompletedProcess(line, done.returncode)
+
+
 def kolbench_process(
     *words: str, cwd: Path, code: int = 0, environment: Mapping[str, str | None] | None = None
 ) -> Finished:
@@ -91,39 +93,17 @@ def python(
     return _completed([sys.executable, "-c", program, *arguments], cwd, code, environment)
 
 
-def start(
-    *words: str,
-    cwd: Path,
-    prepare: Callable[[], None] | None = None,
-    output: int | IO[str] = subprocess.PIPE,
-    errors: int | IO[str] = subprocess.PIPE,
-) -> "subprocess.Popen[str]":
-    """Starts a command in a process of its own and goes on.
-
-    Args:
-        words: what stands after `python -m kolbench`.
-        cwd: the working directory.
-        prepare: called in the new process before Python begins there.
-        output: where stdout goes. errors: where stderr goes.
-    """
-
-    def prepared() -> None:
-        # background jobs of a shell are started deaf to Ctrl-C, and hand that on
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if prepare is not None:
-            prepare()
-
-    return subprocess.Popen(
-        [*KOLBENCH, *words], cwd=cwd, stdout=output, stderr=errors, text=True, preexec_fn=prepared
-    )
+def start(*words: str, cwd: Path) -> Forked:
+    """Starts a command in a process of its own and goes on; words: what stands after `python -m kolbench`."""
+    return Forked(command, *words, cwd=cwd, environment=os.environ)
 
 
 def _completed(
-    command: Sequence[str], cwd: Path | None, code: int, environment: Mapping[str, str | None] | None
+    line: Sequence[str], cwd: Path | None, code: int, environment: Mapping[str, str | None] | None
 ) -> Finished:
     merged = {**os.environ, **(environment or {})}
     done = subprocess.run(
-        command,
+        line,
         cwd=cwd,
         env={name: value for name, value in merged.items() if value is not None},
         capture_output=True,

@@ -1,6 +1,7 @@
 """What every method promises, whatever it is; methods are found by their YAML."""
 
 import copy
+import dataclasses
 import functools
 
 import numpy as np
@@ -12,6 +13,7 @@ from kolbench.io import images
 from kolbench.models.trivial import MeanMask
 from tests.conftest import drawn
 from tests.helpers import detectors
+from tests.helpers.networks import SLIM
 
 METHODS = sorted(path.stem for path in (compose.conf_dir() / "model").glob("*.yaml"))
 # its file fixes 320 px
@@ -60,6 +62,8 @@ SMALL = {
     "rcrnet": {"size": CANVAS},
     "unet_smp": {"size": CANVAS},
 }
+# widths that no YAML offers
+WIDTHS = {"rsudisnet": SLIM}
 # neither networks nor worth a process
 NO_FUNCTION = {"allfg", "ellipse", "meanmask", "masks", "onnx", "official_modnet", "official_u2netp"}
 # what ESPNetV2's released code holds and counts, and never uses
@@ -93,6 +97,7 @@ def build(request, tmp_path_factory):
                 images.write_png(path, np.random.default_rng(seed).integers(0, 256, (40, 30), np.uint8))
         settings = compose.model_config(name, "smoke", **SMALL.get(name, {}), **options)
         torch.manual_seed(0)
+        settings = dataclasses.replace(settings, options={**settings.options, **WIDTHS.get(name, {})})
         method = compose.build_segmenter(settings).eval()
         if name == "maskrcnn":
             # masks are most of a prediction

@@ -256,7 +256,7 @@ def test_learns_one_batch_by_heart() -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.3  # so that the running averages keep up with so few steps
     batch = scenes(128)
-    optimizer = torch.optim.Adam(segmenter.parameters(), lr=3e-4)
+    optimizer = torch.optim.Adam(segmenter.parameters(), lr=3e-4, fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min(1, (k + 1) / 5) if k < 20 else 0.3)
     reached = 0.0
     for step in range(1, 61):

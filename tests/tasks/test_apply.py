@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from kolbench.io import images, masks
 from kolbench.models.trivial import Ellipse
 from kolbench.video.reader import VideoReader
 from tests.helpers import clips
-from tests.helpers.commands import kolbench
+from tests.helpers.commands import kolbench, start
 from tests.helpers.tasks import run_task
 
 SIZE = (48, 64)
@@ -499,16 +500,14 @@ def test_a_dry_run_says_what_would_be_written(tmp_path, capsys):
 def test_a_terminated_run_takes_its_half_written_file_away(tmp_path):
     clip = clips.make_clip(tmp_path / "clip.mp4", frames=120, size=(360, 640))
     words = ["task=predict", "experiment=grabcut", f"input={clip}", f"output={tmp_path / 'out.mp4'}"]
-    command = [sys.executable, "-m", "kolbench", *words]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 120
-        while not (tmp_path / ".out.mp4.part").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        running.terminate()
-        assert running.stderr is not None
-        said = running.stderr.read()
-    assert running.returncode == 143
-    assert "stopped by SIGTERM" in said
+    running = start(*words, cwd=tmp_path)
+    while not (tmp_path / ".out.mp4.part").exists():
+        assert running.poll() is None, running.wait()
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    ended = running.wait()
+    assert ended.returncode == 143
+    assert "stopped by SIGTERM" in ended.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
 
 

@@ -163,7 +163,7 @@ def in_this_process(monkeypatch):
     return ran
 
 
-TINY = ("task=curve", "experiment=unet", "budget=smoke", "budget.size=64", "data.picture_size=64")
+TINY = ("task=curve", "experiment=unet", "budget=smoke", "budget.size=32", "data.picture_size=32")
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import subprocess
 import time
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 
 from tests.helpers.commands import kolbench, start
 from tests.helpers.files import only
+from tests.helpers.networks import SLIM
 
 pytestmark = pytest.mark.slow
 
@@ -22,8 +22,8 @@ WORDS = (
     "budget.epochs=3",
     "budget.pretraining_steps=4",
     "budget.pretraining_check_every=2",
-    "model.gt_mid=8",
     "model.gt_stop_f=1.0",
+    *(f"++model.{key}={value}" for key, value in SLIM.items()),
 )
 
 
@@ -33,14 +33,14 @@ def rows_of(path):
 
 def killed_when(ready, cwd):
     """Starts a run and kills it without warning as soon as `ready(training folder)` holds; what it said."""
-    with (cwd / "killed.log").open("w") as log:
-        process = start(*WORDS, cwd=cwd, output=log, errors=subprocess.STDOUT)
+    process = start(*WORDS, cwd=cwd)
     while not any(ready(training) for training in (cwd / "runs" / "trainings").glob("*")):
-        assert process.poll() is None, (cwd / "killed.log").read_text()
+        assert process.poll() is None, process.wait()
         time.sleep(0.02)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    return (cwd / "killed.log").read_text()
+    process.send_signal(signal.SIGKILL)
+    killed = process.wait()
+    assert killed.returncode == -signal.SIGKILL
+    return killed.stdout
 
 
 def has_rows(history, rows):

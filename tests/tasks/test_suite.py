@@ -1,5 +1,7 @@
 """Suites: every run in them composes; finished runs are not run again; results come from run folders."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +12,10 @@ from kolbench.config import compose as configs
 from kolbench.config.compose import build_segmenter
 from kolbench.errors import DataError
 from kolbench.models.checkpoints.named import entry_of
+from kolbench.tasks import suite as suites
 from kolbench.tasks.panels import HEADING, WIDTH
 from kolbench.tasks.suite import jobs_of, own_words, panels_of
-from tests.helpers.commands import kolbench
+from tests.helpers.commands import kolbench, run_forked
 from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import make_run
 from tests.helpers.tasks import configured
@@ -60,7 +63,10 @@ def suite(tmp_path_factory):
         "# @package _global_\ndefaults:\n  - override /model: ellipse\n"
     )
     words = ("--config-dir", "own", "task=suite", "suite=07_baselines", "data.picture_size=64")
-    return folder, kolbench(*words, cwd=folder, code=1)
+    with pytest.MonkeyPatch.context() as patch:
+        # test_readme runs a suite with a Python of its own for its job
+        patch.setattr(suites, "subprocess", SimpleNamespace(run=run_forked))
+        return folder, kolbench(*words, cwd=folder, code=1)
 
 
 @pytest.mark.slow
