@@ -394,7 +394,7 @@ def threads_of(prepared):
 @pytest.mark.parametrize(("light", "threads"), [(math.inf, 1), (0.0, 2)])
 def test_beside_other_work_a_light_network_is_run_on_one_thread(monkeypatch, two_threads, light, threads):
     monkeypatch.setattr(backends, "LIGHT_S", light)
-    segmenter, picture = METHODS["unet_smp"]().eval(), parity.picture_of(0, 64, 64)
+    segmenter, picture = SmpSegmenter(64, encoder="resnet18").eval(), parity.picture_of(0, 64, 64)
     found = prepare(segmenter, CPU, picture, "onnx", in_pipeline=True)
     assert found.backend == "onnx"
     assert threads_of(found) == threads
