@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.dataset import EvaluationSet, clips_in_time, collate
 from kolbench.data.sources.base import Source
 from kolbench.engine.evaluation import evaluate
@@ -13,10 +14,12 @@ from kolbench.errors import DataError
 from kolbench.inference.apply.pipeline import _in_shots, _with_cuts
 from kolbench.inference.predictor import Predictor
 from kolbench.segmenter import Clip, Segmenter
+from kolbench.tasks.overview import overlays
 from kolbench.types import Prediction, Sample
 from kolbench.video.frame import Frame
 from kolbench.video.temporal.cuts import Shots
 from tests.helpers.clips import two_views
+from tests.helpers.data import NO_LIMIT, data_config
 from tests.helpers.sources import NamesOnly
 from tests.helpers.stateful import Counter
 
@@ -24,13 +27,13 @@ FRAME = np.zeros((4, 6, 3), np.uint8)
 
 
 class Clips(Source):
-    """Black pictures; the clip of each is the letter that its name begins with, "" for x."""
+    """Pictures of one level, their number; the clip is the letter that a name begins with, "" for x."""
 
     def __init__(self, names):
         super().__init__(names, clips=["" if name[0] == "x" else name[0] for name in names])
 
     def read(self, index):
-        return Sample(FRAME, np.zeros(FRAME.shape[:2], np.uint8))
+        return Sample(FRAME + np.uint8(index), np.zeros(FRAME.shape[:2], np.uint8))
 
     def fingerprint(self):
         return ""
@@ -108,11 +111,13 @@ def test_the_flicker_of_each_clip_is_kept_and_pictures_of_none_have_none(tmp_pat
     found = json.loads((tmp_path / "clips.json").read_text())
     # alphas 0, 0.1, 0.2 of truths that stay empty; one frame of b
     assert found.keys() == {"a", "b"}
-    assert found["a"] == pytest.approx(
-        {"frames": 3, "flicker": 0.1, "border_flicker": 0, "true_flicker": 0, "true_border_flicker": 0}
-    )
-    assert found["b"]["frames"] == 1
-    assert found["b"]["flicker"] == 0
+    assert found["a"]["pictures"] == ["a0", "a1", "a2"]
+    assert found["a"]["flicker"] == pytest.approx(0.1)
+    assert found["a"]["true_flicker"] == 0
+    # no edge, and in b no pair
+    assert found["a"]["border_flicker"] is None
+    assert found["b"].pop("pictures") == ["b0"]
+    assert set(found["b"].values()) == {None}
     evaluate(Counter(), {"test": loaded(["x0"], [0], 0)}, torch.device("cpu"), tmp_path / "none")
     assert not (tmp_path / "none" / "clips.json").exists()
 
@@ -121,6 +126,17 @@ def test_frames_stand_together_in_time_and_all_else_where_it_was():
     clips = ["", "a", "b", "a", "", "b"]
     assert clips_in_time([5, 4, 3, 2, 1, 0], clips) == [2, 5, 4, 1, 3, 0]
     assert clips_in_time([4, 0], clips) == [4, 0]
+
+
+def test_pictures_of_interleaved_clips_are_drawn_as_themselves(tmp_path):
+    names = ["a0", "b0", "a1", "b1"]
+    data = SegmentationDataModule(Clips(names), 0, 1, [], data_config(split="test"), NO_LIMIT)
+    loaders = {"test": data.evaluation_dataloaders()["test"]}
+    counted = evaluate(Counter(), loaders, torch.device("cpu"), tmp_path)["test"]
+    assert counted.names == ["a0", "a1", "b0", "b1"]
+    found = overlays(data, counted, tmp_path / "alphas", 0.5)
+    shown = {overlay.name: int(overlay.image[0, 0, 0]) for overlay in found}
+    assert shown == {name: number for number, name in enumerate(names)}
 
 
 def test_one_clip_for_each_picture_is_asked_for():

@@ -167,12 +167,13 @@ class SegmentationDataModule(LightningDataModule):
         return size
 
     def mean_mask(self) -> torch.Tensor:
-        """The average training mask, (1, 1, 128, 128) float32 in [0, 1]: whatever size is trained at."""
+        """The average training mask, (1, 1, 128, 128) float32 in [0, 1], as `eval_protocol` has pictures."""
         rows = self.rows["train"]
         total = np.zeros(MEAN_MASK_PX, np.float64)
         with progress.bar("averaging training masks", len(rows)) as advance:
             for row in rows:
-                mask = self.source.read(row).mask.astype(np.float32)
+                sample = protocols.VIEWS[self.eval_protocol](self.source.read(row))
+                mask = sample.mask.astype(np.float32)
                 total += cv2.resize(mask, MEAN_MASK_PX[::-1], interpolation=cv2.INTER_AREA)
                 advance(1)
         return torch.from_numpy(total / len(rows)).float()[None, None]

@@ -55,7 +55,7 @@ def count_macs(module: nn.Module, image: Tensor, conv_only: bool, method: str = 
     """Multiply-accumulates of a network in evaluation mode for one batch; the network stays as it is.
 
     Args:
-        module: called with `image` alone; its other modes are put back.
+        module: called with `image` alone; training or evaluation mode of each part is put back.
         image: (B, C, h, w), on the module's device.
         conv_only: True counts `nn.Conv2d` layers alone, as papers on portraits do (the published numbers of
             PortraitNet, ENet and SINet are these); transposed convolutions, linear layers and all else are 0.

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from kolbench.errors import ConfigError, require_choice
+from kolbench.inference.export import parity
 from kolbench.inference.export.exporting import example_of
 from kolbench.inference.export.formats import format_of
 from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
@@ -93,9 +94,7 @@ def prepare(
     race = Race(plain, picture)
     race.enter("folded", lambda: _folded(network, device))
     if _onnx_is_tried(backend, device, race.first_s, pictures):
-        race.enter("onnx", lambda: _onnx(network))
-        if in_pipeline and torch.get_num_threads() > 1 and race.seconds_of("onnx") < LIGHT_S:
-            race.enter(LONE, lambda: _onnx(network, 1))
+        _enter_onnx(race, network, in_pipeline and torch.get_num_threads() > 1)
     if backend == "onnx" and device.type != "cpu":
         race.notes.append(f"backend=onnx runs on the CPU only; on {device} eager is used.")
     if backend == "compiled":
@@ -113,6 +112,7 @@ class Race:
 
     def __init__(self, plain: Segmenter, picture: UInt8Array) -> None:
         self._picture = picture
+        self._plain = plain
         self._runners: dict[str, Segmenter] = {"plain": plain}
         started = time.perf_counter()
         self._alphas = {"plain": plain.segment(picture)}
@@ -126,6 +126,9 @@ class Race:
             runner = build()
             alpha = runner.segment(self._picture)
             difference = float(np.abs(alpha - self._alphas["plain"]).max())
+            if runner.stateful:
+                second, expected = (parity.alpha_of(form, self._picture) for form in (runner, self._plain))
+                difference = max(difference, float(np.abs(second - expected).max()))
             # NaN is no agreement
             if not difference <= BOUND:
                 raise ConfigError(f"its alpha differs by {difference:.1e}.")
@@ -201,9 +204,19 @@ def _compiled(network: Network, device: torch.device) -> Segmenter:
     return GraphSegmenter(compiled, network.spec, network.postprocess, network.prior).to(device).eval()
 
 
-def _onnx(network: Network, threads: int | None = None) -> Segmenter:
+def _enter_onnx(race: Race, network: Network, lone: bool) -> None:
+    """Enters ONNX Runtime's form on all threads and, where asked for and light enough, on one."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        format_of("onnx").write(network.graph, example_of(network), path, True)
-        # ONNX Runtime has read all of it
-        return format_of("onnx").open(path, {**network.feeding, "threads": threads}, torch.device("cpu"))
+
+        def opened(threads: int | None) -> Segmenter:
+            # ONNX Runtime reads all of the file at once
+            return format_of("onnx").open(path, {**network.feeding, "threads": threads}, torch.device("cpu"))
+
+        def written() -> Segmenter:
+            format_of("onnx").write(network.graph, example_of(network), path, True)
+            return opened(None)
+
+        race.enter("onnx", written)
+        if lone and race.seconds_of("onnx") < LIGHT_S:
+            race.enter(LONE, lambda: opened(1))

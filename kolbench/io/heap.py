@@ -5,8 +5,8 @@ import os
 
 # of mallopt, as in glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-# larger blocks are still mapped one by one, and handed back at once
-LARGEST_BLOCK_BYTES = 256 * 1024**2
+# larger blocks are still mapped one by one, and handed back at once; older glibc takes no more than 32 MiB
+LARGEST_BLOCK_BYTES = (256 * 1024**2, 32 * 1024**2)
 # free memory at the end of the heap beyond which it is handed back; the largest that mallopt takes
 KEPT_BYTES = 2**31 - 1
 OWN_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
@@ -27,5 +27,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    settings = ((M_MMAP_THRESHOLD, LARGEST_BLOCK_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES))
-    return all(mallopt(option, value) for option, value in settings)
+    mapped = any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST_BLOCK_BYTES)
+    kept = bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
+    return mapped and kept

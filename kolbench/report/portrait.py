@@ -8,6 +8,7 @@ from kolbench.report.layout import NOT_MEASURED, NOT_RUN, Cell, Row, Table, defi
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.published import PORTRAITS, Portrait
 from kolbench.runs.benchmark import Benchmark, Spread
+from kolbench.types import PORTRAITNET
 
 NAME = "portrait"
 TITLE = "Portraits in real time: cost beside scores"
@@ -27,7 +28,7 @@ def portraits(numbers: Numbers) -> Table:
     here = {found.row for run in runs if (found := row_of(run.run.method, run.run.model)) is not None}
     absent = [row for row in PORTRAITS if row.row not in here]
     rows += [(NOT_RUN, {"method": row.method, **_published(row)}) for row in absent]
-    return table(NAME, TITLE, rows, _notes())
+    return table(NAME, TITLE, rows, _notes(runs[0].run.record.eval_protocol))
 
 
 def row_of(method: str, model: Mapping[str, object]) -> Portrait | None:
@@ -92,16 +93,17 @@ def _speed_cells(found: Benchmark | None) -> dict[str, Cell]:
     return cells
 
 
-def _notes() -> list[str]:
+def _notes(eval_protocol: str) -> list[str]:
+    protocol = "" if eval_protocol == PORTRAITNET else ", and another protocol (eval_protocol=portraitnet),"
     return [
         f"iou, miou: at threshold {THRESHOLD}, whatever a run's own one is; iou is the headline of papers on "
         "portraits, which call it mIoU.",
         *definitions(["iou", "miou"]),
-        f"(paper): {published.PORTRAIT_SOURCE}. Other training, and another protocol, than ours: not to be "
-        "compared digit by digit. MMACs (paper): printed as FLOPs, in millions.",
+        f"(paper): {published.PORTRAIT_SOURCE}. Other pictures and other training{protocol} than ours: "
+        "not to be compared digit by digit. MMACs (paper): printed as FLOPs, in millions.",
         "parameters, MMACs, ms: by task=benchmark, the last one of the same method and settings below the "
-        f"folders of this report. {NOT_MEASURED}: there is none, or none with so many threads, or the run "
-        "has a refiner, whose time no benchmark has.",
+        f"folders of this report. {NOT_MEASURED}, or empty: there is none, or none with so many threads, or "
+        "the run has a refiner, whose time no benchmark has.",
         "in training: the network with the heads that only training needs; deployed: branches merged, batch "
         "norms folded, without those heads.",
         "MMACs of convolutions: Conv2d layers alone, as the paper counts; in all: transposed convolutions "

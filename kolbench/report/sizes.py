@@ -37,10 +37,9 @@ def _speed_notes(measured: bool) -> list[str]:
     if not measured:
         return [f"FPS: {NOT_MEASURED}; a speed needs a benchmark of its own."]
     return [
-        f"FPS: 1000 / median milliseconds of one picture, from memory to its alpha, at {FPS_THREADS} "
-        f"threads of a "
-        "CPU, by the last task=benchmark of the same method and settings below the folders of this report; "
-        f"{NOT_MEASURED}: there is none, or the run has a refiner."
+        f"FPS: 1000 / median milliseconds of one picture, from memory to its alpha, at {FPS_THREADS} threads "
+        "of a CPU, by the last task=benchmark of the same method and settings below the folders of this "
+        f"report; {NOT_MEASURED}: there is none with so many threads, or the run has a refiner."
     ]
 
 

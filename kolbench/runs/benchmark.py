@@ -142,13 +142,19 @@ def cost_settings(model: Mapping[str, object]) -> dict[str, object]:
 def latest_of(benchmarks: Sequence[Benchmark], method: str, model: Mapping[str, object]) -> Benchmark | None:
     """The last one of a method with the same settings, as far as they cost anything; None: there is none.
 
+    A key that one of them lacks is newer than it, and counts as off.
+
     Args:
         benchmarks: in any order.
         model: the `model` group of a run; an empty one fits nothing.
     """
-    wanted = cost_settings(model)
-    fitting = (each for each in benchmarks if each.method == method and cost_settings(each.model) == wanted)
+    wanted = _switched_on(model)
+    fitting = (each for each in benchmarks if each.method == method and _switched_on(each.model) == wanted)
     return max(fitting, key=lambda each: _moment(each.started), default=None) if model else None
+
+
+def _switched_on(model: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in cost_settings(model).items() if value not in (None, False)}
 
 
 def _moment(started: str) -> float:

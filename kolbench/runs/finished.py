@@ -181,10 +181,9 @@ class Comparison:
     """Runs that were scored on the same test pictures, so that they can be compared picture by picture.
 
     name: of the data, with the protocol where it is not the pictures' own size, and a digest where several
-    sets of one name are reported. runs: methods that read
-    the picture only first, then those that are given the true box, then the true mask; each by label.
-    pictures: names of the test pictures, in the order of every run's rows. groups: the video of each, or
-    its own name where videos are unknown. benchmarks: of any
+    sets of one name are reported. runs: methods that read the picture only first, then those that are given
+    the true box, then the true mask; each by label. pictures: names of the test pictures, in the order of
+    every run's rows. groups: the video of each, or its own name where videos are unknown. benchmarks: of any
     methods, in any order.
     """
 

@@ -129,6 +129,7 @@ def _as_one(folds: Sequence[FinishedRun]) -> JoinedFolds:
         scores=scores.mean_scores(test.counts, threshold),
         baselines=_baselines(folds),
         pictures={"test": len(test.names)},
+        clips={clip: found for fold in folds for clip, found in fold.record.clips.items()},
         all=None,
         fingerprint=DataFingerprint((first.record.fingerprint or DataFingerprint()).source, "folds"),
         training=first.record.training

@@ -48,6 +48,22 @@ class CostRecord:
 
 
 @dataclass(frozen=True)
+class ClipFlicker:
+    """A clip of the test pictures: mean change of a pixel from frame to frame, see `FlickerMeter`.
+
+    pictures: names of its frames, in time. flicker: over all pixels, border_flicker: near the edge of the
+    foreground; true_flicker, true_border_flicker: the same of the truth. None where nothing could change:
+    one frame, or no edge.
+    """
+
+    pictures: tuple[str, ...] = ()
+    flicker: float | None = None
+    border_flicker: float | None = None
+    true_flicker: float | None = None
+    true_border_flicker: float | None = None
+
+
+@dataclass(frozen=True)
 class Pretraining:
     """A part that was trained first. max_f: the highest F it reached."""
 
@@ -121,9 +137,8 @@ class RunRecord:
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
     eval_protocol: how pictures were scored, one of `EVAL_PROTOCOLS`; runs without the key are native.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
-    instances: box and mask AP. clips: clip of the test pictures -> `frames`, and its flicker, see
-    `engine.callbacks.clip_scores`. notes: note of a method -> number of test pictures. pictures: split ->
-    number; `train`, those trained on, where the run trained.
+    instances: box and mask AP. clips: clip of the test pictures -> its flicker. notes: note of a method ->
+    number of test pictures. pictures: split -> number; `train`, those trained on, where the run trained.
     """
 
     status: str = ""
@@ -155,7 +170,7 @@ class RunRecord:
     all: Mapping[str, float] | None = None
     timed_on: str | None = None
     instances: Mapping[str, float] | None = None
-    clips: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    clips: Mapping[str, ClipFlicker] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     fingerprint: DataFingerprint | None = None
     parameters: int | None = None
@@ -217,6 +232,12 @@ def training_of(values: Mapping[str, object]) -> TrainingSummary:
         return _decoded(TrainingSummary, _renamed(values, _OLD_TRAINING), "training.")
     except _MisfitError as error:
         raise DataError(f"The summary of a training is damaged ({error}); remove its folder.") from error
+
+
+def clips_of(values: Mapping[str, object]) -> dict[str, ClipFlicker]:
+    """Clips from the JSON that an evaluation leaves."""
+    rows = typing.cast(Mapping[str, Mapping[str, object]], values)
+    return {clip: _decoded(ClipFlicker, row, clip) for clip, row in rows.items()}
 
 
 def of_mapping(kind: type[T], values: Mapping[str, object], place: Path) -> T:

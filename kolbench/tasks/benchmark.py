@@ -26,6 +26,8 @@ from kolbench.tasks.scoring import below_method
 
 # `auto` takes what a race finds faster, which is no form that could be named in a table
 MEASURED_BACKENDS = tuple(backend for backend in BACKENDS if backend != "auto")
+# as in conf/task/benchmark.yaml: on one core the 2 is left out
+DEFAULT_THREADS = ("1", "2", "all")
 RANDOM = "random weights"
 FINDS = "its time depends on what it finds in a picture, so random weights say little: give weights="
 SEED = 0
@@ -115,6 +117,8 @@ def thread_counts(asked: tuple[str, ...], cores: int) -> list[int]:
         ConfigError: more than there are cores.
     """
     counts = [cores if count == "all" else int(count) for count in asked]
+    if asked == DEFAULT_THREADS:
+        counts = [count for count in counts if count <= cores]
     if max(counts) > cores:
         raise ConfigError(f"threads={max(counts)}: this process may use {cores} cores; more would only wait.")
     return list(dict.fromkeys(counts))
@@ -206,7 +210,10 @@ def _method(config: BenchmarkConfig) -> Method:
 def _said(asked: Path | None, model: ModelConfig) -> str:
     if asked is not None:
         return str(asked)
-    return RANDOM if model.training is not None else "no weights of its own"
+    if model.training is not None:
+        return RANDOM
+    file = model.options.get("file")
+    return str(file) if file is not None else "no weights of its own"
 
 
 def _settings(model: ModelConfig) -> dict[str, object]:

@@ -27,6 +27,8 @@ from kolbench.types import NATIVE
 _EVALUATION_MODULES = (
     "kolbench.engine.evaluation",
     "kolbench.engine.callbacks.scores",
+    "kolbench.engine.callbacks.clip_scores",
+    "kolbench.data.dataset",
     "kolbench.data.protocols",
     "kolbench.models.trivial",
 )
@@ -132,6 +134,7 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         "splits": list(data.evaluated_rows()),
         "eval_protocol": data.eval_protocol,
         "groups": data.source.groups,
+        "clips": list(data.source.clips) if any(data.source.clips) else None,
         # tags that are made on demand follow from the pictures
         "tags": data.source.tags if isinstance(data.source.tags, list) else None,
         "model": config.model.to_mapping(),

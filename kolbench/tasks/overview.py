@@ -42,7 +42,7 @@ def overlays(
 ) -> list[Overlay]:
     """The test pictures at evenly spaced ranks of foreground IoU, with truth and prediction."""
     iou = scores.image_scores(test.counts, threshold)["iou"]
-    numbers = {data.source.names[index]: number for number, index in enumerate(data.rows["test"])}
+    numbers = {data.source.names[index]: number for number, index in enumerate(data.evaluated_rows()["test"])}
     cutoff = scores.cutoff_level(threshold)
     found = []
     for row in spread(iou):

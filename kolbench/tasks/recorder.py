@@ -30,7 +30,15 @@ from kolbench.io.images import write_png
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import run_folder
-from kolbench.runs.record import CostRecord, DataFingerprint, Machine, Part, RunRecord, training_of
+from kolbench.runs.record import (
+    CostRecord,
+    DataFingerprint,
+    Machine,
+    Part,
+    RunRecord,
+    clips_of,
+    training_of,
+)
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
 from kolbench.tasks.scoring import ScoringConfig
@@ -225,7 +233,7 @@ class RunRecorder:
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
             timed_on=str(self._beside(TIMING)["device"]),
             instances=self._beside(run_folder.DETECTION) or None,
-            clips=self._beside(run_folder.CLIPS),
+            clips=clips_of(self._beside(run_folder.CLIPS)),
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
             parameters=sum(parameter.numel() for parameter in network.parameters()),

@@ -251,6 +251,25 @@ def test_the_mean_mask_is_that_of_the_training_masks_whatever_size_is_trained_at
     assert torch.equal(found, expected)
 
 
+def test_the_mean_mask_is_of_what_is_scored(tmp_path):
+    """One mask of 400x200 px, its right half; in a square its upper and lower quarter are background."""
+    for number, split in enumerate(("train", "val", "test")):
+        mask = np.zeros((200, 400), np.uint8)
+        mask[:, 200:] = 255
+        picture = np.full((200, 400, 3), 60 * number, np.uint8)
+        for kind, array in (("images", picture), ("masks", mask)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            write_png(tmp_path / kind / f"{split}.png", array)
+        (tmp_path / f"{split}.txt").write_text(f"{split}\n")
+    native = make(FolderSource(tmp_path)).mean_mask()[0, 0]
+    source = FolderSource(tmp_path)
+    scored = SegmentationDataModule(source, 7, 2, [], data_config(), NO_LIMIT, eval_protocol="portraitnet")
+    square = scored.mean_mask()[0, 0]
+    assert native.mean(0)[[10, 120]].tolist() == [0, 1]
+    assert native.mean(1)[[2, 64]].tolist() == [0.5, 0.5]
+    assert square.mean(1)[[2, 64, 125]] == pytest.approx([0, 0.5, 0], abs=0.01)
+
+
 @pytest.fixture
 def twins(tmp_path):
     """Ten scenes, one of them twice under another name; the copies stand in train and test."""

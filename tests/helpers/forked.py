@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from multiprocessing import reduction
 from pathlib import Path
@@ -48,9 +49,13 @@ class Forked:
         place = (str(cwd), dict(environment), handed)
         self._process = _context.Process(target=_begin, args=(place, run, arguments))
         self._process.start()
+        self._deadline = time.monotonic() + TIMEOUT_S
 
     def poll(self) -> int | None:
-        """Its exit code, the number of a signal below 0; None while it runs."""
+        """Its exit code, the number of a signal below 0; None while it runs, which it may not do for ever."""
+        if self._process.exitcode is None and time.monotonic() > self._deadline:
+            self._process.kill()
+            raise TimeoutError(f"the process still ran after {TIMEOUT_S} s")
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:

@@ -175,6 +175,8 @@ def test_recipes_keep_a_clean_view_of_a_smoothed_truth(recipe):
     image = torch.randint(0, 256, (3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     masks = torch.zeros(2, 64, 64, dtype=torch.uint8)
     masks[:, 16:48, 20:50] = 1
+    # specks that a majority of 25 pixels takes away
+    masks[0, ::7, ::7] = 1
     transform = augment.composed(steps, None)
     changed = 0
     for seed in range(6):
@@ -182,7 +184,7 @@ def test_recipes_keep_a_clean_view_of_a_smoothed_truth(recipe):
         changed += not torch.equal(layers["clean"], layers["image"])
         _, twice = augment.apply(MajorityFilter(5), layers["image"], moved, 0)
         # it was smoothed before: little is left to do
-        assert (twice != moved).float().mean() < 0.01
+        assert (twice != moved).float().mean() < 0.004
         assert 0 < moved[0].float().mean() < 1
     assert changed > 2
 

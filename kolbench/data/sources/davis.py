@@ -172,10 +172,11 @@ def _numbers_objects(kind: str) -> bool:
     return kind.startswith(("palette", "class indices"))
 
 
-def _in_time(name: str) -> tuple[str, list[tuple[int, str]]]:
+def _in_time(name: str) -> tuple[str, list[tuple[int, str]], str]:
     """Sorts frames of a clip by the numbers in their names: 2 before 10."""
     clip, _, stem = name.partition("/")
-    return clip, [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
+    parts = [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
+    return clip, parts, name
 
 
 def _clip(name: str) -> str:

@@ -42,8 +42,9 @@ class InferenceGraph(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3 or 4, h, w) RGB and prior in [0, 1] at the input size -> (B, 1, h, w) alpha."""
         if self.divide_by_max:
-            peak = image.amax(dim=(1, 2, 3), keepdim=True)
-            image = image / torch.where(peak > 0, peak, torch.ones_like(peak))
+            colours = image[:, :3]
+            peak = colours.amax(dim=(1, 2, 3), keepdim=True)
+            image = torch.cat((colours / torch.where(peak > 0, peak, torch.ones_like(peak)), image[:, 3:]), 1)
         alpha: Tensor = self.network((image - self.mean) / self.std)
         return alpha
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from kolbench.data.scenes.scene import make_scene
-from kolbench.segmenter import Segmenter
-from kolbench.types import JsonObject, UInt8Array
+from kolbench.segmenter import Clip, Segmenter
+from kolbench.types import Float32Array, JsonObject, UInt8Array
 
 BOUND = 1e-3
 # height and width; odd sides, both aspects, smaller and larger than usual input sizes
@@ -79,8 +79,17 @@ def compare(reference: Segmenter, other: Segmenter, pictures: Sequence[UInt8Arra
     return tuple(_difference(reference, other, picture) for picture in pictures)
 
 
+def alpha_of(segmenter: Segmenter, picture: UInt8Array) -> Float32Array:
+    """The alpha of a picture; of a stateful method that of a second frame, which the first has a part in."""
+    if not segmenter.stateful:
+        return segmenter.segment(picture)
+    clip = Clip(segmenter)
+    clip.segment(picture)
+    return clip.segment(picture)
+
+
 def _difference(reference: Segmenter, other: Segmenter, picture: UInt8Array) -> Difference:
-    expected, found = reference.segment(picture), other.segment(picture)
+    expected, found = alpha_of(reference, picture), alpha_of(other, picture)
     gap = np.abs(expected.astype(np.float64) - found)
     return Difference(
         (picture.shape[0], picture.shape[1]),

@@ -20,7 +20,7 @@ _DTYPES = {
 
 
 class OnnxGraph:
-    """A network that takes one RGB picture.
+    """A network that takes one RGB picture, perhaps with the alpha of the frame before.
 
     Nothing but the graph is executed: no libraries of custom operators are loaded.
 
@@ -177,7 +177,8 @@ def _layout(sizes: list[int | None], layout: str, wanted: int, file: Path) -> st
     shape = "(" + ", ".join("?" if side is None else str(side) for side in sizes) + ")"
     if len(sizes) != 4 or sizes[0] not in (None, 1):
         raise WeightsError(
-            f"{file} takes {shape}, but one picture is (1, 3, H, W); export it with a batch of 1 or any."
+            f"{file} takes {shape}, but one picture is (1, {wanted}, H, W); export it with a batch of 1 or "
+            "any."
         )
     if layout == "auto":
         layout = "nhwc" if sizes[3] == wanted and sizes[1] != wanted else "nchw"
@@ -185,7 +186,8 @@ def _layout(sizes: list[int | None], layout: str, wanted: int, file: Path) -> st
     if channels not in (None, wanted):
         raise WeightsError(
             f"{file} takes {shape}, read as {layout} with {channels} channels; a picture has {wanted}. "
-            "If the axes lie otherwise, set model.layout."
+            "If the axes lie otherwise, set model.layout; with the alpha of the frame before as a fourth "
+            "channel, model.prior=true."
         )
     return layout
 

@@ -7,7 +7,7 @@ from torch import Tensor
 def foreground_probability(logits: Tensor) -> Tensor:
     """(B, 2, H, W) logits -> (B, 1, H, W) float32 probability of the foreground, channel 1 of the softmax.
 
-    As the sigmoid of the difference, which is the same number and a seventh of RCRNet's time less.
+    As the sigmoid of the difference, which is the same number, in a seventh less of RCRNet's time.
     """
     background, foreground = logits.float().split(1, 1)  # type: ignore[no-untyped-call]  # torch has no types here
     probability: Tensor = (foreground - background).sigmoid()
