@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -27,6 +28,9 @@ def only(folder):
 def test_numbers_of_threads():
     assert thread_counts(("1", "all"), 2) == [1, 2]
     assert thread_counts(("1", "all"), 1) == [1]
+    # the default fits every machine
+    assert thread_counts(("1", "2", "all"), 1) == [1]
+    assert thread_counts(("1", "2", "all"), 4) == [1, 2, 4]
     assert thread_counts(("all", "2", "4"), 4) == [4, 2]
     with pytest.raises(ConfigError, match=r"threads=8: this process may use 2 cores"):
         thread_counts(("1", "8"), 2)
@@ -143,3 +147,25 @@ def test_the_load_is_recorded_and_told(tmp_path, monkeypatch):
     assert "load 1000.12 when it began" in done.stdout
     assert "other programs use the cores too" in done.stdout
     assert json.loads(next(tmp_path.rglob("benchmark.json")).read_text())["machine"]["load"] == 1000.12
+
+
+@pytest.mark.slow
+def test_a_report_finds_the_benchmark_of_a_run_by_its_settings(tmp_path):
+    sizes = ("experiment=rcrnet", "model.size=64", "model.variant=dagger")
+    small = (
+        "budget=smoke",
+        "budget.size=64",
+        "budget.limit={train: 2, val: 1, test: 1}",
+        "data.picture_size=64",
+    )
+    kolbench(*sizes, *small, cwd=tmp_path)
+    for words in (sizes, (*sizes, "model.prior=true")):
+        kolbench("task=benchmark", *words, *FEW, cwd=tmp_path)
+    kolbench("task=report", "runs=runs", "output=report", cwd=tmp_path)
+    rows = pd.read_csv(tmp_path / "report" / "tables" / "portrait.csv")
+    # the runs stand before the rows that the paper alone has
+    row = rows.to_dict("records")[0]
+    assert row["method"] == "rcrnet"
+    # the specification's 615,752 have the prior's 144 too; the other benchmark is that network's
+    assert row["parameters deployed"] < row["parameters in training"] == 615_752 - 144
+    assert float(row["ms, 1 thread"]) > 0
