@@ -50,9 +50,8 @@ class TrainingSpec:
     """The `training` key of a method that is trained.
 
     recipes: name -> recipe. paper: size, epochs and batch of `budget=paper`. finetune: size of
-    `budget=finetune`. short_lr_factor: what the short
-    budgets multiply the learning rate by. evaluation_only: keys that only change how pictures are
-    predicted, and their values while training.
+    `budget=finetune`. short_lr_factor: what the short budgets multiply the learning rate by. evaluation_only:
+    keys that only change how pictures are predicted, and their values while training.
     """
 
     recipes: Mapping[str, Recipe]

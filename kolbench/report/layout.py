@@ -61,6 +61,11 @@ def size_in_words(size: Sequence[int] | None) -> str | None:
     return f"{size[0]}x{size[1]}" if size else None
 
 
+def scaled(value: float | None, unit: float) -> float | None:
+    """A number in another unit; None stays None."""
+    return None if value is None else value / unit
+
+
 def listed(values: Mapping[str, float], sign: str = "-") -> str:
     """Groups with their values one by one, such as `video_1 0.9134, video_2 0.8721`; sign: `+` shows it."""
     return ", ".join(f"{name} {value:{sign}.4f}" for name, value in values.items())

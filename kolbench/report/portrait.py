@@ -4,7 +4,17 @@ from collections.abc import Mapping
 
 from kolbench.metrics import scores
 from kolbench.report import published
-from kolbench.report.layout import NOT_MEASURED, NOT_RUN, Cell, Row, Table, definitions, size_in_words, table
+from kolbench.report.layout import (
+    NOT_MEASURED,
+    NOT_RUN,
+    Cell,
+    Row,
+    Table,
+    definitions,
+    scaled,
+    size_in_words,
+    table,
+)
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.published import PORTRAITS, Portrait
 from kolbench.runs.benchmark import Benchmark, Spread
@@ -76,9 +86,9 @@ def _form_cells(found: Benchmark | None) -> dict[str, Cell]:
     return {
         "parameters in training": None if training is None else training.parameters,
         "parameters deployed": None if deployed is None else deployed.parameters,
-        "MMACs of convolutions in training": None if training is None else _millions(training.conv_macs),
-        "MMACs of convolutions deployed": None if deployed is None else _millions(deployed.conv_macs),
-        "MMACs in all deployed": None if deployed is None else _millions(deployed.macs),
+        "MMACs of convolutions in training": None if training is None else scaled(training.conv_macs, 1e6),
+        "MMACs of convolutions deployed": None if deployed is None else scaled(deployed.conv_macs, 1e6),
+        "MMACs in all deployed": None if deployed is None else scaled(deployed.macs, 1e6),
         "input": None if found is None else size_in_words(found.input),
     }
 
@@ -127,7 +137,3 @@ def _median(found: Spread | None) -> Cell:
 
 def _share(percent: float | None) -> float | None:
     return None if percent is None else round(percent / 100, 4)
-
-
-def _millions(count: int | None) -> float | None:
-    return None if count is None else count / 1e6

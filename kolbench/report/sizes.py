@@ -1,7 +1,7 @@
 """The RSUDISNet paper's table of sizes and speeds, with ours."""
 
 from kolbench.report import published
-from kolbench.report.layout import NOT_MEASURED, NOT_RUN, Cell, Row, Table, size_in_words, table
+from kolbench.report.layout import NOT_MEASURED, NOT_RUN, Cell, Row, Table, scaled, size_in_words, table
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.portrait import FPS_THREADS, fps
 from kolbench.runs.record import CostRecord, TrainingSummary
@@ -49,14 +49,14 @@ def _size_cells(run: RunNumbers, speed: float | None) -> dict[str, Cell]:
     return {
         "method": run.label,
         "parameters": record.parameters,
-        "checkpoint kKB": _scaled(cost.checkpoint, 1024 * 1000),
-        "GMACs": _scaled(cost.macs, 1e9),
+        "checkpoint kKB": scaled(cost.checkpoint, 1024 * 1000),
+        "GMACs": scaled(cost.macs, 1e9),
         "counted at": size_in_words(cost.picture),
         "input": size_in_words(trained.input_size),
         "FPS": NOT_MEASURED if speed is None else speed,
         RECORDED_SECONDS: run.recorded_seconds,
         "scored on": run.run.timed_on,
-        "peak MiB": _scaled(cost.memory, 1024**2),
+        "peak MiB": scaled(cost.memory, 1024**2),
         **_published_size(run.run.method),
     }
 
@@ -69,7 +69,3 @@ def _published_size(method: str) -> dict[str, Cell]:
         "input (paper)": size and size.input,
         "FPS (paper)": size and size.fps,
     }
-
-
-def _scaled(value: float | None, unit: float) -> float | None:
-    return None if value is None else value / unit

@@ -234,12 +234,6 @@ def training_of(values: Mapping[str, object]) -> TrainingSummary:
         raise DataError(f"The summary of a training is damaged ({error}); remove its folder.") from error
 
 
-def clips_of(values: Mapping[str, object]) -> dict[str, ClipFlicker]:
-    """Clips from the JSON that an evaluation leaves."""
-    rows = typing.cast(Mapping[str, Mapping[str, object]], values)
-    return {clip: _decoded(ClipFlicker, row, clip) for clip, row in rows.items()}
-
-
 def of_mapping(kind: type[T], values: Mapping[str, object], place: Path) -> T:
     """A dataclass of the kinds that `run.json` is made of, from the JSON of a file.
 

@@ -31,12 +31,13 @@ from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.runs import run_folder
 from kolbench.runs.record import (
+    ClipFlicker,
     CostRecord,
     DataFingerprint,
     Machine,
     Part,
     RunRecord,
-    clips_of,
+    of_mapping,
     training_of,
 )
 from kolbench.segmenter import Segmenter
@@ -233,7 +234,10 @@ class RunRecorder:
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
             timed_on=str(self._beside(TIMING)["device"]),
             instances=self._beside(run_folder.DETECTION) or None,
-            clips=clips_of(self._beside(run_folder.CLIPS)),
+            clips={
+                clip: of_mapping(ClipFlicker, row, self.folder / run_folder.CLIPS)
+                for clip, row in self._beside(run_folder.CLIPS).items()
+            },
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
             parameters=sum(parameter.numel() for parameter in network.parameters()),

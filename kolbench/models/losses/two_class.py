@@ -9,7 +9,7 @@ def foreground_probability(logits: Tensor) -> Tensor:
 
     As the sigmoid of the difference, which is the same number, in a seventh less of RCRNet's time.
     """
-    background, foreground = logits.float().split(1, 1)  # type: ignore[no-untyped-call]  # torch has no types here
+    background, foreground = logits.float().chunk(2, 1)
     probability: Tensor = (foreground - background).sigmoid()
     return probability
 

@@ -10,7 +10,8 @@ from PIL import ImageColor
 from kolbench.errors import ConfigError, nearest, require_between, require_choice
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing.ad import Placed, Placement, place
-from kolbench.video.compositing.composite import behind, blurred_small, enlarged, rounded, strips, thrice
+from kolbench.video.compositing.composite import behind, blurred_small, enlarged, rounded
+from kolbench.video.compositing.planes import strips, thrice
 
 FILTERS = ("blur", "grey", "colour", "image")
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709

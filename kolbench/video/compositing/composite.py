@@ -6,7 +6,6 @@ linear light would make every soft edge brighter than the frame that it was esti
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,10 +17,8 @@ from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.compositing.ad import Ad, Placed, Placement, place
 from kolbench.video.compositing.foreground import Region, estimate_foreground, require_foreground_method
 from kolbench.video.compositing.light import LightMatch
+from kolbench.video.compositing.planes import strips, thrice
 from kolbench.video.frame import Frame
-
-# so many rows at a time keep the float copies in the cache
-_STRIP = 64
 
 
 def behind(
@@ -58,17 +55,6 @@ def behind(
         mixed += seen
         out[rows] = rounded(mixed)
     return out
-
-
-def strips(frame: UInt8Array) -> Iterator[slice]:
-    """The rows of a frame, some at a time."""
-    for top in range(0, frame.shape[0], _STRIP):
-        yield slice(top, top + _STRIP)
-
-
-def thrice(plane: Float32Array) -> Float32Array:
-    """(h, w) -> (h, w, 3)."""
-    return np.asarray(cv2.merge([plane] * 3), np.float32)
 
 
 def rounded(levels: Float32Array) -> UInt8Array:

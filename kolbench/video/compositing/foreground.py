@@ -9,6 +9,7 @@ import numpy as np
 
 from kolbench.errors import ConfigError, require_choice
 from kolbench.types import Float32Array, UInt8Array
+from kolbench.video.compositing.planes import strips, thrice
 
 FOREGROUND_METHODS = ("fast", "pymatting", "none")
 Region = tuple[slice, slice]
@@ -27,9 +28,6 @@ _SQUARED = 4
 _RIDGE = 0.2
 # pixels above which pymatting works on a smaller copy
 _PYMATTING_PIXELS = 400_000
-
-# so many rows at a time keep the float copies in the cache
-_STRIP = 64
 
 # frame (h, w, 3) uint8, alpha (h, w), the part that is wanted, scale -> colours of the part in [0, 255]
 Estimator = Callable[[UInt8Array, Float32Array, Region, int], Float32Array]
@@ -110,17 +108,16 @@ def _explained(
     0 as alpha nears 1, where F is I.
     """
     found = np.empty(foreground.shape, np.float32)
-    for top in range(0, len(found), _STRIP):
-        rows = slice(top, top + _STRIP)
+    for rows in strips(found):
         opacity = alpha[rows]
         rest = 1 - opacity
         share = opacity / (opacity * opacity + rest * rest + np.float32(_RIDGE) * rest)
         # what the colours hold beyond alpha foreground + (1 - alpha) background
         composed = foreground[rows] - background[rows]
-        composed *= cv2.merge([opacity] * 3)
+        composed *= thrice(opacity)
         composed += background[rows]
         beyond = np.subtract(colours[rows], composed, out=composed)
-        beyond *= cv2.merge([share] * 3)
+        beyond *= thrice(share)
         beyond += foreground[rows]
         np.clip(beyond, 0, 255, out=found[rows])
     return found
@@ -147,16 +144,15 @@ def _local_mean(frame: Any, alpha: Any, scale: int) -> Float32Array:
     weight = alpha / alpha.max()
     for _ in range(_SQUARED):
         weight *= weight
-    weighted = cv2.multiply(frame, cv2.merge([weight] * 3), dtype=cv2.CV_32F)
+    weighted = cv2.multiply(frame, thrice(weight), dtype=cv2.CV_32F)
     weighted = cv2.resize(weighted, small, interpolation=cv2.INTER_AREA)
     weight = cv2.resize(weight, small, interpolation=cv2.INTER_AREA)
-    whole = np.array(cv2.mean(weighted)[:3], np.float32) / max(cv2.mean(weight)[0], 1e-6)
-    mean: Any = np.broadcast_to(whole.astype(np.float32), weighted.shape)
+    mean: Any = np.array(cv2.mean(weighted)[:3], np.float32) / max(cv2.mean(weight)[0], 1e-6)
     for side in _WINDOWS:
         # where a window holds little that is sure, the wider mean speaks
         sums = cv2.blur(weighted, (side, side)) + np.float32(_WIDER_SHARE) * mean
         weights = cv2.blur(weight, (side, side)) + np.float32(_WIDER_SHARE)
-        mean = cv2.divide(sums, cv2.merge([weights] * 3))
+        mean = cv2.divide(sums, thrice(weights))
     return np.asarray(mean, np.float32)
 
 
