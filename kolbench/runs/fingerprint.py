@@ -30,6 +30,8 @@ NEVER_DECIDES = (
     "kolbench.tracking",
     "kolbench.report",
 )
+# how pictures are scored: trainings import it and are validated without it
+ONLY_SCORES = ("kolbench.data.protocols",)
 
 # Keys that may change without changing one weight.
 _DATA_IRRELEVANT = ("cache", "workers", "allow_duplicates", "source", "root", "protocol", "licence")
@@ -91,7 +93,7 @@ def digest(settings: Mapping[str, Any], code_digest: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def code_hash(modules: Iterable[str]) -> str:
+def code_hash(modules: Iterable[str], left_out: Iterable[str] = ()) -> str:
     """Hash of what the named modules do, and of all that they import.
 
     The modules of kolbench and of users count, less those of `NEVER_DECIDES`; `kolbench.runs.code` says what
@@ -99,12 +101,13 @@ def code_hash(modules: Iterable[str]) -> str:
 
     Args:
         modules: dotted names of modules or of what stands in them.
+        left_out: further modules that do not count.
 
     Returns:
         64 hexadecimal digits.
     """
     hasher = hashlib.sha256()
-    for name, path in sorted(code.closure(modules, NEVER_DECIDES).items()):
+    for name, path in sorted(code.closure(modules, (*NEVER_DECIDES, *left_out)).items()):
         hasher.update(f"{name} {code.content(path)}\n".encode())
     return hasher.hexdigest()
 

@@ -170,7 +170,7 @@ def _fingerprint(
     chosen |= {} if begun is None else {"init": begun.sha256}
     built = fingerprint.targets(chosen, config.data.source.options)
     begins = [] if begun is None else [start.__name__]
-    return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built, *begins])
+    return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built, *begins], fingerprint.ONLY_SCORES)
 
 
 def _untrained(

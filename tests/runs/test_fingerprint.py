@@ -289,8 +289,20 @@ def test_trainings_do_not_follow_what_scores_or_draws_or_is_not_chosen(package):
         assert fingerprint.code_hash(TRAINING) == before
 
 
+def test_another_protocol_scores_anew_and_trains_nothing(package):
+    def hashes():
+        training = fingerprint.code_hash(TRAINING, fingerprint.ONLY_SCORES)
+        return training, fingerprint.code_hash(["kolbench.data.protocols", *EVALUATION])
+
+    training, evaluation = hashes()
+    with changed(package / "data/protocols.py", with_a_line):
+        assert hashes()[0] == training
+        assert hashes()[1] != evaluation
+
+
 def test_what_never_decides_is_there(package):
-    missing = [name for name in fingerprint.NEVER_DECIDES if code._file_of(name) is None]
+    left_out = (*fingerprint.NEVER_DECIDES, *fingerprint.ONLY_SCORES)
+    missing = [name for name in left_out if code._file_of(name) is None]
     assert missing == []
 
 
