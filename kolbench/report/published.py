@@ -42,6 +42,13 @@ class Portrait(NamedTuple):
     p3m500np: float | None = None
 
 
+class SaliencySet(NamedTuple):
+    """A set of the background-removal paper. name: there. u2net_mae: MAE that U2Net's own paper prints."""
+
+    name: str
+    u2net_mae: float
+
+
 class Training(NamedTuple):
     """How long a paper trained, and its best epoch on validation; epochs are counted from 1."""
 
@@ -155,3 +162,14 @@ PORTRAIT_NOTES = (
     "have 156.8 M, 177.3 M, 188.0 M and 216.3 M, and 0.605 M, 0.610 M, 0.608 M and 0.772 M parameters "
     "(dagger, double dagger, diamond, star). For star the paper prints 0.772 M and, in Table 3, 0.770 M.",
 )
+
+BACKGROUND_SOURCE = (
+    "Malonosova: Background Removal, report, 8 May 2022, section 3 (U2Net at 128x128 px, then CascadePSP)"
+)
+U2NET_SOURCE = "Qin et al.: U2-Net, Pattern Recognition 106, 2020, tables of the comparison"
+# our name of the data -> the set
+SALIENCY_SETS: dict[str, SaliencySet] = {
+    "duts": SaliencySet("DUTS-TE", 0.044),
+    "dut_omron": SaliencySet("DUT-OMRON", 0.054),
+    "ecssd": SaliencySet("ECSSD", 0.033),
+}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from kolbench.metrics import scores
 from kolbench.report import published
+from kolbench.report.background import backgrounds
 from kolbench.report.breakdowns import products, scenarios
 from kolbench.report.clips import clips
 from kolbench.report.intervals import TOO_FEW, fewest_groups
@@ -66,7 +67,7 @@ def all_tables(comparison: Comparison) -> list[Table]:
     """Every table that the runs give, most important first; a table without a row is left out."""
     numbers = numbers_of(comparison)
     builders = (
-        *(headline, differences, size_and_speed, portraits, thresholds),
+        *(headline, differences, size_and_speed, portraits, backgrounds, thresholds),
         *(seeds, scenarios, products, clips, training),
         licences,
     )

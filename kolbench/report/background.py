@@ -1,0 +1,77 @@
+"""The table of the background-removal paper: U2Net with and without a refiner, on its three sets."""
+
+from kolbench.metrics import formulas
+from kolbench.metrics.confusion import Confusion
+from kolbench.report import published
+from kolbench.report.layout import NOT_RUN, Cell, Row, Table, definitions, table
+from kolbench.report.numbers import UNREFINED, Numbers, RunNumbers
+
+NAME = "background"
+TITLE = "Removing backgrounds: U2Net with and without a refiner"
+METHODS = ("u2net", "u2netp", "official_u2netp")
+REFINER = "cascadepsp"
+PER_IMAGE = ("iou", "precision", "recall", "f0.3", "f0.09")
+# the paper's rows: with this refiner
+_ROWS = {UNREFINED: "U2Net", REFINER: "U2Net + CascadePSP"}
+
+
+def backgrounds(numbers: Numbers) -> Table:
+    """`background`: a row for each run of a U2Net, and the paper's rows that none of them is.
+
+    Empty unless the pictures are of one of the paper's sets, or some U2Net is refined.
+    """
+    runs = [run for run in numbers.runs if run.run.method in METHODS]
+    refined = [run for run in runs if run.run.record.refiner != UNREFINED]
+    if not runs or not (refined or runs[0].run.record.data in published.SALIENCY_SETS):
+        return table(NAME, TITLE, [], [])
+    rows: list[Row] = [(run.heading, _cells(run)) for run in runs]
+    here = {(run.run.record.data, _row_of(run)) for run in runs}
+    absent = [
+        (data, row) for data in published.SALIENCY_SETS for row in _ROWS.values() if (data, row) not in here
+    ]
+    rows += [(NOT_RUN, {"method": None, **_published(data, row)}) for data, row in absent]
+    return table(NAME, TITLE, rows, _notes())
+
+
+def _row_of(run: RunNumbers) -> str | None:
+    """The paper's row that a run is: of the full U2Net."""
+    return _ROWS.get(run.run.record.refiner or UNREFINED) if run.run.method == "u2net" else None
+
+
+def _cells(run: RunNumbers) -> dict[str, Cell]:
+    pooled = Confusion(*run.confusion.sum(axis=0))
+    return {
+        "method": run.label,
+        "set": run.run.record.data,
+        "refiner": run.run.record.refiner,
+        **{name: run.means[name] for name in PER_IMAGE},
+        "iou_pooled": float(formulas.iou(pooled)),
+        "precision_pooled": float(formulas.precision(pooled)),
+        "recall_pooled": float(formulas.recall(pooled)),
+        "f0.3_pooled": float(formulas.f_measure(pooled, 0.3)),
+        "f0.09_pooled": float(formulas.f_measure(pooled, 0.09)),
+        "mae": run.means["mae"],
+        **_published(run.run.record.data, _row_of(run)),
+    }
+
+
+def _published(data: str, row: str | None) -> dict[str, Cell]:
+    """The paper's row, and what U2Net's own paper prints for it."""
+    known = published.SALIENCY_SETS.get(data)
+    return {
+        "row (paper)": None if row is None or known is None else f"{row}, {known.name}",
+        "mae (paper)": None if known is None or row != _ROWS[UNREFINED] else known.u2net_mae,
+    }
+
+
+def _notes() -> list[str]:
+    means = ", ".join(PER_IMAGE)
+    return [
+        f"{means}, mae: means over pictures; _pooled: of the pixels of all pictures; each run at its "
+        "own threshold. The number of f is beta squared: 0.3 as the field has it, 0.09 as 'beta = 0.3' says.",
+        *definitions([*PER_IMAGE, "mae"]),
+        "precision_pooled, recall_pooled: as precision and recall, of the pixels of all pictures together.",
+        f"row (paper): {published.BACKGROUND_SOURCE}. The paper names these scores and sets, and prints no "
+        "number: the cells of what was not run stay empty.",
+        f"mae (paper): {published.U2NET_SOURCE}, at 320 px; its maps are stretched to their extremes first.",
+    ]
