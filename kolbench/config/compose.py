@@ -249,3 +249,15 @@ def save_yaml(config: Values, path: Path) -> None:
 def load_yaml(path: Path) -> Values:
     """Reads a YAML that `save_yaml` wrote."""
     return require_mapping(str(path), OmegaConf.to_container(OmegaConf.load(path)))
+
+
+def load_resolved_yaml(path: Path) -> Values:
+    """Reads a YAML whose values may be taken from the environment: `${oc.env:NAME,DEFAULT}`.
+
+    Raises:
+        ConfigError: a variable without a default is not set, or a reference leads nowhere.
+    """
+    try:
+        return require_mapping(str(path), OmegaConf.to_container(OmegaConf.load(path), resolve=True))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error

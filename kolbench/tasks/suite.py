@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from kolbench.config.compose import load_yaml
+from kolbench.config.compose import load_resolved_yaml
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.folder import typed_conf_dirs
 from kolbench.config.schema import TaskConfig, TaskResult
@@ -120,7 +120,8 @@ def jobs_of(folder: Path, runs: Path, words: Sequence[str] = ()) -> list[Job]:
 
     Args:
         folder: holds `suite.yaml`: `common`, a list of overrides; `runs`, name -> list of overrides; and
-            perhaps `panels`, file name -> names of runs that are shown side by side.
+            perhaps `panels`, file name -> names of runs that are shown side by side. Values may come from the
+            environment, as `${oc.env:NAME,DEFAULT}`.
         runs: below it the run folders go.
         words: more overrides, which win.
 
@@ -159,7 +160,7 @@ def _read(folder: Path) -> Values:
     path = folder / SUITE
     if not path.is_file():
         raise DataError(f"{path} does not exist; suite= names a folder of experiments/.")
-    suite = load_yaml(path)
+    suite = load_resolved_yaml(path)
     if not isinstance(suite.get("runs"), dict) or not suite["runs"]:
         raise DataError(f"{path} has no `runs`: a mapping of names to lists of overrides.")
     return suite

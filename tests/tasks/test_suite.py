@@ -10,7 +10,7 @@ from PIL import Image
 
 from kolbench.config import compose as configs
 from kolbench.config.compose import build_segmenter
-from kolbench.errors import DataError
+from kolbench.errors import ConfigError, DataError
 from kolbench.models.checkpoints.named import entry_of
 from kolbench.tasks import suite as suites
 from kolbench.tasks.panels import HEADING, WIDTH
@@ -20,7 +20,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import make_run
 from tests.helpers.tasks import configured
 
-SUITES = sorted(path.parent for path in (ROOT / "experiments").glob("*/suite.yaml"))
+SUITES = sorted(path.parent for path in (ROOT / "experiments").rglob("suite.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def built():
     return []
 
 
-@pytest.mark.parametrize("folder", SUITES, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", SUITES, ids=lambda folder: str(folder.relative_to(ROOT / "experiments")))
 def test_every_run_of_a_suite_composes(folder, tmp_path, built):
     jobs = jobs_of(folder, tmp_path)
     assert {name for names in panels_of(folder).values() for name in names} <= {job.name for job in jobs}
@@ -125,6 +125,19 @@ def test_a_second_call_runs_only_what_failed(suite):
     dry = kolbench("task=suite", "suite=07_baselines", "data.picture_size=96", "--dry-run", cwd=folder)
     assert dry.stdout.count(": to run") == 3
     assert "python -m kolbench budget=smoke experiment=my_oval data.picture_size=96" in dry.stdout
+
+
+def test_words_may_come_from_the_environment_and_decide_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "suite.yaml").write_text('runs: {a: ["init=${oc.env:START,official}"]}\n')
+    monkeypatch.delenv("START", raising=False)
+    (plain,) = jobs_of(tmp_path, tmp_path)
+    monkeypatch.setenv("START", "runs/mine")
+    (chosen,) = jobs_of(tmp_path, tmp_path)
+    assert (plain.words, chosen.words) == (("init=official",), ("init=runs/mine",))
+    assert plain.folder != chosen.folder
+    (tmp_path / "suite.yaml").write_text('runs: {a: ["init=${oc.env:NOBODY_SETS_THIS}"]}\n')
+    with pytest.raises(ConfigError, match=r"suite.yaml: .*NOBODY_SETS_THIS"):
+        jobs_of(tmp_path, tmp_path)
 
 
 def test_words_of_the_suite_itself_do_not_go_to_its_runs():
