@@ -14,6 +14,16 @@ from kolbench.models.checkpoints.download import fetch
 from kolbench.models.checkpoints.read import read_state_dict
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
+IMAGENET = "imagenet"
+
+
+def state_as_chosen(weights: Any, source: str) -> dict[str, Tensor]:
+    """What a `model.backbone_weights=` names: `imagenet`, torchvision's `weights`, or a file.
+
+    Raises:
+        WeightsError: it cannot be had or read.
+    """
+    return state_of_torchvision(weights, source) if source == IMAGENET else state_of_file(Path(source))
 
 
 def state_of_torchvision(weights: Any, choice: str) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """torchvision's MobileNetV2 as a backbone under the released MODNet's key names, and its ImageNet weights."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -10,7 +9,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.ops import Conv2dNormActivation
 
 from kolbench.errors import WeightsError
-from kolbench.models.checkpoints.pretrained import state_of_file, state_of_torchvision
+from kolbench.models.checkpoints.pretrained import state_as_chosen
 from kolbench.models.checkpoints.read import load_state_strict
 
 # expansion, output channels, repetitions, stride of the first (Sandler et al. 2018, table 2)
@@ -119,9 +118,18 @@ def features_under(own: Iterable[str], source: str, blocks: int) -> dict[str, Te
     Raises:
         WeightsError: the file cannot be had or read, or holds another number of tensors.
     """
+    return renamed(own, imagenet_state(source), blocks, source)
+
+
+def renamed(own: Iterable[str], state: Mapping[str, Tensor], blocks: int, source: str) -> dict[str, Tensor]:
+    """As `features_under`, of tensors that are there already.
+
+    Args:
+        state: with torchvision's or MODNet's names. source: where they come from, for the message.
+    """
     names = sorted(own, key=_position)
     wanted = tuple(f"features.{index}." for index in range(blocks))
-    given = {name: tensor for name, tensor in _state(source).items() if name.startswith(wanted)}
+    given = {name: tensor for name, tensor in state.items() if name.startswith(wanted)}
     if len(given) != len(names):
         raise WeightsError(
             f"model.backbone_weights={source} holds {len(given)} tensors named features.*, a MobileNetV2 "
@@ -130,10 +138,9 @@ def features_under(own: Iterable[str], source: str, blocks: int) -> dict[str, Te
     return {ours: given[theirs] for ours, theirs in zip(names, sorted(given, key=_position), strict=True)}
 
 
-def _state(source: str) -> dict[str, Tensor]:
-    if source == "imagenet":
-        return state_of_torchvision(MobileNet_V2_Weights.IMAGENET1K_V1, source)
-    return state_of_file(Path(source))
+def imagenet_state(source: str) -> dict[str, Tensor]:
+    """The tensors of a MobileNetV2: `imagenet` or a file, see `load_backbone`."""
+    return state_as_chosen(MobileNet_V2_Weights.IMAGENET1K_V1, source)
 
 
 def _position(name: str) -> tuple[tuple[int, ...], str]:
