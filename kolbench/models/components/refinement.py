@@ -51,8 +51,8 @@ class PyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, h, w) -> (B, channels_out, h, w)."""
         pooled = [resize_to(stage(x), x.shape[-2:]) for stage in self.stages]
-        joined: Tensor = self.bottleneck(torch.cat((*pooled, x), 1))
-        return joined.relu_()
+        out: Tensor = self.bottleneck(torch.cat((*pooled, x), 1)).relu_()
+        return out
 
 
 class UpBlock(nn.Module):
@@ -64,15 +64,21 @@ class UpBlock(nn.Module):
 
     def __init__(self, channels: int, skip: int, channels_out: int) -> None:
         super().__init__()
-        self.conv = _preactivated(channels + skip, channels_out)
+        self.joined = channels + skip
+        self.conv = _preactivated(self.joined, channels_out)
         self.conv2 = _preactivated(channels_out, channels_out)
         self.shortcut = nn.Conv2d(channels, channels_out, 1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, channels, h, w), (B, skip, 2h, 2w) -> (B, channels_out, 2h, 2w)."""
         x = resize_by(x, 2)
-        joined: Tensor = self.conv(torch.cat((x, skip), 1)) + self.shortcut(x)
-        return joined + self.conv2(joined)
+        shortcut = self.shortcut(x)
+        joined = torch.cat((x, skip), 1)
+        # the largest map of all; without gradients it is gone before the next one is made
+        del x
+        out: Tensor = self.conv(joined) + shortcut
+        refined: Tensor = out + self.conv2(out)
+        return refined
 
 
 class RefinementNetwork(nn.Module):

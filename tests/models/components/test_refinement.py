@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from kolbench.engine.cost import count_macs
 from kolbench.errors import ConfigError, WeightsError
-from kolbench.models.checkpoints.read import load_state_strict
 from kolbench.models.components.refinement import RefinementMaps, RefinementNetwork, padded, padded_size
-from tests.helpers.refinement import reference, released
+from tests.helpers.refinement import official_pair
 
 SMALL = ("mobilenet_v2", 0.25)
 
@@ -61,11 +60,7 @@ def test_golden_counts_of_every_backbone(
 
 
 def test_the_released_package_has_the_same_keys_and_results() -> None:
-    package = reference()
-    torch.manual_seed(0)
-    theirs = released(package)
-    ours = RefinementNetwork().eval()
-    load_state_strict(ours, theirs.state_dict())
+    theirs, ours = official_pair()
     image, mask = inputs(40, 32)
     s8 = inputs(40, 32)[1] * 0.5
     with torch.no_grad():
