@@ -50,9 +50,10 @@ def make_splits(
     Args:
         source: what to split.
         policy: `files`: the source's own lists; `group`: no group (video) in two splits, an image
-            without group standing alone; `auto`: files where there are some, else group; `paper`: by
-            image, 1000/100/100 of at least 1200, else 10:1:1, or what the set's own plan says; `test`: all
-            are test images, or those of the source's own list where it gives one, and nothing is trained.
+            without group standing alone; `auto`: files where there are some, else group; where they list
+            test images alone, as `test`; `paper`: by image, 1000/100/100 of at least 1200, else 10:1:1, or
+            what the set's own plan says; `test`: all are test images, or those of the source's own list
+            where it gives one, and nothing is trained.
         seed: of the draw; without effect on `files`.
         fractions: of train, val and test (`group` only); None = the plan's.
 
@@ -61,7 +62,7 @@ def make_splits(
         ConfigError: no such policy.
     """
     require_choice("data.split", policy, POLICIES)
-    if policy == "test":
+    if policy == "test" or (policy == "auto" and lists_tests_alone(source)):
         return Splits([], [], sorted((source.given_splits or {}).get("test") or range(len(source.names))))
     if policy == "files" or (policy == "auto" and source.given_splits is not None):
         return _by_files(source)
@@ -223,6 +224,12 @@ def tests_only(source: Source) -> bool:
     return not (source.given_splits or {}).get("train")
 
 
+def lists_tests_alone(source: Source) -> bool:
+    """Whether a source lists test pictures and no others, as sets do that nobody trains on."""
+    given = source.given_splits or {}
+    return bool(given.get("test")) and not (given.get("train") or given.get("val"))
+
+
 def assert_disjoint(
     splits: Splits, names: Sequence[str], groups: Sequence[str | None], by_group: bool
 ) -> None:
@@ -261,7 +268,7 @@ def describe(splits: Splits, source: Source, policy: str, fold: str = "") -> str
     Args:
         fold: in words, such as `fold 0 of 5`, where it is one of a cross-validation.
     """
-    if policy == "test":
+    if not (splits.train or splits.val):
         whole = len(splits.test) == len(source.names)
         return f"{'all ' if whole else ''}{len(splits.test)} pictures are test pictures"
     counts = " / ".join(f"{len(rows)} {name}" for name, rows in splits)

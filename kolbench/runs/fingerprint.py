@@ -34,7 +34,11 @@ NEVER_DECIDES = (
 ONLY_SCORES = ("kolbench.data.protocols",)
 
 # Keys that may change without changing one weight.
-_DATA_IRRELEVANT = ("cache", "workers", "allow_duplicates", "source", "root", "protocol", "licence")
+_DATA_IRRELEVANT = (
+    *("cache", "workers", "allow_duplicates", "source", "protocol", "licence"),
+    # where pictures lie; their content counts
+    *("root", "images", "masks", "products"),
+)
 # keys of a method that may name a file or a folder, known by its content
 _PATHS = ("backbone_weights", "file", "masks_dir")
 _BUDGET_RELEVANT = ("size", "epochs", "batch", "lr_factor", "epoch_pictures")

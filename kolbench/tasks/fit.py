@@ -23,7 +23,7 @@ from kolbench.engine.module import require_factors
 from kolbench.engine.schedule import Milestones, Schedule, TorchSchedule
 from kolbench.engine.trainer import check_options
 from kolbench.engine.training import TrainingConfig, train
-from kolbench.errors import ConfigError, WeightsError, require_choice
+from kolbench.errors import ConfigError, DataError, WeightsError, require_choice
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import load_into
@@ -71,6 +71,7 @@ def run(config: FitConfig) -> TaskResult:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
         recorder.say(*data.describe())
+        _require_training_pictures(config, data)
         recorder.rest_on(_parts(config, asked, data))
         settings, code = _fingerprint(config, begun, data, recorder.device.type)
         root = config.paths.runs / ("untrained" if config.model.training is None else "trainings")
@@ -114,6 +115,14 @@ def _check(config: FitConfig) -> None:
             start.require_usable(segmenter, config.init, config.model.name)
     elif config.init is not None:
         raise ConfigError(f"init={config.init}: {config.model.name} is not trained; leave init= away.")
+
+
+def _require_training_pictures(config: FitConfig, data: SegmentationDataModule) -> None:
+    if config.model.training is not None and not data.rows["train"]:
+        raise DataError(
+            f"data={config.data.name} gives test pictures only, but {config.model.name} is to be trained. "
+            "Train it on other pictures, or score weights that you have with task=test weights=."
+        )
 
 
 def _check_recipe(config: FitConfig, segmenter: Segmenter) -> None:

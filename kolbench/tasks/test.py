@@ -65,7 +65,9 @@ def run(config: TestConfig) -> TaskResult:
                 *(parts.of_method(given) if asked is None else parts.of_weights(asked, given.name)),
             ]
         )
-        if data.config.split == "test":
+        if splits.lists_tests_alone(data.source):
+            recorder.say("only test pictures are listed: these are scored, and none chooses the threshold")
+        elif data.config.split == "test":
             recorder.say("no training pictures are listed, so all are scored; data.split=auto splits them")
         recorder.say(*data.verify())
         # None: the file's own

@@ -1,6 +1,7 @@
 """`task=test` on pictures that nobody split: all are scored, at a threshold that is known before."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,43 @@ def test_a_report_is_made_of_such_a_run(place):
     assert (place / "report" / "report.html").is_file()
     runs = finished.find(str(out))
     assert [len(run.test.names) for run in runs] == [5]
+
+
+@pytest.fixture(scope="module")
+def saliency(place):
+    """The pictures of `theirs` as ECSSD and as DUTS-TE alone have them."""
+    names = {
+        "ecssd": ("images", "ground_truth_mask"),
+        "duts": ("DUTS-TE/DUTS-TE-Image", "DUTS-TE/DUTS-TE-Mask"),
+    }
+    for data, folders in names.items():
+        for part, folder in zip(("images", "masks"), folders, strict=True):
+            shutil.copytree(place / "theirs" / part, place / data / folder)
+    return place
+
+
+@pytest.mark.parametrize("data", ["ecssd", "duts"])
+def test_a_set_of_test_pictures_is_scored_whole(saliency, data):
+    words = (
+        f"data={data}",
+        f"data.root={data}",
+        "data.allow_duplicates=true",
+        "hydra.run.dir=" + data + "-run",
+    )
+    told = kolbench("task=test", "weights=run", *words, cwd=saliency).stdout
+    assert "only test pictures are listed: these are scored" in told
+    assert "all 5 pictures are test pictures" in told
+    found = json.loads((saliency / f"{data}-run" / "run.json").read_text())
+    assert found["pictures"] == {"test": 5}
+
+
+def test_a_set_of_test_pictures_is_not_trained_on(saliency):
+    words = ("data=ecssd", "data.root=ecssd", "data.allow_duplicates=true", "budget=smoke")
+    told = kolbench("experiment=unet", *words, "hydra.run.dir=refused", cwd=saliency, code=1).stderr
+    assert "data=ecssd gives test pictures only, but unet is to be trained" in told
+    # what is not trained is scored on them
+    kolbench("experiment=ellipse", *words, "hydra.run.dir=classic", cwd=saliency)
+    found = json.loads((saliency / "classic" / "run.json").read_text())
+    # budget=smoke takes two
+    assert found["pictures"] == {"test": 2}
+    assert found["threshold"] == 0.5

@@ -22,20 +22,23 @@ class FolderSource(Source):
 
     Args:
         root: the folder that holds them.
+        images, masks, products: what they are called there.
 
     Raises:
         DataError: a folder is missing, nothing matches, names collide, or a list names an unknown picture.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(
+        self, root: str | Path, images: str = "images", masks: str = "masks", products: str = "products"
+    ) -> None:
         self.root = listing.require_folder(root)
-        self._images = listing.pictures_below(subfolder(self.root, "images"))
-        self._masks = listing.pictures_below(subfolder(self.root, "masks"))
-        products = self.root / "products"
-        self._products = listing.pictures_below(products) if products.is_dir() else {}
+        folders = subfolder(self.root, images), subfolder(self.root, masks)
+        self._images, self._masks = (listing.pictures_below(folder) for folder in folders)
+        held = self.root / products
+        self._products = listing.pictures_below(held) if held.is_dir() else {}
         names = sorted(self._images.keys() & self._masks.keys())
         if not names:
-            raise DataError(_nothing_matches(self.root, self._images, self._masks))
+            raise DataError(_nothing_matches(*folders, self._images, self._masks))
         absent = dict.fromkeys(self._images.keys() - self._masks.keys(), "has no mask")
         absent |= dict.fromkeys(self._masks.keys() - self._images.keys(), "has a mask but no image")
         lists = listing.read_lists(self.root, names, absent)
@@ -87,12 +90,16 @@ def subfolder(root: Path, name: str) -> Path:
     Raises:
         DataError: there is none; lists the folders that are there.
     """
-    return listing.subfolder(root, name, "; data=folder needs images/ and masks/")
+    return listing.subfolder(
+        root, name, "; data=folder needs images/ and masks/, or their names in data.images= and data.masks="
+    )
 
 
-def _nothing_matches(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> str:
+def _nothing_matches(
+    images_folder: Path, masks_folder: Path, images: Mapping[str, Path], masks: Mapping[str, Path]
+) -> str:
     first = [next(iter(sorted(files)), None) for files in (images, masks)]
     return (
-        f"No picture of {root / 'images'} ({len(images)}, first: {first[0]}) has a mask of the same name in "
-        f"{root / 'masks'} ({len(masks)}, first: {first[1]}). Name them alike, suffixes may differ."
+        f"No picture of {images_folder} ({len(images)}, first: {first[0]}) has a mask of the same name in "
+        f"{masks_folder} ({len(masks)}, first: {first[1]}). Name them alike, suffixes may differ."
     )

@@ -3,12 +3,14 @@ import os
 import numpy as np
 import pytest
 
+from kolbench.config.compose import instantiate
 from kolbench.data import duplicates, splits
 from kolbench.data.checking import check_all, perceptual_hash
 from kolbench.data.sources.folder import FolderSource
 from kolbench.errors import DataError
 from kolbench.io import images, masks
 from tests.helpers.data_files import HEIGHT, WIDTH, folder, picture, put
+from tests.helpers.tasks import configured
 
 
 def test_folder_pairs_by_stem_at_any_depth_and_in_any_format(tmp_path):
@@ -71,6 +73,27 @@ def test_folders_that_cannot_be_used(tmp_path):
     images.write_jpeg(tmp_path / "images" / "a.jpg", picture())
     with pytest.raises(DataError, match=r"a\.jpg and .*a\.png have the same name"):
         FolderSource(tmp_path)
+
+
+def test_folders_by_their_own_names(tmp_path):
+    root = folder(tmp_path / "usual", ["a", "b"], products=("a",))
+    usual = FolderSource(root)
+    for old, new in (("images", "photos"), ("masks", "gt/alpha"), ("products", "held")):
+        (tmp_path / "own" / new).parent.mkdir(parents=True, exist_ok=True)
+        (root / old).rename(tmp_path / "own" / new)
+    words = ("data.images=photos", "data.masks=gt/alpha", "data.products=held")
+    config = configured("experiment=ellipse", "data=folder", f"data.root={tmp_path / 'own'}", *words)
+    own = instantiate(config.data.source)
+    assert own.names == ["a", "b"]
+    assert own.read(0).mask.sum() == 36
+    assert own.read(0).product.sum() == 4
+    # a name of a folder is no content
+    assert folder(root, ["a", "b"], products=("a",)) == root
+    assert own.fingerprint() == usual.fingerprint()
+    with pytest.raises(
+        DataError, match=r"no folder alpha/.*data\.images= and data\.masks=\. It holds gt, held"
+    ):
+        FolderSource(tmp_path / "own", "photos", "alpha")
 
 
 def test_fingerprint_sees_contents_and_names_but_no_times_or_places(tmp_path):
