@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kolbench.errors import ConfigError
 from kolbench.preprocessing import resize
-from kolbench.refiners.guided import linear_coefficients
+from kolbench.refiners.guided import linear_coefficients, linear_in_colours, rows_of
 from kolbench.types import Float32Array, UInt8Array
 
 LONGEST = 2048
@@ -76,11 +76,8 @@ def guided_up(image: UInt8Array, small: UInt8Array, alpha: Float32Array) -> Floa
     out = np.empty((height, width), np.float32)
     for top in range(0, height, STRIP):
         bottom = min(top + STRIP, height)
-        *slope, offset, low, high = rows_of(maps, height, width, top, bottom)
-        strip = torch.from_numpy(image[top:bottom])
-        found = offset
-        for channel, factor in enumerate(slope):
-            found = torch.addcmul(found, factor, strip[..., channel].float(), value=1 / 255)
+        rows = rows_of(maps, height, width, top, bottom)
+        found, low, high = linear_in_colours(rows[:4], image[top:bottom]), rows[4], rows[5]
         out[top:bottom] = torch.minimum(torch.maximum(found, low), high).clamp_(0, 1).numpy()
     return out
 
@@ -103,18 +100,3 @@ def _coefficients(small: UInt8Array, alpha: Float32Array) -> Tensor:
 
 def _tensor(image: UInt8Array) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-
-
-def rows_of(maps: Tensor, height: int, width: int, top: int, bottom: int) -> Tensor:
-    """Rows `top` to `bottom` of (C, h, w) maps enlarged bilinearly to height x width -> (C, rows, width).
-
-    As F.interpolate with align_corners=False gives them, without the rest of the large maps.
-    """
-    count = maps.shape[1]
-    place = (torch.arange(top, bottom, dtype=torch.float64) + 0.5) * (count / height) - 0.5
-    place = place.clamp(min=0, max=count - 1)
-    above = place.floor().long()
-    below = (above + 1).clamp(max=count - 1)
-    share = (place - above).float()[None, :, None]
-    rows = torch.lerp(maps[:, above], maps[:, below], share)
-    return F.interpolate(rows[None], (bottom - top, width), mode="bilinear", align_corners=False)[0]

@@ -25,7 +25,7 @@ class Predictor:
 
     Args:
         segmenter: in evaluation mode; it reads the image only.
-        refiner: (image (1, 3, H, W), alpha (1, 1, H, W)) -> alpha, see kolbench.refiners; None = none.
+        refiner: see kolbench.refiners; its `refine_picture` is preferred, if it has one. None = none.
         segment: how the method is run on one picture; None = segmenter.segment.
         shot: makes the function that runs a stateful method on the frames of one shot, in their order; None =
             that of `Clip`.
@@ -98,10 +98,14 @@ class Predictor:
 
     @torch.no_grad()
     def _finished(self, image: UInt8Array, alpha: Float32Array) -> Float32Array:
-        if self.refiner is not None:
-            picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-            alpha = self.refiner(picture, torch.from_numpy(alpha)[None, None])[0, 0].numpy()
-        return alpha
+        if self.refiner is None:
+            return alpha
+        refine_picture = getattr(self.refiner, "refine_picture", None)
+        if refine_picture is not None:
+            refined: Float32Array = refine_picture(image, alpha)
+            return refined
+        picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+        return self.refiner(picture, torch.from_numpy(alpha)[None, None])[0, 0].numpy()
 
 
 def binarize(alpha: Float32Array, threshold: float | None) -> Float32Array:

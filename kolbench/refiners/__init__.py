@@ -2,4 +2,7 @@
 
 A refiner is called with image (B, 3, H, W) float32 in [0, 1] and alpha (B, 1, H, W) float32 in [0, 1], on any
 device, changes neither, and returns (B, 1, H, W) float32 in [0, 1] on the same device.
+
+One that has `refine_picture` is given single pictures by it, outside of scoring, so that no large picture is
+copied to float: image (H, W, 3) uint8 RGB, alpha (H, W) float32 in [0, 1] -> (H, W) float32 in [0, 1].
 """

@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice
 from kolbench.preprocessing import resize
+from kolbench.types import Float32Array, UInt8Array
 
 GUIDES = ("rgb", "grey")
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+# rows that dozens of float maps hold at once
+STRIP = 128
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,47 @@ class GuidedFilter:
         """(B, 3, H, W), (B, 1, H, W) in [0, 1] -> refined (B, 1, H, W) in [0, 1]."""
         height, width = alpha.shape[-2:]
         guide = image.float() if self.guide == "rgb" else luma(image.float())
-        radius = max(1, round(self.radius * min(height, width)))
-        step = min(self.subsample, radius)
-        small = (-(-height // step), -(-width // step))
+        small, radius = self._subsampled(height, width)
         slope, offset = linear_coefficients(
-            resize(guide, small), resize(alpha.float(), small), max(1, round(radius / step)), self.epsilon
+            resize(guide, small), resize(alpha.float(), small), radius, self.epsilon
         )
         slope, offset = resize(slope, (height, width)), resize(offset, (height, width))
         return ((slope * guide).sum(dim=1, keepdim=True) + offset).clamp(0, 1)
+
+    @torch.no_grad()
+    def refine_picture(self, image: UInt8Array, alpha: Float32Array) -> Float32Array:
+        """The same for one picture, in strips of rows: no more than one float plane of its size at a time.
+
+        Args:
+            image: (H, W, 3) uint8 RGB. alpha: (H, W) float32 in [0, 1].
+
+        Returns:
+            (H, W) float32 in [0, 1], within 1e-4 of what the call gives, whose sums are rounded elsewhere.
+        """
+        height, width = alpha.shape
+        small, radius = self._subsampled(height, width)
+        guide = torch.empty((1, len(LUMA), *small))
+        for channel in range(len(LUMA)):
+            guide[0, channel] = resize(_plane(image[..., channel]).float().div_(255), small)[0, 0]
+        grey = self.guide == "grey"
+        maps = _coefficients_in_strips(
+            luma(guide) if grey else guide, resize(_plane(alpha), small), radius, self.epsilon
+        )
+        if grey:
+            slopes = maps[:1] * maps.new_tensor(LUMA).view(3, 1, 1)
+            maps = torch.cat((slopes, maps[1:]))
+        refined = np.empty((height, width), np.float32)
+        for top in range(0, height, STRIP):
+            bottom = min(top + STRIP, height)
+            rows = linear_in_colours(rows_of(maps, height, width, top, bottom), image[top:bottom])
+            refined[top:bottom] = rows.clamp_(0, 1).numpy()
+        return refined
+
+    def _subsampled(self, height: int, width: int) -> tuple[tuple[int, int], int]:
+        """(height, width) at which the coefficients are found, and the radius there in pixels."""
+        radius = max(1, round(self.radius * min(height, width)))
+        step = min(self.subsample, radius)
+        return (-(-height // step), -(-width // step)), max(1, round(radius / step))
 
 
 def luma(image: Tensor) -> Tensor:
@@ -83,6 +120,51 @@ def linear_coefficients(guide: Tensor, alpha: Tensor, radius: int, epsilon: floa
     slope = solved.squeeze(-1).movedim(-1, 1)
     offset = mean_alpha - (slope * mean_guide).sum(dim=1, keepdim=True)
     return box_mean(slope, radius), box_mean(offset, radius)
+
+
+def _coefficients_in_strips(guide: Tensor, alpha: Tensor, radius: int, epsilon: float) -> Tensor:
+    """Slopes and offset as of `linear_coefficients`, for one picture: (C + 1, H, W)."""
+    channels, height, width = (int(side) for side in guide.shape[1:])
+    found = guide.new_empty((channels + 1, height, width))
+    # a mean of means reaches twice as far as one
+    halo = 2 * radius
+    # of a wide window a strip is higher, so that never more than half of the work is done for its halo
+    strip = max(STRIP, 2 * halo)
+    for top in range(0, height, strip):
+        bottom = min(top + strip, height)
+        first, last = max(0, top - halo), min(height, bottom + halo)
+        rows = linear_coefficients(guide[:, :, first:last], alpha[:, :, first:last], radius, epsilon)
+        found[:, top:bottom] = torch.cat(rows, dim=1)[0, :, top - first : bottom - first]
+    return found
+
+
+def linear_in_colours(maps: Tensor, image: UInt8Array) -> Tensor:
+    """Slopes of R, G, B and an offset, (4, H, W), on (H, W, 3) uint8 -> (H, W) float32, of any value."""
+    colours = torch.from_numpy(image)
+    found = maps[3]
+    for channel, slope in enumerate(maps[:3]):
+        found = torch.addcmul(found, slope, colours[..., channel].float(), value=1 / 255)
+    return found
+
+
+def rows_of(maps: Tensor, height: int, width: int, top: int, bottom: int) -> Tensor:
+    """Rows `top` to `bottom` of (C, h, w) maps enlarged bilinearly to height x width -> (C, rows, width).
+
+    As F.interpolate with align_corners=False gives them, without the rest of the large maps.
+    """
+    count = maps.shape[1]
+    place = (torch.arange(top, bottom, dtype=torch.float64) + 0.5) * (count / height) - 0.5
+    place = place.clamp(min=0, max=count - 1)
+    above = place.floor().long()
+    below = (above + 1).clamp(max=count - 1)
+    share = (place - above).float()[None, :, None]
+    rows = torch.lerp(maps[:, above], maps[:, below], share)
+    return F.interpolate(rows[None], (bottom - top, width), mode="bilinear", align_corners=False)[0]
+
+
+def _plane(values: UInt8Array | Float32Array) -> Tensor:
+    """(H, W) -> (1, 1, H, W)."""
+    return torch.from_numpy(values)[None, None]
 
 
 def _pairs(guide: Tensor) -> Tensor:

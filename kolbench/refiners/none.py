@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from kolbench.types import Float32Array, UInt8Array
+
 
 @dataclass(frozen=True)
 class Unrefined:
@@ -11,4 +13,8 @@ class Unrefined:
 
     def __call__(self, image: Tensor, alpha: Tensor) -> Tensor:
         """(B, 3, H, W), (B, 1, H, W) -> the alpha given."""
+        return alpha
+
+    def refine_picture(self, image: UInt8Array, alpha: Float32Array) -> Float32Array:
+        """(H, W, 3) uint8, (H, W) -> the alpha given."""
         return alpha

@@ -23,7 +23,7 @@ from kolbench.inference.backends import prepare
 from kolbench.inference.export import parity
 from kolbench.inference.export.graph import GraphSegmenter, network_of
 from kolbench.inference.folding import folded
-from kolbench.inference.highres import guided_up, rows_of, segment_in_bounded_memory, shrunk
+from kolbench.inference.highres import guided_up, segment_in_bounded_memory, shrunk
 from kolbench.models.modnet import MODNetSegmenter
 from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.trivial import Ellipse
@@ -297,13 +297,6 @@ def test_pictures_up_to_the_limit_are_left_to_the_method():
     )
     with pytest.raises(ConfigError, match="longest=0"):
         segment_in_bounded_memory(segmenter.segment, picture, longest=0)
-
-
-def test_strips_are_rows_of_the_bilinear_enlargement():
-    maps = torch.rand(3, 11, 17, generator=torch.Generator().manual_seed(0))
-    whole = F.interpolate(maps[None], (143, 250), mode="bilinear", align_corners=False)[0]
-    for top, bottom in ((0, 5), (5, 120), (120, 143)):
-        torch.testing.assert_close(rows_of(maps, 143, 250, top, bottom), whole[:, top:bottom])
 
 
 def test_a_picture_without_colours_is_enlarged_bilinearly():

@@ -66,6 +66,27 @@ def test_the_refiner_works_on_soft_alpha_before_the_threshold():
     assert (alpha == 1).all()
 
 
+class InPlace:
+    """A refiner that takes pictures as they are."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, image, alpha):
+        raise AssertionError("a float copy of the picture")
+
+    def refine_picture(self, image, alpha):
+        self.seen.append(image)
+        return 1 - alpha
+
+
+def test_a_refiner_of_single_pictures_is_given_the_picture_itself():
+    image, refiner = np.full((3, 4, 3), 51, np.uint8), InPlace()
+    alpha = Predictor(Brightness(), refiner)(image)
+    assert refiner.seen == [image]
+    np.testing.assert_allclose(alpha, np.full((3, 4), 0.8), atol=1e-6)
+
+
 def test_a_picture_that_is_refused_stops_none_of_the_others():
     light, dark = np.full((2, 2, 3), 255, np.uint8), np.zeros((2, 2, 3), np.uint8)
     found = [alpha for _, _, alpha in Predictor(Brightness()).each([("a", light), ("b", dark), ("c", light)])]

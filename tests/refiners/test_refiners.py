@@ -4,12 +4,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from omegaconf import OmegaConf
 
 from kolbench.config import compose
 from kolbench.errors import ConfigError
+from kolbench.io.arrays import as_arrays
 from kolbench.refiners.grabcut import GrabCutRefiner, cut_labels
-from kolbench.refiners.guided import GuidedFilter, box_mean, luma
+from kolbench.refiners.guided import GuidedFilter, box_mean, luma, rows_of
 from kolbench.refiners.none import Unrefined
 
 REFINERS = [Unrefined(), GuidedFilter(), GuidedFilter(guide="grey", subsample=1), GrabCutRefiner()]
@@ -88,6 +90,13 @@ def test_the_exact_filter_agrees_with_a_regression_in_every_window(guide, epsilo
     assert np.abs(refined[0, 0].numpy() - expected).max() < 1e-5
 
 
+def test_strips_are_rows_of_the_bilinear_enlargement():
+    maps = torch.rand(3, 11, 17, generator=torch.Generator().manual_seed(0))
+    whole = F.interpolate(maps[None], (143, 250), mode="bilinear", align_corners=False)[0]
+    for top, bottom in ((0, 5), (5, 120), (120, 143)):
+        torch.testing.assert_close(rows_of(maps, 143, 250, top, bottom), whole[:, top:bottom])
+
+
 # without contrast the slope is 0 and the offset the mean of a window, averaged once more
 def test_without_contrast_alpha_is_averaged_twice():
     alpha = torch.rand(1, 1, 20, 26, generator=torch.Generator().manual_seed(0))
@@ -151,6 +160,31 @@ def test_a_batch_is_its_pictures_in_any_order(refiner):
     for index in (2, 0, 1):
         alone = refiner(images[index : index + 1], alphas[index : index + 1])
         assert torch.equal(alone[0], together[index])
+
+
+@pytest.mark.parametrize(
+    ("refiner", "tolerance"),
+    [
+        (Unrefined(), 0),
+        (GrabCutRefiner(), 0),
+        (GuidedFilter(), 1e-4),
+        (GuidedFilter(guide="grey"), 1e-4),
+        # three strips each of the picture and of its coefficients, whose windows reach far beyond a strip
+        (GuidedFilter(radius=0.1, subsample=1), 1e-4),
+        (GuidedFilter(radius=0.3, subsample=7), 1e-4),
+    ],
+)
+def test_a_picture_alone_is_refined_as_in_a_batch(refiner, tolerance):
+    noisy, truth = scene(300, 389)
+    (image,) = as_arrays(noisy)
+    alpha = blurred(truth, 3)
+    before = image.copy(), alpha.clone()
+    alone = refiner.refine_picture(image, alpha[0, 0].numpy())
+    batch = refiner(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255, alpha)
+    assert alone.dtype == np.float32
+    assert np.abs(alone - batch[0, 0].numpy()).max() <= tolerance
+    assert np.array_equal(image, before[0])
+    assert torch.equal(alpha, before[1])
 
 
 @pytest.mark.parametrize("size", [48, 384])
