@@ -18,6 +18,7 @@ from kolbench.config.compose import conf_dir, instantiate, load_yaml
 from kolbench.data.scenes.scene import make_scene
 from kolbench.inference.highres import segment_in_bounded_memory
 from kolbench.inference.predictor import Predictor
+from kolbench.io.heap import keep_freed_memory
 from kolbench.models.modnet import MODNetSegmenter
 
 def options(name):
@@ -45,6 +46,8 @@ def growth(segment, refiner=None):
     assert 0 <= alpha.min() <= alpha.max() <= 1
     return (kilobytes("VmHWM") - start) // 1024, float(alpha.mean())
 
+# as commands do
+keep_freed_memory()
 torch.manual_seed(0)
 scene = make_scene(0, 0, 960)
 picture, drawn = np.tile(scene.image[:540], (8, 8, 1)), scene.alpha[:540].astype(np.float32)
