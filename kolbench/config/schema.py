@@ -27,7 +27,7 @@ from kolbench.config.fields import (
 )
 from kolbench.config.groups import Invocation, Paths, key_of
 from kolbench.errors import ConfigError, require_choice
-from kolbench.types import EVAL_PROTOCOLS
+from kolbench.types import ALPHA, BINARY, EVAL_PROTOCOLS
 
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
 LARGEST_SEED = 2**32 - 1
@@ -108,6 +108,7 @@ KEYS: Mapping[str, Key] = {
     "data.licence": Key(TEXT.or_null()),
     "budget.epoch_pictures": Key(whole(1).or_null()),
     "data.region_px": Key(whole(1)),
+    "data.truth": Key(one_of("auto", BINARY, ALPHA)),
     "data.allow_duplicates": Key(SWITCH),
     "data.colours": Key(SWITCH),
     "data.picture_size": Key(whole(32, 4096)),

@@ -26,7 +26,7 @@ from kolbench.data.dataset import (
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError
 from kolbench.io import progress
-from kolbench.types import NATIVE, Batch, Sample
+from kolbench.types import BINARY, NATIVE, Batch, Sample
 
 PRETRAINING_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
@@ -94,6 +94,11 @@ class SegmentationDataModule(LightningDataModule):
         self._evaluation[ALL] = scored(self.splits.all(), memory_bytes=0)
         native = eval_protocol == NATIVE
         self._validation = self._evaluation["val"] if native else EvaluationSet(source, self.rows["val"])
+
+    @property
+    def truth(self) -> str:
+        """`alpha` where pictures are scored against true alphas too, else `binary`; a square holds none."""
+        return self.source.truth if self.eval_protocol == NATIVE else BINARY
 
     def evaluated_rows(self) -> dict[str, list[int]]:
         """What a method is scored on: val and test, and `all` where the protocol asks for it."""

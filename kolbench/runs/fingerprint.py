@@ -36,6 +36,8 @@ ONLY_SCORES = ("kolbench.data.protocols",)
 # Keys that may change without changing one weight.
 _DATA_IRRELEVANT = (
     *("cache", "workers", "allow_duplicates", "source", "protocol", "licence"),
+    # what the truth is found to be counts
+    "truth",
     # where pictures lie; their content counts
     *("root", "images", "masks", "products"),
 )

@@ -10,7 +10,7 @@ from typing import TypeVar, Union
 
 from kolbench.errors import DataError
 from kolbench.io.files import write_json
-from kolbench.types import NATIVE
+from kolbench.types import BINARY, NATIVE
 
 RUN = "run.json"
 VERSION = 2
@@ -136,6 +136,7 @@ class RunRecord:
     the run, its authors' use, or the command. truth_access: one of `TRUTH_ACCESS`. scores: on the test
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
     eval_protocol: how pictures were scored, one of `EVAL_PROTOCOLS`; runs without the key are native.
+    truth: `alpha` where they were scored against true alphas too, which `truths/` then holds, else `binary`.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
     instances: box and mask AP. clips: clip of the test pictures -> its flicker. notes: note of a method ->
     number of test pictures. pictures: split -> number; `train`, those trained on, where the run trained.
@@ -159,6 +160,7 @@ class RunRecord:
     training: TrainingSummary | None = None
     rests_on: tuple[Part, ...] = ()
     eval_protocol: str = NATIVE
+    truth: str = BINARY
     threshold: float | None = None
     threshold_from: str | None = None
     truth_access: str = ""

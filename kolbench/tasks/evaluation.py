@@ -11,6 +11,7 @@ from kolbench.config.compose import instantiate
 from kolbench.config.groups import ModelConfig
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
+from kolbench.data.sources.base import Source
 from kolbench.engine.cache import EVALUATIONS
 from kolbench.engine.evaluation import TIMING, evaluate
 from kolbench.errors import ConfigError
@@ -22,7 +23,7 @@ from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
-from kolbench.types import NATIVE
+from kolbench.types import ALPHA, BINARY, NATIVE
 
 _EVALUATION_MODULES = (
     "kolbench.engine.evaluation",
@@ -35,9 +36,19 @@ _EVALUATION_MODULES = (
 
 
 def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataModule:
-    """The datamodule that the resolved configuration describes."""
+    """The datamodule that the resolved configuration describes.
+
+    Raises:
+        ConfigError: true alphas are asked for of a layout that holds none.
+    """
+    source: Source = instantiate(config.data.source)
+    if config.data.values.get("truth") == ALPHA and source.truth != ALPHA:
+        raise ConfigError(
+            f"data.truth=alpha: data={config.data.name} holds no true alphas. data=folder, data=p3m10k and "
+            "data=synthetic can; leave data.truth= away."
+        )
     return SegmentationDataModule(
-        instantiate(config.data.source),
+        source,
         seed=config.seed,
         batch=config.budget.batch,
         transforms=augmentation_of(config.model),
@@ -141,6 +152,8 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         "refiner": config.refiner.to_mapping(),
         "precision": config.precision,
     }
+    # without mattes nothing has changed
+    chosen |= {} if data.truth == BINARY else {"truth": data.truth}
     modules = [*_EVALUATION_MODULES, *scores.counting_modules(), *fingerprint.targets(chosen["refiner"])]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest

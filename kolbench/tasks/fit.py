@@ -33,6 +33,7 @@ from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation, parts
 from kolbench.tasks.recorder import RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
+from kolbench.types import BINARY
 
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
@@ -177,6 +178,7 @@ def _fingerprint(
         resolved = {**resolved, "model": config.model.without_backbone().to_mapping()}
     chosen = fingerprint.training_settings(resolved, device_type, data.fingerprint())
     chosen |= {} if begun is None else {"init": begun.sha256}
+    chosen |= {} if data.source.truth == BINARY else {"truth": data.source.truth}
     built = fingerprint.targets(chosen, config.data.source.options)
     begins = [] if begun is None else [start.__name__]
     return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built, *begins], fingerprint.ONLY_SCORES)

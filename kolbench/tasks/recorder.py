@@ -240,6 +240,7 @@ class RunRecorder:
             },
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
+            truth=data.truth,
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             cost=CostRecord(**cost.of(segmenter.to(self.device).eval(), data.test_batch(0))._asdict()),
             test_seconds_per_picture=float(torch.tensor(scored["test"].seconds).median()),

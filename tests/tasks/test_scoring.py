@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from kolbench.data.datamodule import SegmentationDataModule
@@ -13,7 +14,8 @@ from kolbench.models.precomputed import MasksSegmenter
 from kolbench.runs import record, run_folder
 from kolbench.tasks import evaluation
 from tests.helpers.data import NO_LIMIT, data_config
-from tests.helpers.tasks import run_task
+from tests.helpers.data_files import picture, put
+from tests.helpers.tasks import configured, run_task
 
 
 @pytest.mark.slow
@@ -68,3 +70,42 @@ def test_one_method_under_two_protocols(tmp_path, monkeypatch, capsys):
         run_task(*words, "eval_protocol=paper", paths={"runs": "runs", "run": "runs/other"})
     with pytest.raises(ConfigError, match=r"not scored on the same test pictures.*eval_protocol=portraitnet"):
         run_task("task=compare", a=str(tmp_path / "runs/ellipse/native"), b=str(folder))
+
+
+def evaluated(tmp_path, *words):
+    """The folder that an evaluation of these words is kept in."""
+    config = configured("experiment=ellipse", "budget=smoke", *words)
+    data = evaluation.open_data(config, torch.device("cpu"))
+    return evaluation.evaluation_folder(tmp_path, data, config).name
+
+
+def test_an_evaluation_without_mattes_is_not_taken_for_one_with_them(tmp_path):
+    scenes = ("data.picture_size=64",)
+    plain = evaluated(tmp_path, *scenes)
+    assert plain == evaluated(tmp_path, *scenes, "data.truth=binary")
+    soft = evaluated(tmp_path, *scenes, "data.truth=alpha")
+    assert soft != plain
+    # squares hold no mattes
+    squares = ("eval_protocol=portraitnet", *scenes)
+    assert evaluated(tmp_path, *squares, "data.truth=alpha") == evaluated(tmp_path, *squares)
+
+
+def test_true_alphas_are_refused_where_a_layout_holds_none(tmp_path):
+    for number in range(4):
+        put(tmp_path / "Images" / f"{number}.png", picture(number))
+        put(tmp_path / "Labels" / f"{number}.png", np.eye(12, 20, dtype=np.uint8))
+    words = ("data=eg1800", f"data.root={tmp_path}")
+    with pytest.raises(ConfigError, match=r"data\.truth=alpha: data=eg1800 holds no true alphas\. data=fold"):
+        evaluated(tmp_path, *words, "data.truth=alpha")
+    assert evaluated(tmp_path, *words, "data.truth=binary") == evaluated(tmp_path, *words)
+    with pytest.raises(ConfigError, match=r"data\.truth=soft is not one of auto, binary, alpha"):
+        configured("experiment=ellipse", "data.truth=soft")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", ["binary", "alpha"])
+def test_a_run_says_what_its_truth_was(tmp_path, monkeypatch, truth):
+    monkeypatch.chdir(tmp_path)
+    words = ("experiment=ellipse", "budget=smoke", "data.picture_size=64", f"data.truth={truth}")
+    run_task(*words, paths={"runs": "runs", "run": "run"})
+    assert record.read(tmp_path / "run" / "run.json").truth == truth

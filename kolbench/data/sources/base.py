@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kolbench.errors import DataError
-from kolbench.types import Sample
+from kolbench.types import BINARY, Sample
 
 Rows = Mapping[str, Sequence[int]]
 
@@ -73,6 +73,11 @@ class Source(ABC):
         self.clips: Sequence[str] = [""] * len(names) if clips is None else clips
         self.given_splits: Rows | None = given_splits
         self._require_agreement()
+
+    @property
+    def truth(self) -> str:
+        """`alpha` where samples carry true alphas (`matte`) that count as truth, else `binary`."""
+        return BINARY
 
     def __len__(self) -> int:
         return len(self.names)

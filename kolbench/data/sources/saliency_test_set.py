@@ -21,5 +21,7 @@ class SaliencyTestSet(paired.PairedSource):
 
     def __init__(self, root: str | Path, data: str, images: str, masks: str) -> None:
         folder = listing.require_folder(root)
-        found = [listing.pictures_below(paired.folder_in(folder, name, data)) for name in (images, masks)]
-        super().__init__(folder, *found, {paired.TEST: found[0].keys()})
+        pictures, truths = (
+            listing.pictures_below(paired.folder_in(folder, name, data)) for name in (images, masks)
+        )
+        super().__init__(folder, pictures, truths, {paired.TEST: pictures.keys()})
