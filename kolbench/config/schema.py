@@ -71,7 +71,10 @@ _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, su
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
     **dict.fromkeys(("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b"), _PATH),
-    **dict.fromkeys(("data.root", "model.file", "model.masks_dir", "filter.image", "filter.colour"), _PATH),
+    **dict.fromkeys(
+        ("data.root", "model.file", "model.masks_dir", "filter.image", "filter.colour", "refiner.weights"),
+        _PATH,
+    ),
     "seed": Key(whole(0, LARGEST_SEED)),
     "sizes": Key(_SIZES),
     "seeds": Key(_SEEDS),

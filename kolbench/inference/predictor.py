@@ -104,8 +104,10 @@ class Predictor:
         if refine_picture is not None:
             refined: Float32Array = refine_picture(image, alpha)
             return refined
-        picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-        return self.refiner(picture, torch.from_numpy(alpha)[None, None])[0, 0].numpy()
+        device = self.segmenter.device
+        picture = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
+        given = torch.from_numpy(alpha).to(device)[None, None]
+        return self.refiner(picture, given)[0, 0].cpu().numpy()
 
 
 def binarize(alpha: Float32Array, threshold: float | None) -> Float32Array:

@@ -91,9 +91,9 @@ class Origin:
 class Part:
     """Something of others that a run rests on.
 
-    role: pictures, training pictures, weights, initial weights, or backbone. name: of the data set, an id of
-    the catalogue, or a path. licence: in words; None = not stated. commercial: whether it allows commercial
-    use: yes, no or unstated.
+    role: pictures, training pictures, weights, initial weights, backbone, or refiner's weights. name: of the
+    data set, an id of the catalogue, or a path. licence: in words; None = not stated. commercial: whether it
+    allows commercial use: yes, no or unstated.
     """
 
     role: str = ""

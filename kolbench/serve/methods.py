@@ -1,9 +1,12 @@
 """The methods that the page offers: loaded once, tried once, then asked one picture at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 import kolbench
 from kolbench.config.compose import conf_dir, load_yaml
@@ -12,10 +15,13 @@ from kolbench.errors import ConfigError
 from kolbench.inference.backends import prepare
 from kolbench.inference.export.parity import picture_of
 from kolbench.inference.highres import segment_in_bounded_memory
+from kolbench.inference.predictor import Predictor
 from kolbench.models.checkpoints import run as weight_files
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
+# see kolbench.refiners
+Refine = Callable[[Tensor, Tensor], Tensor]
 # height and width of the picture on which a method is tried before the page opens
 _TRIAL = (64, 48)
 
@@ -26,16 +32,18 @@ class Method:
 
     name: unique on the page. source: the file or run folder that its weights come from, without the folders
     around it; "" where there are none. segmenter: in evaluation mode, networks in their folded form; it
-    reads the image only.
+    reads the image only. refiner: what follows it; None = nothing.
     """
 
     name: str
     source: str
     segmenter: Segmenter
+    refiner: Refine | None = None
 
     def alpha(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 RGB -> (H, W) float32 in [0, 1]; large pictures are predicted smaller."""
-        return segment_in_bounded_memory(self.segmenter.segment, image)
+        segment = partial(segment_in_bounded_memory, self.segmenter.segment)
+        return Predictor(self.segmenter, self.refiner, segment)(image)
 
 
 def listed(methods: Any) -> list[str]:
@@ -53,19 +61,20 @@ def listed(methods: Any) -> list[str]:
     return [method.strip() for method in found]
 
 
-def load_methods(sources: Iterable[str], device: str) -> list[Method]:
+def load_methods(sources: Iterable[str], device: str, refiner: Refine | None = None) -> list[Method]:
     """Loads every method and tries it on a small picture, so that what is missing is said now.
 
     Args:
         sources: each the name of a method, a run folder, a file, or `method:file` with the file's weights.
         device: auto, cpu, cuda or cuda:N.
+        refiner: what follows every method; None = nothing.
 
     Raises:
         KolbenchError: one cannot be loaded, needs more than a picture, or fails on the small picture.
     """
     methods: list[Method] = []
     for source in sources:
-        method = _loaded(source, device)
+        method = _loaded(source, device, refiner)
         taken = {other.name for other in methods}
         numbered = (f"{method.name} ({number})" for number in range(2, len(taken) + 3))
         name = method.name if method.name not in taken else next(n for n in numbered if n not in taken)
@@ -73,7 +82,7 @@ def load_methods(sources: Iterable[str], device: str) -> list[Method]:
     return methods
 
 
-def _loaded(source: str, device: str) -> Method:
+def _loaded(source: str, device: str, refiner: Refine | None) -> Method:
     name, _, file = source.partition(":")
     if Path(source).expanduser().exists():
         path = Path(source).expanduser()
@@ -91,7 +100,7 @@ def _loaded(source: str, device: str) -> Method:
     trial = picture_of(0, *_TRIAL)
     # nothing is timed: the page opens at once
     quick = prepare(segmenter, choose_device(device), trial, "eager", pictures=1)
-    method = Method(name, Path(file).name, quick.segmenter)
+    method = Method(name, Path(file).name, quick.segmenter, refiner)
     method.alpha(trial)
     return method
 

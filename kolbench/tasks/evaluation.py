@@ -8,18 +8,19 @@ import torch
 from torchvision.transforms import v2
 
 from kolbench.config.compose import instantiate
-from kolbench.config.groups import ModelConfig
+from kolbench.config.groups import Component, ModelConfig
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.base import Source
 from kolbench.engine.cache import EVALUATIONS
-from kolbench.engine.evaluation import TIMING, evaluate
+from kolbench.engine.evaluation import TIMING, Refiner, evaluate
 from kolbench.errors import ConfigError
 from kolbench.io.files import read_json
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.models.precomputed import MasksSegmenter
 from kolbench.models.trivial import Ellipse, MeanMask
+from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
@@ -111,16 +112,17 @@ def scores_of(
     device: torch.device,
     training: Path | None,
     pictures: Path | None = None,
+    refiner: Refiner | None = None,
 ) -> dict[str, ImageCounts]:
     """Histograms of validation and test pictures; found again where this training was evaluated before.
 
     Args:
         training: the training's folder, below which finished evaluations are kept; None = do not keep.
         pictures: where alphas and thumbnails go when nothing is kept.
+        refiner: of the configuration; None = alphas as they are.
     """
     loaders = data.evaluation_dataloaders()
     precision = config.precision
-    refiner = instantiate(config.refiner)
     if training is None:
         return evaluate(segmenter, loaders, device, pictures, precision, refiner)
     folder = evaluation_folder(training, data, config)
@@ -149,7 +151,7 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         # tags that are made on demand follow from the pictures
         "tags": data.source.tags if isinstance(data.source.tags, list) else None,
         "model": config.model.to_mapping(),
-        "refiner": config.refiner.to_mapping(),
+        "refiner": _by_content(config.refiner),
         "precision": config.precision,
     }
     # without mattes nothing has changed
@@ -157,6 +159,14 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
     modules = [*_EVALUATION_MODULES, *scores.counting_modules(), *fingerprint.targets(chosen["refiner"])]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest
+
+
+def _by_content(refiner: Component) -> dict[str, object]:
+    """A refiner's settings with the digest of its weights in the place of their name."""
+    settings = refiner.to_mapping()
+    if isinstance(weights := settings.get("weights"), str):
+        return {**settings, "weights": refiner_weights.digest_of(weights)}
+    return settings
 
 
 def baselines_of(

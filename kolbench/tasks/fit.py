@@ -67,6 +67,7 @@ def run(config: FitConfig) -> TaskResult:
     if model is not config.model:
         config = with_model(config, model)
     _check(config)
+    refiner = instantiate(config.refiner)
     begun = None if config.init is None else start.start_of(config.init, config.model)
     with RunRecorder(config) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)
@@ -84,18 +85,18 @@ def run(config: FitConfig) -> TaskResult:
             else:
                 segmenter = _trained(found, data, config, begun, recorder)
             scored = evaluation.scores_of(
-                segmenter, data, config, recorder.device, found.folder, recorder.folder
+                segmenter, data, config, recorder.device, found.folder, recorder.folder, refiner
             )
             baselines = evaluation.baselines_of(data, config, recorder.device, found.folder)
-        return recorder.finish(segmenter, scored, baselines, data)
+        return recorder.finish(segmenter, scored, baselines, data, refiner)
 
 
 def _parts(config: FitConfig, asked: ModelConfig, data: SegmentationDataModule) -> list[Part]:
-    pictures = parts.of_pictures(config.data, data.source)
+    pictures, refiner = parts.of_pictures(config.data, data.source), parts.of_refiner(config.refiner)
     if config.init is None:
-        return [pictures, *parts.of_method(asked)]
+        return [pictures, *parts.of_method(asked), *refiner]
     begun = parts.of_weights(config.init, start.method_of(config.init, asked.name), parts.INITIAL)
-    return [pictures, *begun]
+    return [pictures, *begun, *refiner]
 
 
 def _check(config: FitConfig) -> None:
@@ -107,7 +108,6 @@ def _check(config: FitConfig) -> None:
             f"{config.model.name} has weights to learn, but its YAML does not say how: add training: with a "
             "recipe, as CONTRIBUTING.md shows, or score weights that you have with task=test weights=FILE."
         )
-    instantiate(config.refiner)
     check_options(config.trainer)
     _callbacks(config)
     if config.model.training is not None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from kolbench.config.groups import DataGroup, ModelConfig
+from kolbench.config.groups import Component, DataGroup, ModelConfig
 from kolbench.data import licence
 from kolbench.data.sources.base import Source
 from kolbench.models.checkpoints import named
@@ -14,6 +14,7 @@ from kolbench.runs.record import Part
 
 PICTURES, TRAINING_PICTURES = "pictures", "training pictures"
 WEIGHTS, INITIAL, BACKBONE = "weights", "initial weights", "backbone"
+REFINER = "refiner's weights"
 
 
 def of_pictures(data: DataGroup, source: Source) -> Part:
@@ -56,6 +57,12 @@ def of_method(model: ModelConfig) -> list[Part]:
             else Part(BACKBONE, backbone)
         )
     return parts
+
+
+def of_refiner(refiner: Component) -> list[Part]:
+    """The weights of a refiner that has some."""
+    weights = refiner.options.get("weights")
+    return of_weights(weights, refiner.name, REFINER) if isinstance(weights, str) else []
 
 
 def _of_entry(entry: Entry, role: str) -> Part:

@@ -24,7 +24,7 @@ from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.devices import choose_device, describe
-from kolbench.engine.evaluation import TIMING
+from kolbench.engine.evaluation import TIMING, Refiner
 from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
@@ -195,11 +195,13 @@ class RunRecorder:
         scored: Mapping[str, ImageCounts],
         baselines: Mapping[str, Mapping[str, ImageCounts]],
         data: SegmentationDataModule,
+        refiner: Refiner | None = None,
         known: KnownThreshold = NO_THRESHOLD,
     ) -> TaskResult:
         """Writes all results, prints the table, informs the trackers.
 
         Args:
+            refiner: what followed the method; a network in it is counted with the method's.
             known: the threshold where neither the command gives one nor validation pictures choose it.
 
         Returns:
@@ -217,7 +219,7 @@ class RunRecorder:
             **headline,
         }
         rows |= {name: _baseline_row(parts) for name, parts in baselines.items()}
-        network = segmenter.inference_network()
+        networks = [segmenter.inference_network(), *cost.networks_of(refiner)]
         self.record = replace(
             self.record,
             threshold=threshold,
@@ -241,8 +243,10 @@ class RunRecorder:
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
             truth=data.truth,
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            cost=CostRecord(**cost.of(segmenter.to(self.device).eval(), data.test_batch(0))._asdict()),
+            parameters=sum(p.numel() for network in networks for p in network.parameters()),
+            cost=CostRecord(
+                **cost.of(segmenter.to(self.device).eval(), data.test_batch(0), refiner)._asdict()
+            ),
             test_seconds_per_picture=float(torch.tensor(scored["test"].seconds).median()),
             seconds=round(time.monotonic() - self.started, 3),
             status="finished",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kolbench.config.compose import instantiate
+from kolbench.config.groups import Component
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError
@@ -15,11 +17,13 @@ MORE = "'methods=[grabcut,modnet:modnet.pth,runs/modnet/RUN]' loads more: names,
 class ServeConfig(TaskConfig):
     """What `task=serve` reads.
 
-    methods: names, run folders, files, or `method:weights`. host, port: where the page is. limit_mb: of an
-    upload. threshold: where the page's slider stands at first. device: auto, cpu, cuda or cuda:N.
+    methods: names, run folders, files, or `method:weights`. refiner: follows each of them. host, port: where
+    the page is. limit_mb: of an upload. threshold: where the page's slider stands at first. device: auto,
+    cpu, cuda or cuda:N.
     """
 
     methods: object
+    refiner: Component
     host: str
     port: int
     limit_mb: int
@@ -44,8 +48,9 @@ def run(config: ServeConfig) -> TaskResult:
     host, limit_mb = config.host, config.limit_mb
     with server.listen(host, config.port) as bound:
         device = describe(choose_device(config.device))
-        loaded = methods.load_methods(sources, config.device)
-        print(f"{', '.join(method.name for method in loaded)} on {device}")
+        loaded = methods.load_methods(sources, config.device, instantiate(config.refiner))
+        refined = "" if config.refiner.name == "none" else f", refined by {config.refiner.name}"
+        print(f"{', '.join(method.name for method in loaded)} on {device}{refined}")
         if sources == list(DEFAULT):
             print(MORE)
         html = serve_page.render(loaded, limit_mb, config.threshold, device, is_loopback(host))

@@ -1,7 +1,7 @@
 """What a run rests on: roles, names, licences."""
 
 from kolbench.config.compose import model_config, save_yaml
-from kolbench.config.groups import DataGroup
+from kolbench.config.groups import Component, DataGroup
 from kolbench.data.sources.folder import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.runs.record import Part, RunRecord
@@ -60,3 +60,12 @@ def test_networks_in_files_and_backbones():
     assert (imagenet.role, imagenet.name, imagenet.commercial) == ("backbone", "imagenet", "unstated")
     assert parts.of_method(model_config("modnet", backbone_weights="my.pth")) == [Part("backbone", "my.pth")]
     assert parts.of_method(model_config("kmeans")) == []
+
+
+def test_weights_of_a_refiner():
+    official = Component("cascadepsp", {"_target_": "x", "weights": "official"})
+    (found,) = parts.of_refiner(official)
+    assert found == Part("refiner's weights", "cascadepsp", "MIT", "yes")
+    mine = Component("cascadepsp", {"_target_": "x", "weights": "mine.pth"})
+    assert parts.of_refiner(mine) == [Part("refiner's weights", "mine.pth")]
+    assert parts.of_refiner(Component("guided", {"_target_": "x", "radius": 0.01})) == []

@@ -23,7 +23,8 @@ class Entry:
 
     Attributes:
         name: its id. method: whose network it is, as in conf/model where it stands there. what: in words.
-        bytes: its size; None where nobody published it. sha256: 64 hexadecimal digits.
+        bytes: its size; None where nobody published it. sha256: 64 hexadecimal digits. md5: 32, where its
+            authors publish that; a file must have both.
         licence: of the weights, in words. commercial: whether commercial use is allowed: yes, no or unstated.
         kind: `onnx`, a whole network, or `tensors`, named tensors for one of our networks.
         addresses: https, tried one after the other. file: its name in the cache.
@@ -43,6 +44,7 @@ class Entry:
     file: str
     feed: Values = field(default_factory=dict)
     gigabytes: float | None = None
+    md5: str | None = None
 
     @property
     def size(self) -> str:
@@ -154,6 +156,9 @@ def _entry(name: str, given: Values) -> Entry:
     lacking = [key for key in ("method", "what", "licence", "commercial", "kind") if key not in given]
     if lacking:
         raise ConfigError(f"{where} lacks {', '.join(lacking)}.")
+    md5 = given.get("md5")
+    if md5 is not None and not re.fullmatch(r"[0-9a-f]{32}", str(md5)):
+        raise ConfigError(f"{where}.md5 must be 32 hexadecimal digits.")
     size, gigabytes = given.get("bytes"), given.get("gigabytes")
     return Entry(
         name=name,
@@ -168,4 +173,5 @@ def _entry(name: str, given: Values) -> Entry:
         file=str(given.get("file") or PurePosixPath(urlsplit(str(addresses[0])).path).name),
         feed=require_mapping(f"{where}.feed", given.get("feed") or {}),
         gigabytes=None if gigabytes is None else float(str(gigabytes)),
+        md5=None if md5 is None else str(md5),
     )
