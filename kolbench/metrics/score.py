@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kolbench.errors import ConfigError
 from kolbench.metrics.confusion import Confusion, Thresholded
+from kolbench.metrics.counts import Counts
 from kolbench.types import Float64Array
 
 if TYPE_CHECKING:
@@ -38,7 +41,8 @@ class Score:
     where there is only a value of the whole set. pooled: -> (T,) float64, the value of the set; None = the
     mean of per_image over the pictures that have a value. shown: whether the report's table of scores has
     it. extra: counts it needs; without them (runs of earlier versions) the score is absent.
-    depends_on_threshold: False where all T rows are the same.
+    depends_on_threshold: False where all T rows are the same. family: saliency, boundary or matting, what
+    one community prints; "" = what all do.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Score:
     shown: bool = False
     extra: ExtraCounts | None = None
     depends_on_threshold: bool = True
+    family: str = ""
 
 
 _SCORES: dict[str, Score] = {}
@@ -96,3 +101,13 @@ def of_pooled_confusion(
 ) -> Callable[[Thresholded], Float64Array]:
     """The same on the pixels of all pictures counted together, as `Score.pooled`."""
     return lambda at: formula(at.confusion.pooled())
+
+
+def of_counts(formula: Callable[[Counts], Float64Array]) -> Callable[[Thresholded], Float64Array]:
+    """(N,) values that are the same at every threshold as `Score.per_image`."""
+    return lambda at: np.tile(formula(at.counts), (len(at.cutoffs), 1))
+
+
+def of_all_counts(formula: Callable[[Counts], float]) -> Callable[[Thresholded], Float64Array]:
+    """A value of the set that is the same at every threshold as `Score.pooled`."""
+    return lambda at: np.full(len(at.cutoffs), formula(at.counts), np.float64)

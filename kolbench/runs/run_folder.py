@@ -98,9 +98,10 @@ def write_scores(folder: Path, scored: Mapping[str, ImageCounts], threshold: flo
 def curve_of(scored: ImageCounts, chosen: float) -> pd.DataFrame:
     """All mean scores of a split at 0.1 to 0.9 and at the chosen threshold."""
     thresholds: Sequence[float] = sorted({*scores.THRESHOLDS, chosen})
-    counts = scored.counts
-    rows = [{"split": scored.split, "threshold": t, **scores.mean_scores(counts, t)} for t in thresholds]
-    return pd.DataFrame(rows).assign(chosen=[t == chosen for t in thresholds])
+    columns = {"threshold": thresholds, **scores.threshold_curve(scored.counts, thresholds)}
+    curve = pd.DataFrame(columns).assign(chosen=[t == chosen for t in thresholds])
+    curve.insert(0, "split", scored.split)
+    return curve
 
 
 def report_files(folder: Path) -> list[Path]:

@@ -184,12 +184,14 @@ def image_columns(part: ImageCounts, threshold: float) -> dict[str, Sequence[obj
         "threshold": [threshold] * len(part.names),
     }
     columns |= {name: values.tolist() for name, values in image_scores(part.counts, threshold).items()}
-    for fixed in THRESHOLDS:
-        columns |= {
-            f"{name}@{fixed}": values.tolist()
-            for name, values in image_scores(part.counts, fixed).items()
-            if registered()[name].depends_on_threshold
-        }
+    at = at_thresholds(part.counts, THRESHOLDS)
+    at_each = {
+        score.name: score.per_image(at)
+        for score in _applicable(part.counts)
+        if score.per_image is not None and score.depends_on_threshold
+    }
+    for row, fixed in enumerate(THRESHOLDS):
+        columns |= {f"{name}@{fixed}": values[row].tolist() for name, values in at_each.items()}
     return columns
 
 
