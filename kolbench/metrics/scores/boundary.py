@@ -84,5 +84,7 @@ register(
         per_image=_per_image,
         shown=True,
         extra=ExtraCounts(NAMES, count),
+        family="boundary",
+        by_default=True,
     )
 )
