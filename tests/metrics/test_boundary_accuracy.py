@@ -13,6 +13,8 @@ from kolbench.metrics.histogram import level_counts
 from kolbench.metrics.scores.boundary_accuracy import edge, radii_of
 from tests.helpers.counted import disk, saved, two_pictures
 
+pytestmark = pytest.mark.usefixtures("all_families")
+
 
 def found(alpha: Tensor, mask: Tensor, threshold: float = 0.5) -> float:
     counts = level_counts(alpha, mask, extra=scores.extra_counts())

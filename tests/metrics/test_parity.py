@@ -30,6 +30,8 @@ from kolbench.metrics.structure import s_measure
 from kolbench.types import Float64Array, Int64Array
 from tests.helpers.pysodmetrics import NAME, pysodmetrics, version
 
+pytestmark = pytest.mark.usefixtures("all_families")
+
 WRITE = "KOLBENCH_WRITE_PARITY"
 PICANET = "maps of PiCANet on SOD"
 MATLAB = "the results that sal_eval_toolbox (b4696d6, MATLAB) stores"

@@ -176,6 +176,6 @@ def test_definitions_are_one_line_each() -> None:
 
 def test_only_errors_are_better_low() -> None:
     low = {score.name for score in scores.all_scores() if not score.higher_is_better}
-    assert {name for name in low if scores.registered()[name].family != "matting"} == {"mae", "mae_minmax"}
+    assert {name for name in low if registered()[name].family != "matting"} == {"mae", "mae_minmax"}
     assert {score.name for score in scores.family_scores("matting")} <= low
     assert scores.mean_scores(two_pictures(), 0.5)["mae"] > 0

@@ -11,6 +11,8 @@ from kolbench.metrics.counts import Counts
 from kolbench.metrics.stretch import by_maximum, min_max, unstretched
 from tests.helpers.counted import flat, of
 
+pytestmark = pytest.mark.usefixtures("all_families")
+
 # from level 0 on all four pixels are predicted, from 1 on three, from 201 on one
 BY_HAND = of(flat(255, 200), flat(200, 0))
 F_BY_HAND = [1.3 * 2 / (4 + 0.6)] + [1.3 * 2 / (3 + 0.6)] * 200 + [1.3 / (1 + 0.6)] * 55

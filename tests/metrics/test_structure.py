@@ -12,6 +12,8 @@ from kolbench.metrics.histogram import level_counts
 from kolbench.metrics.scores import s_measure
 from tests.helpers.counted import disk, planes, saved, two_pictures
 
+pytestmark = pytest.mark.usefixtures("all_families")
+
 
 def plane(*boxes: tuple[slice, slice], size: tuple[int, int] = (4, 4)) -> Tensor:
     found = torch.zeros(1, 1, *size)
