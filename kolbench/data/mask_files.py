@@ -41,7 +41,7 @@ class MaskFiles:
     def judge(self, asked: str, names: Sequence[str]) -> truth.Verdict:
         """Whether the masks are binary or true alphas, by a sample of `names`; asked: one of truth.TRUTHS."""
         readings = []
-        for index in listing.spread(len(names), SAMPLED):
+        for index in listing.spread(len(names), 0 if asked == BINARY else SAMPLED):
             with suppress(DataError):  # reading all images names it
                 readings.append(inspect_matte(self._paths[names[index]], self._surely))
         return truth.judged(asked, readings)

@@ -66,7 +66,7 @@ def judged(asked: str, readings: Sequence[MatteReading]) -> Verdict:
     soft, count = sum(map(has_soft_edges, readings)), len(readings)
     seen = f"soft edges in {soft} of {count} masks looked at"
     if asked == BINARY:
-        return Verdict(BINARY, "data.truth=binary: masks are cut at one half")
+        return Verdict(BINARY, "masks are taken as binary")
     if asked == ALPHA:
         hard = "" if soft else "; alphas of hard edges are scored all the same"
         return Verdict(ALPHA, f"data.truth=alpha: masks are true alphas ({seen}{hard})")

@@ -22,7 +22,7 @@ from kolbench.report.layout import (
     listed,
     table,
 )
-from kolbench.report.licences import licences
+from kolbench.report.licences import licences, seen
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.portrait import portraits
 from kolbench.report.sentences import sentences
@@ -91,6 +91,7 @@ def headline(numbers: Numbers) -> Table:
         "both_empty: pictures without foreground in truth and prediction; both count as 1 by rule.",
         "oracle threshold: the one of the highest mIoU on the test pictures themselves, and 'oracle miou' "
         "there: the protocol of the papers. It has seen the test truth and is no headline.",
+        *seen(numbers),
         "Baselines without an interval were recorded by the runs as means only.",
         _truth_note(numbers),
     ]

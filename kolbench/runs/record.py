@@ -93,13 +93,15 @@ class Part:
 
     role: pictures, training pictures, weights, initial weights, backbone, or refiner's weights. name: of the
     data set, an id of the catalogue, or a path. licence: in words; None = not stated. commercial: whether it
-    allows commercial use: yes, no or unstated.
+    allows commercial use: yes, no or unstated. sets: published sets, such as ecssd: of weights, those they
+    were trained on, as far as the catalogue says; of pictures, those that the test pictures are.
     """
 
     role: str = ""
     name: str = ""
     licence: str | None = None
     commercial: str = "unstated"
+    sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def of_pictures(data: DataGroup, source: Source) -> Part:
         words = licence.beside(Path(root))
     name = Path(str(root)).absolute().name if isinstance(root, str) else data.name
     text = None if words is None else str(words)
-    return Part(PICTURES, name, text, licence.commercial(text))
+    return Part(PICTURES, name, text, licence.commercial(text), tuple(source.test_sets))
 
 
 def of_weights(weights: str | Path, method: str, role: str = WEIGHTS) -> list[Part]:
@@ -34,7 +34,8 @@ def of_weights(weights: str | Path, method: str, role: str = WEIGHTS) -> list[Pa
         return [_of_entry(named.entry_of(weights, method), role)]
     if is_run_folder(weights):
         parts = record.of_weights(Path(weights)).rests_on
-        trained = (replace(p, role=TRAINING_PICTURES) if p.role == PICTURES else p for p in parts)
+        # what that run was tested on is not what it was trained on
+        trained = (replace(p, role=TRAINING_PICTURES, sets=()) if p.role == PICTURES else p for p in parts)
         return [
             Part(role, str(weights), "your own run", licence.YES if parts else licence.UNSTATED),
             *trained,
@@ -66,4 +67,4 @@ def of_refiner(refiner: Component) -> list[Part]:
 
 
 def _of_entry(entry: Entry, role: str) -> Part:
-    return Part(role, entry.name, entry.licence, entry.commercial)
+    return Part(role, entry.name, entry.licence, entry.commercial, entry.trained_on)

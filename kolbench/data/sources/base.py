@@ -56,6 +56,8 @@ class Source(ABC):
     """Whether samples carry the true foreground and background."""
     licence: str | None = None
     """Of the images, where the layout itself knows it."""
+    test_sets: Sequence[str] = ()
+    """Published sets that its test images are, by the names that `trained_on` of conf/weights.yaml has."""
     known_hashes: Mapping[int, np.uint64] | None = None
     """Index -> perceptual hash, where the layout has read every image itself and found all of them good."""
 

@@ -12,7 +12,7 @@ class SaliencyTestSet(paired.PairedSource):
 
     Args:
         root: the folder that holds both.
-        data: name of the set, for messages.
+        data: name of the set, for messages and as one of `test_sets`.
         images, masks: what its folders are called.
 
     Raises:
@@ -24,4 +24,5 @@ class SaliencyTestSet(paired.PairedSource):
         pictures, truths = (
             listing.pictures_below(paired.folder_in(folder, name, data)) for name in (images, masks)
         )
+        self.test_sets = (data,)
         super().__init__(folder, pictures, truths, {paired.TEST: pictures.keys()})

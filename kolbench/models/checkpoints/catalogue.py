@@ -30,6 +30,7 @@ class Entry:
         addresses: https, tried one after the other. file: its name in the cache.
         feed: what its authors use of the options of OnnxSegmenter, or of our method for tensors.
         gigabytes: of memory that running it needs, where that is much; None = not stated.
+        trained_on: published sets whose pictures it has seen, such as duts_te, as far as its authors say.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Entry:
     feed: Values = field(default_factory=dict)
     gigabytes: float | None = None
     md5: str | None = None
+    trained_on: tuple[str, ...] = ()
 
     @property
     def size(self) -> str:
@@ -159,6 +161,9 @@ def _entry(name: str, given: Values) -> Entry:
     md5 = given.get("md5")
     if md5 is not None and not re.fullmatch(r"[0-9a-f]{32}", str(md5)):
         raise ConfigError(f"{where}.md5 must be 32 hexadecimal digits.")
+    trained_on = given.get("trained_on") or []
+    if not isinstance(trained_on, list):
+        raise ConfigError(f"{where}.trained_on must be a list of sets, such as [duts_tr].")
     size, gigabytes = given.get("bytes"), given.get("gigabytes")
     return Entry(
         name=name,
@@ -174,4 +179,5 @@ def _entry(name: str, given: Values) -> Entry:
         feed=require_mapping(f"{where}.feed", given.get("feed") or {}),
         gigabytes=None if gigabytes is None else float(str(gigabytes)),
         md5=None if md5 is None else str(md5),
+        trained_on=tuple(str(name) for name in trained_on),
     )

@@ -60,6 +60,7 @@ def test_duts_trains_on_tr_and_tests_on_te(tmp_path):
     assert sample.image.shape == (HEIGHT, WIDTH, 3)
     assert np.array_equal(sample.mask, cut())
     assert sample.matte is None
+    assert source.test_sets == ("duts_te",)
 
 
 def test_duts_te_alone_is_scored_whole(tmp_path):
@@ -74,6 +75,7 @@ def test_duts_te_alone_is_scored_whole(tmp_path):
 def test_duts_tr_alone_is_split_like_a_folder(tmp_path):
     source = DUTSSource(duts(tmp_path, ["TR"]))
     assert source.given_splits is None
+    assert source.test_sets == ("duts_tr",)
     made = splits.make_splits(source, "auto", 0)
     assert [len(rows) for _, rows in made] == [16, 2, 2]
 
@@ -96,6 +98,7 @@ def test_sets_that_are_only_tested_on(tmp_path, data):
     made = splits.make_splits(source, "auto", 0)
     assert (made.train, made.val, made.test) == ([], [], [0, 1, 2, 3])
     assert source.names == ["0000", "0001", "0002", "0003"]
+    assert source.test_sets == (data,)
     assert np.array_equal(source.read(2).mask, cut())
     with pytest.raises(DataError, match=f"no folder gt/, which data={data} needs"):
         SaliencyTestSet(tmp_path, data, SETS[data][0], "gt")

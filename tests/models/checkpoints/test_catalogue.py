@@ -48,6 +48,7 @@ def test_the_held_files_are_those_of_the_catalogue(shared, name, file):
         ("kind", "pickle", r"net\.kind=pickle is not a choice; it is one of onnx, tensors"),
         ("commercial", "maybe", r"net\.commercial=maybe is not a choice; it is one of yes, no, unstated"),
         ("licens", "MIT", r"net\.licens is not known; an entry has name, method, what"),
+        ("trained_on", "ecssd", r"net\.trained_on must be a list of sets"),
         ("what", None, "lacks what"),
     ],
 )
