@@ -68,6 +68,9 @@ class CascadePSP:
         ConfigError: an option is out of range.
     """
 
+    # a large picture is not copied to float
+    takes_levels = True
+
     def __init__(
         self,
         network: RefinementNetwork,

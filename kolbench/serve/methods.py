@@ -1,12 +1,9 @@
 """The methods that the page offers: loaded once, tried once, then asked one picture at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 import kolbench
 from kolbench.config.compose import conf_dir, load_yaml
@@ -15,13 +12,11 @@ from kolbench.errors import ConfigError
 from kolbench.inference.backends import prepare
 from kolbench.inference.export.parity import picture_of
 from kolbench.inference.highres import segment_in_bounded_memory
-from kolbench.inference.predictor import Predictor
+from kolbench.inference.predictor import Refiner, refined
 from kolbench.models.checkpoints import run as weight_files
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
-# see kolbench.refiners
-Refine = Callable[[Tensor, Tensor], Tensor]
 # height and width of the picture on which a method is tried before the page opens
 _TRIAL = (64, 48)
 
@@ -38,12 +33,12 @@ class Method:
     name: str
     source: str
     segmenter: Segmenter
-    refiner: Refine | None = None
+    refiner: Refiner | None = None
 
     def alpha(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 RGB -> (H, W) float32 in [0, 1]; large pictures are predicted smaller."""
-        segment = partial(segment_in_bounded_memory, self.segmenter.segment)
-        return Predictor(self.segmenter, self.refiner, segment)(image)
+        alpha = segment_in_bounded_memory(self.segmenter.segment, image)
+        return alpha if self.refiner is None else refined(self.refiner, image, alpha, self.segmenter.device)
 
 
 def listed(methods: Any) -> list[str]:
@@ -61,7 +56,7 @@ def listed(methods: Any) -> list[str]:
     return [method.strip() for method in found]
 
 
-def load_methods(sources: Iterable[str], device: str, refiner: Refine | None = None) -> list[Method]:
+def load_methods(sources: Iterable[str], device: str, refiner: Refiner | None = None) -> list[Method]:
     """Loads every method and tries it on a small picture, so that what is missing is said now.
 
     Args:
@@ -82,7 +77,7 @@ def load_methods(sources: Iterable[str], device: str, refiner: Refine | None = N
     return methods
 
 
-def _loaded(source: str, device: str, refiner: Refine | None) -> Method:
+def _loaded(source: str, device: str, refiner: Refiner | None) -> Method:
     name, _, file = source.partition(":")
     if Path(source).expanduser().exists():
         path = Path(source).expanduser()

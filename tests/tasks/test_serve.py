@@ -103,7 +103,7 @@ def serve_with(*words):
     return run_task("task=serve", "methods=[ellipse]", "port=0", "device=cpu", *words)
 
 
-@pytest.mark.parametrize("word", ["experiment=modnet", "model=unet", "refiner=guided"])
+@pytest.mark.parametrize("word", ["experiment=modnet", "model=unet"])
 def test_ways_of_other_tasks_are_refused(word):
     with pytest.raises(ConfigError, match=f"task=serve reads no {word.partition('=')[0]}="):
         serve_with(word)
