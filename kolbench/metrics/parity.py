@@ -31,8 +31,10 @@ def agreements() -> tuple[Agreement, ...]:
 
 def agreement(score: str) -> str:
     """What a score's definition says of toolboxes, from `; ` on; "" where it was compared with none."""
-    found = [each for each in agreements() if score in each.within]
-    if not found:
-        return ""
-    said = (f"{each.toolbox} on {each.pictures} {each.maps} to {each.within[score]:g}" for each in found)
-    return f"; agrees with {', with '.join(said)}"
+    found: dict[str, list[str]] = {}
+    for each in agreements():
+        if score in each.within:
+            said = f"on {each.pictures} {each.maps} to {each.within[score]:g}"
+            found.setdefault(each.toolbox, []).append(said)
+    toolboxes = [f"with {toolbox} {' and '.join(said)}" for toolbox, said in found.items()]
+    return f"; agrees {', '.join(toolboxes)}" if toolboxes else ""

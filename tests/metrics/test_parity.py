@@ -285,14 +285,20 @@ def test_definitions_say_what_the_file_says() -> None:
     assert compared <= set(scores.DEFINITIONS)
     for name, definition in scores.DEFINITIONS.items():
         assert definition.endswith(parity.agreement(name))
-        assert ("agrees with" in definition) == (name in compared)
+        assert ("; agrees with" in definition) == (name in compared)
     assert parity.agreement("iou") == ""
 
 
 def test_what_is_said_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    made_up = (Agreement("A 1", "maps", 3, {"x": 1e-15, "y": 0.1}), Agreement("B", "views", 2, {"x": 1e-7}))
+    made_up = (
+        Agreement("A 1", "maps", 3, {"x": 1e-15, "y": 0.1}),
+        Agreement("A 1", "views", 4, {"x": 1e-14}),
+        Agreement("B", "views", 2, {"x": 1e-7}),
+    )
     monkeypatch.setattr(parity, "agreements", lambda: made_up)
-    assert parity.agreement("x") == "; agrees with A 1 on 3 maps to 1e-15, with B on 2 views to 1e-07"
+    assert parity.agreement("x") == (
+        "; agrees with A 1 on 3 maps to 1e-15 and on 4 views to 1e-14, with B on 2 views to 1e-07"
+    )
     assert parity.agreement("y") == "; agrees with A 1 on 3 maps to 0.1"
 
 
