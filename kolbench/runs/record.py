@@ -140,8 +140,9 @@ class RunRecord:
     eval_protocol: how pictures were scored, one of `EVAL_PROTOCOLS`; runs without the key are native.
     truth: `alpha` where they were scored against true alphas too, which `truths/` then holds, else `binary`.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
-    instances: box and mask AP. clips: clip of the test pictures -> its flicker. notes: note of a method ->
-    number of test pictures. pictures: split -> number; `train`, those trained on, where the run trained.
+    instances: box and mask AP. truth: binary, or alpha where pictures were scored on true alphas. clips:
+    clip of the test pictures -> its flicker. notes: note of a method -> number of test pictures. pictures:
+    split -> number; `train`, those trained on, where the run trained.
     """
 
     status: str = ""
@@ -174,6 +175,7 @@ class RunRecord:
     all: Mapping[str, float] | None = None
     timed_on: str | None = None
     instances: Mapping[str, float] | None = None
+    truth: str = "binary"
     clips: Mapping[str, ClipFlicker] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     fingerprint: DataFingerprint | None = None

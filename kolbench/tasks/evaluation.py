@@ -12,6 +12,7 @@ from kolbench.config.groups import Component, ModelConfig
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.base import Source
+from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
 from kolbench.engine.evaluation import TIMING, Refiner, evaluate
 from kolbench.errors import ConfigError
@@ -116,6 +117,8 @@ def scores_of(
 ) -> dict[str, ImageCounts]:
     """Histograms of validation and test pictures; found again where this training was evaluated before.
 
+    What an earlier evaluation lacks of what scores need is added to its test pictures.
+
     Args:
         training: the training's folder, below which finished evaluations are kept; None = do not keep.
         pictures: where alphas and thumbnails go when nothing is kept.
@@ -124,7 +127,9 @@ def scores_of(
     loaders = data.evaluation_dataloaders()
     precision = config.precision
     if training is None:
-        return evaluate(segmenter, loaders, device, pictures, precision, refiner)
+        scored = evaluate(segmenter, loaders, device, pictures, precision, refiner)
+        _say_what_cannot_be(config, pictures)
+        return scored
     folder = evaluation_folder(training, data, config)
     if not (folder / run_folder.HISTOGRAMS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,9 +140,20 @@ def scores_of(
             "every threshold follows from the histograms of an earlier evaluation "
             f"(on {read_json(folder / TIMING)['device']}); no forward pass is needed"
         )
+        added = completion.complete(folder, completion.has_alpha(folder), config.model.name)
+        if added:
+            print(f"added to it, from its alphas and truths: {', '.join(added)}")
+    _say_what_cannot_be(config, folder)
     if pictures is not None:
         run_folder.link_tree(folder, pictures)
     return run_folder.read_histograms(folder / run_folder.HISTOGRAMS)
+
+
+def _say_what_cannot_be(config: ScoringConfig, folder: Path | None) -> None:
+    """Which scores that were asked for need true alphas, where the truths are binary."""
+    words = scores.needing_alpha(config.metrics)
+    if words and folder is not None and not completion.has_alpha(folder):
+        print(f"metrics=[{','.join(words)}] needs true alphas; these truths are binary and have none of it")
 
 
 def evaluation_folder(training: Path, data: SegmentationDataModule, config: ScoringConfig) -> Path:
@@ -156,7 +172,8 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
     }
     # without mattes nothing has changed
     chosen |= {} if data.truth == BINARY else {"truth": data.truth}
-    modules = [*_EVALUATION_MODULES, *scores.counting_modules(), *fingerprint.targets(chosen["refiner"])]
+    # what scores need besides is added later: engine.completion knows the code of each
+    modules = [*_EVALUATION_MODULES, *fingerprint.targets(chosen["refiner"])]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest
 
@@ -179,7 +196,8 @@ def baselines_of(
     kept = None
     if training is not None:
         evaluation = evaluation_folder(training, data, config)
-        kept = evaluation.with_name(f"{evaluation.name}-baselines")
+        counted = fingerprint.code_hash(scores.counting_modules())[:8]
+        kept = evaluation.with_name(f"{evaluation.name}-baselines-{counted}")
         kept.mkdir(parents=True, exist_ok=True)
     return {
         name: _baseline(build, data, device, kept and kept / f"{name}.parquet")

@@ -37,6 +37,7 @@ __all__ = [
     "max_f",
     "mean_scores",
     "needed",
+    "needing_alpha",
     "threshold_curve",
 ]
 
@@ -122,8 +123,12 @@ def _scores_of(module: str) -> tuple[Score, ...]:
 
 def _is_asked(score: Score) -> bool:
     """Whether the command asks for a score, or every command does."""
-    own = any(score in found for module, found in _LOADED.items() if module in _ASKED)
-    return own or score.by_default or not score.family or score.family in _ASKED
+    return score.by_default or not score.family or any(score in _asked_by(word) for word in _ASKED)
+
+
+def _asked_by(word: str) -> Sequence[Score]:
+    """The scores that a word of `metrics=[...]` stands for."""
+    return family_scores(word) if word in FAMILIES else _LOADED[word]
 
 
 def extra_counts() -> list[ExtraCounts]:
@@ -142,6 +147,15 @@ def needed(true_alpha: bool) -> list[ExtraCounts | ExtraValues]:
     """`extra_counts` and `extra_values`, where the truth is binary without those that need a true alpha."""
     values = [each for each in extra_values() if true_alpha or not each.needs_alpha]
     return [*extra_counts(), *values]
+
+
+def needing_alpha(metrics: Sequence[str]) -> list[str]:
+    """Those words of `metrics`, which are loaded, that ask for scores which need a true alpha."""
+    return [
+        word
+        for word in metrics
+        if any(score.values and score.values.needs_alpha for score in _asked_by(word))
+    ]
 
 
 def counting_modules() -> list[str]:
