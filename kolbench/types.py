@@ -80,6 +80,7 @@ class Batch(TypedDict, total=False):
     prior: (
         Tensor  # (B, 1, H, W) float32 in {0, 1}: what the frame before may have shown; where augment makes it
     )
+    rough: Tensor  # (B, 1, H, W) float32 in {0, 1}: the truth made coarse; of methods that refine masks
     clean: Tensor  # (B, 3, H, W) float32 in [0, 1]: image before its colours changed; where augment keeps it
     instances: Tensor  # (B, 1, H, W) uint8, 0 = background, 1.. = persons; only where the source knows them
     name: list[str]

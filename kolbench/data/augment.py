@@ -43,7 +43,8 @@ def apply(
 
     Returns:
         `image`, with nine channels `foreground` and `background`, and `clean` where `KeepClean` is one of
-        the steps, each (3, H, W) uint8; `prior` (1, H, W) uint8 where `PriorFromMask` is; and the masks.
+        the steps, each (3, H, W) uint8; `prior` (1, H, W) uint8 where `PriorFromMask` is, `rough` where
+        `RoughFromMask` is; and the masks.
     """
     layers = {
         name: tv_tensors.Image(layer) for name, layer in zip(LAYERS, torch.split(colours, 3), strict=False)
