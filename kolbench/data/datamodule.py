@@ -51,6 +51,8 @@ class SegmentationDataModule(LightningDataModule):
         accelerated: whether the network runs on a GPU, so that loading is worth processes.
         eval_protocol: one of `EVAL_PROTOCOLS`, how pictures are scored. A training is validated on pictures
             at their own size all the same, so that one training serves all protocols.
+        entries: makes what the method reads of pictures that are scored, beyond picture and truth; see
+            EvaluationSet.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
@@ -68,6 +70,7 @@ class SegmentationDataModule(LightningDataModule):
         accelerated: bool = False,
         epoch_pictures: int | None = None,
         eval_protocol: str = NATIVE,
+        entries: v2.Transform | None = None,
     ) -> None:
         super().__init__()
         self.source = source
@@ -88,12 +91,12 @@ class SegmentationDataModule(LightningDataModule):
         )
         self.workers = config.worker_count(accelerated)
         self._samples: SampleCache | None = None
-        scored = partial(EvaluationSet, source, protocol=eval_protocol)
+        scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries)
         self._evaluation = {name: scored(self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
         self._evaluation[ALL] = scored(self.splits.all(), memory_bytes=0)
-        native = eval_protocol == NATIVE
-        self._validation = self._evaluation["val"] if native else EvaluationSet(source, self.rows["val"])
+        native = EvaluationSet(source, self.rows["val"], entries=entries)
+        self._validation = self._evaluation["val"] if eval_protocol == NATIVE else native
 
     @property
     def truth(self) -> str:

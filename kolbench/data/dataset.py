@@ -224,6 +224,8 @@ class EvaluationSet(Dataset[Item]):
 
     A true alpha is part of the truth where the source says so and the protocol keeps it. Pictures
     stay in memory while they fit. The frames of a clip follow one another in time; see `clips_in_time`.
+    `entries` makes what else a method reads out of picture and truth, and moves no pixel; its draws follow
+    from the picture's name alone, so that a picture has the same at any time.
     """
 
     def __init__(
@@ -232,10 +234,12 @@ class EvaluationSet(Dataset[Item]):
         indices: Sequence[int],
         memory_bytes: int = MEMORY_LIMIT_BYTES,
         protocol: str = NATIVE,
+        entries: v2.Transform | None = None,
     ) -> None:
         self.source = source
         self.indices = clips_in_time(indices, source.clips)
         self.view = protocols.VIEWS[protocol]
+        self.entries = entries
         self._free = memory_bytes
         self._kept: dict[int, Sample] = {}
 
@@ -272,7 +276,15 @@ class EvaluationSet(Dataset[Item]):
             sample["instances"] = torch.from_numpy(np.array(picture.instances)).unsqueeze(0)
         if picture.matte is not None:
             sample["matte"] = torch.from_numpy(np.array(picture.matte)).unsqueeze(0)
-        return sample
+        return {**self._made(picture, self.source.names[index]), **sample}
+
+    def _made(self, picture: Sample, name: str) -> Item:
+        if self.entries is None:
+            return {}
+        colours = torch.from_numpy(np.array(picture.image)).permute(2, 0, 1)
+        masks = torch.from_numpy(np.array(picture.mask)).unsqueeze(0)
+        layers, _ = augment.apply(self.entries, colours, masks, seed_for("entries", name))
+        return {key: layer.float() / 255 for key, layer in layers.items()}
 
 
 class PretrainingSet(Dataset[Item]):

@@ -29,6 +29,11 @@ ELEMENTS = {
 # the lowest level of 255 that is foreground
 GT_THRESHOLDS = {"official": 1, "128": 128}
 
+# of a sample and of a batch, where the mask stands that is made
+ENTRY = "rough"
+# the shorter side that larger pictures are changed at where they are scored, the released training's crop
+SCORED_PX = 224
+
 # (N, 2) x, y of the pixels along an edge
 Contour = npt.NDArray[np.int32]
 
@@ -99,7 +104,7 @@ class RoughFromMask(v2.Transform):  # type: ignore[misc]  # torchvision has no t
             truth = (_plane(sample["matte"]) >= self.lowest).astype(np.uint8)
         low, high = self.iou
         target = low + (high - low) * float(torch.rand(()))
-        return {**sample, "rough": 255 * torch.from_numpy(self._rough(truth, target))[None]}
+        return {**sample, ENTRY: 255 * torch.from_numpy(self._rough(truth, target))[None]}
 
     def _rough(self, truth: UInt8Array, target: float) -> UInt8Array:
         shorter = min(truth.shape)
@@ -109,6 +114,11 @@ class RoughFromMask(v2.Transform):  # type: ignore[misc]  # torchvision has no t
         size = (round(truth.shape[0] * scale), round(truth.shape[1] * scale))
         made = _resized(rough_mask(_resized(truth, size), target, self.kinds), truth.shape)
         return made if made.any() else truth
+
+
+def for_scoring() -> RoughFromMask:
+    """The rough masks that methods which refine are validated and tested on, the same for all of them."""
+    return RoughFromMask(side=SCORED_PX)
 
 
 def _plane(layers: Tensor) -> UInt8Array:

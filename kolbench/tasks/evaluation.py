@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from torchvision.transforms import v2
 
-from kolbench.config.compose import instantiate
+from kolbench.config.compose import instantiate, located
 from kolbench.config.groups import Component, ModelConfig
+from kolbench.config.old_names import current_target
+from kolbench.data import perturb
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.base import Source
@@ -59,7 +61,14 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         accelerated=device.type == "cuda",
         epoch_pictures=config.budget.epoch_pictures,
         eval_protocol=config.eval_protocol,
+        entries=_made_entries(config.model),
     )
+
+
+def _made_entries(model: ModelConfig) -> v2.Transform | None:
+    """What makes the entries that the method reads beyond picture and truth; None where it reads none."""
+    keys = getattr(located(current_target(model.target)), "input_keys", ())
+    return perturb.for_scoring() if perturb.ENTRY in keys else None
 
 
 def augmentation_of(model: ModelConfig) -> list[v2.Transform]:
@@ -174,6 +183,8 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
     chosen |= {} if data.truth == BINARY else {"truth": data.truth}
     # what scores need besides is added later: engine.completion knows the code of each
     modules = [*_EVALUATION_MODULES, *fingerprint.targets(chosen["refiner"])]
+    # of the other methods no alpha follows from it
+    modules += [] if _made_entries(config.model) is None else [perturb.__name__]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest
 

@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 from kolbench import preprocessing
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.dataset import resize_sample
+from kolbench.data.perturb import RoughFromMask
 from kolbench.data.sources.base import Source
 from kolbench.data.sources.folder import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
@@ -430,3 +431,33 @@ def test_folds_are_said_and_wrong_ones_refused():
     for wrong in ({"folds": 2}, {"folds": 3, "fold": 3}, {"fold": 1}):
         with pytest.raises(ConfigError, match=r"data\.fold="):
             data_config(**wrong)
+
+
+def test_made_entries_follow_from_the_pictures_name_alone():
+    source = SyntheticSource(0, 64, SCENES)
+    made, plain, squares = (
+        SegmentationDataModule(source, seed, 2, [], data_config(), NO_LIMIT, **options)
+        for seed, options in (
+            (7, {"entries": RoughFromMask()}),
+            (7, {}),
+            (8, {"entries": RoughFromMask(), "eval_protocol": "portraitnet"}),
+        )
+    )
+    batches = [*made.val_dataloader(), *made.evaluation_dataloaders()["test"]]
+    again = [*made.val_dataloader(), *(made.test_batch(number) for number in range(3))]
+    assert same(batches, again)
+    for batch, bare in zip(
+        batches, [*plain.val_dataloader(), *plain.evaluation_dataloaders()["test"]], strict=True
+    ):
+        assert "rough" not in bare
+        assert same([bare], [batch])
+        rough, mask = batch["rough"], batch["mask"]
+        assert rough.dtype == torch.float32
+        assert rough.shape == mask.shape
+        assert set(rough.unique().tolist()) == {0, 1}
+        assert 0.4 < float((rough * mask).sum() / torch.maximum(rough, mask).sum()) < 1
+    # every picture has a draw of its own
+    assert len({batch["rough"].numpy().tobytes() for batch in batches}) == 5
+    # a training is validated on pictures at their own size, whatever the protocol
+    assert squares.test_batch(0)["rough"].shape == (1, 1, 224, 224)
+    assert same(squares.val_dataloader(), made.val_dataloader())
