@@ -175,7 +175,6 @@ class RunRecord:
     all: Mapping[str, float] | None = None
     timed_on: str | None = None
     instances: Mapping[str, float] | None = None
-    truth: str = "binary"
     clips: Mapping[str, ClipFlicker] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     fingerprint: DataFingerprint | None = None

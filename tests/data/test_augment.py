@@ -306,12 +306,12 @@ def test_a_replaced_background_shows_through_a_true_alpha():
     for seed in range(12):
         layers, moved = augment.apply(transform, image, masks, seed, matte=True)
         assert torch.equal(moved, masks)
-        ground = layers["image"][:, 2, 2].float().mean()
-        alpha = masks[2].float() / 255
-        expected = alpha * 200 + (1 - alpha) * ground
+        behind = layers["image"][:, 2, 2].float().mean()
+        opacity = masks[2].float() / 255
+        expected = opacity * 200 + (1 - opacity) * behind
         # nothing of the old ground, nor of the other picture's person, is left
         assert (layers["image"].float() - expected).abs().max() <= 1.5
-        grounds.add(round(float(ground)))
+        grounds.add(round(float(behind)))
     assert grounds == {20, 60, 90}
 
 

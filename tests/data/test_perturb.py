@@ -126,11 +126,16 @@ def test_the_target_is_reached_against_the_simplified_mask(target):
 
 
 def test_250_rounds_are_the_end(monkeypatch):
-    rounds = []
+    rounds: list[tuple[object, ...]] = []
+
+    def as_before(*given: object) -> float:
+        rounds.append(given)
+        return 1.0
+
     monkeypatch.setattr(
         perturb, "drawn_edit", lambda *given: Edit(0, 1, 0, 1, None, True, perturb.RECTANGLE, 3)
     )
-    monkeypatch.setattr(perturb, "overlap", lambda *given: rounds.append(given) or 1.0)
+    monkeypatch.setattr(perturb, "overlap", as_before)
     assert np.array_equal(perturb.edited_to(person(), 0.8, ALL), person())
     assert len(rounds) == 250
 

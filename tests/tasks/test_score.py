@@ -22,6 +22,7 @@ from kolbench.tasks import score
 from tests.helpers.run_folders import make_run
 from tests.helpers.tasks import run_task
 
+PARTS = ("alphas", "truths")
 BANDS = ["boundary_band", "boundary_eroded", "boundary_eroded_band"]
 
 
@@ -57,10 +58,10 @@ def old(tmp_path: Path) -> Path:
 
 def maps(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     names = sorted(path.name for path in (folder / "alphas").iterdir())
-    return [
-        tuple(np.asarray(masks.read_alpha(folder / part / name)[0]) for part in ("alphas", "truths"))
-        for name in names
-    ]
+    levels = {
+        part: [np.asarray(masks.read_alpha(folder / part / name)[0]) for name in names] for part in PARTS
+    }
+    return list(zip(*levels.values(), strict=True))
 
 
 def test_an_old_run_is_given_what_it_lacks(old: Path, tmp_path: Path, capsys) -> None:
@@ -185,8 +186,8 @@ def test_what_other_code_has_counted_is_counted_anew(old: Path) -> None:
     noted["code"]["boundary_band"] = "another"
     (old / completion.COUNTED).write_text(json.dumps(noted))
     table = pd.read_parquet(old / run_folder.HISTOGRAMS)
-    right = np.stack(table.loc[table["split"] == "test", "boundary_band"])
-    table["boundary_band"] = [np.zeros(256, np.int64)] * len(table)
+    right = np.stack(list(table.loc[table["split"] == "test", "boundary_band"]))
+    table["boundary_band"] = pd.Series([np.zeros(256, np.int64)] * len(table))
     table.to_parquet(old / run_folder.HISTOGRAMS)
     assert completion.complete(old, False, "old") == BANDS
     found = run_folder.read_histograms(old / run_folder.HISTOGRAMS)

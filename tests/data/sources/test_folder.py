@@ -122,6 +122,7 @@ def test_soft_masks_are_true_alphas_unless_told_otherwise(tmp_path):
     assert found["binary"].read(0).matte is None
     for asked in ("auto", "alpha"):
         matte = found[asked].read(0).matte
+        assert matte is not None
         assert matte.dtype == np.float32
         assert np.allclose(matte, levels / 255, atol=1e-7, rtol=0)
     text = "\n".join(found["auto"].describe())

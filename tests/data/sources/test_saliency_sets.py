@@ -38,15 +38,12 @@ def duts(root, parts=("TR", "TE")):
     return root
 
 
-def test_set(root, data):
+def only_tested(root, data):
     images, masks = SETS[data]
     for number in range(4):
         put(root / images / f"{number:04d}.jpg", picture(number))
         put(root / masks / f"{number:04d}.png", antialiased())
     return SaliencyTestSet(root, data, images, masks)
-
-
-test_set.__test__ = False
 
 
 def test_duts_trains_on_tr_and_tests_on_te(tmp_path):
@@ -94,7 +91,7 @@ def test_what_is_wrong_with_duts_is_named(tmp_path):
 
 @pytest.mark.parametrize("data", SETS)
 def test_sets_that_are_only_tested_on(tmp_path, data):
-    source = test_set(tmp_path, data)
+    source = only_tested(tmp_path, data)
     made = splits.make_splits(source, "auto", 0)
     assert (made.train, made.val, made.test) == ([], [], [0, 1, 2, 3])
     assert source.names == ["0000", "0001", "0002", "0003"]
@@ -105,7 +102,7 @@ def test_sets_that_are_only_tested_on(tmp_path, data):
 
 
 def test_all_bad_pictures_of_a_set_are_named_at_once(tmp_path):
-    source = test_set(tmp_path, "ecssd")
+    source = only_tested(tmp_path, "ecssd")
     put(tmp_path / "ground_truth_mask" / "0001.png", antialiased()[:, 1:])
     (tmp_path / "images" / "0003.jpg").write_bytes(b"")
     with pytest.raises(
@@ -121,6 +118,6 @@ def test_each_has_its_yaml(tmp_path, name, kind):
     if name == "duts":
         duts(tmp_path)
     else:
-        test_set(tmp_path, name)
+        only_tested(tmp_path, name)
     config = configured("experiment=ellipse", f"data={name}", f"data.root={tmp_path}")
     assert isinstance(instantiate(config.data.source), kind)
