@@ -31,6 +31,9 @@ from kolbench.types import ALPHA, BINARY, EVAL_PROTOCOLS
 
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
 LARGEST_SEED = 2**32 - 1
+# at how many views of a picture a method looks, see models.mirrored
+NO_TTA, FLIP = "none", "flip"
+TTA = (NO_TTA, FLIP)
 
 
 def _growing(value: object) -> bool:
@@ -85,6 +88,7 @@ KEYS: Mapping[str, Key] = {
     "picture": Key(_SIDES),
     "threshold": Key(SHARE.or_null()),
     "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),
+    "tta": Key(one_of(*TTA)),
     "frames": Key(whole(1)),
     "port": Key(whole(0, 65535)),
     "limit_mb": Key(whole(1, 1000)),

@@ -16,6 +16,7 @@ from kolbench.types import JsonObject
 LIBRARIES = ("torch", "torchvision", "lightning")
 # what says, draws, names files or keeps records, with all below: no weight and no alpha follows from it
 NEVER_DECIDES = (
+    "kolbench.config.schema",
     "kolbench.errors",
     "kolbench.io.files",
     "kolbench.io.progress",

@@ -34,6 +34,7 @@ _TELLING = (
     "callbacks",
     "model",
     "refiner",
+    "tta",
     "budget",
     "data",
     "trainer",
@@ -225,6 +226,7 @@ def _same_outputs(record: RunRecord) -> tuple[object, ...]:
         record.seed,
         record.training and record.training.fingerprint,
         record.refiner,
+        record.tta,
         sorted(word for word in words if re.match(r"(refiner|weights|model\.)", word)),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar, Union
 
+from kolbench.config.schema import NO_TTA
 from kolbench.errors import DataError
 from kolbench.io.files import write_json
 from kolbench.types import BINARY, NATIVE
@@ -139,10 +140,10 @@ class RunRecord:
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
     eval_protocol: how pictures were scored, one of `EVAL_PROTOCOLS`; runs without the key are native.
     truth: `alpha` where they were scored against true alphas too, which `truths/` then holds, else `binary`.
+    tta: `flip` where alpha is the mean of two views, else `none`.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
-    instances: box and mask AP. truth: binary, or alpha where pictures were scored on true alphas. clips:
-    clip of the test pictures -> its flicker. notes: note of a method -> number of test pictures. pictures:
-    split -> number; `train`, those trained on, where the run trained.
+    instances: box and mask AP. clips: clip of the test pictures -> its flicker. notes: note of a method ->
+    number of test pictures. pictures: split -> number; `train`, those trained on, where the run trained.
     """
 
     status: str = ""
@@ -164,6 +165,7 @@ class RunRecord:
     rests_on: tuple[Part, ...] = ()
     eval_protocol: str = NATIVE
     truth: str = BINARY
+    tta: str = NO_TTA
     threshold: float | None = None
     threshold_from: str | None = None
     truth_access: str = ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import kolbench
 from kolbench.config.compose import conf_dir, load_yaml
+from kolbench.config.schema import NO_TTA
 from kolbench.engine.devices import choose_device
 from kolbench.errors import ConfigError
 from kolbench.inference.backends import prepare
@@ -56,20 +57,23 @@ def listed(methods: Any) -> list[str]:
     return [method.strip() for method in found]
 
 
-def load_methods(sources: Iterable[str], device: str, refiner: Refiner | None = None) -> list[Method]:
+def load_methods(
+    sources: Iterable[str], device: str, refiner: Refiner | None = None, tta: str = NO_TTA
+) -> list[Method]:
     """Loads every method and tries it on a small picture, so that what is missing is said now.
 
     Args:
         sources: each the name of a method, a run folder, a file, or `method:file` with the file's weights.
         device: auto, cpu, cuda or cuda:N.
         refiner: what follows every method; None = nothing.
+        tta: of all of them, one of schema.TTA.
 
     Raises:
         KolbenchError: one cannot be loaded, needs more than a picture, or fails on the small picture.
     """
     methods: list[Method] = []
     for source in sources:
-        method = _loaded(source, device, refiner)
+        method = _loaded(source, device, refiner, tta)
         taken = {other.name for other in methods}
         numbered = (f"{method.name} ({number})" for number in range(2, len(taken) + 3))
         name = method.name if method.name not in taken else next(n for n in numbered if n not in taken)
@@ -77,19 +81,19 @@ def load_methods(sources: Iterable[str], device: str, refiner: Refiner | None = 
     return methods
 
 
-def _loaded(source: str, device: str, refiner: Refiner | None) -> Method:
+def _loaded(source: str, device: str, refiner: Refiner | None, tta: str) -> Method:
     name, _, file = source.partition(":")
     if Path(source).expanduser().exists():
         path = Path(source).expanduser()
         is_run = weight_files.is_run_folder(path)
         name, file = weight_files.method_of(path) if is_run else path.stem, path.resolve().name
-        segmenter = kolbench.load(path, device=device)
+        segmenter = kolbench.load(path, device=device, tta=tta)
     elif file and _is_graph(name):
-        segmenter = kolbench.load(name, device=device, file=str(Path(file).expanduser()))
+        segmenter = kolbench.load(name, device=device, tta=tta, file=str(Path(file).expanduser()))
     elif file:
-        segmenter = kolbench.load(name, Path(file).expanduser(), device)
+        segmenter = kolbench.load(name, Path(file).expanduser(), device, tta)
     else:
-        segmenter = kolbench.load(source, device=device)
+        segmenter = kolbench.load(source, device=device, tta=tta)
     if segmenter.input_keys != ("image",):
         raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
     trial = picture_of(0, *_TRIAL)

@@ -1,6 +1,6 @@
 """What fit and test share: the datamodule of a configuration, and scores that are computed once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from kolbench.config.compose import instantiate, located
 from kolbench.config.groups import Component, ModelConfig
 from kolbench.config.old_names import current_target
+from kolbench.config.schema import FLIP, NO_TTA
 from kolbench.data import perturb
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
@@ -29,6 +30,8 @@ from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
 from kolbench.types import ALPHA, BINARY, NATIVE
 
+# tta -> the modules that its alphas follow from
+_TTA_MODULES: Mapping[str, tuple[str, ...]] = {NO_TTA: (), FLIP: ("kolbench.models.mirrored",)}
 _EVALUATION_MODULES = (
     "kolbench.engine.evaluation",
     "kolbench.engine.callbacks.scores",
@@ -178,11 +181,13 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         "model": config.model.to_mapping(),
         "refiner": _by_content(config.refiner),
         "precision": config.precision,
+        # evaluations of before know no such key
+        **({} if config.tta == NO_TTA else {"tta": config.tta}),
     }
     # without mattes nothing has changed
     chosen |= {} if data.truth == BINARY else {"truth": data.truth}
     # what scores need besides is added later: engine.completion knows the code of each
-    modules = [*_EVALUATION_MODULES, *fingerprint.targets(chosen["refiner"])]
+    modules = [*_EVALUATION_MODULES, *_TTA_MODULES[config.tta], *fingerprint.targets(chosen["refiner"])]
     # of the other methods no alpha follows from it
     modules += [] if _made_entries(config.model) is None else [perturb.__name__]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))

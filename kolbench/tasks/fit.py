@@ -27,6 +27,7 @@ from kolbench.errors import ConfigError, DataError, WeightsError, require_choice
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import load_into
+from kolbench.models.mirrored import with_tta
 from kolbench.runs import fingerprint
 from kolbench.runs.record import Part
 from kolbench.segmenter import Segmenter
@@ -84,6 +85,7 @@ def run(config: FitConfig) -> TaskResult:
                 segmenter = _untrained(found, data, config, recorder)
             else:
                 segmenter = _trained(found, data, config, begun, recorder)
+            segmenter = with_tta(segmenter, config.tta)
             scored = evaluation.scores_of(
                 segmenter, data, config, recorder.device, found.folder, recorder.folder, refiner
             )
@@ -108,6 +110,7 @@ def _check(config: FitConfig) -> None:
             f"{config.model.name} has weights to learn, but its YAML does not say how: add training: with a "
             "recipe, as CONTRIBUTING.md shows, or score weights that you have with task=test weights=FILE."
         )
+    with_tta(segmenter, config.tta)
     check_options(config.trainer)
     _callbacks(config)
     if config.model.training is not None:

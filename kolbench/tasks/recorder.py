@@ -105,6 +105,7 @@ class RunRecorder:
             data=self.config.data.name,
             seed=self.config.seed,
             eval_protocol=self.config.eval_protocol,
+            tta=self.config.tta,
             sweep=invocation.sweep,
             choices=dict(invocation.choices),
             overrides=tuple(invocation.overrides),

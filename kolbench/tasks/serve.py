@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kolbench.config.compose import instantiate
 from kolbench.config.groups import Component
-from kolbench.config.schema import TaskConfig, TaskResult
+from kolbench.config.schema import NO_TTA, TaskConfig, TaskResult
 from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError
 from kolbench.io.hosts import is_loopback
@@ -18,8 +18,8 @@ class ServeConfig(TaskConfig):
     """What `task=serve` reads.
 
     methods: names, run folders, files, or `method:weights`. refiner: follows each of them. host, port: where
-    the page is. limit_mb: of an upload. threshold: where the page's slider stands at first. device: auto,
-    cpu, cuda or cuda:N.
+    the page is. limit_mb: of an upload. threshold: where the page's slider stands at first. tta: of all
+    methods, one of schema.TTA. device: auto, cpu, cuda or cuda:N.
     """
 
     methods: object
@@ -28,6 +28,7 @@ class ServeConfig(TaskConfig):
     port: int
     limit_mb: int
     threshold: float | None
+    tta: str
     device: str
 
 
@@ -48,9 +49,10 @@ def run(config: ServeConfig) -> TaskResult:
     host, limit_mb = config.host, config.limit_mb
     with server.listen(host, config.port) as bound:
         device = describe(choose_device(config.device))
-        loaded = methods.load_methods(sources, config.device, instantiate(config.refiner))
-        refined = "" if config.refiner.name == "none" else f", refined by {config.refiner.name}"
-        print(f"{', '.join(method.name for method in loaded)} on {device}{refined}")
+        loaded = methods.load_methods(sources, config.device, instantiate(config.refiner), config.tta)
+        added = "" if config.tta == NO_TTA else f", tta={config.tta}"
+        added += "" if config.refiner.name == "none" else f", refined by {config.refiner.name}"
+        print(f"{', '.join(method.name for method in loaded)} on {device}{added}")
         if sources == list(DEFAULT):
             print(MORE)
         html = serve_page.render(loaded, limit_mb, config.threshold, device, is_loopback(host))

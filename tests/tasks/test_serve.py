@@ -14,6 +14,7 @@ import torch
 from kolbench import load
 from kolbench.config.compose import build_segmenter, model_config, save_yaml
 from kolbench.errors import ConfigError, KolbenchError
+from kolbench.models.mirrored import Mirrored
 from kolbench.serve import methods as methods_module
 from kolbench.serve import serve_page, server, uploads
 from kolbench.serve.app import TryIt
@@ -72,6 +73,12 @@ def test_a_network_in_a_file_goes_by_the_method_that_reads_it(shared):
 def test_methods_that_cannot_be_shown_are_named_before_the_page_opens(sources, sentence):
     with pytest.raises(KolbenchError, match=re.escape(sentence)):
         methods_module.load_methods(sources, "cpu")
+
+
+def test_both_views_of_every_method():
+    found = methods_module.load_methods(["ellipse"], "cpu", "flip")
+    assert [type(method.segmenter) for method in found] == [Mirrored]
+    assert found[0].alpha(scenery(64, 64)).shape == (64, 64)
 
 
 def test_methods_that_need_the_truth_are_refused(tmp_path):
