@@ -25,6 +25,7 @@ from kolbench.metrics.counts import Counts
 from kolbench.metrics.histogram import level_counts
 from kolbench.metrics.parity import Agreement
 from kolbench.metrics.scores.s_measure import quarters_of
+from kolbench.metrics.scores.weighted_f import weighted_f
 from kolbench.metrics.stretch import Bounds, by_maximum, min_max, requantised, unstretched
 from kolbench.metrics.structure import s_measure
 from kolbench.types import Float64Array, Int64Array
@@ -70,13 +71,13 @@ def counts_of(maps: list[Map]) -> Counts:
     return Counts.joined([level_counts(alpha, mask, extra=extra) for alpha, mask in pairs])
 
 
-def registered_scores(counts: Counts) -> Scores:
+def registered_scores(counts: Counts) -> dict[str, Float64Array]:
     """The columns as they are, per picture or of the set."""
     images, means = scores.image_scores(counts, 0.5), scores.mean_scores(counts, 0.5)
     return {name: images.get(name, np.array([means[name]])) for name in means}
 
 
-def scores_stretched(counts: Counts, stretch: Callable[[Int64Array], Bounds]) -> Scores:
+def scores_stretched(counts: Counts, stretch: Callable[[Int64Array], Bounds]) -> dict[str, Float64Array]:
     """The same from maps that are stretched first."""
     bounds = stretch(counts.fg + counts.bg)
     cut, own = saliency.at_every_level(requantised(counts, bounds)), saliency.adaptive(counts, bounds)
@@ -94,6 +95,12 @@ def scores_stretched(counts: Counts, stretch: Callable[[Int64Array], Bounds]) ->
     }
 
 
+def weighted(maps: list[Map], stretched: bool) -> dict[str, Float64Array]:
+    """Weighted F, which no histogram gives."""
+    values = [weighted_f(levels, truth * np.uint8(255), stretched) for levels, truth in maps]
+    return {"weighted_f": np.array(values)}
+
+
 @pytest.fixture
 def toolbox(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     (module,) = pysodmetrics(monkeypatch, "sod_metrics")
@@ -105,9 +112,10 @@ def scores_of_toolbox(toolbox: types.ModuleType, maps: list[Map], stretched: boo
     with warnings.catch_warnings(category=UserWarning, action="ignore"):
         f = toolbox.Fmeasure()  # it says that another class is newer
     e, s, mae = toolbox.Emeasure(), toolbox.Smeasure(), toolbox.MAE()
+    weighted = toolbox.WeightedFmeasure()
     for levels, truth in maps:
         given = (levels, truth.astype(np.uint8) * 255) if stretched else (levels / 255, truth)
-        for judge in (f, e, s, mae):
+        for judge in (f, e, s, mae, weighted):
             judge.step(*given, normalize=stretched)
     curves = np.array(f.changeable_fms), np.array(e.changeable_ems)
     p, r = (f.get_results()["pr"][key] for key in "pr")
@@ -121,6 +129,7 @@ def scores_of_toolbox(toolbox: types.ModuleType, maps: list[Map], stretched: boo
         "e_mean": curves[1].mean(1),
         "e_max": curves[1].mean(0).max(keepdims=True),
         "e_adaptive": np.array(e.adaptive_ems),
+        "weighted_f": np.array(weighted.weighted_fms),
     }
 
 
@@ -134,9 +143,13 @@ def largest(found: Scores, expected: Scores) -> dict[str, float]:
 def agreement_with_toolbox(toolbox: types.ModuleType, what: str, maps: list[Map]) -> Agreement:
     """The larger difference of maps as they are and of stretched maps."""
     counts = counts_of(maps)
-    plain = largest(registered_scores(counts), scores_of_toolbox(toolbox, maps, stretched=False))
-    both = largest(scores_stretched(counts, min_max), scores_of_toolbox(toolbox, maps, stretched=True))
-    return agreement(f"{NAME} {version()}", what, len(maps), both, plain)
+    plain = registered_scores(counts) | weighted(maps, stretched=False)
+    both = scores_stretched(counts, min_max) | weighted(maps, stretched=True)
+    differences = (
+        largest(plain, scores_of_toolbox(toolbox, maps, stretched=False)),
+        largest(both, scores_of_toolbox(toolbox, maps, stretched=True)),
+    )
+    return agreement(f"{NAME} {version()}", what, len(maps), *differences)
 
 
 def agreement(toolbox: str, maps: str, pictures: int, *found: Mapping[str, float]) -> Agreement:
@@ -225,7 +238,7 @@ def test_published_maps_agree_with_matlabs_stored_results(sod: dict[str, Map], s
     p, r = (stacked(folder / "picanet_matlab_curves.csv", column, sod) for column in ("precision", "recall"))
     counts = counts_of(list(sod.values()))
     bounds = by_maximum(counts.fg + counts.bg)
-    found = dict(scores_stretched(counts, by_maximum))
+    found = scores_stretched(counts, by_maximum)
     own = saliency.adaptive(counts, bounds)
     cut = saliency.at_every_level(requantised(counts, bounds))
     assert saliency.precision(own) == pytest.approx(pictures["adp_precision"], abs=1e-9)

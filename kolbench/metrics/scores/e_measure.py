@@ -14,6 +14,9 @@ _EDGES = (
     "share of pixels left alone where the truth is empty, of pixels found where it is full"
 )
 
+# N / (N - 1) of two pixels
+_BOUNDS = (0.0, 2.0)
+
 
 def _mean(counts: Counts) -> Float64Array:
     values: Float64Array = saliency.e_measure(saliency.at_every_level(counts)).mean(0)
@@ -36,6 +39,7 @@ register(
         shown=True,
         depends_on_threshold=False,
         family="saliency",
+        bounds=_BOUNDS,
     )
 )
 register(
@@ -46,6 +50,7 @@ register(
         pooled=of_all_counts(_max),
         depends_on_threshold=False,
         family="saliency",
+        bounds=_BOUNDS,
     )
 )
 register(
@@ -55,5 +60,6 @@ register(
         per_image=of_counts(_adaptive),
         depends_on_threshold=False,
         family="saliency",
+        bounds=_BOUNDS,
     )
 )

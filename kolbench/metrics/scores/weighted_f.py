@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 
+from kolbench.metrics.parity import agreement
 from kolbench.metrics.score import ExtraValues, Score, of_value, register
 from kolbench.metrics.wording import PICTURES
 from kolbench.types import Float64Array, UInt8Array
@@ -71,7 +72,7 @@ register(
     Score(
         NAME,
         "weighted F (Margolin et al. 2014, beta = 1) of alpha at 8 bits as it is, not stretched, against the "
-        f"binary mask, {PICTURES}; 0 where the truth is empty",
+        f"binary mask, {PICTURES}; 0 where the truth is empty{agreement(NAME)}",
         per_image=of_value(NAME),
         depends_on_threshold=False,
         values=ExtraValues((NAME,), values),
