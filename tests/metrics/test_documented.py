@@ -14,8 +14,12 @@ BEGIN, END = "<!-- scores -->\n", "<!-- end -->\n"
 
 
 def table() -> str:
-    rows = [f"| `{score.name}` | {said_of(score)} |" for score in scores.all_scores()]
-    return "\n".join(["| score | definition |", "|---|---|", *rows, ""])
+    rows = [f"| `{score.name}` | {asked_by(score)} | {said_of(score)} |" for score in scores.all_scores()]
+    return "\n".join(["| score | metrics= | definition |", "|---|---|---|", *rows, ""])
+
+
+def asked_by(score: Score) -> str:
+    return "" if score.by_default else score.family
 
 
 def said_of(score: Score) -> str:
