@@ -22,7 +22,6 @@ from kolbench.tasks import score
 from tests.helpers.run_folders import make_run
 from tests.helpers.tasks import run_task
 
-PARTS = ("alphas", "truths")
 BANDS = ["boundary_band", "boundary_eroded", "boundary_eroded_band"]
 
 
@@ -57,11 +56,13 @@ def old(tmp_path: Path) -> Path:
 
 
 def maps(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Alpha and truth of each test picture, (H, W) uint8."""
+
+    def levels(part: str, name: str) -> np.ndarray:
+        return np.asarray(masks.read_alpha(folder / part / name)[0])
+
     names = sorted(path.name for path in (folder / "alphas").iterdir())
-    levels = {
-        part: [np.asarray(masks.read_alpha(folder / part / name)[0]) for name in names] for part in PARTS
-    }
-    return list(zip(*levels.values(), strict=True))
+    return [(levels("alphas", name), levels("truths", name)) for name in names]
 
 
 def test_an_old_run_is_given_what_it_lacks(old: Path, tmp_path: Path, capsys) -> None:
@@ -185,10 +186,10 @@ def test_what_other_code_has_counted_is_counted_anew(old: Path) -> None:
     assert completion.complete(old, False, "old") == []
     noted["code"]["boundary_band"] = "another"
     (old / completion.COUNTED).write_text(json.dumps(noted))
+    right = run_folder.read_histograms(old / run_folder.HISTOGRAMS)["test"].counts["boundary_band"]
     table = pd.read_parquet(old / run_folder.HISTOGRAMS)
-    right = np.stack(list(table.loc[table["split"] == "test", "boundary_band"]))
-    table["boundary_band"] = pd.Series([np.zeros(256, np.int64)] * len(table))
-    table.to_parquet(old / run_folder.HISTOGRAMS)
+    wrong = pd.Series([np.zeros(256, np.int64) for _ in range(len(table))])
+    table.assign(boundary_band=wrong).to_parquet(old / run_folder.HISTOGRAMS)
     assert completion.complete(old, False, "old") == BANDS
     found = run_folder.read_histograms(old / run_folder.HISTOGRAMS)
     assert np.array_equal(found["test"].counts["boundary_band"], right)
