@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from kolbench.errors import KolbenchError
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts
-from kolbench.metrics.histogram import level_counts
-from kolbench.metrics.score import ExtraCounts
+from kolbench.metrics.histogram import level_counts, value_arrays
+from kolbench.metrics.score import ExtraCounts, ExtraValues
 from tests.helpers.counted import flat, planes, saved
 
 
@@ -153,3 +153,16 @@ def test_counts_of_another_shape_or_that_are_no_integers_are_refused(wrong: torc
     alpha, mask, _ = planes(11)
     with pytest.raises(KolbenchError, match=r"The counts mine of a score .* must give \(1, 256\) integers"):
         level_counts(alpha, mask, extra=[ExtraCounts(("mine",), lambda levels, truth: wrong)])
+
+
+def test_values_that_are_not_as_many_as_their_names_are_refused() -> None:
+    plane = np.zeros((2, 3), np.uint8)
+    good = ExtraValues(("low", "high"), lambda levels, truth: (float(levels.min()), float(truth.max())))
+    found = value_arrays([plane, plane + 4], [plane + 1, plane], [good])
+    assert {name: array.tolist() for name, array in found.items()} == {"low": [0, 4], "high": [1, 0]}
+    assert value_arrays([], [], [good])["low"].shape == (0,)
+    bad = ExtraValues(("mine", "yours"), lambda levels, truth: (1.0,))
+    with pytest.raises(
+        KolbenchError, match=r"values mine, yours of a score are \(1.0,\).*a tuple of 2 floats"
+    ):
+        value_arrays([plane], [plane], [bad])

@@ -1,0 +1,43 @@
+"""What an evaluation leaves of soft and of binary truths."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from kolbench.engine import completion
+from kolbench.engine.evaluation import evaluate
+from kolbench.io import masks
+from kolbench.metrics import scores
+from kolbench.metrics.scores import matting
+from kolbench.models.trivial import Ellipse
+
+MATTE = (torch.arange(24 * 32).reshape(1, 1, 24, 32) % 256) / 255
+
+
+def batch(soft: bool) -> dict[str, object]:
+    found = {"image": torch.rand(1, 3, 24, 32), "mask": (MATTE >= 0.5).float(), "name": ["a"]}
+    return found | ({"matte": MATTE} if soft else {})
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_true_alphas_are_kept_in_8_bits_and_scored(tmp_path: Path, soft: bool) -> None:
+    scored = evaluate(
+        Ellipse(), {"test": DataLoader([batch(soft)], batch_size=None)}, torch.device("cpu"), tmp_path
+    )
+    truth, alpha = (
+        np.asarray(masks.read_alpha(tmp_path / part / "a.png")[0]) for part in ("truths", "alphas")
+    )
+    expected = (MATTE[0, 0] * 255).round().numpy()
+    assert np.array_equal(truth, expected if soft else np.where(expected > 127, 255, 0))
+    noted = json.loads((tmp_path / completion.COUNTED).read_text())
+    assert noted["true_alpha"] == completion.has_alpha(tmp_path) == soft
+    values = scored["test"].counts.values
+    assert ("sad" in values) == ("sad" in noted["code"]) == soft
+    assert "weighted_f" not in values
+    if soft:
+        names = [score.name for score in scores.family_scores("matting") if score.by_default]
+        assert [float(values[name][0]) for name in names] == list(matting.quick(alpha, truth))
