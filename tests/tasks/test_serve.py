@@ -76,7 +76,7 @@ def test_methods_that_cannot_be_shown_are_named_before_the_page_opens(sources, s
 
 
 def test_both_views_of_every_method():
-    found = methods_module.load_methods(["ellipse"], "cpu", "flip")
+    found = methods_module.load_methods(["ellipse"], "cpu", tta="flip")
     assert [type(method.segmenter) for method in found] == [Mirrored]
     assert found[0].alpha(scenery(64, 64)).shape == (64, 64)
 

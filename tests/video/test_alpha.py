@@ -13,7 +13,8 @@ from kolbench.video.reader import VideoReader
 from tests.helpers import clips
 
 CUTOUTS = [clips.cutout(number) for number in range(6)]
-FAST = {"auto-alt-ref": "0", "deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "2M"}
+# in real time VP8 takes the more losses the busier the machine is
+FAST = {"auto-alt-ref": "0", "deadline": "good", "cpu-used": "5", "crf": "10", "b": "2M"}
 
 
 def read(path, alpha=True):
