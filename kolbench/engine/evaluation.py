@@ -22,7 +22,7 @@ from kolbench.io.images import thumbnail, write_jpeg, write_png
 from kolbench.io.progress import in_terminal
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
-from kolbench.runs.run_folder import CLIPS, DETECTION
+from kolbench.runs.run_folder import DETECTION
 from kolbench.segmenter import Segmenter
 
 THUMB_PX = 256
@@ -47,8 +47,8 @@ def evaluate(
         loaders: split name -> loader of single pictures, as the datamodule's `eval_protocol` has them.
         device: where to predict.
         pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where the method
-            finds single persons, the APs of the split `test`, where it is made of clips, their flicker, and
-            for `timing.json`, the device; None = none.
+            finds single persons, the APs of the split `test`, where it is made of clips, their flicker and
+            the scores of each frame, and for `timing.json`, the device; None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is scored; None = none.
 
@@ -65,7 +65,7 @@ def evaluate(
         callbacks += [
             SavePictures(pictures, test),
             InstanceScoreCallback(pictures / DETECTION, test),
-            ClipScoreCallback(pictures / CLIPS, test),
+            ClipScoreCallback(pictures, test),
         ]
     with quiet_lightning():
         trainer = Trainer(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts, ImageCounts
+from kolbench.metrics.video.clip_scores import mean_over_clips
 from kolbench.runs.finished import FinishedRun
 from kolbench.runs.record import DataFingerprint, RunRecord, TrainingSummary
 
@@ -121,6 +122,7 @@ def _as_one(folds: Sequence[FinishedRun]) -> JoinedFolds:
     threshold = float(statistics.median(fold.threshold for fold in folds))
     words = tuple(word for word in first.record.overrides if not word.startswith(f"{FOLD}="))
     test = _joined([fold.test for fold in folds])
+    clips = {clip: found for fold in folds for clip, found in fold.record.clips.items()}
     record = replace(
         first.record,
         overrides=words,
@@ -129,7 +131,8 @@ def _as_one(folds: Sequence[FinishedRun]) -> JoinedFolds:
         scores=scores.mean_scores(test.counts, threshold),
         baselines=_baselines(folds),
         pictures={"test": len(test.names)},
-        clips={clip: found for fold in folds for clip, found in fold.record.clips.items()},
+        clips=clips,
+        video=mean_over_clips(found.scores for found in clips.values()),
         all=None,
         fingerprint=DataFingerprint((first.record.fingerprint or DataFingerprint()).source, "folds"),
         training=first.record.training
