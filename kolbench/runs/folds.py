@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.metrics.video.clip_scores import mean_over_clips
@@ -40,6 +42,11 @@ class JoinedFolds(FinishedRun):
     def scored(self) -> dict[str, ImageCounts]:
         """Validation and test pictures of all folds, one fold after the other."""
         return {split: _joined([fold.scored[split] for fold in self.folds]) for split in ("val", "test")}
+
+    @cached_property
+    def clip_frames(self) -> Mapping[str, pd.DataFrame]:
+        """Of the clips of all folds."""
+        return {clip: frames for fold in self.folds for clip, frames in fold.clip_frames.items()}
 
     @property
     def model(self) -> Mapping[str, object]:

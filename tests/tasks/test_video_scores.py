@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kolbench.errors import ConfigError
@@ -66,6 +67,14 @@ def test_masks_of_anybody_get_the_scores_of_video(tmp_path, monkeypatch, capsys)
     assert far["flicker_mad"] == pytest.approx(2 * SIDE / (HEIGHT * WIDTH))
     assert far["dtssd"] == pytest.approx(100 * np.sqrt(4 * SIDE / (HEIGHT * WIDTH)))
     assert json.loads(Path("runs/rival/none/run.json").read_text())["clips"]["far"]["short"] is True
+    run_task("task=report", runs="runs/rival/none", output="report")
+    (row,) = pd.read_csv("report/tables/video.csv").to_dict("records")
+    assert row["j_mean"] == pytest.approx(whole.video["j_mean"])
+    assert (row["clips"], row["too short for a decay"], row["frames"]) == (2, 1, 8)
+    rows = pd.read_csv("report/tables/clips.csv").set_index("clip")
+    assert rows["dtssd"]["far"] == pytest.approx(far["dtssd"])
+    assert Path("report/figures/j_over_time.png").is_file()
+    assert "Scores of video segmentation" in Path("report/report.html").read_text()
 
 
 def test_an_unknown_trim_is_refused_before_anything_runs():
