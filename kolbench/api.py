@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def load(
-    source: str | Path, weights: str | Path | None = None, device: str = "auto", **options: Any
+    source: str | Path,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    tta: str = "none",
+    **options: Any,
 ) -> "Segmenter":
     """A method that is ready to segment.
 
@@ -24,6 +28,7 @@ def load(
         weights: `official`, an id of the catalogue, an official checkpoint, a checkpoint of ours, or a run
             folder; may stay None where `source` is a run folder, must where it is an exported file.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; ONNX files run on the CPU.
+        tta: `none`, or `flip`: the mean of the picture's alpha and the mirrored one's, at twice the cost.
         options: keys of the method's YAML to change, such as `size=320` or `context="easpp"`; for an
             exported file `size`, `resize_mode`, `resample` or `postprocess`; for anybody's ONNX file those of
             conf/model/onnx.yaml.
@@ -32,13 +37,15 @@ def load(
         The method in evaluation mode; `segment(picture)` gives an (H, W) float32 alpha in [0, 1].
 
     Raises:
-        ConfigError: no such method or option, no weights for a method that must be trained, or a file
-            without a sidecar.
+        ConfigError: no such method or option, no weights for a method that must be trained, a file without a
+            sidecar, or a method that goes by the picture's name, with `tta`.
         WeightsError: the weights cannot be read, are a whole network or do not fit, or a file is not what its
             sidecar says. No code of a checkpoint is executed.
     """
     with _libraries_named():
-        return _loaded(source, weights, device, options)
+        from kolbench.models.mirrored import with_tta
+
+        return with_tta(_loaded(source, weights, device, options), tta)
 
 
 def fit(experiment: str, data: str = "synthetic", **overrides: object) -> "FinishedRun":

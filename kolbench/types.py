@@ -34,6 +34,9 @@ PRECOMPUTED = "ready"
 NATIVE, PORTRAITNET = "native", "portraitnet"
 EVAL_PROTOCOLS = (NATIVE, PORTRAITNET)
 
+# what the truth of pictures is: masks, or true alphas beside the masks that follow from them
+BINARY, ALPHA = "binary", "alpha"
+
 
 class Sample(NamedTuple):
     """One picture with its truth, as a source reads it, all of one size H x W.
@@ -41,7 +44,7 @@ class Sample(NamedTuple):
     image: (H, W, 3) uint8 RGB.
     mask: (H, W) uint8 in {0, 1}; 1 = the KOL and all that is held (the binary truth M).
     product: (H, W) uint8 in {0, 1}, a subset of mask; None where products are not labelled.
-    matte: (H, W) float32 true alpha in [0, 1]; None unless the source knows it.
+    matte: (H, W) float32 true alpha in [0, 1], mask being matte >= 0.5; None unless the source knows it.
     foreground, background: (H, W, 3) uint8 true colours; None unless the source knows them.
     instances: (H, W) uint8, 0 = background, 1.. = persons; None unless the source knows them.
     """
@@ -60,13 +63,16 @@ class Batch(TypedDict, total=False):
 
     Training batches carry image, mask, alpha, transition, semantic, product at the training input size;
     evaluation batches carry image, mask and product at the picture's own size, or as the `eval_protocol`
-    has them.
+    has them; where the truth is a true alpha, at the picture's own size, `matte` as well.
     """
 
     image: Tensor  # (B, 3, H, W) float32 in [0, 1]
     mask: Tensor  # (B, 1, H, W) float32 in {0, 1}: the binary truth M
-    alpha: Tensor  # (B, 1, H, W) float32 in {0, 0.5, 1}: M with its 2 px band (training target)
-    transition: Tensor  # (B, 1, H, W) float32 in {0, 1}: m_d, the 30 px region around the edge of M
+    # (B, 1, H, W) float32, the training target: M with its 2 px band, in {0, 0.5, 1}, or the true alpha
+    alpha: Tensor
+    # (B, 1, H, W) float32 in {0, 1}: m_d, the 30 px region around the edge of M, and where an alpha is soft
+    transition: Tensor
+    matte: Tensor  # (B, 1, H, W) float32 in [0, 1]: the true alpha; only of evaluation batches that have one
     semantic: Tensor  # (B, 1, H/16, W/16) float32 in [0, 1]: blurred G(alpha)
     product: Tensor  # (B, 1, H, W) float32 in {0, 1}; all 0 where no product is labelled
     foreground: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
@@ -74,6 +80,7 @@ class Batch(TypedDict, total=False):
     prior: (
         Tensor  # (B, 1, H, W) float32 in {0, 1}: what the frame before may have shown; where augment makes it
     )
+    rough: Tensor  # (B, 1, H, W) float32 in {0, 1}: the truth made coarse; of methods that refine masks
     clean: Tensor  # (B, 3, H, W) float32 in [0, 1]: image before its colours changed; where augment keeps it
     instances: Tensor  # (B, 1, H, W) uint8, 0 = background, 1.. = persons; only where the source knows them
     name: list[str]

@@ -42,11 +42,12 @@ def training_batch() -> "Batch":
 def drawn(canvas: int) -> "Batch":
     """Two training pictures of the canvas's own size, so that nothing is resized."""
     from kolbench.data.datamodule import SegmentationDataModule
+    from kolbench.data.perturb import RoughFromMask
     from kolbench.data.sources.synthetic import SyntheticSource
     from tests.helpers.data import NO_LIMIT, data_config
 
     source = SyntheticSource(seed=3, size=canvas, scenes={"train": 2, "val": 1, "test": 1})
-    data = SegmentationDataModule(source, 0, 2, [], data_config(), NO_LIMIT)
+    data = SegmentationDataModule(source, 0, 2, [RoughFromMask()], data_config(), NO_LIMIT)
     data.cache_samples(lambda height, width: (canvas, canvas))
     batch: Batch = next(iter(data.train_dataloader()))
     return batch

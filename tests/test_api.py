@@ -68,9 +68,17 @@ def test_the_given_weights_are_the_ones_that_predict(segmenter, weights):
     assert not segmenter.training
 
 
+def test_both_views_of_a_picture(segmenter, weights):
+    both = kolbench.load("u2netp", weights=weights, device="cpu", size=64, tta="flip")
+    mirrored = segmenter.segment(np.ascontiguousarray(picture()[:, ::-1]))[:, ::-1]
+    expected = (segmenter.segment(picture()) + mirrored) / 2
+    np.testing.assert_allclose(both.segment(picture()), expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
+        ({"source": "ellipse", "tta": "flop"}, ConfigError, "tta=flop .*Did you mean tta=flip"),
         ({"source": "u2nett"}, ConfigError, "Did you mean u2net"),
         ({"source": "u2netp"}, ConfigError, "must be trained: give weights="),
         ({"source": "u2netp", "weights": "absent.pth"}, WeightsError, "absent.pth"),

@@ -10,6 +10,7 @@ import torch
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.dataset import EvaluationSet, clips_in_time, collate
 from kolbench.data.sources.base import Source
+from kolbench.engine.callbacks.clip_scores import ClipScoreCallback
 from kolbench.engine.evaluation import evaluate
 from kolbench.errors import DataError
 from kolbench.inference.apply.pipeline import _in_shots, _with_cuts
@@ -131,6 +132,19 @@ def test_the_flicker_of_each_clip_is_kept_and_pictures_of_none_have_none(tmp_pat
     evaluate(Counter(), {"test": loaded(["x0"], [0], 0)}, torch.device("cpu"), tmp_path / "none")
     assert not list((tmp_path / "none").glob("clips.*"))
     assert clips.read(tmp_path / "none") == {}
+
+
+def test_a_true_alpha_is_what_changes_are_compared_with(tmp_path):
+    callback = ClipScoreCallback(tmp_path, 0)
+    levels = torch.tensor([[0.0, 0.5, 1.0], [0.0, 0.25, 1.0]])[:, None, None]
+    batch = {"clip": ["a", "a"], "name": ["a0", "a1"], "mask": (levels >= 0.5).float(), "matte": levels}
+    callback.on_test_batch_end(None, None, {"alpha": levels}, batch, 0)
+    callback.on_test_end(None, None)
+    (frames,) = clips.read_frames(tmp_path).values()
+    # pixels whose truth is between 0 and 1 are there, and alpha changes as they do
+    assert list(frames["messddt"]) == pytest.approx([np.nan, 0], nan_ok=True)
+    assert list(frames["dtssd"]) == pytest.approx([np.nan, 0], nan_ok=True)
+    assert json.loads((tmp_path / "clips.json").read_text())["a"]["true_flicker"] == pytest.approx(0.25 / 3)
 
 
 def test_no_more_than_two_frames_of_a_clip_are_kept(tmp_path):

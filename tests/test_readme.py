@@ -31,6 +31,7 @@ STARTS = {"experiment=finetune_modnet": "FILE", "experiment=u2netp": "U2NETP"}
 WITHOUT_RUNS = {
     "task=prepare": ("FRAMES/**/*.png", 20),
     "task=report": ("report/report.html", 1),
+    "task=score": ("RUNS/**/counted.json", 0),
     "task=compare": ("runs", 0),
     "task=dashboard": ("dashboard/*.json", 2),
     "task=predict": ("OUT.*", 1),

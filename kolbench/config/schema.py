@@ -28,10 +28,13 @@ from kolbench.config.fields import (
 from kolbench.config.groups import Invocation, Paths, key_of
 from kolbench.errors import ConfigError, require_choice
 from kolbench.metrics.video.accuracy import TRIMS
-from kolbench.types import EVAL_PROTOCOLS
+from kolbench.types import ALPHA, BINARY, EVAL_PROTOCOLS
 
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
 LARGEST_SEED = 2**32 - 1
+# at how many views of a picture a method looks, see models.mirrored
+NO_TTA, FLIP = "none", "flip"
+TTA = (NO_TTA, FLIP)
 
 
 def _growing(value: object) -> bool:
@@ -72,7 +75,10 @@ _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, su
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
     **dict.fromkeys(("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b"), _PATH),
-    **dict.fromkeys(("data.root", "model.file", "model.masks_dir", "filter.image", "filter.colour"), _PATH),
+    **dict.fromkeys(
+        ("data.root", "model.file", "model.masks_dir", "filter.image", "filter.colour", "refiner.weights"),
+        _PATH,
+    ),
     "seed": Key(whole(0, LARGEST_SEED)),
     "sizes": Key(_SIZES),
     "seeds": Key(_SEEDS),
@@ -84,6 +90,7 @@ KEYS: Mapping[str, Key] = {
     "threshold": Key(SHARE.or_null()),
     "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),
     "trim": Key(one_of(*TRIMS)),
+    "tta": Key(one_of(*TTA)),
     "frames": Key(whole(1)),
     "port": Key(whole(0, 65535)),
     "limit_mb": Key(whole(1, 1000)),
@@ -110,6 +117,7 @@ KEYS: Mapping[str, Key] = {
     "data.licence": Key(TEXT.or_null()),
     "budget.epoch_pictures": Key(whole(1).or_null()),
     "data.region_px": Key(whole(1)),
+    "data.truth": Key(one_of("auto", BINARY, ALPHA)),
     "data.allow_duplicates": Key(SWITCH),
     "data.colours": Key(SWITCH),
     "data.picture_size": Key(whole(32, 4096)),

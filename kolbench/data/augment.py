@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from kolbench.data.transforms import Donors, ReplaceBackground
+from kolbench.data.transforms import Donors, Matte, ReplaceBackground
 
 # what stands at 0:3, 3:6 and 6:9 of a sample's colours
 LAYERS = ("image", "foreground", "background")
@@ -33,22 +33,28 @@ def _all(steps: Sequence[object]) -> Iterator[object]:
 
 
 def apply(
-    transform: v2.Transform, colours: Tensor, masks: Tensor, seed: int
+    transform: v2.Transform, colours: Tensor, masks: Tensor, seed: int, matte: bool = False
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Applies the same random changes to (3 or 9, H, W) uint8 colours and (M, H, W) uint8 masks.
 
     The nine are the picture, its true foreground and its true background. `seed` alone decides the draw,
-    whatever process or order it happens in; the global generator is left as it was.
+    whatever process or order it happens in; the global generator is left as it was. matte: whether the last
+    mask is a true alpha, which moves as masks do.
 
     Returns:
         `image`, with nine channels `foreground` and `background`, and `clean` where `KeepClean` is one of
-        the steps, each (3, H, W) uint8; `prior` (1, H, W) uint8 where `PriorFromMask` is; and the masks.
+        the steps, each (3, H, W) uint8; `prior` (1, H, W) uint8 where `PriorFromMask` is, `rough` where
+        `RoughFromMask` is; and the masks.
     """
     layers = {
         name: tv_tensors.Image(layer) for name, layer in zip(LAYERS, torch.split(colours, 3), strict=False)
     }
+    labels, mattes = (masks[:-1], masks[-1:]) if matte else (masks, None)
+    truth: dict[str, tv_tensors.Mask] = {"masks": tv_tensors.Mask(labels)}
+    if mattes is not None:
+        truth["matte"] = Matte(mattes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        changed = transform({**layers, "masks": tv_tensors.Mask(masks)})
-    moved = changed.pop("masks").as_subclass(Tensor)
+        changed = transform({**layers, **truth})
+    moved = torch.cat([changed.pop(name).as_subclass(Tensor) for name in truth])
     return {name: layer.as_subclass(Tensor) for name, layer in changed.items()}, moved

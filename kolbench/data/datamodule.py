@@ -26,7 +26,7 @@ from kolbench.data.dataset import (
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError
 from kolbench.io import progress
-from kolbench.types import NATIVE, Batch, Sample
+from kolbench.types import BINARY, NATIVE, Batch, Sample
 
 PRETRAINING_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
@@ -51,6 +51,8 @@ class SegmentationDataModule(LightningDataModule):
         accelerated: whether the network runs on a GPU, so that loading is worth processes.
         eval_protocol: one of `EVAL_PROTOCOLS`, how pictures are scored. A training is validated on pictures
             at their own size all the same, so that one training serves all protocols.
+        entries: makes what the method reads of pictures that are scored, beyond picture and truth; see
+            EvaluationSet.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
@@ -68,6 +70,7 @@ class SegmentationDataModule(LightningDataModule):
         accelerated: bool = False,
         epoch_pictures: int | None = None,
         eval_protocol: str = NATIVE,
+        entries: v2.Transform | None = None,
     ) -> None:
         super().__init__()
         self.source = source
@@ -88,12 +91,17 @@ class SegmentationDataModule(LightningDataModule):
         )
         self.workers = config.worker_count(accelerated)
         self._samples: SampleCache | None = None
-        scored = partial(EvaluationSet, source, protocol=eval_protocol)
+        scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries)
         self._evaluation = {name: scored(self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
         self._evaluation[ALL] = scored(self.splits.all(), memory_bytes=0)
-        native = eval_protocol == NATIVE
-        self._validation = self._evaluation["val"] if native else EvaluationSet(source, self.rows["val"])
+        native = EvaluationSet(source, self.rows["val"], entries=entries)
+        self._validation = self._evaluation["val"] if eval_protocol == NATIVE else native
+
+    @property
+    def truth(self) -> str:
+        """`alpha` where pictures are scored against true alphas too, else `binary`; a square holds none."""
+        return self.source.truth if self.eval_protocol == NATIVE else BINARY
 
     def evaluated_rows(self) -> dict[str, list[int]]:
         """What a method is scored on: val and test, and `all` where the protocol asks for it."""

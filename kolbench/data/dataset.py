@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 from kolbench import preprocessing
 from kolbench.data import augment, protocols, targets
 from kolbench.data.sources.base import Source
-from kolbench.types import NATIVE, Batch, Sample, UInt8Array
+from kolbench.types import ALPHA, NATIVE, Batch, Float32Array, Sample, UInt8Array
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 # one picture's entries of a Batch
@@ -69,8 +69,9 @@ class SampleCache:
     """All training pictures at the training input size, decoded once, in memory or mapped from disk.
 
     size: (H, W). colours: (N, C, H, W) uint8, C = 3, or 9 with true foreground and background.
-    masks: (N, M, H, W) uint8: the binary truth and the product, in {0, 1}, and where the source knows
-    them (M = 3) the instances, 0 = background, 1.. = persons.
+    masks: (N, M, H, W) uint8: the binary truth and the product, in {0, 1}; where the source knows them the
+    instances, 0 = background, 1.. = persons; where its truth is a true alpha that, 0 to 255, as the last.
+    mattes: whether it is there.
 
     Args:
         source: of the pictures.
@@ -95,7 +96,9 @@ class SampleCache:
         samples = (source.read(index) for index in self.indices)
         first = list(islice(samples, 1))
         colour_channels = 9 if colours else 3
-        mask_channels = 3 if first and first[0].instances is not None else 2
+        self.mattes = source.truth == ALPHA
+        instances = bool(first) and first[0].instances is not None
+        mask_channels = 2 + instances + self.mattes
         size_bytes = len(self.indices) * (colour_channels + mask_channels) * size[0] * size[1]
         on_disk = cache == "disk" or (cache == "auto" and size_bytes > MEMORY_LIMIT_BYTES)
         self._folder = Path(tempfile.mkdtemp(prefix="kolbench-")) if on_disk else None
@@ -104,7 +107,7 @@ class SampleCache:
         self.colours = self._array("colours", (len(self.indices), colour_channels, *size))
         self.masks = self._array("masks", (len(self.indices), mask_channels, *size))
         for row, sample in enumerate(chain(first, samples)):
-            self.colours[row], self.masks[row] = resize_sample(sample, size, colours)
+            self.colours[row], self.masks[row] = resize_sample(sample, size, colours, self.mattes)
             if advance is not None:
                 advance(row + 1)
 
@@ -118,29 +121,43 @@ class SampleCache:
         return len(self.indices)
 
 
-def resize_sample(sample: Sample, size: tuple[int, int], colours: bool) -> tuple[UInt8Array, UInt8Array]:
-    """A sample at another size: colours bilinear with antialiasing, masks and instances nearest.
+def resize_sample(
+    sample: Sample, size: tuple[int, int], colours: bool, matte: bool = False
+) -> tuple[UInt8Array, UInt8Array]:
+    """A sample at another size: colours and matte bilinear with antialiasing, masks and instances nearest.
 
     Args:
         sample: of any size.
         size: (H, W).
         colours: whether true foreground and background follow the picture's colours.
+        matte: whether the true alpha follows the masks.
 
     Returns:
-        (3 or 9, H, W) uint8 colours and (2 or 3, H, W) uint8 masks, as SampleCache keeps them.
+        (3 or 9, H, W) uint8 colours and (2 to 4, H, W) uint8 masks, as SampleCache keeps them.
     """
     layers = [sample.image]
     if colours:
         assert sample.foreground is not None
         assert sample.background is not None
         layers += [sample.foreground, sample.background]
-    planes = torch.from_numpy(np.concatenate(layers, axis=2)).permute(2, 0, 1).unsqueeze(0)
-    resized = preprocessing.resize(planes.float(), size).round().clamp(0, 255).to(torch.uint8)[0].numpy()
+    resized = _smoothly(np.concatenate(layers, axis=2), size)
     product = sample.product if sample.product is not None else np.zeros_like(sample.mask)
     truth = [sample.mask, product]
     if sample.instances is not None:
         truth.append(sample.instances)
-    return resized, np.stack([_nearest(layer, size) for layer in truth])
+    planes = np.stack([_nearest(layer, size) for layer in truth])
+    if not matte:
+        return resized, planes
+    assert sample.matte is not None
+    return resized, np.concatenate([planes, _smoothly(255 * sample.matte[..., None], size)])
+
+
+def _smoothly(levels: UInt8Array | Float32Array, size: tuple[int, int]) -> UInt8Array:
+    """Levels (H, W, C) in [0, 255] at another size, (C, H, W)."""
+    planes = torch.from_numpy(levels).permute(2, 0, 1).unsqueeze(0)
+    resized = preprocessing.resize(planes.float(), size).round().clamp(0, 255).to(torch.uint8)
+    found: UInt8Array = resized[0].numpy()
+    return found
 
 
 def _nearest(mask: UInt8Array, size: tuple[int, int]) -> UInt8Array:
@@ -171,17 +188,19 @@ class TrainingSet(Dataset[Item]):
         colours = torch.from_numpy(np.array(self.samples.colours[row]))
         masks = torch.from_numpy(np.array(self.samples.masks[row]))
         draw = seed_for("augment", self.seed, round_number, self.names[row])
-        layers, masks = augment.apply(self.transform, colours, masks, draw)
+        layers, masks = augment.apply(self.transform, colours, masks, draw, self.samples.mattes)
+        matte = masks[-1].numpy() if self.samples.mattes else None
+        labels = masks[:-1] if self.samples.mattes else masks
         sample: Item = {
             **{name: layer.float() / 255 for name, layer in layers.items()},
-            "mask": masks[:1].float(),
-            "product": masks[1:2].float(),
-            **targets.derive(masks[0].numpy(), self.region_px),
+            "mask": labels[:1].float(),
+            "product": labels[1:2].float(),
+            **targets.derive(labels[0].numpy(), self.region_px, matte),
             "name": self.names[row],
             "group": self.groups[row],
         }
-        if len(masks) > 2:
-            sample["instances"] = masks[2:]
+        if len(labels) > 2:
+            sample["instances"] = labels[2:]
         return sample
 
 
@@ -201,10 +220,12 @@ def clips_in_time(indices: Sequence[int], clips: Sequence[str]) -> list[int]:
 
 
 class EvaluationSet(Dataset[Item]):
-    """Pictures with the binary truth, at their own size or as `protocol`, one of `EVAL_PROTOCOLS`, has them.
+    """Pictures with their truth, at their own size or as `protocol`, one of `EVAL_PROTOCOLS`, has them.
 
-    Pictures stay in memory while they fit. The frames of a clip follow one another in time; see
-    `clips_in_time`.
+    A true alpha is part of the truth where the source says so and the protocol keeps it. Pictures
+    stay in memory while they fit. The frames of a clip follow one another in time; see `clips_in_time`.
+    `entries` makes what else a method reads out of picture and truth, and moves no pixel; its draws follow
+    from the picture's name alone, so that a picture has the same at any time.
     """
 
     def __init__(
@@ -213,10 +234,12 @@ class EvaluationSet(Dataset[Item]):
         indices: Sequence[int],
         memory_bytes: int = MEMORY_LIMIT_BYTES,
         protocol: str = NATIVE,
+        entries: v2.Transform | None = None,
     ) -> None:
         self.source = source
         self.indices = clips_in_time(indices, source.clips)
         self.view = protocols.VIEWS[protocol]
+        self.entries = entries
         self._free = memory_bytes
         self._kept: dict[int, Sample] = {}
 
@@ -228,7 +251,8 @@ class EvaluationSet(Dataset[Item]):
         if row in self._kept:
             return self._kept[row]
         full = self.source.read(self.indices[row])
-        sample = self.view(Sample(full.image, full.mask, full.product, instances=full.instances))
+        matte = full.matte if self.source.truth == ALPHA else None
+        sample = self.view(Sample(full.image, full.mask, full.product, matte, instances=full.instances))
         size = sum(part.nbytes for part in sample if part is not None)
         if size <= self._free:
             self._free -= size
@@ -250,7 +274,17 @@ class EvaluationSet(Dataset[Item]):
         }
         if picture.instances is not None:
             sample["instances"] = torch.from_numpy(np.array(picture.instances)).unsqueeze(0)
-        return sample
+        if picture.matte is not None:
+            sample["matte"] = torch.from_numpy(np.array(picture.matte)).unsqueeze(0)
+        return {**self._made(picture, self.source.names[index]), **sample}
+
+    def _made(self, picture: Sample, name: str) -> Item:
+        if self.entries is None:
+            return {}
+        colours = torch.from_numpy(np.array(picture.image)).permute(2, 0, 1)
+        masks = torch.from_numpy(np.array(picture.mask)).unsqueeze(0)
+        layers, _ = augment.apply(self.entries, colours, masks, seed_for("entries", name))
+        return {key: layer.float() / 255 for key, layer in layers.items()}
 
 
 class PretrainingSet(Dataset[Item]):

@@ -1,4 +1,4 @@
-"""Reads the mask files of a layout, and tells how their levels were understood."""
+"""Reads the mask files of a layout, and tells how they were understood, and whether they are alphas."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kolbench.data import listing
+from kolbench.data import listing, truth
 from kolbench.errors import DataError
-from kolbench.io.masks import MaskReading, inspect_mask
-from kolbench.types import UInt8Array
+from kolbench.io.masks import MaskReading, inspect_mask, inspect_matte
+from kolbench.types import BINARY, Float32Array, UInt8Array
 
 SAMPLED = 20
 
@@ -20,10 +20,12 @@ class MaskFiles:
 
     Args:
         paths: name -> mask file.
+        surely: whether they are known to be mattes, see `inspect_matte`.
     """
 
-    def __init__(self, paths: Mapping[str, Path]) -> None:
+    def __init__(self, paths: Mapping[str, Path], surely: bool = False) -> None:
         self._paths = paths
+        self._surely = surely
         self._readings: dict[str, MaskReading] = {}
 
     def inspect(self, name: str) -> MaskReading:
@@ -35,6 +37,21 @@ class MaskFiles:
     def read(self, name: str) -> UInt8Array:
         """Reads a mask, (H, W) uint8 in {0, 1}."""
         return self.inspect(name).mask
+
+    def judge(self, asked: str, names: Sequence[str]) -> truth.Verdict:
+        """Whether the masks are binary or true alphas, by a sample of `names`; asked: one of truth.TRUTHS."""
+        readings = []
+        for index in listing.spread(len(names), 0 if asked == BINARY else SAMPLED):
+            with suppress(DataError):  # reading all images names it
+                readings.append(inspect_matte(self._paths[names[index]], self._surely))
+        return truth.judged(asked, readings)
+
+    def read_truth(self, name: str, kind: str) -> tuple[UInt8Array, Float32Array | None]:
+        """A mask, (H, W) uint8 in {0, 1}, and where `kind` is alpha the (H, W) float32 alpha in [0, 1]."""
+        if kind == BINARY:
+            return self.read(name), None
+        reading = inspect_matte(self._paths[name], self._surely)
+        return reading.mask, reading.alpha
 
     def notes(self, names: Sequence[str]) -> list[str]:
         """Tells the levels of the masks read so far, a sample of `names` at least; lines to print."""

@@ -12,7 +12,7 @@ from kolbench.data.sources.base import Source
 from kolbench.errors import DataError, nearest
 from kolbench.io.images import read_rgb
 from kolbench.io.masks import read_alpha, require_same_size
-from kolbench.types import Sample, UInt8Array
+from kolbench.types import ALPHA, BINARY, Float32Array, Sample, UInt8Array
 
 TRAIN, VAL, TEST = "train", "val", "test"
 
@@ -26,6 +26,7 @@ class PairedSource(Source):
         splits: `train`, `val`, `test` -> names; None where the set comes without a split.
         groups: name -> clip; None = none are known.
         soft: whether masks are alpha mattes, of which a half and more is foreground.
+        truth: of soft masks: alpha, or binary where only their halves are to count.
 
     Raises:
         DataError: no picture has a mask.
@@ -39,8 +40,10 @@ class PairedSource(Source):
         splits: Mapping[str, Iterable[str]] | None = None,
         groups: Mapping[str, str] | None = None,
         soft: bool = False,
+        truth: str = BINARY,
     ) -> None:
         self.root, self.soft = root, soft
+        self._truth = truth
         self._images, self._masks = images, masks
         names = sorted(images.keys() & masks.keys())
         if not names:
@@ -58,9 +61,15 @@ class PairedSource(Source):
         """
         name = self.names[index]
         image = read_rgb(self._images[name])
-        mask = halved(self._masks[name]) if self.soft else self._mask_files.read(name)
+        matte = read_matte(self._masks[name]) if self.soft else None
+        mask = self._mask_files.read(name) if matte is None else halved(matte)
         require_same_size(self._images[name], image, self._masks[name], mask)
-        return Sample(image, mask)
+        return Sample(image, mask, matte=matte if self.truth == ALPHA else None)
+
+    @property
+    def truth(self) -> str:
+        """`alpha` where the mattes count as such."""
+        return self._truth
 
     def fingerprint(self) -> str:
         """Digests pictures and masks (see listing.digest)."""
@@ -75,7 +84,9 @@ class PairedSource(Source):
         lines += listing.unmatched("images", self._images.keys() - matched, self._masks)
         lines += listing.unmatched("masks", self._masks.keys() - matched, self._images)
         if self.soft:
-            return [*lines, "masks are alpha mattes: one half and more is foreground"]
+            lines.append("masks are alpha mattes: one half and more is foreground")
+            possible = "matting scores are possible; data.truth=binary leaves the mattes out"
+            return [*lines, possible] if self.truth == ALPHA else lines
         return [*lines, *self._mask_files.notes(self.names)]
 
 
@@ -83,14 +94,19 @@ def _rows(rows: Mapping[str, int], names: Iterable[str]) -> list[int]:
     return sorted(rows[name] for name in names if name in rows)
 
 
-def halved(path: Path) -> UInt8Array:
-    """An alpha matte as (H, W) uint8 in {0, 1}, 1 from one half on.
+def read_matte(path: Path) -> Float32Array:
+    """An alpha matte as (H, W) float32 in [0, 1].
 
     Raises:
         DataError: it cannot be read as a matte.
     """
     levels, white = read_alpha(path)
-    return (2 * levels.astype(np.float64) >= white).astype(np.uint8)
+    return (levels / np.float64(white)).astype(np.float32)
+
+
+def halved(matte: Float32Array) -> UInt8Array:
+    """An alpha matte (H, W) in [0, 1] as uint8 in {0, 1}, 1 from one half on."""
+    return (matte >= 0.5).astype(np.uint8)
 
 
 def drawn(names: Sequence[str], share: float, groups: Mapping[str, str] | None = None) -> set[str]:

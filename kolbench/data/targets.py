@@ -112,20 +112,25 @@ def semantic_target(alpha: Tensor) -> Tensor:
     return blurred.clamp(max=1)  # rounding of the kernel's sum
 
 
-def derive(mask: UInt8Array, region_px: int) -> dict[str, Tensor]:
+def derive(mask: UInt8Array, region_px: int, matte: UInt8Array | None = None) -> dict[str, Tensor]:
     """Derives all training targets of one sample.
 
     Args:
         mask: (H, W) uint8 in {0, 1} at the training input size, sides multiples of 16 and at least 32.
         region_px: width of the transition region at this size, see `scaled_region`.
+        matte: (H, W) uint8, the true alpha from 0 to 255, which is the target then instead of mask and band;
+            whatever is soft in it belongs to the transition region.
 
     Returns:
         Entries of types.Batch without the batch axis, float32: `alpha` and `transition` (1, H, W),
         `semantic` (1, H/16, W/16).
     """
-    alpha = torch.from_numpy(band(mask)).unsqueeze(0)
-    region = torch.from_numpy(transition_region(mask, region_px)).unsqueeze(0)
-    return {"alpha": alpha, "transition": region.float(), "semantic": semantic_target(alpha[None])[0]}
+    soft = band(mask) if matte is None else matte.astype(np.float32) / np.float32(255)
+    alpha = torch.from_numpy(soft).unsqueeze(0)
+    region = torch.from_numpy(transition_region(mask, region_px)).unsqueeze(0).float()
+    if matte is not None:
+        region[(alpha > 0) & (alpha < 1)] = 1
+    return {"alpha": alpha, "transition": region, "semantic": semantic_target(alpha[None])[0]}
 
 
 def instance_labels(mask: UInt8Array, min_area: int | None = None, most: int = _MOST_INSTANCES) -> UInt8Array:

@@ -16,12 +16,22 @@ from kolbench.errors import ConfigError
 from kolbench.io.masks import majority
 from kolbench.types import UInt8Array
 
+_WHITE = 255
+
 
 class Donors(Protocol):
-    """Training pictures: colours (N, 3 or more, H, W) and masks (N, M, H, W), uint8, RGB and truth first."""
+    """Training pictures: colours (N, 3 or more, H, W) and masks (N, M, H, W), uint8, RGB and truth first.
+
+    mattes: whether the last mask is the true alpha, 0 to 255.
+    """
 
     colours: UInt8Array
     masks: UInt8Array
+    mattes: bool
+
+
+class Matte(tv_tensors.Mask):  # type: ignore[misc]  # torchvision has no types
+    """A true alpha, (1, H, W) uint8 from 0 to 255: it moves as masks do, and nothing makes it binary."""
 
 
 class RandomCropShare(v2.Transform):  # type: ignore[misc]  # torchvision has no types
@@ -161,7 +171,7 @@ class MajorityFilter(v2.Transform):  # type: ignore[misc]  # torchvision has no 
     """Smooths the truth as PortraitNet's released code does, see `io.masks.majority`; pictures stay.
 
     The truth is the first of the masks. Products and persons are not smoothed but cut to it, so that they
-    stay inside. It stands behind what moves pixels.
+    stay inside; a true alpha stays. It stands behind what moves pixels.
 
     Args:
         side: of the square in pixels, odd.
@@ -178,7 +188,7 @@ class MajorityFilter(v2.Transform):  # type: ignore[misc]  # torchvision has no 
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """(M, H, W) uint8 masks, the truth in {0, 1} and what lies inside of it; anything else as it is."""
-        if not isinstance(inpt, tv_tensors.Mask):
+        if not isinstance(inpt, tv_tensors.Mask) or isinstance(inpt, Matte):
             return inpt
         planes = inpt.as_subclass(Tensor)
         truth = torch.from_numpy(majority(planes[0].numpy(), self.side))[None]
@@ -261,8 +271,9 @@ class ReplaceBackground(v2.Transform):  # type: ignore[misc]  # torchvision has 
     """Puts the person, with what is held, on the background of another training picture.
 
     The other picture's person is painted over from around it, and the picture is flipped in half of all
-    draws. Edges are blended softly with the person's own colours, which are continued from inside the mask.
-    Works on a dict with `image` and `masks` and, where they are known, `foreground` and `background`.
+    draws. Edges are blended softly with the person's own colours, which are continued from inside the mask;
+    where the true alpha is known, it blends instead. Works on a dict with `image` and `masks` and, where they
+    are known, `foreground`, `background` and `matte`.
 
     Args:
         p: probability, in [0, 1].
@@ -292,21 +303,29 @@ class ReplaceBackground(v2.Transform):  # type: ignore[misc]  # torchvision has 
         size = list(sample["image"].shape[-2:])
         background = _person_removed(self.donors, row, size)
         background = background.flip(-1) if flip else background
-        mask = sample["masks"][:1].as_subclass(Tensor).float()
+        known, alpha = self._blending(sample)
         person = sample.get("foreground")
         if person is None:
-            person = continued(sample["image"].as_subclass(Tensor).float(), _eroded(mask))
-        alpha = _blurred(mask, self.softness)
+            person = continued(sample["image"].as_subclass(Tensor).float(), known)
         image = alpha * person.as_subclass(Tensor).float() + (1 - alpha) * background
         changed = {**sample, "image": _as_image(image)}
         return {**changed, "background": _as_image(background)} if "background" in sample else changed
+
+    def _blending(self, sample: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Where the person's own colours are seen, in {0, 1}, and the alpha to blend by, (1, H, W) both."""
+        if "matte" in sample:
+            matte = sample["matte"].as_subclass(Tensor)
+            return (matte == _WHITE).float(), matte.float() / _WHITE
+        mask = sample["masks"][:1].as_subclass(Tensor).float()
+        return _eroded(mask), _blurred(mask, self.softness)
 
 
 def _person_removed(donors: Donors, row: int, size: list[int]) -> Tensor:
     """(3, H, W) float colours of a training picture without its person, at another size."""
     colours = torch.tensor(donors.colours[row][:3])
-    mask = torch.tensor(donors.masks[row][:1]).float()
-    background = continued(colours.float(), _eroded(1 - mask))
+    mask = torch.tensor(donors.masks[row])
+    known = (mask[-1:] == 0).float() if donors.mattes else _eroded(1 - mask[:1].float())
+    background = continued(colours.float(), known)
     if list(background.shape[-2:]) != size:
         background = v2f.resize(background, size, antialias=True)
     return background

@@ -2,7 +2,7 @@
 
 import tracemalloc
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -32,21 +32,37 @@ class Cost(NamedTuple):
     picture: tuple[int, int]
 
 
+def networks_of(refiner: object) -> list[nn.Module]:
+    """The network of a refiner that has one, as CascadePSP does; the operations of others are not counted."""
+    network = getattr(refiner, "network", None)
+    return [network] if isinstance(network, nn.Module) else []
+
+
 @torch.no_grad()
-def of(segmenter: Segmenter, batch: Mapping[str, Any]) -> Cost:
+def of(
+    segmenter: Segmenter,
+    batch: Mapping[str, Any],
+    refiner: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Cost:
     """Measures one prediction.
 
     Args:
         segmenter: in evaluation mode.
         batch: of one picture at its own size, on any device.
+        refiner: what follows it; counted where it has a network, on the true mask of the batch.
     """
     inputs = [batch[key] for key in segmenter.input_keys]
     height, width = inputs[0].shape[-2:]
-    network = segmenter.inference_network()
-    checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    networks = [segmenter.inference_network(), *networks_of(refiner)]
+    tensors = (tensor for network in networks for tensor in network.state_dict().values())
+    checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     macs, memory = (
         _of_arrays(segmenter, inputs) if segmenter.array_function() else _of_torch(segmenter, inputs)
     )
+    if len(networks) > 1:
+        assert refiner is not None
+        more, peak = _of_refiner(refiner, networks[1], batch, segmenter.device)
+        macs, memory = (macs or 0) + more, max(memory or 0, peak)
     return Cost(macs, memory, checkpoint, (int(height), int(width)))
 
 
@@ -111,16 +127,40 @@ def _of_arrays(segmenter: Segmenter, inputs: Sequence[Tensor]) -> tuple[None, in
 def _of_torch(segmenter: Segmenter, inputs: Sequence[Any]) -> tuple[int | None, int | None]:
     device = segmenter.device
     inputs = [entry.to(device) if isinstance(entry, Tensor) else entry for entry in inputs]
-    weights = sum(p.numel() * p.element_size() for p in (*segmenter.parameters(), *segmenter.buffers()))
+    macs, memory = _counted(lambda: segmenter.predict(*inputs), [segmenter], device)
+    return (macs, memory) if macs else (None, None)
+
+
+def _counted(
+    predict: Callable[[], object], networks: Sequence[nn.Module], device: torch.device
+) -> tuple[int, int]:
+    """Operations of one call, and bytes at its peak, the weights of the networks included."""
+    tensors = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     live, flops = LiveTensors(), FlopCounterMode(display=False)
     with live, flops:
-        segmenter.predict(*inputs)
-    macs = flops.get_total_flops() // 2
-    if not macs:
-        return None, None
-    return macs, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else weights + live.peak
+        predict()
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else weights + live.peak
+    return flops.get_total_flops() // 2, memory
+
+
+def _of_refiner(
+    refiner: Callable[[Tensor, Tensor], Tensor],
+    network: nn.Module,
+    batch: Mapping[str, Any],
+    device: torch.device,
+) -> tuple[int, int]:
+    """Operations and peak memory of what follows the method."""
+    network.to(device)
+    image, alpha = batch["image"].to(device), batch["mask"].to(device)
+    if not alpha.any():
+        # there would be nothing to do
+        height, width = alpha.shape[-2:]
+        alpha = alpha.clone()
+        alpha[..., height // 4 : height - height // 4, width // 4 : width - width // 4] = 1
+    return _counted(lambda: refiner(image, alpha), [network], device)
 
 
 class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here

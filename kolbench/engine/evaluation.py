@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from kolbench.engine import completion
 from kolbench.engine.callbacks.clip_scores import ClipScoreCallback
 from kolbench.engine.callbacks.instance_scores import InstanceScoreCallback
 from kolbench.engine.callbacks.progress_bar import progress_callback
@@ -22,6 +23,7 @@ from kolbench.io.images import thumbnail, write_jpeg, write_png
 from kolbench.io.progress import in_terminal
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
+from kolbench.metrics.histogram import levels_of, truth_levels
 from kolbench.runs.run_folder import DETECTION
 from kolbench.segmenter import Segmenter
 
@@ -48,14 +50,15 @@ def evaluate(
         device: where to predict.
         pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where the method
             finds single persons, the APs of the split `test`, where it is made of clips, their flicker and
-            the scores of each frame, and for `timing.json`, the device; None = none.
+            the numbers of each frame, for `timing.json`, the device, and for `counted.json`
+            (`kolbench.engine.completion`); None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is scored; None = none.
 
     Returns:
         Split name -> counts of its pictures.
     """
-    evaluator = ScoreCallback(*loaders, extra=scores.extra_counts())
+    evaluator = ScoreCallback(*loaders, extra=scores.extra_counts(), values=scores.extra_values())
     callbacks: list[Callback] = [evaluator]
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
@@ -81,6 +84,8 @@ def evaluate(
         module = SegmentationModule(segmenter, refiner=refiner)
         with stopping_plainly():
             trainer.test(module, datamodule=EvaluationData(segmenter, loaders), verbose=False)
+    if pictures is not None:
+        completion.write_counted(pictures, evaluator.has_alpha, scores.needed(evaluator.has_alpha))
     return evaluator.counts
 
 
@@ -107,7 +112,10 @@ def timed_on(segmenter: Segmenter, device: torch.device) -> torch.device:
 
 
 class SavePictures(Callback):
-    """Writes each alpha as an 8-bit PNG (the levels that the histograms count), its truth and a thumbnail."""
+    """Writes each alpha as an 8-bit PNG (the levels that the histograms count), its truth and a thumbnail.
+
+    A true alpha is written in 8 bits, a binary truth as 0 and 255.
+    """
 
     def __init__(self, folder: Path, loader_index: int) -> None:
         self.folder = folder
@@ -126,9 +134,9 @@ class SavePictures(Callback):
         if dataloader_idx != self.loader_index:
             return
         output: StepOutput = outputs
-        levels = (output["alpha"][:, 0].float() * 255).round().to(torch.uint8).cpu().numpy()
+        levels = levels_of(output["alpha"])[:, 0].cpu().numpy()
         images = (batch["image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        truths = batch["mask"][:, 0].to(torch.uint8).cpu().numpy() * 255
+        truths = truth_levels(batch["mask"], batch.get("matte")).cpu().numpy()
         for name, level, truth, image in zip(batch["name"], levels, truths, images, strict=True):
             write_png(_below(self.folder / "alphas", name, ".png"), level)
             write_png(_below(self.folder / "truths", name, ".png"), truth)

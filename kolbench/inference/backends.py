@@ -20,6 +20,7 @@ from kolbench.inference.export.exporting import example_of
 from kolbench.inference.export.formats import format_of
 from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
 from kolbench.inference.folding import folded
+from kolbench.models.mirrored import Mirrored
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
@@ -71,7 +72,7 @@ def prepare(
 
     Args:
         segmenter: with its weights; it is not changed. Methods without a network of this kind come back as
-            they are: classic ones, ONNX files, Mask R-CNN.
+            they are: classic ones, ONNX files, Mask R-CNN. One with tta=flip still looks twice.
         device: where to predict.
         picture: (H, W, 3) uint8, of the size and kind that will follow.
         backend: one of BACKENDS.
@@ -83,6 +84,10 @@ def prepare(
         ConfigError: the backend is none of BACKENDS.
     """
     require_choice("backend", backend, BACKENDS)
+    if isinstance(segmenter, Mirrored):
+        views = pictures and 2 * pictures
+        found = prepare(segmenter.segmenter, device, picture, backend, views, in_pipeline)
+        return found._replace(segmenter=Mirrored(found.segmenter), alpha=None)
     try:
         network = network_of(segmenter)
     except ConfigError:

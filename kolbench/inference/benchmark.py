@@ -20,6 +20,7 @@ from kolbench.errors import ConfigError
 from kolbench.inference.backends import UNCHANGED, deployed_graph, prepare
 from kolbench.inference.export.graph import GraphSegmenter, network_of
 from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
+from kolbench.models.mirrored import viewed
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import resize, with_prior
 from kolbench.runs.benchmark import Form, MeasuredOn, Speed, Spread
@@ -54,12 +55,14 @@ def sizes_of(segmenter: Segmenter, picture: tuple[int, int]) -> Sizes:
     """Counts parameters and operations of both forms at the input size of a picture.
 
     The training form is the network as it is trained, with the heads that only training needs. The deployed
-    form has its branches merged, its batch norms folded and no such heads.
+    form has its branches merged, its batch norms folded and no such heads. Operations are those of a picture:
+    with tta=flip of both views.
 
     Args:
         segmenter: not changed.
         picture: height and width.
     """
+    segmenter, views = viewed(segmenter)
     network = segmenter.inference_network()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     try:
@@ -70,11 +73,11 @@ def sizes_of(segmenter: Segmenter, picture: tuple[int, int]) -> Sizes:
     size = deployed.spec.input_size(*picture)
     image = torch.zeros(1, 3 + deployed.prior, *size, device=segmenter.device)
     method = "forward_train" if hasattr(network, "forward_train") else "forward"
-    training = Form(parameters, *(count_macs(network, image, only, method) for only in (True, False)))
+    training = Form(parameters, *(views * count_macs(network, image, only, method) for only in (True, False)))
     graph = deployed_graph(deployed)
     heads = tuple(f"network.{head}." for head in getattr(segmenter, "training_heads", ()))
     kept = sum(p.numel() for name, p in graph.named_parameters() if not name.startswith(heads))
-    counts = (count_macs(graph, image.cpu(), only) for only in (True, False))
+    counts = (views * count_macs(graph, image.cpu(), only) for only in (True, False))
     return Sizes(training, Form(kept, *counts), size)
 
 
@@ -206,7 +209,7 @@ def _forms(
     for count in threads:
         use(count)
         shared = next(iter(forms.values()), None)
-        if shared is not None and not isinstance(shared, OnnxSegmenter):
+        if shared is not None and not isinstance(viewed(shared)[0], OnnxSegmenter):
             forms[count] = shared
             continue
         found = prepare(opened(), CPU, shrunk(image, LONGEST), backend)
@@ -221,8 +224,14 @@ def _calls(segmenter: Segmenter, image: UInt8Array) -> dict[str, Callable[[], ob
     calls: dict[str, Callable[[], object]] = {
         SEGMENT: lambda: segment_in_bounded_memory(segmenter.segment, image)
     }
-    network = _network_call(segmenter, shrunk(image, LONGEST))
-    return calls if network is None else {NETWORK: network, **calls}
+    plain, views = viewed(segmenter)
+    network = _network_call(plain, shrunk(image, LONGEST))
+    return calls if network is None else {NETWORK: _repeated(network, views), **calls}
+
+
+def _repeated(call: Callable[[], object], times: int) -> Callable[[], object]:
+    """A call that makes another so many times."""
+    return call if times == 1 else lambda: [call() for _ in range(times)]
 
 
 def _network_call(segmenter: Segmenter, image: UInt8Array) -> Callable[[], object] | None:

@@ -16,6 +16,8 @@ from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import Float32Array, PictureResult, UInt8Array
 
 T = TypeVar("T")
+# see kolbench.refiners
+Refiner = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # of torch's allocators, which raise a bare RuntimeError: CPU on Linux and macOS, on Windows, devices, C++
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
 
@@ -34,7 +36,7 @@ class Predictor:
     def __init__(
         self,
         segmenter: Segmenter,
-        refiner: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        refiner: Refiner | None = None,
         segment: Callable[[UInt8Array], Float32Array] | None = None,
         shot: Callable[[], Callable[[UInt8Array], Float32Array]] | None = None,
     ) -> None:
@@ -96,16 +98,29 @@ class Predictor:
     def _whole(self, image: UInt8Array) -> Float32Array:
         return self._finished(image, self.segment(image))
 
-    @torch.no_grad()
     def _finished(self, image: UInt8Array, alpha: Float32Array) -> Float32Array:
-        if self.refiner is None:
-            return alpha
-        refine_picture = getattr(self.refiner, "refine_picture", None)
-        if refine_picture is not None:
-            refined: Float32Array = refine_picture(image, alpha)
-            return refined
-        picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-        return self.refiner(picture, torch.from_numpy(alpha)[None, None])[0, 0].numpy()
+        return alpha if self.refiner is None else refined(self.refiner, image, alpha, self.segmenter.device)
+
+
+@torch.no_grad()
+def refined(refiner: Refiner, image: UInt8Array, alpha: Float32Array, device: torch.device) -> Float32Array:
+    """What a refiner makes of one alpha, on a device.
+
+    Args:
+        image: (H, W, 3) uint8. alpha: (H, W) float32 in [0, 1].
+
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    refine_picture = getattr(refiner, "refine_picture", None)
+    if refine_picture is not None:
+        found: Float32Array = refine_picture(image, alpha)
+        return found
+    picture = torch.from_numpy(image).to(device).permute(2, 0, 1)[None]
+    if not getattr(refiner, "takes_levels", False):
+        picture = picture.float() / 255
+    given = torch.from_numpy(alpha).to(device)[None, None]
+    return refiner(picture, given)[0, 0].cpu().numpy()
 
 
 def binarize(alpha: Float32Array, threshold: float | None) -> Float32Array:

@@ -11,7 +11,7 @@ from PIL import Image
 from kolbench.errors import DataError
 from kolbench.io import decoding
 from kolbench.io.decoding import Array, Decoded
-from kolbench.types import UInt8Array
+from kolbench.types import Float32Array, UInt8Array
 
 _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"})
 
@@ -21,6 +21,8 @@ _MOST_CLASSES = 32
 _JPEG_BLACK = 8
 # how far the channels of a grey JPEG drift apart
 _JPEG_TINT = 8
+# the kind of a mask that is cut at one half
+_CUT = "cut at 0.5"
 # what `_mask_levels` says it read -> the level that means 1, where that is not 255
 _WHITE_LEVEL = {"bool": 1, "palette by index": 1, "RGB labels": 1, "16-bit": 65535}
 
@@ -34,6 +36,20 @@ class MaskReading(NamedTuple):
     mask: UInt8Array
     kind: str
     warning: str = ""
+
+
+class MatteReading(NamedTuple):
+    """A mask and the alpha that it was cut from.
+
+    mask: (H, W) uint8 in {0, 1}. alpha: (H, W) float32 in [0, 1]; mask is alpha >= 0.5. kind: as MaskReading
+    has it. hard: whether alpha is 0 or 1 everywhere. lossy: whether the format keeps no exact levels.
+    """
+
+    mask: UInt8Array
+    alpha: Float32Array
+    kind: str
+    hard: bool
+    lossy: bool
 
 
 def read_mask(path: str | Path) -> UInt8Array:
@@ -53,10 +69,36 @@ def inspect_mask(path: str | Path) -> MaskReading:
         DataError: as decoding.decode_file, and where the levels fit no kind of mask.
     """
     decoded = decoding.decode_file(path)
-    levels, source = _mask_levels(decoded)
+    return _inspected(decoded)[0]
+
+
+def inspect_matte(path: str | Path, surely: bool = False) -> MatteReading:
+    """A mask file that may be a matte: `inspect_mask`'s mask, and its alpha where that is cut at one half.
+
+    Where a mask is not cut (two levels, class indices) the alpha is the mask.
+
+    Args:
+        path: of the file.
+        surely: whether it is known to be a matte, so that what no mask can be passes, cut at one half: mostly
+            middle levels, one middle level everywhere, many levels below one half.
+
+    Raises:
+        DataError: as `inspect_mask`.
+    """
+    decoded = decoding.decode_file(path)
+    reading, levels = _inspected(decoded, surely)
+    hard = not reading.kind.endswith(_CUT)
+    alpha = reading.mask if hard else levels / np.float32(_full(levels))
     lossy = decoded.image.format in _LOSSY
-    reading = _binarise(decoding.upright(levels, decoded.image), lossy, str(path))
-    return reading._replace(kind=f"{source} {reading.kind}" if source else reading.kind)
+    return MatteReading(reading.mask, alpha.astype(np.float32), reading.kind, hard, lossy)
+
+
+def _inspected(decoded: Decoded, soft: bool = False) -> tuple[MaskReading, Array]:
+    """A decoded mask as it is understood, and its levels (H, W), both upright; soft: see `_binarise`."""
+    levels, source = _mask_levels(decoded)
+    levels = decoding.upright(levels, decoded.image)
+    reading = _binarise(levels, decoded.image.format in _LOSSY, decoded.name, soft)
+    return reading._replace(kind=f"{source} {reading.kind}" if source else reading.kind), levels
 
 
 def read_alpha(path: str | Path) -> tuple[Array, int]:
@@ -164,7 +206,13 @@ def _found_levels(levels: Array) -> Array:
     return np.unique(levels)
 
 
-def _binarise(levels: Array, lossy: bool, name: str) -> MaskReading:
+def _full(levels: Array) -> int:
+    """The level that means 1 where levels are cut at one half."""
+    return 255 if levels.max() <= 255 else 65535
+
+
+def _binarise(levels: Array, lossy: bool, name: str, soft: bool = False) -> MaskReading:
+    """Levels as a mask; soft: whether what only a matte can be is cut at one half, not refused."""
     found = _found_levels(levels)
     low, top = int(found[0]), int(found[-1])
     foreground = (levels > 0).astype(np.uint8)
@@ -175,27 +223,29 @@ def _binarise(levels: Array, lossy: bool, name: str) -> MaskReading:
             np.zeros_like(foreground), "empty", f"brightest level {top}: taken as empty; JPEG cannot hold 0/1"
         )
     nearly_white = lossy and top >= 255 - _JPEG_BLACK
-    if low == top and top not in (0, 1, 255, 65535) and not nearly_white:
+    one_middle_level = low == top and top not in (0, 1, 255, 65535) and not nearly_white
+    if one_middle_level and not soft:
         raise DataError(
             f"{name} has the level {top} everywhere; a mask is 0 (or black) where there is nobody."
         )
-    if found.size == 1 or (found.size == 2 and low == 0):
+    if (found.size == 1 and not one_middle_level) or (found.size == 2 and low == 0):
         unusual = f"levels 0 and {top}: {top} is taken as foreground" if top not in (0, 1, 255, 65535) else ""
         return MaskReading(foreground, f"0/{top}" if top else "empty", unusual)
-    full = 255 if top <= 255 else 65535
+    full = _full(levels)
     if 2 * top < full:
         if low == 0 and found.size <= _MOST_CLASSES and not lossy:
             warning = f"class indices 0..{top}: all but 0 are taken as foreground"
             return MaskReading(foreground, "class indices", warning)
-        raise DataError(
-            f"{name} has {found.size} levels from {low} to {top}: neither 0/1, nor 0/255, nor class "
-            "indices with 0 as background. Save the mask as 0 and 255."
-        )
+        if not soft:
+            raise DataError(
+                f"{name} has {found.size} levels from {low} to {top}: neither 0/1, nor 0/255, nor class "
+                "indices with 0 as background. Save the mask as 0 and 255."
+            )
     between = ((levels > full // 8) & (levels < full - full // 8)).mean()
-    if between > _PHOTOGRAPH_SHARE:
+    if between > _PHOTOGRAPH_SHARE and not soft:
         raise DataError(f"{name} is mostly of middle levels: it looks like a photograph, not like a mask.")
     warning = f"{found.size} levels{' (lossy file)' if lossy else ''}: cut at 0.5"
-    return MaskReading((levels > full // 2).astype(np.uint8), "cut at 0.5", warning)
+    return MaskReading((levels > full // 2).astype(np.uint8), _CUT, warning)
 
 
 def majority(mask: UInt8Array, side: int) -> UInt8Array:

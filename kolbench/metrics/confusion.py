@@ -13,7 +13,7 @@ import numpy as np
 
 from kolbench.errors import ConfigError
 from kolbench.metrics.counts import LEVELS, Counts
-from kolbench.types import Int64Array
+from kolbench.types import Float64Array, Int64Array
 
 
 class Confusion(NamedTuple):
@@ -47,6 +47,10 @@ class Thresholded:
     def above(self, name: str) -> Int64Array:
         """(T, N) pixels that the counts of a name have above each cut-off."""
         return _above(self.counts[name], self.cutoffs)
+
+    def values(self, name: str) -> Float64Array:
+        """(T, N) values of a name, the same at each cut-off; NaN where they do not apply to a picture."""
+        return np.tile(self.counts.values[name], (len(self.cutoffs), 1))
 
 
 def at_thresholds(counts: Counts, thresholds: Sequence[float]) -> Thresholded:

@@ -1,4 +1,4 @@
-"""What evaluation keeps of a picture: histograms of its alpha, from which every score follows."""
+"""What evaluation keeps of a picture: histograms of its alpha and single numbers; every score follows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from kolbench.types import Int64Array
+from kolbench.types import Float64Array, Int64Array
 
 LEVELS = 256
 
@@ -16,27 +16,35 @@ class Counts:
     """Pixels of N pictures at each 8-bit level of alpha, by name; every array is (N, 256) int64.
 
     fg: true foreground pixels. bg: true background pixels. product: pixels inside the product mask.
-    extra: what single scores asked for (`kolbench.metrics.score.ExtraCounts`); may be empty.
+    extra: what single scores asked for (`kolbench.metrics.score.ExtraCounts`); may be empty. values: what
+    follows from no histogram (`kolbench.metrics.score.ExtraValues`), (N,) float64 each, NaN where it does not
+    apply to a picture; may be empty. Names, items and lengths are those of the counts alone.
 
     Raises:
-        ValueError: the shapes are not (N, 256) for one N.
+        ValueError: the shapes are not (N, 256), of values (N,), for one N.
     """
 
     fg: Int64Array
     bg: Int64Array
     product: Int64Array
     extra: Mapping[str, Int64Array] = field(default_factory=dict)
+    values: Mapping[str, Float64Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shapes = {name: array.shape for name, array in self.items()}
+        singles = {name: array.shape for name, array in self.values.items()}
+        if any(shape != (len(self.fg),) for shape in singles.values()):
+            raise ValueError(f"values must all be ({len(self.fg)},), as there are so many counts: {singles}")
         if any(shape != (len(self.fg), LEVELS) for shape in shapes.values()):
             raise ValueError(f"counts must all be (N, {LEVELS}) for one N, got {shapes}")
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Int64Array]) -> "Counts":
+    def of(
+        cls, arrays: Mapping[str, Int64Array], values: Mapping[str, Float64Array] | None = None
+    ) -> "Counts":
         """From arrays by name; `fg`, `bg` and `product` must be among them."""
         extra = {name: array for name, array in arrays.items() if name not in ("fg", "bg", "product")}
-        return cls(arrays["fg"], arrays["bg"], arrays["product"], extra)
+        return cls(arrays["fg"], arrays["bg"], arrays["product"], extra, values or {})
 
     @classmethod
     def joined(cls, parts: Sequence["Counts"]) -> "Counts":
@@ -47,7 +55,11 @@ class Counts:
             empty = np.zeros((0, LEVELS), np.int64)
             return cls(empty, empty, empty)
         shared = [name for name in parts[0] if all(name in part for part in parts)]
-        return cls.of({name: np.concatenate([part[name] for part in parts]) for name in shared})
+        valued = [name for name in parts[0].values if all(name in part.values for part in parts)]
+        return cls.of(
+            {name: np.concatenate([part[name] for part in parts]) for name in shared},
+            {name: np.concatenate([part.values[name] for part in parts]) for name in valued},
+        )
 
     def __len__(self) -> int:
         """N, the number of pictures."""
@@ -70,10 +82,17 @@ class Counts:
 
     def rows(self, chosen: slice | Sequence[int] | npt.NDArray[np.bool_]) -> "Counts":
         """Some of the pictures."""
-        return Counts.of({name: array[chosen] for name, array in self.items()})
+        return Counts.of(
+            {name: array[chosen] for name, array in self.items()},
+            {name: array[chosen] for name, array in self.values.items()},
+        )
+
+    def holds(self, name: str) -> bool:
+        """Whether there is a count or a value of that name."""
+        return name in self or name in self.values
 
     def pooled(self) -> "Counts":
-        """All pictures counted together, as one."""
+        """All pictures counted together, as one; values of single pictures have no such sum."""
         return Counts.of({name: array.sum(0, keepdims=True) for name, array in self.items()})
 
 

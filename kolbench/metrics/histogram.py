@@ -1,15 +1,20 @@
-"""The scoring kernel: one pass over an alpha leaves 256 counts per class, from which every score follows."""
+"""The scoring kernel: one pass over an alpha leaves 256 counts per class, from which scores follow.
+
+What follows from no count is computed from the same 8-bit levels: `value_arrays`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from kolbench.errors import KolbenchError
 from kolbench.metrics.counts import LEVELS, Counts
+from kolbench.types import Float64Array, UInt8Array
 
 
 class Counter(Protocol):
@@ -22,6 +27,22 @@ class Counter(Protocol):
     @property
     def count(self) -> Callable[[Tensor, Tensor], Tensor]:
         """(H, W) uint8 levels and (H, W) bool mask -> (len(names), 256) int64."""
+
+
+class Valuer(Protocol):
+    """What a score asks for that no histogram gives: see `kolbench.metrics.score.ExtraValues`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the values."""
+
+    @property
+    def of(self) -> Callable[[UInt8Array, UInt8Array], tuple[float, ...]]:
+        """(H, W) uint8 levels and (H, W) uint8 truth -> len(names) floats."""
+
+    @property
+    def needs_alpha(self) -> bool:
+        """Whether the truth must be a true alpha."""
 
 
 def level_counts(
@@ -69,7 +90,7 @@ def level_counts(
     }
     for counter in extra:
         empty = torch.zeros(0, len(counter.names), LEVELS, dtype=torch.int64)
-        found = [_extra_of(counter, alpha[i, 0], mask[i, 0]) for i in range(len(alpha))]
+        found = [extra_of(counter, levels_of(alpha[i, 0]), mask[i, 0]) for i in range(len(alpha))]
         planes = (torch.stack(found) if found else empty).cpu().numpy()
         arrays |= {name: planes[:, row] for row, name in enumerate(counter.names)}
     return Counts.of(arrays)
@@ -80,8 +101,52 @@ def levels_of(alpha: Tensor) -> Tensor:
     return (alpha.float() * (LEVELS - 1)).round_().to(torch.uint8)
 
 
-def _extra_of(counter: Counter, alpha: Tensor, mask: Tensor) -> Tensor:
-    found = counter.count(levels_of(alpha), mask != 0)
+def truth_levels(mask: Tensor, matte: Tensor | None) -> Tensor:
+    """The 8-bit levels of the truth as `truths/` keeps it: of a true alpha, else 0 and 255.
+
+    Args:
+        mask: (B, 1, H, W) in {0, 1}, any dtype.
+        matte: (B, 1, H, W) float in [0, 1], or None.
+
+    Returns:
+        (B, H, W) uint8.
+    """
+    return (mask != 0).byte().mul_(LEVELS - 1)[:, 0] if matte is None else levels_of(matte)[:, 0]
+
+
+def value_arrays(
+    levels: Sequence[UInt8Array], truths: Sequence[UInt8Array], wanted: Sequence[Valuer]
+) -> Mapping[str, Float64Array]:
+    """(N,) float64 by name, of N alphas (H, W) and their truths, by everything that is wanted.
+
+    Raises:
+        KolbenchError: a function does not give one number for each of its names.
+    """
+    found: dict[str, Float64Array] = {}
+    for valuer in wanted:
+        rows = [_values_of(valuer, level, truth) for level, truth in zip(levels, truths, strict=True)]
+        columns = np.array(rows, np.float64).reshape(len(rows), len(valuer.names)).T
+        found |= dict(zip(valuer.names, columns, strict=True))
+    return found
+
+
+def _values_of(valuer: Valuer, levels: UInt8Array, truth: UInt8Array) -> tuple[float, ...]:
+    found = valuer.of(levels, truth)
+    if not isinstance(found, tuple) or len(found) != len(valuer.names):
+        raise KolbenchError(
+            f"The values {', '.join(valuer.names)} of a score are {found!r}; its function must give a tuple "
+            f"of {len(valuer.names)} floats."
+        )
+    return found
+
+
+def extra_of(counter: Counter, levels: Tensor, mask: Tensor) -> Tensor:
+    """(len(names), 256) int64 that a score asks for, of levels (H, W) uint8 and mask (H, W) in {0, 1}.
+
+    Raises:
+        KolbenchError: its function gives something else.
+    """
+    found = counter.count(levels, mask != 0)
     if found.shape != (len(counter.names), LEVELS) or found.is_floating_point():
         raise KolbenchError(
             f"The counts {', '.join(counter.names)} of a score are {tuple(found.shape)} {found.dtype}; its "

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kolbench.errors import ConfigError, require_choice
+from kolbench.errors import ConfigError, require_choice, require_whole
 from kolbench.models.checkpoints.read import load_state_strict, read_state_dict
 from kolbench.models.components.refinement import RefinementNetwork, padded_size
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD
@@ -30,6 +30,7 @@ MARGIN = 16
 LEAST, MOST = 0.1, 0.9
 # crops start so far apart: half a crop less two margins, at least a pixel
 SMALLEST = 2 * (2 * MARGIN + 1)
+LARGEST = 8192
 # rows of a picture that are converted to float at a time
 STRIP = 256
 # bytes from which a call is announced, and the side of the call that is timed for it
@@ -68,6 +69,9 @@ class CascadePSP:
         ConfigError: an option is out of range.
     """
 
+    # a large picture is not copied to float
+    takes_levels = True
+
     def __init__(
         self,
         network: RefinementNetwork,
@@ -77,11 +81,11 @@ class CascadePSP:
         upscale_small: bool = False,
         resize_back: str = "repo",
     ) -> None:
-        if longest < SMALLEST:
-            raise ConfigError(f"refiner.longest={longest} must be at least {SMALLEST} pixels.")
+        if not isinstance(upscale_small, bool):
+            raise ConfigError(f"refiner.upscale_small={upscale_small} is not true or false.")
         self.network = network.eval()
         self.mode = require_choice("refiner.mode", mode, MODES)
-        self.longest = longest
+        self.longest = require_whole("refiner.longest", longest, SMALLEST, LARGEST)
         self.size_rule = require_choice("refiner.size_rule", size_rule, SIZE_RULES)
         self.upscale_small = upscale_small
         self.resize_back = require_choice("refiner.resize_back", resize_back, RESIZE_BACKS)

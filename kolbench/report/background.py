@@ -1,5 +1,6 @@
 """The table of the background-removal paper: U2Net with and without a refiner, on its three sets."""
 
+from kolbench.config.schema import NO_TTA
 from kolbench.metrics import formulas
 from kolbench.metrics.confusion import Confusion
 from kolbench.report import published
@@ -34,8 +35,10 @@ def backgrounds(numbers: Numbers) -> Table:
 
 
 def _row_of(run: RunNumbers) -> str | None:
-    """The paper's row that a run is: of the full U2Net."""
-    return _ROWS.get(run.run.record.refiner or UNREFINED) if run.run.method == "u2net" else None
+    """The paper's row that a run is: of the full U2Net, which looks at each picture once."""
+    record = run.run.record
+    is_the_papers = (run.run.method, record.tta) == ("u2net", NO_TTA)
+    return _ROWS.get(record.refiner or UNREFINED) if is_the_papers else None
 
 
 def _cells(run: RunNumbers) -> dict[str, Cell]:

@@ -8,6 +8,8 @@ from kolbench.runs.record import Part
 
 # from the strictest; a run is as strict as the strictest part that it rests on
 WORDS = {"no": "not for commercial use", "unstated": "unstated", "yes": "yes"}
+# the role of the data set that a run is scored on
+PICTURES = "pictures"
 NOT_RECORDED = "not recorded"
 TITLE = "Licences of what the runs rest on"
 
@@ -33,12 +35,34 @@ def strictest(parts: Sequence[Part]) -> str:
     return next(words for key, words in WORDS.items() if any(part.commercial == key for part in parts))
 
 
+def seen(numbers: Numbers) -> list[str]:
+    """Notes on runs that rest on weights which were trained on the very test pictures."""
+    return [
+        f"{run.label} has seen these test pictures: its {part.name} was trained on {' and '.join(sets)}. Its "
+        "scores cannot be compared with those of methods that have not."
+        for run in numbers.runs
+        for part in run.run.record.rests_on
+        if (sets := _seen_by(part, run.run.record.rests_on))
+    ]
+
+
+def _seen_by(part: Part, parts: Sequence[Part]) -> list[str]:
+    """The sets of a run's test pictures that weights were trained on, as papers write them."""
+    if part.role == PICTURES:
+        return []
+    tested = {name for other in parts if other.role == PICTURES for name in other.sets}
+    return [name.upper().replace("_", "-") for name in part.sets if name in tested]
+
+
+def _said(part: Part, parts: Sequence[Part]) -> str:
+    sets = _seen_by(part, parts)
+    trained = f", trained on the test pictures of {' and '.join(sets)}" if sets else ""
+    return f"{part.role}: {part.name} ({part.licence or 'licence not stated'}{trained})"
+
+
 def _cells(label: str, parts: Sequence[Part]) -> dict[str, Cell]:
     return {
         "method": label,
         "commercial use": strictest(parts),
-        "rests on": "; ".join(
-            f"{part.role}: {part.name} ({part.licence or 'licence not stated'})" for part in parts
-        )
-        or None,
+        "rests on": "; ".join(_said(part, parts) for part in parts) or None,
     }

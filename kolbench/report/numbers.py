@@ -216,7 +216,7 @@ class Numbers:
         """
         known = self.comparison.benchmarks
         found = {
-            numbers.label: latest_of(known, numbers.run.method, numbers.run.model)
+            numbers.label: latest_of(known, numbers.run.method, numbers.run.model, numbers.run.record.tta)
             for numbers in self.runs
             if known and (numbers.run.record.refiner or UNREFINED) == UNREFINED
         }

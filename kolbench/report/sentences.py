@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from kolbench.report.families import TITLES, leaders
 from kolbench.report.intervals import TOO_FEW, Interval, fewest_groups
 from kolbench.report.layout import listed
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
@@ -48,6 +49,7 @@ def sentences(comparison: Comparison) -> list[str]:
         said += _baselines(numbers, ranked)
         said += _cost(numbers, ranked, pairs)
         said += _limits(numbers, ranked)
+        said += [sentence for family in TITLES for sentence in leaders(numbers, family)]
     said += _folds(numbers)
     helped = [f"{run.label} ({_given(run)})" for run in numbers.runs if run.run.truth_access != "none"]
     if helped:

@@ -6,10 +6,12 @@ All scores come from `kolbench.metrics.scores`, all intervals from `kolbench.rep
 from collections.abc import Iterator, Mapping, Sequence
 
 from kolbench.metrics import scores
+from kolbench.metrics.score import registered
 from kolbench.report import published
 from kolbench.report.background import backgrounds
 from kolbench.report.breakdowns import products, scenarios
 from kolbench.report.clips import clips, videos
+from kolbench.report.families import families
 from kolbench.report.intervals import TOO_FEW, fewest_groups
 from kolbench.report.layout import (
     BASELINES,
@@ -22,7 +24,7 @@ from kolbench.report.layout import (
     listed,
     table,
 )
-from kolbench.report.licences import licences
+from kolbench.report.licences import licences, seen
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.portrait import portraits
 from kolbench.report.sentences import sentences
@@ -71,13 +73,14 @@ def all_tables(comparison: Comparison) -> list[Table]:
         *(seeds, scenarios, products, videos, clips, training),
         licences,
     )
-    built = (builder(numbers) for builder in builders)
-    return [found for found in built if len(found.frame)]
+    main, *others = (builder(numbers) for builder in builders)
+    return [found for found in (main, *families(numbers), *others) if len(found.frame)]
 
 
 def headline(numbers: Numbers) -> Table:
     """`scores`: every method at its own threshold."""
     shown = _shown(numbers)
+    low = [name for name in shown if not registered()[name].higher_is_better]
     rows = [(run.heading, _headline_cells(numbers, run, shown)) for run in numbers.runs]
     baselines = [
         (BASELINES, _baseline_cells(name, row, shown)) for name, row in numbers.recorded_baselines.items()
@@ -87,10 +90,12 @@ def headline(numbers: Numbers) -> Table:
         *definitions(["miou"]),
         *_interval_notes(numbers, INTERVAL),
         *definitions(shown),
+        f"Lower is better: {', '.join(low)}. Higher is better: all other scores.",
         *([] if numbers.too_few_groups else [POOLED_INTERVAL]),
         "both_empty: pictures without foreground in truth and prediction; both count as 1 by rule.",
         "oracle threshold: the one of the highest mIoU on the test pictures themselves, and 'oracle miou' "
         "there: the protocol of the papers. It has seen the test truth and is no headline.",
+        *seen(numbers),
         "Baselines without an interval were recorded by the runs as means only.",
         _truth_note(numbers),
     ]

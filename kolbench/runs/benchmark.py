@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from kolbench.config.schema import NO_TTA
 from kolbench.errors import DataError
 from kolbench.io.files import write_json
 from kolbench.runs.record import of_mapping
@@ -76,7 +77,8 @@ class Benchmark:
     method: its name. model: the `model` group without `training`; empty for an exported file. weights: as the
     command gave them, or `random weights`. backend: eager, onnx or compiled; unchanged for methods without a
     network. picture, input: height and width in pixels of the picture and of what the network sees; None
-    without a network. training, deployed: its two forms. notes: sentences on what was not as asked.
+    without a network. training, deployed: its two forms. tta: `flip` where it looks twice at a picture, which
+    operations and milliseconds count. notes: sentences on what was not as asked.
     """
 
     method: str
@@ -91,6 +93,7 @@ class Benchmark:
     input: tuple[int, ...] | None = None
     training: Form | None = None
     deployed: Form | None = None
+    tta: str = NO_TTA
     notes: tuple[str, ...] = ()
     started: str = ""
 
@@ -139,17 +142,20 @@ def cost_settings(model: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in model.items() if key not in FREE_OF_COST}
 
 
-def latest_of(benchmarks: Sequence[Benchmark], method: str, model: Mapping[str, object]) -> Benchmark | None:
+def latest_of(
+    benchmarks: Sequence[Benchmark], method: str, model: Mapping[str, object], tta: str = NO_TTA
+) -> Benchmark | None:
     """The last one of a method with the same settings, as far as they cost anything; None: there is none.
 
     A key that one of them lacks is newer than it, and counts as off.
 
     Args:
         benchmarks: in any order.
-        model: the `model` group of a run; an empty one fits nothing.
+        model: the `model` group of a run; an empty one fits nothing. tta: of the run.
     """
     wanted = _switched_on(model)
-    fitting = (each for each in benchmarks if each.method == method and _switched_on(each.model) == wanted)
+    alike = (each for each in benchmarks if (each.method, each.tta) == (method, tta))
+    fitting = (each for each in alike if _switched_on(each.model) == wanted)
     return max(fitting, key=lambda each: _moment(each.started), default=None) if model else None
 
 

@@ -16,6 +16,7 @@ from kolbench.types import JsonObject
 LIBRARIES = ("torch", "torchvision", "lightning")
 # what says, draws, names files or keeps records, with all below: no weight and no alpha follows from it
 NEVER_DECIDES = (
+    "kolbench.config.schema",
     "kolbench.errors",
     "kolbench.io.files",
     "kolbench.io.progress",
@@ -36,6 +37,8 @@ ONLY_SCORES = ("kolbench.data.protocols",)
 # Keys that may change without changing one weight.
 _DATA_IRRELEVANT = (
     *("cache", "workers", "allow_duplicates", "source", "protocol", "licence"),
+    # what the truth is found to be counts
+    "truth",
     # where pictures lie; their content counts
     *("root", "images", "masks", "products"),
 )

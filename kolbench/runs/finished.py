@@ -34,6 +34,7 @@ _TELLING = (
     "callbacks",
     "model",
     "refiner",
+    "tta",
     "budget",
     "data",
     "trainer",
@@ -177,7 +178,7 @@ class FinishedRun:
         return self.folder / "alphas" / f"{name}.png"
 
     def truth_file(self, name: str) -> Path:
-        """0/255 truth of a test picture, at the size that it is scored at."""
+        """8-bit truth of a test picture, at the size that it is scored at; 0/255 unless it is an alpha."""
         return self.folder / "truths" / f"{name}.png"
 
     def thumb_file(self, name: str) -> Path:
@@ -234,6 +235,7 @@ def _same_outputs(record: RunRecord) -> tuple[object, ...]:
         record.seed,
         record.training and record.training.fingerprint,
         record.refiner,
+        record.tta,
         sorted(word for word in words if re.match(r"(refiner|weights|model\.)", word)),
     )
 
@@ -250,6 +252,17 @@ def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line
     Raises:
         DataError: nothing matches, no run there is finished, or a file in a run folder is damaged.
     """
+    usable = finished_folders(where, tell)
+    newest = _newest(usable)
+    for folder in usable.keys() - newest.keys():
+        tell(f"left out: {folder} (repeated by a newer run)")
+    return _labelled(newest)
+
+
+def finished_folders(
+    where: str | Sequence[str], tell: Callable[[str], object] = lambda line: None
+) -> dict[Path, RunRecord]:
+    """Every finished run folder with its `run.json`, those that newer runs repeat included; as `find`."""
     patterns = [where] if isinstance(where, str) else list(where)
     roots = [root for pattern in patterns for root in matches(pattern)]
     if not roots:
@@ -269,10 +282,7 @@ def find(where: str | Sequence[str], tell: Callable[[str], object] = lambda line
             usable[folder] = record
     if not usable:
         raise DataError(f"{_named(where)} holds {len(found)} run folders, and none of them is finished.")
-    newest = _newest(usable)
-    for folder in usable.keys() - newest.keys():
-        tell(f"left out: {folder} (repeated by a newer run)")
-    return _labelled(newest)
+    return usable
 
 
 def _named(where: str | Sequence[str]) -> str:

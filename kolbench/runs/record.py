@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar, Union
 
+from kolbench.config.schema import NO_TTA
 from kolbench.errors import DataError
 from kolbench.io.files import write_json
-from kolbench.types import NATIVE
+from kolbench.types import BINARY, NATIVE
 
 RUN = "run.json"
 VERSION = 2
@@ -96,15 +97,17 @@ class Origin:
 class Part:
     """Something of others that a run rests on.
 
-    role: pictures, training pictures, weights, initial weights, or backbone. name: of the data set, an id of
-    the catalogue, or a path. licence: in words; None = not stated. commercial: whether it allows commercial
-    use: yes, no or unstated.
+    role: pictures, training pictures, weights, initial weights, backbone, or refiner's weights. name: of the
+    data set, an id of the catalogue, or a path. licence: in words; None = not stated. commercial: whether it
+    allows commercial use: yes, no or unstated. sets: published sets, such as ecssd: of weights, those they
+    were trained on, as far as the catalogue says; of pictures, those that the test pictures are.
     """
 
     role: str = ""
     name: str = ""
     licence: str | None = None
     commercial: str = "unstated"
+    sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ class RunRecord:
     the run, its authors' use, or the command. truth_access: one of `TRUTH_ACCESS`. scores: on the test
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
     eval_protocol: how pictures were scored, one of `EVAL_PROTOCOLS`; runs without the key are native.
+    truth: `alpha` where they were scored against true alphas too, which `truths/` then holds, else `binary`.
+    tta: `flip` where alpha is the mean of two views, else `none`.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
     instances: box and mask AP. clips: clip of the test pictures -> its flicker and scores; video: their
     scores averaged over clips, by the names of `kolbench.metrics.video.clip_scores`; trim: which ends of a
@@ -166,6 +171,8 @@ class RunRecord:
     training: TrainingSummary | None = None
     rests_on: tuple[Part, ...] = ()
     eval_protocol: str = NATIVE
+    truth: str = BINARY
+    tta: str = NO_TTA
     threshold: float | None = None
     threshold_from: str | None = None
     truth_access: str = ""

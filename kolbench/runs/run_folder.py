@@ -47,7 +47,7 @@ def claim(folder: Path) -> None:
 
 
 def write_histograms(path: Path, scored: Mapping[str, ImageCounts]) -> None:
-    """One row per picture: identity, size, seconds, and 256 counts each of fg, bg, product and the like."""
+    """One row per picture: identity, size, seconds, 256 counts each of fg, bg, product and so on, values."""
     frames = []
     for part in scored.values():
         columns: dict[str, Any] = {"split": [part.split] * len(part.names)}
@@ -55,18 +55,25 @@ def write_histograms(path: Path, scored: Mapping[str, ImageCounts]) -> None:
         columns["height"] = [height for height, _ in part.sizes]
         columns["width"] = [width for _, width in part.sizes]
         columns |= {name: list(array) for name, array in part.counts.items()}
+        columns |= part.counts.values
         frames.append(pd.DataFrame(columns))
     table = pd.concat(frames, ignore_index=True)
     write_atomically(path, lambda partial: table.to_parquet(partial, index=False))
 
 
 def read_histograms(path: Path) -> dict[str, ImageCounts]:
-    """What `write_histograms` wrote, by split; columns that are no counts of 256 levels are passed over."""
+    """What `write_histograms` wrote, by split; columns that are neither counts nor numbers are passed over.
+
+    A split whose pictures were not counted for a column does without it; values it lacks are NaN.
+    """
     table = pd.read_parquet(path)
     found: dict[str, ImageCounts] = {}
     for split, rows in table.groupby("split", sort=False):
-        names = [str(name) for name in table.columns if name not in _OTHER and _holds_counts(rows[name])]
-        arrays = {name: np.stack(list(rows[name])).astype(np.int64) for name in names}
+        own = [str(name) for name in table.columns if name not in _OTHER]
+        arrays = {
+            name: np.stack(list(rows[name])).astype(np.int64) for name in own if _holds_counts(rows[name])
+        }
+        values = {name: rows[name].to_numpy(np.float64) for name in own if _holds_values(rows[name])}
         found[str(split)] = ImageCounts(
             split=str(split),
             names=list(rows["name"]),
@@ -75,7 +82,7 @@ def read_histograms(path: Path) -> dict[str, ImageCounts]:
             sizes=[(int(h), int(w)) for h, w in zip(rows["height"], rows["width"], strict=True)],
             seconds=[float(value) for value in rows["seconds"]],
             notes=list(rows["notes"]),
-            parts=[Counts.of(arrays)],
+            parts=[Counts.of(arrays, values)],
         )
     return found
 
@@ -85,23 +92,42 @@ def _holds_counts(column: "pd.Series[Any]") -> bool:
     return all(isinstance(cell, np.ndarray) and cell.shape == (LEVELS,) for cell in column)
 
 
+def _holds_values(column: "pd.Series[Any]") -> bool:
+    return bool(pd.api.types.is_float_dtype(column.dtype))
+
+
 def write_scores(folder: Path, scored: Mapping[str, ImageCounts], threshold: float) -> None:
-    """`scores.parquet` and `.csv`, a row per picture; `curve.csv`, a row per split and threshold."""
+    """`scores.parquet` and `.csv`, a row per picture; `curve.csv`, a row per split and threshold.
+
+    Columns that files of before have besides, such as scores of modules that are not loaded now, stay.
+    """
     table = pd.concat(
         [pd.DataFrame(scores.image_columns(part, threshold)) for part in scored.values()], ignore_index=True
     )
+    if (folder / SCORES).is_file():
+        table = _with_others(table, pd.read_parquet(folder / SCORES), ("split", "name", "threshold"))
+    curve = pd.concat([curve_of(part, threshold) for part in scored.values()], ignore_index=True)
+    if (folder / CURVE).is_file():
+        curve = _with_others(curve, pd.read_csv(folder / CURVE), ("split", "threshold", "chosen"))
     write_atomically(folder / SCORES, lambda partial: table.to_parquet(partial, index=False))
     write_atomically(folder / "scores.csv", lambda partial: table.to_csv(partial, index=False))
-    curve = pd.concat([curve_of(part, threshold) for part in scored.values()], ignore_index=True)
     write_atomically(folder / CURVE, lambda partial: curve.to_csv(partial, index=False))
+
+
+def _with_others(table: pd.DataFrame, before: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """With the columns that only the table of before has, where both have the same rows."""
+    if any(list(before.get(key, ())) != list(table[key]) for key in keys):
+        return table
+    return pd.concat([table, before[[name for name in before if name not in table]]], axis=1)
 
 
 def curve_of(scored: ImageCounts, chosen: float) -> pd.DataFrame:
     """All mean scores of a split at 0.1 to 0.9 and at the chosen threshold."""
     thresholds: Sequence[float] = sorted({*scores.THRESHOLDS, chosen})
-    counts = scored.counts
-    rows = [{"split": scored.split, "threshold": t, **scores.mean_scores(counts, t)} for t in thresholds]
-    return pd.DataFrame(rows).assign(chosen=[t == chosen for t in thresholds])
+    columns = {"threshold": thresholds, **scores.threshold_curve(scored.counts, thresholds)}
+    curve = pd.DataFrame(columns).assign(chosen=[t == chosen for t in thresholds])
+    curve.insert(0, "split", scored.split)
+    return curve
 
 
 def report_files(folder: Path) -> list[Path]:

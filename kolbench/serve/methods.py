@@ -7,11 +7,13 @@ from typing import Any
 
 import kolbench
 from kolbench.config.compose import conf_dir, load_yaml
+from kolbench.config.schema import NO_TTA
 from kolbench.engine.devices import choose_device
 from kolbench.errors import ConfigError
 from kolbench.inference.backends import prepare
 from kolbench.inference.export.parity import picture_of
 from kolbench.inference.highres import segment_in_bounded_memory
+from kolbench.inference.predictor import Refiner, refined
 from kolbench.models.checkpoints import run as weight_files
 from kolbench.segmenter import Segmenter
 from kolbench.types import Float32Array, UInt8Array
@@ -26,16 +28,18 @@ class Method:
 
     name: unique on the page. source: the file or run folder that its weights come from, without the folders
     around it; "" where there are none. segmenter: in evaluation mode, networks in their folded form; it
-    reads the image only.
+    reads the image only. refiner: what follows it; None = nothing.
     """
 
     name: str
     source: str
     segmenter: Segmenter
+    refiner: Refiner | None = None
 
     def alpha(self, image: UInt8Array) -> Float32Array:
         """(H, W, 3) uint8 RGB -> (H, W) float32 in [0, 1]; large pictures are predicted smaller."""
-        return segment_in_bounded_memory(self.segmenter.segment, image)
+        alpha = segment_in_bounded_memory(self.segmenter.segment, image)
+        return alpha if self.refiner is None else refined(self.refiner, image, alpha, self.segmenter.device)
 
 
 def listed(methods: Any) -> list[str]:
@@ -53,19 +57,23 @@ def listed(methods: Any) -> list[str]:
     return [method.strip() for method in found]
 
 
-def load_methods(sources: Iterable[str], device: str) -> list[Method]:
+def load_methods(
+    sources: Iterable[str], device: str, refiner: Refiner | None = None, tta: str = NO_TTA
+) -> list[Method]:
     """Loads every method and tries it on a small picture, so that what is missing is said now.
 
     Args:
         sources: each the name of a method, a run folder, a file, or `method:file` with the file's weights.
         device: auto, cpu, cuda or cuda:N.
+        refiner: what follows every method; None = nothing.
+        tta: of all of them, one of schema.TTA.
 
     Raises:
         KolbenchError: one cannot be loaded, needs more than a picture, or fails on the small picture.
     """
     methods: list[Method] = []
     for source in sources:
-        method = _loaded(source, device)
+        method = _loaded(source, device, refiner, tta)
         taken = {other.name for other in methods}
         numbered = (f"{method.name} ({number})" for number in range(2, len(taken) + 3))
         name = method.name if method.name not in taken else next(n for n in numbered if n not in taken)
@@ -73,25 +81,25 @@ def load_methods(sources: Iterable[str], device: str) -> list[Method]:
     return methods
 
 
-def _loaded(source: str, device: str) -> Method:
+def _loaded(source: str, device: str, refiner: Refiner | None, tta: str) -> Method:
     name, _, file = source.partition(":")
     if Path(source).expanduser().exists():
         path = Path(source).expanduser()
         is_run = weight_files.is_run_folder(path)
         name, file = weight_files.method_of(path) if is_run else path.stem, path.resolve().name
-        segmenter = kolbench.load(path, device=device)
+        segmenter = kolbench.load(path, device=device, tta=tta)
     elif file and _is_graph(name):
-        segmenter = kolbench.load(name, device=device, file=str(Path(file).expanduser()))
+        segmenter = kolbench.load(name, device=device, tta=tta, file=str(Path(file).expanduser()))
     elif file:
-        segmenter = kolbench.load(name, Path(file).expanduser(), device)
+        segmenter = kolbench.load(name, Path(file).expanduser(), device, tta)
     else:
-        segmenter = kolbench.load(source, device=device)
+        segmenter = kolbench.load(source, device=device, tta=tta)
     if segmenter.input_keys != ("image",):
         raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
     trial = picture_of(0, *_TRIAL)
     # nothing is timed: the page opens at once
     quick = prepare(segmenter, choose_device(device), trial, "eager", pictures=1)
-    method = Method(name, Path(file).name, quick.segmenter)
+    method = Method(name, Path(file).name, quick.segmenter, refiner)
     method.alpha(trial)
     return method
 

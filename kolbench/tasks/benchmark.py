@@ -10,7 +10,7 @@ import torch
 
 from kolbench.config.compose import build_segmenter
 from kolbench.config.groups import ModelConfig
-from kolbench.config.schema import TaskResult
+from kolbench.config.schema import NO_TTA, TaskResult
 from kolbench.errors import ConfigError, require_choice
 from kolbench.inference import benchmark
 from kolbench.inference.apply.config import MethodConfig
@@ -20,6 +20,7 @@ from kolbench.inference.export.exported import open_exported
 from kolbench.io import progress
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import as_released, load_into, model_of
+from kolbench.models.mirrored import with_tta
 from kolbench.runs.benchmark import BENCHMARK, Benchmark, Form, MeasuredOn, Spread
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import below_method
@@ -41,7 +42,7 @@ class BenchmarkConfig(MethodConfig):
     """What `task=benchmark` reads.
 
     threads: numbers of threads, or all. picture: height and width in pixels. warm_up: runs of each that are
-    not counted. repeats: runs of each that are. backend: one of MEASURED_BACKENDS.
+    not counted. repeats: runs of each that are. backend: one of MEASURED_BACKENDS. tta: one of schema.TTA.
     """
 
     threads: tuple[str, ...]
@@ -49,6 +50,7 @@ class BenchmarkConfig(MethodConfig):
     warm_up: int
     repeats: int
     backend: str
+    tta: str
 
 
 class Method(NamedTuple):
@@ -71,13 +73,17 @@ def run(config: BenchmarkConfig) -> TaskResult:
     threads = thread_counts(config.threads, benchmark.cores())
     height, width = config.picture
     method = _method(config)
-    segmenter = method.opened()
+
+    def opened() -> Segmenter:
+        return with_tta(method.opened(), config.tta)
+
+    segmenter = opened()
     _require_picture_only(segmenter, method.name)
     machine, started = benchmark.this_machine(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
     sizes = benchmark.sizes_of(segmenter, (height, width))
     with progress.bar(f"measuring {method.name}", config.warm_up + config.repeats) as advance:
         speeds, ran, notes = benchmark.speeds_of(
-            method.opened,
+            opened,
             benchmark.drawn_picture(height, width),
             threads,
             config.backend,
@@ -98,6 +104,7 @@ def run(config: BenchmarkConfig) -> TaskResult:
         input=sizes.input,
         training=sizes.training,
         deployed=sizes.deployed,
+        tta=config.tta,
         notes=(*notes, *([FINDS] if method.weights == RANDOM and ran == UNCHANGED else [])),
         started=started,
     )
@@ -129,8 +136,9 @@ def print_benchmark(found: Benchmark) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    twice = "" if found.tta == NO_TTA else f", tta={found.tta}"
     lines = [
-        f"{found.method}, {found.weights}, {_ran(found.backend)}, torch {found.machine.torch}",
+        f"{found.method}, {found.weights}, {_ran(found.backend)}{twice}, torch {found.machine.torch}",
         *_machine_lines(found.machine),
         *_form_lines(found),
         *found.notes,

@@ -80,6 +80,7 @@ class CurveConfig(PicturesConfig, TaskConfig):
     resume: str
     metrics: tuple[str, ...]
     trim: str
+    tta: str
 
     @property
     def epoch_pictures(self) -> int:

@@ -1,29 +1,37 @@
 """What fit and test share: the datamodule of a configuration, and scores that are computed once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torchvision.transforms import v2
 
-from kolbench.config.compose import instantiate
-from kolbench.config.groups import ModelConfig
+from kolbench.config.compose import instantiate, located
+from kolbench.config.groups import Component, ModelConfig
+from kolbench.config.old_names import current_target
+from kolbench.config.schema import FLIP, NO_TTA
+from kolbench.data import perturb
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
+from kolbench.data.sources.base import Source
+from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
-from kolbench.engine.evaluation import TIMING, evaluate
+from kolbench.engine.evaluation import TIMING, Refiner, evaluate
 from kolbench.errors import ConfigError
 from kolbench.io.files import read_json
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.models.precomputed import MasksSegmenter
 from kolbench.models.trivial import Ellipse, MeanMask
+from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
-from kolbench.types import NATIVE
+from kolbench.types import ALPHA, BINARY, NATIVE
 
+# tta -> the modules that its alphas follow from
+_TTA_MODULES: Mapping[str, tuple[str, ...]] = {NO_TTA: (), FLIP: ("kolbench.models.mirrored",)}
 _EVALUATION_MODULES = (
     "kolbench.engine.evaluation",
     "kolbench.engine.callbacks.scores",
@@ -35,9 +43,19 @@ _EVALUATION_MODULES = (
 
 
 def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataModule:
-    """The datamodule that the resolved configuration describes."""
+    """The datamodule that the resolved configuration describes.
+
+    Raises:
+        ConfigError: true alphas are asked for of a layout that holds none.
+    """
+    source: Source = instantiate(config.data.source)
+    if config.data.values.get("truth") == ALPHA and source.truth != ALPHA:
+        raise ConfigError(
+            f"data.truth=alpha: data={config.data.name} holds no true alphas. data=folder, data=p3m10k and "
+            "data=synthetic can; leave data.truth= away."
+        )
     return SegmentationDataModule(
-        instantiate(config.data.source),
+        source,
         seed=config.seed,
         batch=config.budget.batch,
         transforms=augmentation_of(config.model),
@@ -46,7 +64,14 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         accelerated=device.type == "cuda",
         epoch_pictures=config.budget.epoch_pictures,
         eval_protocol=config.eval_protocol,
+        entries=_made_entries(config.model),
     )
+
+
+def _made_entries(model: ModelConfig) -> v2.Transform | None:
+    """What makes the entries that the method reads beyond picture and truth; None where it reads none."""
+    keys = getattr(located(current_target(model.target)), "input_keys", ())
+    return perturb.for_scoring() if perturb.ENTRY in keys else None
 
 
 def augmentation_of(model: ModelConfig) -> list[v2.Transform]:
@@ -100,18 +125,23 @@ def scores_of(
     device: torch.device,
     training: Path | None,
     pictures: Path | None = None,
+    refiner: Refiner | None = None,
 ) -> dict[str, ImageCounts]:
     """Histograms of validation and test pictures; found again where this training was evaluated before.
+
+    What an earlier evaluation lacks of what scores need is added to its test pictures.
 
     Args:
         training: the training's folder, below which finished evaluations are kept; None = do not keep.
         pictures: where alphas and thumbnails go when nothing is kept.
+        refiner: of the configuration; None = alphas as they are.
     """
     loaders = data.evaluation_dataloaders()
     precision = config.precision
-    refiner = instantiate(config.refiner)
     if training is None:
-        return evaluate(segmenter, loaders, device, pictures, precision, refiner)
+        scored = evaluate(segmenter, loaders, device, pictures, precision, refiner)
+        _say_what_cannot_be(config, pictures)
+        return scored
     folder = evaluation_folder(training, data, config)
     if not (folder / run_folder.HISTOGRAMS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,9 +152,20 @@ def scores_of(
             "every threshold follows from the histograms of an earlier evaluation "
             f"(on {read_json(folder / TIMING)['device']}); no forward pass is needed"
         )
+        added = completion.complete(folder, completion.has_alpha(folder), config.model.name)
+        if added:
+            print(f"added to it, from its alphas and truths: {', '.join(added)}")
+    _say_what_cannot_be(config, folder)
     if pictures is not None:
         run_folder.link_tree(folder, pictures)
     return run_folder.read_histograms(folder / run_folder.HISTOGRAMS)
+
+
+def _say_what_cannot_be(config: ScoringConfig, folder: Path | None) -> None:
+    """Which scores that were asked for need true alphas, where the truths are binary."""
+    words = scores.needing_alpha(config.metrics)
+    if words and folder is not None and not completion.has_alpha(folder):
+        print(f"metrics=[{','.join(words)}] needs true alphas; these truths are binary and have none of it")
 
 
 def evaluation_folder(training: Path, data: SegmentationDataModule, config: ScoringConfig) -> Path:
@@ -138,12 +179,27 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         # tags that are made on demand follow from the pictures
         "tags": data.source.tags if isinstance(data.source.tags, list) else None,
         "model": config.model.to_mapping(),
-        "refiner": config.refiner.to_mapping(),
+        "refiner": _by_content(config.refiner),
         "precision": config.precision,
+        # evaluations of before know no such key
+        **({} if config.tta == NO_TTA else {"tta": config.tta}),
     }
-    modules = [*_EVALUATION_MODULES, *scores.counting_modules(), *fingerprint.targets(chosen["refiner"])]
+    # without mattes nothing has changed
+    chosen |= {} if data.truth == BINARY else {"truth": data.truth}
+    # what scores need besides is added later: engine.completion knows the code of each
+    modules = [*_EVALUATION_MODULES, *_TTA_MODULES[config.tta], *fingerprint.targets(chosen["refiner"])]
+    # of the other methods no alpha follows from it
+    modules += [] if _made_entries(config.model) is None else [perturb.__name__]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest
+
+
+def _by_content(refiner: Component) -> dict[str, object]:
+    """A refiner's settings with the digest of its weights in the place of their name."""
+    settings = refiner.to_mapping()
+    if isinstance(weights := settings.get("weights"), str):
+        return {**settings, "weights": refiner_weights.digest_of(weights)}
+    return settings
 
 
 def baselines_of(
@@ -156,7 +212,8 @@ def baselines_of(
     kept = None
     if training is not None:
         evaluation = evaluation_folder(training, data, config)
-        kept = evaluation.with_name(f"{evaluation.name}-baselines")
+        counted = fingerprint.code_hash(scores.counting_modules())[:8]
+        kept = evaluation.with_name(f"{evaluation.name}-baselines-{counted}")
         kept.mkdir(parents=True, exist_ok=True)
     return {
         name: _baseline(build, data, device, kept and kept / f"{name}.parquet")

@@ -27,12 +27,14 @@ from kolbench.errors import ConfigError, DataError, WeightsError, require_choice
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import load_into
+from kolbench.models.mirrored import with_tta
 from kolbench.runs import fingerprint
 from kolbench.runs.record import Part
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation, parts
 from kolbench.tasks.recorder import RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
+from kolbench.types import BINARY
 
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
@@ -66,6 +68,7 @@ def run(config: FitConfig) -> TaskResult:
     if model is not config.model:
         config = with_model(config, model)
     _check(config)
+    refiner = instantiate(config.refiner)
     begun = None if config.init is None else start.start_of(config.init, config.model)
     with RunRecorder(config) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)
@@ -82,19 +85,20 @@ def run(config: FitConfig) -> TaskResult:
                 segmenter = _untrained(found, data, config, recorder)
             else:
                 segmenter = _trained(found, data, config, begun, recorder)
+            segmenter = with_tta(segmenter, config.tta)
             scored = evaluation.scores_of(
-                segmenter, data, config, recorder.device, found.folder, recorder.folder
+                segmenter, data, config, recorder.device, found.folder, recorder.folder, refiner
             )
             baselines = evaluation.baselines_of(data, config, recorder.device, found.folder)
-        return recorder.finish(segmenter, scored, baselines, data)
+        return recorder.finish(segmenter, scored, baselines, data, refiner)
 
 
 def _parts(config: FitConfig, asked: ModelConfig, data: SegmentationDataModule) -> list[Part]:
-    pictures = parts.of_pictures(config.data, data.source)
+    pictures, refiner = parts.of_pictures(config.data, data.source), parts.of_refiner(config.refiner)
     if config.init is None:
-        return [pictures, *parts.of_method(asked)]
+        return [pictures, *parts.of_method(asked), *refiner]
     begun = parts.of_weights(config.init, start.method_of(config.init, asked.name), parts.INITIAL)
-    return [pictures, *begun]
+    return [pictures, *begun, *refiner]
 
 
 def _check(config: FitConfig) -> None:
@@ -106,7 +110,7 @@ def _check(config: FitConfig) -> None:
             f"{config.model.name} has weights to learn, but its YAML does not say how: add training: with a "
             "recipe, as CONTRIBUTING.md shows, or score weights that you have with task=test weights=FILE."
         )
-    instantiate(config.refiner)
+    with_tta(segmenter, config.tta)
     check_options(config.trainer)
     _callbacks(config)
     if config.model.training is not None:
@@ -177,6 +181,7 @@ def _fingerprint(
         resolved = {**resolved, "model": config.model.without_backbone().to_mapping()}
     chosen = fingerprint.training_settings(resolved, device_type, data.fingerprint())
     chosen |= {} if begun is None else {"init": begun.sha256}
+    chosen |= {} if data.source.truth == BINARY else {"truth": data.source.truth}
     built = fingerprint.targets(chosen, config.data.source.options)
     begins = [] if begun is None else [start.__name__]
     return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built, *begins], fingerprint.ONLY_SCORES)

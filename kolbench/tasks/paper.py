@@ -67,6 +67,7 @@ class PaperConfig(TaskConfig):
     output: Path | None
     threshold: float | None
     eval_protocol: str
+    tta: str
     seed: int
     device: str
     resume: str

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from kolbench.config.groups import DataGroup, ModelConfig
+from kolbench.config.groups import Component, DataGroup, ModelConfig
 from kolbench.data import licence
 from kolbench.data.sources.base import Source
 from kolbench.models.checkpoints import named
@@ -14,6 +14,7 @@ from kolbench.runs.record import Part
 
 PICTURES, TRAINING_PICTURES = "pictures", "training pictures"
 WEIGHTS, INITIAL, BACKBONE = "weights", "initial weights", "backbone"
+REFINER = "refiner's weights"
 
 
 def of_pictures(data: DataGroup, source: Source) -> Part:
@@ -24,7 +25,7 @@ def of_pictures(data: DataGroup, source: Source) -> Part:
         words = licence.beside(Path(root))
     name = Path(str(root)).absolute().name if isinstance(root, str) else data.name
     text = None if words is None else str(words)
-    return Part(PICTURES, name, text, licence.commercial(text))
+    return Part(PICTURES, name, text, licence.commercial(text), tuple(source.test_sets))
 
 
 def of_weights(weights: str | Path, method: str, role: str = WEIGHTS) -> list[Part]:
@@ -33,7 +34,8 @@ def of_weights(weights: str | Path, method: str, role: str = WEIGHTS) -> list[Pa
         return [_of_entry(named.entry_of(weights, method), role)]
     if is_run_folder(weights):
         parts = record.of_weights(Path(weights)).rests_on
-        trained = (replace(p, role=TRAINING_PICTURES) if p.role == PICTURES else p for p in parts)
+        # what that run was tested on is not what it was trained on
+        trained = (replace(p, role=TRAINING_PICTURES, sets=()) if p.role == PICTURES else p for p in parts)
         return [
             Part(role, str(weights), "your own run", licence.YES if parts else licence.UNSTATED),
             *trained,
@@ -58,5 +60,11 @@ def of_method(model: ModelConfig) -> list[Part]:
     return parts
 
 
+def of_refiner(refiner: Component) -> list[Part]:
+    """The weights of a refiner that has some."""
+    weights = refiner.options.get("weights")
+    return of_weights(weights, refiner.name, REFINER) if isinstance(weights, str) else []
+
+
 def _of_entry(entry: Entry, role: str) -> Part:
-    return Part(role, entry.name, entry.licence, entry.commercial)
+    return Part(role, entry.name, entry.licence, entry.commercial, entry.trained_on)

@@ -24,7 +24,7 @@ from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.devices import choose_device, describe
-from kolbench.engine.evaluation import TIMING
+from kolbench.engine.evaluation import TIMING, Refiner
 from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
@@ -106,6 +106,7 @@ class RunRecorder:
             data=self.config.data.name,
             seed=self.config.seed,
             eval_protocol=self.config.eval_protocol,
+            tta=self.config.tta,
             sweep=invocation.sweep,
             choices=dict(invocation.choices),
             overrides=tuple(invocation.overrides),
@@ -196,11 +197,13 @@ class RunRecorder:
         scored: Mapping[str, ImageCounts],
         baselines: Mapping[str, Mapping[str, ImageCounts]],
         data: SegmentationDataModule,
+        refiner: Refiner | None = None,
         known: KnownThreshold = NO_THRESHOLD,
     ) -> TaskResult:
         """Writes all results, prints the table, informs the trackers.
 
         Args:
+            refiner: what followed the method; a network in it is counted with the method's.
             known: the threshold where neither the command gives one nor validation pictures choose it.
 
         Returns:
@@ -218,8 +221,8 @@ class RunRecorder:
             **headline,
         }
         rows |= {name: _baseline_row(parts) for name, parts in baselines.items()}
-        network = segmenter.inference_network()
         found_clips = clips.read(self.folder, self.config.trim)
+        networks = [segmenter.inference_network(), *cost.networks_of(refiner)]
         self.record = replace(
             self.record,
             threshold=threshold,
@@ -241,8 +244,11 @@ class RunRecorder:
             trim=self.config.trim,
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            cost=CostRecord(**cost.of(segmenter.to(self.device).eval(), data.test_batch(0))._asdict()),
+            truth=data.truth,
+            parameters=sum(p.numel() for network in networks for p in network.parameters()),
+            cost=CostRecord(
+                **cost.of(segmenter.to(self.device).eval(), data.test_batch(0), refiner)._asdict()
+            ),
             test_seconds_per_picture=float(torch.tensor(scored["test"].seconds).median()),
             seconds=round(time.monotonic() - self.started, 3),
             status="finished",

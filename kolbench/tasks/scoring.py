@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from kolbench.config.fields import Values
 from kolbench.config.groups import Budget, Component, DataGroup, ModelConfig, Paths
-from kolbench.config.schema import TaskConfig
+from kolbench.config.schema import NO_TTA, TaskConfig
 from kolbench.metrics.video.accuracy import UNTRIMMED
 from kolbench.types import NATIVE
 
@@ -32,7 +32,7 @@ class ScoringConfig(PicturesConfig, TaskConfig):
 
     name: of the run. threshold: of alpha, in [0, 1); None = the best one on the validation pictures. device:
     auto, cpu, cuda or cuda:N. metrics: modules of scores outside this package. trim: which ends of clips J
-    and F leave out, one of `TRIMS`.
+    and F leave out, one of `TRIMS`. tta: one of schema.TTA.
     """
 
     name: str
@@ -43,6 +43,7 @@ class ScoringConfig(PicturesConfig, TaskConfig):
     device: str
     metrics: tuple[str, ...]
     trim: str = field(default=UNTRIMMED, kw_only=True)
+    tta: str = field(default=NO_TTA, kw_only=True)
 
     @property
     def precision(self) -> str:

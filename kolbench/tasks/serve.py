@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from kolbench.config.schema import TaskConfig, TaskResult
+from kolbench.config.compose import instantiate
+from kolbench.config.groups import Component
+from kolbench.config.schema import NO_TTA, TaskConfig, TaskResult
 from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError
 from kolbench.io.hosts import is_loopback
@@ -15,15 +17,18 @@ MORE = "'methods=[grabcut,modnet:modnet.pth,runs/modnet/RUN]' loads more: names,
 class ServeConfig(TaskConfig):
     """What `task=serve` reads.
 
-    methods: names, run folders, files, or `method:weights`. host, port: where the page is. limit_mb: of an
-    upload. threshold: where the page's slider stands at first. device: auto, cpu, cuda or cuda:N.
+    methods: names, run folders, files, or `method:weights`. refiner: follows each of them. host, port: where
+    the page is. limit_mb: of an upload. threshold: where the page's slider stands at first. tta: of all
+    methods, one of schema.TTA. device: auto, cpu, cuda or cuda:N.
     """
 
     methods: object
+    refiner: Component
     host: str
     port: int
     limit_mb: int
     threshold: float | None
+    tta: str
     device: str
 
 
@@ -44,8 +49,10 @@ def run(config: ServeConfig) -> TaskResult:
     host, limit_mb = config.host, config.limit_mb
     with server.listen(host, config.port) as bound:
         device = describe(choose_device(config.device))
-        loaded = methods.load_methods(sources, config.device)
-        print(f"{', '.join(method.name for method in loaded)} on {device}")
+        loaded = methods.load_methods(sources, config.device, instantiate(config.refiner), config.tta)
+        added = "" if config.tta == NO_TTA else f", tta={config.tta}"
+        added += "" if config.refiner.name == "none" else f", refined by {config.refiner.name}"
+        print(f"{', '.join(method.name for method in loaded)} on {device}{added}")
         if sources == list(DEFAULT):
             print(MORE)
         html = serve_page.render(loaded, limit_mb, config.threshold, device, is_loopback(host))

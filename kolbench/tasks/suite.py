@@ -69,6 +69,7 @@ class SuiteConfig(TaskConfig):
     weights: str | None
     threshold: float | None
     eval_protocol: str
+    tta: str
     seed: int
     device: str
     resume: str

@@ -13,6 +13,7 @@ from kolbench.errors import ConfigError
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import is_run_folder, load_into, model_of
+from kolbench.models.mirrored import with_tta
 from kolbench.runs import record
 from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
@@ -52,7 +53,8 @@ def run(config: TestConfig) -> TaskResult:
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     if config.weights is None and segmenter.trainable:
         raise ConfigError(f"task=test needs weights=RUN_FOLDER or weights=FILE for {config.model.name}.")
-    instantiate(config.refiner)
+    scored_as = with_tta(segmenter, config.tta)
+    refiner = instantiate(config.refiner)
     if asked is not None:
         config = _all_for_testing(config)
     with RunRecorder(config) as recorder:
@@ -63,6 +65,7 @@ def run(config: TestConfig) -> TaskResult:
             [
                 parts.of_pictures(config.data, data.source),
                 *(parts.of_method(given) if asked is None else parts.of_weights(asked, given.name)),
+                *parts.of_refiner(config.refiner),
             ]
         )
         if splits.lists_tests_alone(data.source):
@@ -77,9 +80,11 @@ def run(config: TestConfig) -> TaskResult:
             for head in load_into(segmenter, config.weights):
                 recorder.say(f"{config.weights} lacks the training-only head {head}; it is not needed here")
         evaluation.ready(segmenter, data)
-        scored = evaluation.scores_of(segmenter, data, config, recorder.device, None, recorder.folder)
+        scored = evaluation.scores_of(
+            scored_as, data, config, recorder.device, None, recorder.folder, refiner
+        )
         baselines = evaluation.baselines_of(data, config, recorder.device, None)
-        return recorder.finish(segmenter, scored, baselines, data, _known_threshold(asked))
+        return recorder.finish(scored_as, scored, baselines, data, refiner, _known_threshold(asked))
 
 
 def _all_for_testing(config: TestConfig) -> TestConfig:

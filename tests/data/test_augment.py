@@ -28,6 +28,8 @@ from kolbench.tasks.evaluation import augmentation_of
 class Pictures:
     """Three training pictures of 32x48 px: a person of one colour on a ground of another."""
 
+    mattes = False
+
     def __init__(self) -> None:
         self.masks = np.zeros((3, 2, 32, 48), np.uint8)
         self.masks[:, 0, 8:28, 16:32] = 1
@@ -243,6 +245,74 @@ def test_true_layers_follow_the_replaced_background():
     assert (colours[3:6] == 77).all()
     composed = torch.where(masks[:1] == 1, colours[3:6], colours[6:])
     assert torch.equal(composed, colours[:3])
+
+
+MOVES = [
+    RandomCropShare(0.7),
+    ScaleAndShift((0.7, 1.3), 0.2),
+    Warp(p=1),
+    v2.RandomHorizontalFlip(1.0),
+    v2.RandomRotation(30),
+    v2.RandomAffine(10, (0.1, 0.1), (0.9, 1.1), 5),
+    v2.RandomPerspective(p=1),
+    v2.ElasticTransform(20.0),
+    v2.RandomResizedCrop((32, 32), antialias=True),
+]
+
+
+@pytest.mark.parametrize("move", MOVES, ids=lambda move: type(move).__name__)
+def test_a_true_alpha_moves_as_masks_do_and_keeps_its_levels(move):
+    levels = torch.arange(32 * 48).reshape(1, 32, 48) % 251
+    matte = levels.to(torch.uint8)
+    image = torch.zeros(3, 32, 48, dtype=torch.uint8)
+    for seed in range(3):
+        # a mask of the same levels goes the same way
+        _, moved = augment.apply(move, image, torch.cat([matte, matte, matte]), seed, matte=True)
+        assert moved.shape[0] == 3
+        assert moved.dtype == torch.uint8
+        assert torch.equal(moved[2], moved[0])
+        assert set(moved[2].unique().tolist()) <= set(range(251))
+        assert len(moved[2].unique()) > 100
+        _, plain = augment.apply(move, image, torch.cat([matte, matte]), seed)
+        assert torch.equal(moved[:2], plain)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [MajorityFilter(5), JPEGCompression((30, 40)), v2.ColorJitter(0.5), KeepClean(), Sharpness((0, 2))],
+)
+def test_what_moves_no_pixel_leaves_a_true_alpha_alone(step):
+    matte = (torch.arange(32 * 48).reshape(1, 32, 48) % 256).to(torch.uint8)
+    masks = torch.cat([(matte >= 128).to(torch.uint8), torch.zeros_like(matte), matte])
+    image = matte.expand(3, -1, -1).clone()
+    _, moved = augment.apply(step, image, masks, 0, matte=True)
+    assert torch.equal(moved[2], matte[0])
+
+
+def test_a_replaced_background_shows_through_a_true_alpha():
+    pictures = Pictures()
+    pictures.mattes = True
+    levels = 255 * pictures.masks[:, :1]
+    levels[:, :, 8:28, 12:16] = 51
+    levels[:, :, 8:28, 16:18] = 204
+    pictures.masks = np.concatenate([pictures.masks, levels], axis=1)
+    # every picture is what its alpha makes of its person and its ground
+    for row, (person, ground) in enumerate([(200, 20), (180, 60), (160, 90)]):
+        alpha = levels[row] / 255
+        pictures.colours[row] = np.round(alpha * person + (1 - alpha) * ground)
+    transform = augment.composed([ReplaceBackground(p=1)], pictures)
+    image, masks = torch.from_numpy(pictures.colours[0]), torch.from_numpy(pictures.masks[0])
+    grounds = set()
+    for seed in range(12):
+        layers, moved = augment.apply(transform, image, masks, seed, matte=True)
+        assert torch.equal(moved, masks)
+        behind = layers["image"][:, 2, 2].float().mean()
+        opacity = masks[2].float() / 255
+        expected = opacity * 200 + (1 - opacity) * behind
+        # nothing of the old ground, nor of the other picture's person, is left
+        assert (layers["image"].float() - expected).abs().max() <= 1.5
+        grounds.add(round(float(behind)))
+    assert grounds == {20, 60, 90}
 
 
 def test_colours_are_continued_into_what_is_unknown():

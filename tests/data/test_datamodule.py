@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 from kolbench import preprocessing
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.dataset import resize_sample
+from kolbench.data.perturb import RoughFromMask
 from kolbench.data.sources.base import Source
 from kolbench.data.sources.folder import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
@@ -118,6 +119,102 @@ def test_instances_follow_flips(flips, corner, cache):
     assert np.array_equal(batch["instances"][0, 0].numpy(), expected)
     assert np.array_equal(batch["mask"][0, 0].numpy(), expected > 0)
     assert not batch["product"].any()
+
+
+class OneMatte(OnePicture):
+    """The same with a true alpha."""
+
+    truth = "alpha"
+
+
+def halves(height=32, width=32):
+    """An alpha that rises from 0 to 1 over the columns 8 to 24."""
+    row = np.clip((np.arange(width) - 8) / 16, 0, 1).astype(np.float32)
+    matte = np.tile(row, (height, 1))
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return Sample(image, (matte >= 0.5).astype(np.uint8), matte=matte)
+
+
+def with_alpha(picture, flips=(), **changes):
+    return SegmentationDataModule(OneMatte(picture), 0, 1, list(flips), data_config(), NO_LIMIT, **changes)
+
+
+def test_an_evaluation_batch_has_the_true_alpha_where_it_is_the_truth():
+    picture = halves()
+    data = with_alpha(picture)
+    assert data.truth == "alpha"
+    for loader in (data.val_dataloader(), *data.test_dataloader()):
+        (batch,) = loader
+        assert batch["matte"].shape == (1, 1, 32, 32)
+        assert batch["matte"].dtype == torch.float32
+        assert np.array_equal(batch["matte"][0, 0].numpy(), picture.matte)
+        assert torch.equal(batch["mask"], (batch["matte"] >= 0.5).float())
+    # known to the source, but not its truth
+    plain = SegmentationDataModule(OnePicture(picture), 0, 1, [], data_config(), NO_LIMIT)
+    assert plain.truth == "binary"
+    assert all("matte" not in batch for loader in plain.test_dataloader() for batch in loader)
+
+
+def test_a_square_of_another_protocol_has_no_true_alpha():
+    data = with_alpha(halves(), eval_protocol="portraitnet")
+    assert data.truth == "binary"
+    assert all("matte" not in batch for loader in data.test_dataloader() for batch in loader)
+
+
+def test_a_training_learns_the_true_alpha():
+    picture = halves()
+    (batch,) = training_batches(with_alpha(picture), size=(32, 32))
+    levels = np.round(picture.matte * 255) / 255
+    assert np.allclose(batch["alpha"][0, 0].numpy(), levels, atol=1e-6, rtol=0)
+    # 15 soft columns, wider than the region of 2 px around the edge of the mask
+    assert np.array_equal(batch["transition"][0, 0].numpy(), (levels > 0) & (levels < 1))
+    assert np.array_equal(batch["mask"][0, 0].numpy(), picture.mask)
+    assert "matte" not in batch
+    (plain,) = training_batches(
+        SegmentationDataModule(OnePicture(picture), 0, 1, [], data_config(), NO_LIMIT), size=(32, 32)
+    )
+    assert set(plain["alpha"].unique().tolist()) == {0, 0.5, 1}
+
+
+def test_image_mask_and_alpha_are_moved_alike():
+    picture = halves(64, 64)
+    # the red channel is the alpha, so that both must stay the same
+    picture.image[..., 0] = np.round(255 * picture.matte)
+    steps = [RandomCropShare(0.75), v2.RandomHorizontalFlip(0.5), v2.RandomVerticalFlip(0.5)]
+    seen = set()
+    for epoch in range(6):
+        (batch,) = training_batches(with_alpha(picture, steps), epoch)
+        assert batch["alpha"].shape == (1, 1, 48, 48)
+        assert torch.allclose(batch["alpha"], batch["image"][:, :1], atol=1e-6, rtol=0)
+        assert torch.equal(batch["mask"], (batch["alpha"] >= 0.5).float())
+        seen.add(float(batch["alpha"].mean()))
+    assert len(seen) > 2
+
+
+def test_a_true_alpha_is_resized_like_a_picture_and_persons_stay_apart():
+    picture = two_persons(64, 64)
+    matte = picture.mask.astype(np.float32)
+    _, masks = resize_sample(picture._replace(matte=matte), (32, 32), colours=False, matte=True)
+    assert masks.shape == (4, 32, 32)
+    assert set(np.unique(masks[2])) == {0, 1, 2}
+    expected = preprocessing.resize(torch.from_numpy(255 * matte)[None, None], (32, 32)).round()
+    assert np.array_equal(masks[3], expected[0, 0].numpy())
+    assert len(np.unique(masks[3])) > 2
+    data = with_alpha(picture._replace(matte=matte))
+    (batch,) = training_batches(data, size=(64, 64))
+    assert np.array_equal(batch["instances"][0, 0].numpy(), picture.instances)
+    assert np.array_equal(batch["alpha"][0, 0].numpy(), matte)
+
+
+def test_alphas_of_scenes_are_their_truth_where_they_are_asked_for():
+    asked = make(SyntheticSource(0, 64, SCENES, truth="alpha"))
+    usual = make(SyntheticSource(0, 64, SCENES))
+    assert (asked.truth, usual.truth) == ("alpha", "binary")
+    assert asked.fingerprint() == usual.fingerprint()
+    (first, *_), (second, *_) = asked.test_dataloader()[-1], usual.test_dataloader()[-1]
+    assert set(first) - set(second) == {"matte"}
+    assert torch.equal(first["mask"], second["mask"])
+    assert torch.equal(first["mask"], (first["matte"] >= 0.5).float())
 
 
 def test_instances_follow_resizing_and_crops():
@@ -334,3 +431,33 @@ def test_folds_are_said_and_wrong_ones_refused():
     for wrong in ({"folds": 2}, {"folds": 3, "fold": 3}, {"fold": 1}):
         with pytest.raises(ConfigError, match=r"data\.fold="):
             data_config(**wrong)
+
+
+def test_made_entries_follow_from_the_pictures_name_alone():
+    source = SyntheticSource(0, 64, SCENES)
+    made, plain, squares = (
+        SegmentationDataModule(source, seed, 2, [], data_config(), NO_LIMIT, **options)
+        for seed, options in (
+            (7, {"entries": RoughFromMask()}),
+            (7, {}),
+            (8, {"entries": RoughFromMask(), "eval_protocol": "portraitnet"}),
+        )
+    )
+    batches = [*made.val_dataloader(), *made.evaluation_dataloaders()["test"]]
+    again = [*made.val_dataloader(), *(made.test_batch(number) for number in range(3))]
+    assert same(batches, again)
+    for batch, bare in zip(
+        batches, [*plain.val_dataloader(), *plain.evaluation_dataloaders()["test"]], strict=True
+    ):
+        assert "rough" not in bare
+        assert same([bare], [batch])
+        rough, mask = batch["rough"], batch["mask"]
+        assert rough.dtype == torch.float32
+        assert rough.shape == mask.shape
+        assert set(rough.unique().tolist()) == {0, 1}
+        assert 0.4 < float((rough * mask).sum() / torch.maximum(rough, mask).sum()) < 1
+    # every picture has a draw of its own
+    assert len({batch["rough"].numpy().tobytes() for batch in batches}) == 5
+    # a training is validated on pictures at their own size, whatever the protocol
+    assert squares.test_batch(0)["rough"].shape == (1, 1, 224, 224)
+    assert same(squares.val_dataloader(), made.val_dataloader())

@@ -175,6 +175,25 @@ def test_derive_gives_entries_of_a_batch() -> None:
     assert torch.equal(derived["semantic"], targets.semantic_target(derived["alpha"][None])[0])
 
 
+def test_a_true_alpha_is_the_target_and_all_that_is_soft_in_it_is_transition() -> None:
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, 16:] = 1
+    matte = 255 * mask
+    matte[3, 14:18] = [51, 102, 153, 204]
+    matte[20, 2] = 1
+    derived = targets.derive(mask, 2, matte)
+    alpha = mask.astype(np.float32)
+    alpha[3, 14:18] = [0.2, 0.4, 0.6, 0.8]
+    alpha[20, 2] = 1 / 255
+    assert torch.equal(derived["alpha"][0], torch.from_numpy(alpha))
+    # a region of 2 px around the edge of the mask, one column to each side, and the soft pixels outside of it
+    region = np.zeros((32, 32), np.float32)
+    region[:, 15:17] = 1
+    region[3, 14:18] = region[20, 2] = 1
+    assert torch.equal(derived["transition"][0], torch.from_numpy(region))
+    assert torch.equal(derived["semantic"], targets.semantic_target(derived["alpha"][None])[0])
+
+
 def test_derive_leaves_the_mask_as_it_was() -> None:
     mask = np.zeros((32, 32), np.uint8)
     mask[8:20, 8:20] = 1

@@ -6,6 +6,7 @@ from torch import nn
 
 from kolbench.config import compose
 from kolbench.engine import cost
+from kolbench.refiners.guided import GuidedFilter
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 
@@ -55,6 +56,43 @@ def test_in_place_work_makes_nothing():
         given.add_(1)
         given.view(10, 100).mul_(2)
     assert live.peak == 0
+
+
+class Sharpened:
+    """A refiner with a network: one 1 x 1 convolution over picture and alpha, none where alpha is empty."""
+
+    def __init__(self):
+        self.network = nn.Conv2d(4, 1, 1)
+
+    def __call__(self, image, alpha):
+        return self.network(torch.cat((image, alpha), 1)) if alpha.any() else alpha
+
+
+@pytest.mark.parametrize("foreground", [0, 1])
+def test_what_follows_a_method_is_counted_with_it(foreground):
+    batch = {"image": torch.zeros(1, 3, 16, 24), "mask": torch.full((1, 1, 16, 24), float(foreground))}
+    alone, refined = (
+        cost.of(OneConvolution().eval(), batch),
+        cost.of(OneConvolution().eval(), batch, Sharpened()),
+    )
+    assert refined.macs == alone.macs + 4 * 16 * 24
+    assert refined.checkpoint == alone.checkpoint + 4 * 5
+    # its weights, what it is given to see, and its result
+    assert refined.memory >= 4 * (5 + 4 * 16 * 24 + 16 * 24) > alone.memory
+    assert not batch["mask"].any() or foreground
+
+
+def test_a_refiner_without_a_network_changes_no_count():
+    batch = {"image": torch.rand(1, 3, 16, 24), "mask": torch.ones(1, 1, 16, 24)}
+    network = OneConvolution().eval()
+    assert cost.of(network, batch, GuidedFilter()) == cost.of(network, batch)
+
+
+def test_a_network_behind_a_method_of_arrays_is_counted():
+    method = compose.build_segmenter(compose.model_config("kmeans", "smoke"))
+    batch = {"image": torch.rand(1, 3, 16, 24), "mask": torch.ones(1, 1, 16, 24)}
+    found = cost.of(method, batch, Sharpened())
+    assert (found.macs, found.checkpoint) == (4 * 16 * 24, 4 * 5)
 
 
 def test_methods_of_arrays_have_no_operations_but_memory():

@@ -10,6 +10,8 @@ from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.scenes.scene import make_scene
 from kolbench.errors import ConfigError
 from kolbench.inference import benchmark
+from kolbench.inference.export.graph import GraphSegmenter
+from kolbench.models.mirrored import Mirrored
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec
@@ -85,6 +87,23 @@ def test_sizes_of_both_forms_by_hand():
     assert training == (Form(4 * 27 + 8 + 16 + 10, convolution + edge, convolution + edge + transposed))
     # the norm becomes a bias, the head is gone
     assert deployed == Form(4 * 27 + 4 + 16, convolution, convolution + transposed)
+
+
+def test_both_views_count_in_operations_and_times():
+    once, twice = forms_of(small(), (64, 64)), forms_of(Mirrored(small()), (64, 64))
+    for one, both in zip(once[:2], twice[:2], strict=True):
+        assert both == Form(one.parameters, 2 * one.conv_macs, 2 * one.macs)
+    assert twice[2] == once[2]
+    runs = []
+
+    def counted(image):
+        runs.append(image.shape)
+        return image[:, :1]
+
+    form = GraphSegmenter(counted, InputSpec(64, multiple=32))
+    network = benchmark._calls(Mirrored(form), benchmark.drawn_picture(48, 40))[benchmark.NETWORK]
+    network()
+    assert runs == [(1, 3, 64, 64)] * 2
 
 
 def test_forms_of_rcrnet_are_those_of_its_specification():

@@ -119,6 +119,68 @@ def test_levels_that_fit_no_mask_are_refused(tmp_path, levels):
         masks.read_mask(tmp_path / "m.png")
 
 
+def beside_black(levels):
+    """As much black as there are levels: a mask is not mostly of middle levels."""
+    return np.hstack([np.zeros_like(levels), levels])
+
+
+@pytest.mark.parametrize(
+    ("levels", "hard"),
+    [
+        (beside_black(np.arange(256, dtype=np.uint8).reshape(16, 16)), False),
+        (beside_black(np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)), False),
+        # the levels around one half
+        (np.array([[0, 32767, 32768, 65535]], np.uint16), False),
+        (np.array([[0, 127, 128, 255]], np.uint8), False),
+        # what is not cut at one half is its own alpha
+        (np.array([[0, 0, 1, 1]], np.uint8), True),
+        (np.array([[0, 38, 38, 0]], np.uint8), True),
+        (np.array([[0, 1, 2, 3]], np.uint8), True),
+        (np.array([[255, 255]], np.uint8), True),
+    ],
+)
+def test_a_matte_has_the_mask_of_its_file_and_its_levels(tmp_path, levels, hard):
+    path = tmp_path / "a.png"
+    Image.fromarray(levels).save(path)
+    found, mask = masks.inspect_matte(path), masks.inspect_mask(path)
+    assert np.array_equal(found.mask, mask.mask)
+    assert found.kind == mask.kind
+    assert np.array_equal(found.mask, found.alpha >= 0.5)
+    assert found.alpha.dtype == np.float32
+    assert (found.hard, found.lossy) == (hard, False)
+    expected = mask.mask if hard else levels / (255 if levels.dtype == np.uint8 else 65535)
+    assert np.allclose(found.alpha, expected, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("levels", "share"),
+    [
+        (np.full((8, 8), 128, np.uint8), 1),
+        (np.tile(np.arange(0, 120, 2, dtype=np.uint8), (4, 1)), 0),
+        (np.tile(np.arange(90, 170, dtype=np.uint8), (4, 1)), 42 / 80),
+    ],
+)
+def test_what_only_a_matte_can_be_passes_where_it_is_known_to_be_one(tmp_path, levels, share):
+    path = tmp_path / "a.png"
+    Image.fromarray(levels).save(path)
+    with pytest.raises(DataError):
+        masks.inspect_matte(path)
+    found = masks.inspect_matte(path, surely=True)
+    assert np.allclose(found.alpha, levels / 255, atol=1e-7, rtol=0)
+    assert found.mask.mean() == share
+
+
+def test_a_jpeg_matte_is_lossy_and_a_colour_picture_is_none(tmp_path):
+    levels = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
+    Image.fromarray(beside_black(levels)).save(tmp_path / "a.jpg", quality=95)
+    found = masks.inspect_matte(tmp_path / "a.jpg")
+    assert found.lossy
+    assert np.array_equal(found.mask, masks.read_mask(tmp_path / "a.jpg"))
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / "b.png")
+    with pytest.raises(DataError, match="photograph"):
+        masks.inspect_matte(tmp_path / "b.png", surely=True)
+
+
 def test_sizes_that_differ_name_both_files():
     image, mask = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 5), np.uint8)
     masks.require_same_size("i.jpg", image, "m.png", mask[:, :5].repeat(2, 1)[:, :6])

@@ -1,4 +1,4 @@
-"""Contour F of DAVIS: figures of the authors' code, pixel by pixel in Python, and worked by hand."""
+"""Contour F of DAVIS: figures of the authors' code, dilation by SciPy, pixel by pixel in Python."""
 
 import math
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from kolbench.metrics.boundary_f import boundary_f, contour, reach
 from tests.helpers.counted import disk
@@ -30,6 +31,7 @@ TRUTH = at(80, 30)
         (FULL, TRUTH, 0),
         (TRUTH, EMPTY, 0),
         (EMPTY, EMPTY, 1),
+        (FULL, FULL, 1),
         # the border of the picture is no contour, so both have none
         (FULL, EMPTY, 1),
     ],
@@ -84,6 +86,23 @@ def slowly(predicted: np.ndarray, truth: np.ndarray, radius: int) -> float:
 
     precision, recall = share(found, wanted), share(wanted, found)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**16), tolerance=st.sampled_from([0.008, 0.02, 0.06]))
+def test_equals_dilation_by_a_disk(seed: int, tolerance: float) -> None:
+    draw = np.random.default_rng(seed)
+    predicted, truth = (
+        ndimage.gaussian_filter(draw.normal(size=(70, 90)), 4) > 0.01 for _ in ("predicted", "truth")
+    )
+    radius = reach(70, 90, tolerance)
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    element = np.hypot(rows, columns) <= radius
+    found, wanted = contour(predicted), contour(truth)
+    precision = (found & ndimage.binary_dilation(wanted, element)).sum() / found.sum()
+    recall = (wanted & ndimage.binary_dilation(found, element)).sum() / wanted.sum()
+    expected = 2 * precision * recall / (precision + recall)
+    assert boundary_f(predicted, truth, tolerance) == pytest.approx(expected, abs=1e-15)
 
 
 MASKS = arrays(bool, st.tuples(st.just(9), st.just(11)))

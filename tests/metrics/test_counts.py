@@ -1,11 +1,14 @@
 """Counts by name, in memory and in histograms.parquet."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from kolbench.metrics import scores
+from kolbench.metrics.confusion import at_thresholds
 from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.metrics.histogram import level_counts
 from kolbench.runs import run_folder
@@ -47,6 +50,24 @@ def test_parts_of_which_one_lacks_a_name_do_without_it() -> None:
     assert list(joined) == ["fg", "bg", "product"]
     assert len(joined) == 4
     assert "own" in Counts.joined([more, more])
+
+
+def test_values_go_with_their_pictures() -> None:
+    counts = counted(1, 3)
+    valued = replace(counts, values={"sad": np.array([1.0, np.nan, 3]), "own": np.zeros(3)})
+    lacking = replace(counts, values={"sad": np.ones(3)})
+    joined = Counts.joined([valued, lacking])
+    # as with counts, only what all parts have: a mean over some would pass for one over all
+    assert list(joined.values) == ["sad"]
+    assert np.array_equal(joined.values["sad"], [1, np.nan, 3, 1, 1, 1], equal_nan=True)
+    assert valued.rows([2, 0]).values["sad"].tolist() == [3, 1]
+    assert valued.pooled().values == {}
+    assert valued.holds("sad")
+    assert valued.holds("fg")
+    assert list(valued) == list(counts)
+    assert at_thresholds(valued, [0.2, 0.7]).values("own").shape == (2, 3)
+    with pytest.raises(ValueError, match=r"values must all be \(3,\)"):
+        replace(counts, values={"sad": np.ones(2)})
 
 
 def test_histograms_are_read_as_they_were_written(tmp_path: Path) -> None:

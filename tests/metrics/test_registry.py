@@ -9,12 +9,13 @@ import pytest
 
 from kolbench.errors import ConfigError
 from kolbench.metrics import scores
+from kolbench.metrics.histogram import level_counts
 from kolbench.metrics.score import ExtraCounts, Score, register, registered
 from kolbench.report.tables import all_tables
 from kolbench.runs import run_folder
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
-from tests.helpers.counted import counted, two_pictures
+from tests.helpers.counted import planes, two_pictures
 from tests.helpers.run_folders import make_run
 
 SPECIFICITY = """
@@ -139,13 +140,33 @@ def test_names_are_given_once(modules: Path) -> None:
 
 
 def test_what_says_not_to_depend_on_the_threshold_does_not() -> None:
-    counts = counted(5, 6)
+    counts = level_counts(*planes(5, 6), extra=scores.extra_counts())
     curve = scores.threshold_curve(counts, scores.THRESHOLDS)
     constant = {name for name, values in curve.items() if np.ptp(values) == 0}
-    said = {score.name for score in scores.all_scores() if not score.depends_on_threshold}
+    said = {
+        score.name for score in scores.all_scores() if not (score.depends_on_threshold or score.values)
+    } & set(curve)
     assert said == {"mae", "images", "product_images"}
     assert said <= constant
-    assert not constant & {score.name for score in scores.all_scores() if score.per_image} - {"mae"}
+    per_image = {score.name for score in scores.all_scores() if score.per_image}
+    assert not constant & per_image - {"mae"}
+
+
+def test_families_do_not_depend_on_the_threshold_where_they_say_so() -> None:
+    scores.load(["saliency", "boundary"])
+    try:
+        counts = level_counts(*planes(5, 6), extra=scores.extra_counts())
+        curve = scores.threshold_curve(counts, scores.THRESHOLDS)
+    finally:
+        scores.load([])
+    constant = {name for name, values in curve.items() if np.ptp(values) == 0}
+    said = {
+        score.name for score in scores.all_scores() if not (score.depends_on_threshold or score.values)
+    } & set(curve)
+    assert said >= {"s_measure", "f_max", "mba_images"}
+    assert said <= constant
+    per_image = {score.name for score in scores.all_scores() if score.per_image}
+    assert not constant & per_image - said
 
 
 def test_definitions_are_one_line_each() -> None:
@@ -154,5 +175,7 @@ def test_definitions_are_one_line_each() -> None:
 
 
 def test_only_errors_are_better_low() -> None:
-    assert [score.name for score in scores.all_scores() if not score.higher_is_better] == ["mae"]
+    low = {score.name for score in scores.all_scores() if not score.higher_is_better}
+    assert {name for name in low if registered()[name].family != "matting"} == {"mae", "mae_minmax"}
+    assert {score.name for score in scores.family_scores("matting")} <= low
     assert scores.mean_scores(two_pictures(), 0.5)["mae"] > 0

@@ -1,8 +1,5 @@
 """Scores against independent implementations."""
 
-import importlib
-import importlib.util
-import sys
 import types
 from collections.abc import Callable
 
@@ -17,6 +14,7 @@ from hypothesis import strategies as st
 from kolbench.metrics import scores
 from kolbench.metrics.histogram import level_counts
 from tests.helpers.counted import planes, saved
+from tests.helpers.pysodmetrics import pysodmetrics
 
 
 @pytest.mark.slow
@@ -72,16 +70,8 @@ def test_scores_agree_with_torchmetrics(threshold: float) -> None:
 
 @pytest.fixture
 def py_sod(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """py_sod_metrics.fmeasurev2 alone: its package imports scikit-image for measures not compared here."""
-    found = importlib.util.find_spec("py_sod_metrics")
-    if found is None:
-        pytest.skip(
-            "needs pip install --no-deps pysodmetrics (its own dependencies name another OpenCV wheel)"
-        )
-    bare = types.ModuleType("py_sod_metrics")
-    bare.__path__ = list(found.submodule_search_locations or [])
-    monkeypatch.setitem(sys.modules, "py_sod_metrics", bare)
-    return importlib.import_module("py_sod_metrics.fmeasurev2")
+    (module,) = pysodmetrics(monkeypatch, "fmeasurev2")
+    return module
 
 
 def test_scores_agree_with_py_sod_metrics_at_every_threshold(py_sod: types.ModuleType) -> None:

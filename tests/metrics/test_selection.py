@@ -113,5 +113,12 @@ def test_no_training_has_the_code_of_single_scores_in_its_fingerprint() -> None:
     assert not [name for name in names if name.startswith("kolbench.metrics.score")]
 
 
-def test_an_evaluation_has_the_code_of_what_it_counts_in_its_fingerprint() -> None:
-    assert scores.counting_modules() == ["kolbench.metrics.scores.boundary"]
+def test_the_modules_that_count_are_those_of_what_is_asked_for() -> None:
+    always = ["kolbench.metrics.scores.boundary", "kolbench.metrics.scores.matting"]
+    assert scores.counting_modules() == always
+    try:
+        scores.load(["saliency", "boundary"])
+        assert set(scores.counting_modules()) > set(always)
+        assert "kolbench.metrics.scores.weighted_f" in scores.counting_modules()
+    finally:
+        scores.load([])

@@ -32,8 +32,12 @@ HELPED = [
     ("meanshift", "oracle"),
 ]
 
+# what they are given is made from the truth
+REFINING = {"cascadepsp"}
+
 CANVAS = 64
 SMALL = {
+    "cascadepsp": {"size": CANVAS},
     "contextnet": {"size": CANVAS},
     # mean shift's time grows with the square of its copy's pixels
     "meanshift": {"max_side": 32},
@@ -127,6 +131,7 @@ def inputs(method, height, width, count=2):
     given = {
         "image": torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255,
         "mask": torch.from_numpy(mask)[:, None].float(),
+        "rough": torch.from_numpy(np.roll(mask, 3, axis=2))[:, None].float(),
         "name": NAMES[:count],
     }
     return [given[key] for key in method.input_keys]
@@ -179,8 +184,8 @@ def test_the_same_seed_gives_the_same_alpha(name, build, built):
 @pytest.mark.parametrize("name", EACH)
 def test_compared_methods_read_no_truth(name, built):
     method = built(name)
-    assert method.truth_access == "none"
-    assert set(method.input_keys) <= {"image", "name"}
+    assert method.truth_access == ("mask" if name in REFINING else "none")
+    assert set(method.input_keys) <= {"image", "name"} | ({"rough"} if name in REFINING else set())
     assert method.input_keys[0] == "image"
     assert ("name" in method.input_keys) == (name == "masks")
 

@@ -8,6 +8,7 @@ import torch
 
 from kolbench.config import compose
 from kolbench.data.datamodule import SegmentationDataModule
+from kolbench.data.perturb import RoughFromMask
 from kolbench.data.sources.base import Source
 from kolbench.types import Sample
 from tests.helpers import detectors
@@ -51,7 +52,7 @@ class Ellipses(Source):
 
 def batch_of(canvas):
     """Both pictures as the loaders give them."""
-    data = SegmentationDataModule(Ellipses(canvas), 0, 2, {}, data_config(), NO_LIMIT)
+    data = SegmentationDataModule(Ellipses(canvas), 0, 2, [RoughFromMask()], data_config(), NO_LIMIT)
     data.cache_samples(lambda height, width: (canvas, canvas))
     return next(iter(data.train_dataloader()))
 
@@ -92,6 +93,6 @@ def test_overfits_one_batch(name):
 def overlap(method, batch):
     """Foreground IoU at 0.5."""
     method.eval()
-    found = method.predict(batch["image"]).alpha > 0.5
+    found = method.predict(*(batch[key] for key in method.input_keys)).alpha > 0.5
     truth = batch["mask"] > 0.5
     return float((found & truth).sum() / (found | truth).sum())

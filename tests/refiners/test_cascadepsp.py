@@ -279,7 +279,8 @@ def test_the_released_network_at_900_is_expected_to_take_almost_5_gb() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"longest": 65}, "refiner.longest=65 must be at least 66 pixels"),
+        ({"longest": 65}, "refiner.longest=65 is not a whole number from 66 to 8192"),
+        ({"upscale_small": "no"}, "refiner.upscale_small=no is not true or false"),
         ({"mode": "fats"}, "Did you mean refiner.mode=fast"),
         ({"size_rule": "round"}, "refiner.size_rule=round is not a choice; it is one of exact, official"),
         ({"resize_back": "torch"}, "refiner.resize_back=torch is not a choice; it is one of repo, pip"),

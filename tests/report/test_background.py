@@ -68,3 +68,12 @@ def test_other_pictures_have_it_only_where_a_u2net_is_refined(tmp_path):
     make_run(tmp_path / "b", "u2net", files=False, pictures=4, overrides=["refiner=guided"], changes=guided)
     frame = tables_of(tmp_path)[1]["background"].frame
     assert frame["row (paper)"][frame["method"].notna()].isna().all()
+
+
+def test_a_run_that_looks_twice_is_none_of_the_papers(tmp_path):
+    twice = {"tta": "flip"}
+    options = {"files": False, "data": "ecssd", "pictures": 4, "overrides": ["tta=flip"], "changes": twice}
+    make_run(tmp_path / "twice", "u2net", **options)
+    frame = tables_of(tmp_path)[1]["background"].frame
+    assert frame["row (paper)"][frame["method"].notna()].isna().all()
+    assert "U2Net, ECSSD" in set(frame["row (paper)"])

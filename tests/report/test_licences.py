@@ -41,3 +41,23 @@ def test_every_run_says_what_it_rests_on(tmp_path):
 def test_runs_of_earlier_versions_give_no_such_table(tmp_path):
     make_run(tmp_path / "a", "modnet", files=False)
     assert "licences" not in [made.name for made in tables_of(tmp_path)]
+
+
+def test_weights_that_have_seen_the_test_pictures_are_named(tmp_path):
+    ecssd = {
+        "role": "pictures",
+        "name": "ECSSD",
+        "licence": None,
+        "commercial": "unstated",
+        "sets": ["ecssd"],
+    }
+    network = {**FREE, "role": "weights", "name": "u2net-onnx", "sets": ["duts_tr"]}
+    refiner = {**FREE, "role": "refiner's weights", "name": "cascadepsp", "sets": ["duts_te", "ecssd"]}
+    make_run(tmp_path / "a", "u2net", files=False, changes={"rests_on": [ecssd, network]})
+    make_run(tmp_path / "b", "refined", files=False, changes={"rests_on": [ecssd, network, refiner]})
+    made = {table.name: table for table in tables_of(tmp_path)}
+    (note,) = (note for note in made["scores"].notes if "has seen these test pictures" in note)
+    assert note.startswith("refined has seen these test pictures: its cascadepsp was trained on ECSSD. ")
+    rests = {row["method"]: row["rests on"] for row in made["licences"].frame.to_dict("records")}
+    assert "trained on" not in rests["u2net"]
+    assert rests["refined"].endswith("cascadepsp (Apache-2.0, trained on the test pictures of ECSSD)")

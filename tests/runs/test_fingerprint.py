@@ -59,6 +59,8 @@ def settings(**changes):
         {"data__cache": "disk"},
         {"data__workers": 3},
         {"data__root": "elsewhere"},
+        {"data__images": "photos", "data__masks": "alpha", "data__products": "held"},
+        {"data__truth": "auto"},
         {"budget__name": "mine"},
         {"budget__stop_on_nan": False},
         {"eval_protocol": "portraitnet"},

@@ -194,11 +194,13 @@ def test_other_trainings_refiners_and_options_are_other_methods(runs, tmp_path):
     swept(runs, "a", "unet", 0.4)
     swept(runs, "seed", "unet", 0.6, seed=1)
     swept(runs, "refined", "unet", 0.6, "refiner=guided")
-    swept(runs, "option", "unet", 0.6, "model.tta=flip")
+    swept(runs, "option", "unet", 0.6, "model.postprocess=minmax")
+    swept(runs, "twice", "unet", 0.6, "tta=flip", changes={"tta": "flip"})
     # the fixture's fingerprint of a training follows from the quality
     swept(runs, "trained anew", "unet", 0.6, quality=0.7)
     labels, stand_ins = compared(tmp_path / "runs")
-    assert len(labels) == 5
+    assert len(labels) == 6
+    assert "unet tta=flip threshold=0.6 seed=0" in labels
     assert stand_ins == {}
 
 

@@ -307,6 +307,19 @@ def test_backends_give_the_same_alpha(untrained, tmp_path, capsys):
         run("predict", tmp_path / "scene.png", tmp_path / "x.png", *words, method="unet")
 
 
+def test_both_views_of_a_picture(untrained, tmp_path):
+    image = scene.make_scene(0, 3, 96).image[:80]
+    found = {}
+    for name, words in (("plain", ()), ("both", ("tta=flip",)), ("mirrored", ("tta=flip",))):
+        write_picture(tmp_path / f"{name}.png", image[:, ::-1] if name == "mirrored" else image)
+        words = (*untrained, *words, "save=alpha16")
+        run("predict", tmp_path / f"{name}.png", tmp_path / "out" / f"{name}.png", *words, method="unet")
+        found[name] = masks.read_alpha(tmp_path / "out" / f"{name}.png")[0].astype(int)
+    assert np.abs(found["both"] - found["plain"]).max() > 65
+    # a rounding of the resize may differ from left to right
+    assert np.abs(found["mirrored"] - found["both"][:, ::-1]).max() <= 6
+
+
 @pytest.mark.slow
 def test_an_exported_network_needs_no_configuration(untrained, tmp_path):
     run_task("task=export", *untrained, "experiment=unet", f"output={tmp_path / 'x.onnx'}")

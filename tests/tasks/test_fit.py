@@ -198,6 +198,30 @@ def test_what_only_changes_predictions_trains_nothing(sweep):
 
 
 @pytest.mark.slow
+def test_both_views_train_nothing_and_are_scored_anew(sweep):
+    folder, _ = sweep
+    before = run_folders(folder)[0]
+    done = kolbench(*SMALL, "tta=flip", "threshold=0.3", "hydra.run.dir=runs/twice", cwd=folder)
+    assert "is finished already" in done.stdout
+    assert "no forward pass is needed" not in done.stdout
+    once, twice = (json.loads((run / "run.json").read_text()) for run in (before, folder / "runs" / "twice"))
+    assert (once["tta"], twice["tta"]) == ("none", "flip")
+    assert twice["cost"]["macs"] == 2 * once["cost"]["macs"]
+    for key in ("parameters", "truth_access", "input_keys"):
+        assert twice[key] == once[key]
+    assert twice["cost"]["checkpoint"] == once["cost"]["checkpoint"]
+    source = SyntheticSource(0, SIZE, SCENES)
+    index = source.given_splits["test"][0]
+    alpha = load(before, device="cpu", tta="flip").segment(source.read(index).image)
+    name = f"alphas/{source.names[index]}.png"
+    saved = cv2.imread(str(folder / "runs" / "twice" / name), cv2.IMREAD_UNCHANGED)
+    assert np.abs(np.round(alpha * 255) - saved).max() <= 1
+    # found again, by its own key
+    done = kolbench(*SMALL, "tta=flip", "threshold=0.6", "hydra.run.dir=runs/again", cwd=folder)
+    assert "no forward pass is needed" in done.stdout
+
+
+@pytest.mark.slow
 def test_a_baseline_that_a_kill_left_out_is_made_again_and_seconds_keep_their_device(sweep):
     folder, _ = sweep
     lost = sorted((folder / "runs" / "trainings").glob("*/evaluations/*-baselines/meanmask.parquet"))

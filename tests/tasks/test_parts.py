@@ -1,13 +1,16 @@
 """What a run rests on: roles, names, licences."""
 
+import numpy as np
+
 from kolbench.config.compose import model_config, save_yaml
-from kolbench.config.groups import DataGroup
+from kolbench.config.groups import Component, DataGroup
+from kolbench.data.sources.duts import DUTSSource
 from kolbench.data.sources.folder import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.runs.record import Part, RunRecord
 from kolbench.tasks import parts
 from tests.helpers.catalogue import small_catalogue
-from tests.helpers.data_files import folder
+from tests.helpers.data_files import folder, picture, put
 
 
 def group(**values):
@@ -60,3 +63,34 @@ def test_networks_in_files_and_backbones():
     assert (imagenet.role, imagenet.name, imagenet.commercial) == ("backbone", "imagenet", "unstated")
     assert parts.of_method(model_config("modnet", backbone_weights="my.pth")) == [Part("backbone", "my.pth")]
     assert parts.of_method(model_config("kmeans")) == []
+
+
+def test_weights_of_a_refiner():
+    official = Component("cascadepsp", {"_target_": "x", "weights": "official"})
+    (found,) = parts.of_refiner(official)
+    seen = ("fss1000", "duts_tr", "duts_te", "ecssd", "msra10k")
+    assert found == Part("refiner's weights", "cascadepsp", "MIT", "yes", seen)
+    mine = Component("cascadepsp", {"_target_": "x", "weights": "mine.pth"})
+    assert parts.of_refiner(mine) == [Part("refiner's weights", "mine.pth")]
+    assert parts.of_refiner(Component("guided", {"_target_": "x", "radius": 0.01})) == []
+
+
+def test_sets_that_pictures_are_and_weights_have_seen(tmp_path):
+    root = tmp_path / "DUTS"
+    put(root / "DUTS-TE" / "DUTS-TE-Image" / "a.jpg", picture())
+    put(root / "DUTS-TE" / "DUTS-TE-Mask" / "a.png", np.eye(12, 20, dtype=np.uint8))
+    tested = parts.of_pictures(group(root=str(root)), DUTSSource(root))
+    assert (tested.role, tested.sets) == ("pictures", ("duts_te",))
+    assert parts.of_pictures(group(), SyntheticSource(0, 64, {"train": 1, "val": 1, "test": 1})).sets == ()
+    for name in ("u2net", "u2netp"):
+        (official,) = parts.of_weights("official", name)
+        assert official.sets == ("duts_tr",)
+    # a run that was tested on a set has not learned from it, but what it began with may have
+    run = tmp_path / "run"
+    run.mkdir()
+    save_yaml({"model": {}}, run / "config.yaml")
+    begun = Part("initial weights", "u2net-onnx", "Apache-2.0", "yes", ("duts_tr",))
+    RunRecord(rests_on=(tested, begun)).write(run / "run.json")
+    _, trained, initial = parts.of_weights(run, "u2net")
+    assert (trained.role, trained.sets) == ("training pictures", ())
+    assert initial == begun

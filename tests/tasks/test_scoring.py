@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from kolbench.data.datamodule import SegmentationDataModule
@@ -9,11 +10,16 @@ from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError, DataError
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
+from kolbench.models.checkpoints.read import load_state_strict, read_state_dict
+from kolbench.models.components.refinement import RefinementNetwork
 from kolbench.models.precomputed import MasksSegmenter
 from kolbench.runs import record, run_folder
 from kolbench.tasks import evaluation
 from tests.helpers.data import NO_LIMIT, data_config
-from tests.helpers.tasks import run_task
+from tests.helpers.data_files import picture, put
+from tests.helpers.tasks import configured, run_task
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.slow
@@ -68,3 +74,77 @@ def test_one_method_under_two_protocols(tmp_path, monkeypatch, capsys):
         run_task(*words, "eval_protocol=paper", paths={"runs": "runs", "run": "runs/other"})
     with pytest.raises(ConfigError, match=r"not scored on the same test pictures.*eval_protocol=portraitnet"):
         run_task("task=compare", a=str(tmp_path / "runs/ellipse/native"), b=str(folder))
+
+
+def evaluated(tmp_path, *words):
+    """The folder that an evaluation of these words is kept in."""
+    config = configured("experiment=ellipse", "budget=smoke", *words)
+    data = evaluation.open_data(config, torch.device("cpu"))
+    return evaluation.evaluation_folder(tmp_path, data, config).name
+
+
+def test_an_evaluation_without_mattes_is_not_taken_for_one_with_them(tmp_path):
+    scenes = ("data.picture_size=64",)
+    plain = evaluated(tmp_path, *scenes)
+    assert plain == evaluated(tmp_path, *scenes, "data.truth=binary")
+    soft = evaluated(tmp_path, *scenes, "data.truth=alpha")
+    assert soft != plain
+    # squares hold no mattes
+    squares = ("eval_protocol=portraitnet", *scenes)
+    assert evaluated(tmp_path, *squares, "data.truth=alpha") == evaluated(tmp_path, *squares)
+
+
+def test_true_alphas_are_refused_where_a_layout_holds_none(tmp_path):
+    for number in range(4):
+        put(tmp_path / "Images" / f"{number}.png", picture(number))
+        put(tmp_path / "Labels" / f"{number}.png", np.eye(12, 20, dtype=np.uint8))
+    words = ("data=eg1800", f"data.root={tmp_path}")
+    with pytest.raises(ConfigError, match=r"data\.truth=alpha: data=eg1800 holds no true alphas\. data=fold"):
+        evaluated(tmp_path, *words, "data.truth=alpha")
+    assert evaluated(tmp_path, *words, "data.truth=binary") == evaluated(tmp_path, *words)
+    with pytest.raises(ConfigError, match=r"data\.truth=soft is not one of auto, binary, alpha"):
+        configured("experiment=ellipse", "data.truth=soft")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", ["binary", "alpha"])
+def test_a_run_says_what_its_truth_was(tmp_path, monkeypatch, truth):
+    monkeypatch.chdir(tmp_path)
+    words = ("experiment=ellipse", "budget=smoke", "data.picture_size=64", f"data.truth={truth}")
+    run_task(*words, paths={"runs": "runs", "run": "run"})
+    assert record.read(tmp_path / "run" / "run.json").truth == truth
+
+
+@pytest.mark.slow
+def test_a_refiner_is_trained_and_scored_on_rough_masks_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("budget=smoke", "budget.size=32", "data.picture_size=64", "device=cpu")
+    own = tmp_path / "runs" / "cascadepsp" / "own"
+    run_task("experiment=cascadepsp", *words, paths={"runs": "runs", "run": str(own)})
+    known = record.read(own / "run.json")
+    assert known.truth_access == "mask"
+    assert known.input_keys == ("image", "rough")
+    assert known.cost is not None
+    assert known.cost.macs > 0
+    # another evaluation of the same weights sees the same rough masks
+    again = tmp_path / "runs" / "cascadepsp" / "again"
+    run_task("task=test", *words, weights=str(own), threshold=0.5, paths={"runs": "runs", "run": str(again)})
+    first, second = (run_folder.read_histograms(f / run_folder.HISTOGRAMS)["test"] for f in (own, again))
+    assert first.names == second.names
+    assert np.array_equal(first.counts.fg, second.counts.fg)
+    assert np.array_equal(first.counts.bg, second.counts.bg)
+    refiner = RefinementNetwork("mobilenet_v2", 0.25)
+    assert load_state_strict(refiner, read_state_dict(own / "checkpoints" / "best.ckpt")) == []
+    write_png(tmp_path / "x.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(ConfigError, match="cascadepsp needs more than the picture"):
+        run_task("task=predict", weights=str(own), input="x.png", output="y.png")
+
+
+def test_only_methods_that_read_them_are_given_rough_masks():
+    made = {
+        name: evaluation.open_data(configured(f"experiment={name}"), CPU) for name in ("cascadepsp", "unet")
+    }
+    assert {name: "rough" in data.test_batch(0) for name, data in made.items()} == {
+        "cascadepsp": True,
+        "unet": False,
+    }

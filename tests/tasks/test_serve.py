@@ -14,6 +14,7 @@ import torch
 from kolbench import load
 from kolbench.config.compose import build_segmenter, model_config, save_yaml
 from kolbench.errors import ConfigError, KolbenchError
+from kolbench.models.mirrored import Mirrored
 from kolbench.serve import methods as methods_module
 from kolbench.serve import serve_page, server, uploads
 from kolbench.serve.app import TryIt
@@ -74,6 +75,12 @@ def test_methods_that_cannot_be_shown_are_named_before_the_page_opens(sources, s
         methods_module.load_methods(sources, "cpu")
 
 
+def test_both_views_of_every_method():
+    found = methods_module.load_methods(["ellipse"], "cpu", "flip")
+    assert [type(method.segmenter) for method in found] == [Mirrored]
+    assert found[0].alpha(scenery(64, 64)).shape == (64, 64)
+
+
 def test_methods_that_need_the_truth_are_refused(tmp_path):
     run = tmp_path / "boxed"
     run.mkdir()
@@ -103,7 +110,7 @@ def serve_with(*words):
     return run_task("task=serve", "methods=[ellipse]", "port=0", "device=cpu", *words)
 
 
-@pytest.mark.parametrize("word", ["experiment=modnet", "model=unet", "refiner=guided"])
+@pytest.mark.parametrize("word", ["experiment=modnet", "model=unet"])
 def test_ways_of_other_tasks_are_refused(word):
     with pytest.raises(ConfigError, match=f"task=serve reads no {word.partition('=')[0]}="):
         serve_with(word)

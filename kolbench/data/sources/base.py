@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kolbench.errors import DataError
-from kolbench.types import Sample
+from kolbench.types import BINARY, Sample
 
 Rows = Mapping[str, Sequence[int]]
 
@@ -56,6 +56,8 @@ class Source(ABC):
     """Whether samples carry the true foreground and background."""
     licence: str | None = None
     """Of the images, where the layout itself knows it."""
+    test_sets: Sequence[str] = ()
+    """Published sets that its test images are, by the names that `trained_on` of conf/weights.yaml has."""
     known_hashes: Mapping[int, np.uint64] | None = None
     """Index -> perceptual hash, where the layout has read every image itself and found all of them good."""
 
@@ -73,6 +75,11 @@ class Source(ABC):
         self.clips: Sequence[str] = [""] * len(names) if clips is None else clips
         self.given_splits: Rows | None = given_splits
         self._require_agreement()
+
+    @property
+    def truth(self) -> str:
+        """`alpha` where samples carry true alphas (`matte`) that count as truth, else `binary`."""
+        return BINARY
 
     def __len__(self) -> int:
         return len(self.names)

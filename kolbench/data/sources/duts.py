@@ -32,6 +32,7 @@ class DUTSSource(paired.PairedSource):
                 f"{folder} has neither {TRAINING}/ nor {TEST}/, of which data={NAME} needs one. "
                 f"It holds {listing.shorten(inside) or 'no folders'}."
             )
+        self.test_sets = ("duts_te" if TEST in parts else "duts_tr",)
         images = {part: _files(folder, part, "Image") for part in parts}
         masks = {part: _files(folder, part, "Mask") for part in parts}
         splits = None if parts == [TRAINING] else _splits(images, masks)

@@ -1,6 +1,7 @@
 """`data=folder`: images, masks and perhaps product masks in folders of their own, matched by stem."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import numpy as np
 from kolbench.data import listing
 from kolbench.data.mask_files import MaskFiles
 from kolbench.data.sources.base import Source
-from kolbench.errors import DataError
+from kolbench.data.truth import AUTO, TRUTHS, Verdict
+from kolbench.errors import DataError, require_choice
 from kolbench.io.images import read_rgb
 from kolbench.io.masks import read_mask, require_same_size
-from kolbench.types import Sample
+from kolbench.types import ALPHA, Sample
 
 
 class FolderSource(Source):
@@ -23,14 +25,22 @@ class FolderSource(Source):
     Args:
         root: the folder that holds them.
         images, masks, products: what they are called there.
+        truth: auto, binary or alpha: whether the masks are true alphas; see data.truth.
 
     Raises:
         DataError: a folder is missing, nothing matches, names collide, or a list names an unknown picture.
+        ConfigError: no such truth.
     """
 
     def __init__(
-        self, root: str | Path, images: str = "images", masks: str = "masks", products: str = "products"
+        self,
+        root: str | Path,
+        images: str = "images",
+        masks: str = "masks",
+        products: str = "products",
+        truth: str = AUTO,
     ) -> None:
+        self._asked = require_choice("data.truth", truth, TRUTHS)
         self.root = listing.require_folder(root)
         folders = subfolder(self.root, images), subfolder(self.root, masks)
         self._images, self._masks = (listing.pictures_below(folder) for folder in folders)
@@ -44,7 +54,7 @@ class FolderSource(Source):
         lists = listing.read_lists(self.root, names, absent)
         super().__init__(names, lists.groups, lists.tags, lists.given_splits)
         self._notes = lists.notes
-        self._mask_files = MaskFiles(self._masks)
+        self._mask_files = MaskFiles(self._masks, surely=truth == ALPHA)
 
     def read(self, index: int) -> Sample:
         """Reads the image, its mask and its product mask (None where there is no file).
@@ -54,13 +64,23 @@ class FolderSource(Source):
         """
         name = self.names[index]
         image = read_rgb(self._images[name])
-        mask = self._mask_files.read(name)
+        mask, matte = self._mask_files.read_truth(name, self.truth)
         require_same_size(self._images[name], image, self._masks[name], mask)
         if name not in self._products:
-            return Sample(image, mask)
+            return Sample(image, mask, matte=matte)
         product = read_mask(self._products[name])
         require_same_size(self._images[name], image, self._products[name], product)
-        return Sample(image, np.maximum(mask, product), product)
+        whole = None if matte is None else np.maximum(matte, product.astype(np.float32))
+        return Sample(image, np.maximum(mask, product), product, whole)
+
+    @property
+    def truth(self) -> str:
+        """What was asked for, or under `auto` what a sample of the masks looks like."""
+        return self._verdict.truth
+
+    @cached_property
+    def _verdict(self) -> Verdict:
+        return self._mask_files.judge(self._asked, self.names)
 
     def fingerprint(self) -> str:
         """Digests images, masks and products (see listing.digest)."""
@@ -81,7 +101,9 @@ class FolderSource(Source):
             lines += listing.unmatched(
                 what, files.keys() - matched, self._masks if what == "images" else self._images
             )
-        return [*lines, *self._notes, *self._mask_files.notes(self.names)]
+        lines += [*self._notes, self._verdict.note]
+        # a matte that is cut is no fault
+        return lines if self.truth == ALPHA else [*lines, *self._mask_files.notes(self.names)]
 
 
 def subfolder(root: Path, name: str) -> Path:

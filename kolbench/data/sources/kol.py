@@ -9,7 +9,7 @@ from kolbench.data.sources.base import Source
 from kolbench.data.sources.folder import FolderSource, subfolder
 from kolbench.data.sources.labelme import LabelmeSource
 from kolbench.errors import DataError
-from kolbench.types import Sample
+from kolbench.types import BINARY, Sample
 
 
 class KolSource(Source):
@@ -33,7 +33,7 @@ class KolSource(Source):
         masks = self.root / "masks"
         self._inner: FolderSource | LabelmeSource
         if masks.is_dir() and listing.pictures_below(masks):
-            self._inner = FolderSource(self.root)
+            self._inner = FolderSource(self.root, truth=BINARY)
         elif listing.visible_files(self.root / "images", (".json",)):
             self._inner = LabelmeSource(self.root / "images", labels)
         else:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from kolbench.data import listing, paired
+from kolbench.data.truth import AUTO, TRUTHS
 from kolbench.errors import require_choice
+from kolbench.types import ALPHA, BINARY
 
 NAME = "p3m10k"
 # test set -> the folder of its pictures
@@ -19,13 +21,15 @@ class P3M10kSource(paired.PairedSource):
     Args:
         root: the folder that holds `train` and `validation`.
         test_set: `P3M-500-P` (blurred faces) or `P3M-500-NP` (celebrities, not blurred).
+        truth: alpha, or auto, which means alpha here; binary leaves the mattes out.
 
     Raises:
         DataError: a folder is missing, or nothing matches.
-        ConfigError: no such test set.
+        ConfigError: no such test set or truth.
     """
 
-    def __init__(self, root: str | Path, test_set: str = "P3M-500-P") -> None:
+    def __init__(self, root: str | Path, test_set: str = "P3M-500-P", truth: str = AUTO) -> None:
+        known = BINARY if require_choice("data.truth", truth, TRUTHS) == BINARY else ALPHA
         require_choice("data.test_set", test_set, TEST_SETS)
         folder = listing.require_folder(root)
         train = _pairs(folder, "train", "blurred_image")
@@ -38,7 +42,7 @@ class P3M10kSource(paired.PairedSource):
             paired.VAL: sorted(held),
             paired.TEST: sorted(test[0].keys() & test[1].keys()),
         }
-        super().__init__(folder, images, masks, splits, soft=True)
+        super().__init__(folder, images, masks, splits, soft=True, truth=known)
 
 
 def _pairs(root: Path, part: str, images: str) -> tuple[dict[str, Path], dict[str, Path]]:

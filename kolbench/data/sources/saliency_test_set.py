@@ -12,7 +12,7 @@ class SaliencyTestSet(paired.PairedSource):
 
     Args:
         root: the folder that holds both.
-        data: name of the set, for messages.
+        data: name of the set, for messages and as one of `test_sets`.
         images, masks: what its folders are called.
 
     Raises:
@@ -21,5 +21,8 @@ class SaliencyTestSet(paired.PairedSource):
 
     def __init__(self, root: str | Path, data: str, images: str, masks: str) -> None:
         folder = listing.require_folder(root)
-        found = [listing.pictures_below(paired.folder_in(folder, name, data)) for name in (images, masks)]
-        super().__init__(folder, *found, {paired.TEST: found[0].keys()})
+        pictures, truths = (
+            listing.pictures_below(paired.folder_in(folder, name, data)) for name in (images, masks)
+        )
+        self.test_sets = (data,)
+        super().__init__(folder, pictures, truths, {paired.TEST: pictures.keys()})

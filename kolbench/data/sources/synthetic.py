@@ -9,9 +9,10 @@ import numpy as np
 
 from kolbench.data.scenes import scene as synthetic
 from kolbench.data.sources.base import Source
-from kolbench.errors import ConfigError
+from kolbench.data.truth import AUTO, TRUTHS
+from kolbench.errors import ConfigError, require_choice
 from kolbench.runs.fingerprint import code_hash
-from kolbench.types import Sample
+from kolbench.types import ALPHA, BINARY, Sample
 
 FIRST_SCENE = {"train": 0, "val": 1_000_000, "test": 2_000_000}
 MOST_SCENES = 1_000_000
@@ -27,16 +28,19 @@ class SyntheticSource(Source):
         seed: of all scenes; the same number gives the same scenes everywhere.
         size: side length in pixels.
         scenes: how many scenes each of train, val and test has.
+        truth: binary, or auto, which means binary here: the edges of scenes are a pixel or two wide; alpha
+            makes their alphas the truth.
 
     Raises:
-        ConfigError: a count is not in 1 to 1,000,000, or the size is below 32.
+        ConfigError: a count is not in 1 to 1,000,000, the size is below 32, or no such truth.
     """
 
     needs_checking = False
     knows_colours = True
     licence = "Apache-2.0 (drawn by kolbench)"
 
-    def __init__(self, seed: int, size: int, scenes: Mapping[str, int]) -> None:
+    def __init__(self, seed: int, size: int, scenes: Mapping[str, int], truth: str = AUTO) -> None:
+        self._truth = ALPHA if require_choice("data.truth", truth, TRUTHS) == ALPHA else BINARY
         if size < 32 or not all(1 <= scenes[name] <= MOST_SCENES for name in FIRST_SCENE):
             raise ConfigError(
                 f"data.picture_size={size}, budget.scenes={dict(scenes)}: "
@@ -69,6 +73,11 @@ class SyntheticSource(Source):
             instances=scene.instances,
         )
 
+    @property
+    def truth(self) -> str:
+        """What was asked for; binary under `auto`."""
+        return self._truth
+
     def tags_of(self, index: int) -> str:
         """Names what is in the scene: its tags, separated by blanks."""
         if index not in self._known_tags:
@@ -81,7 +90,8 @@ class SyntheticSource(Source):
 
     def describe(self) -> list[str]:
         """Says how many scenes of which size and seed there are."""
-        return [f"{len(self)} synthetic scenes of {self.size}x{self.size} px, seed {self.seed}"]
+        truth = ", their alphas being the truth" if self.truth == ALPHA else ""
+        return [f"{len(self)} synthetic scenes of {self.size}x{self.size} px, seed {self.seed}{truth}"]
 
 
 @cache

@@ -86,7 +86,7 @@ class ClipScoreCallback(Callback):
                 continue
             alpha, truth = (
                 np.asarray(planes[index, 0].float().cpu().numpy(), np.float32)
-                for planes in (output["alpha"], batch["mask"])
+                for planes in (output["alpha"], batch.get("matte", batch["mask"]))
             )
             name = batch["name"][index]
             self._frames.append(

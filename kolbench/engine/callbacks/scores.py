@@ -2,17 +2,27 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from kolbench.engine.step_output import StepOutput
 from kolbench.metrics.counts import Counts, ImageCounts
-from kolbench.metrics.histogram import Counter, level_counts
+from kolbench.metrics.histogram import (
+    Counter,
+    Valuer,
+    level_counts,
+    levels_of,
+    truth_levels,
+    value_arrays,
+)
 from kolbench.metrics.selection import best_threshold, epoch_scores, max_f
+from kolbench.types import Float64Array
 
 
 class ScoreCallback(Callback):
@@ -24,12 +34,16 @@ class ScoreCallback(Callback):
     Args:
         splits: names of the loaders, in their order.
         extra: what single scores need counted besides.
+        values: what single scores need computed from the maps themselves.
     """
 
-    def __init__(self, *splits: str, extra: Sequence[Counter] = ()) -> None:
+    def __init__(self, *splits: str, extra: Sequence[Counter] = (), values: Sequence[Valuer] = ()) -> None:
         self.splits = splits
         self.extra = extra
+        self.values = values
         self.counts: dict[str, ImageCounts] = {}
+        # of the pictures seen last
+        self.has_alpha = False
         self._losses: list[float] = []
         self._scores: Mapping[str, float] = {}
         self._started = 0.0
@@ -66,6 +80,7 @@ class ScoreCallback(Callback):
         # the 0.5 band of a pretraining's target is neither foreground nor background
         keep = (batch["alpha"] != 0.5) if "alpha" in batch else None
         counts = level_counts(output["alpha"], batch["mask"], batch.get("product"), keep, self.extra)
+        counts = replace(counts, values=self._values_of(output["alpha"], batch))
         counted.names += batch["name"]
         counted.groups += batch.get("group", [""] * size)
         counted.tags += batch.get("tags", [""] * size)
@@ -78,6 +93,19 @@ class ScoreCallback(Callback):
         counted.parts.append(counts)
 
     on_test_batch_end = on_validation_batch_end
+
+    def _values_of(self, alpha: Tensor, batch: Any) -> Mapping[str, Float64Array]:
+        """On the processor, wherever the network is; those that need a true alpha only where there is one."""
+        matte = batch.get("matte")
+        self.has_alpha = matte is not None
+        wanted = [each for each in self.values if matte is not None or not each.needs_alpha]
+        if not wanted:
+            return {}
+        levels, truths = (
+            list(planes.cpu().numpy())
+            for planes in (levels_of(alpha)[:, 0], truth_levels(batch["mask"], matte))
+        )
+        return value_arrays(levels, truths, wanted)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Scores the epoch and logs it."""

@@ -27,7 +27,7 @@ class ApplyConfig(MethodConfig):
     input: a file, a folder, a pattern, or `-` for stdin. output: a file, a folder, or `-` for stdout.
     threshold: None = soft alphas. device: auto, cpu, cuda or cuda:N. smooth: of alphas over time. format:
     of all outputs. foreground: how colours at soft edges are found. sound: whether videos keep theirs.
-    backend: see inference.backends. dry_run: only say what would be written.
+    backend: see inference.backends. tta: one of schema.TTA. dry_run: only say what would be written.
     """
 
     refiner: Component
@@ -40,4 +40,5 @@ class ApplyConfig(MethodConfig):
     foreground: str
     sound: bool
     backend: str
+    tta: str
     dry_run: bool

@@ -16,6 +16,7 @@ from kolbench.inference.predictor import Predictor
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.models.checkpoints.run import load_into, model_of, sidecar_of
+from kolbench.models.mirrored import with_tta
 from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
@@ -86,7 +87,7 @@ def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:
         segmenter, name = _configured(config)
     print(f"{name} on {describe(device)}")
     refiner = instantiate(config.refiner)
-    segmenter = segmenter.to(device).eval()
+    segmenter = with_tta(segmenter.to(device).eval(), config.tta)
     fast = Fast(segmenter, device, config.backend, pictures)
     return Predictor(segmenter, refiner, fast, partial(FastShot, fast))
 

@@ -1,7 +1,7 @@
 """Every score of a set of pictures from its `Counts`, in numpy alone: no network, no pictures, no torch.
 
 Each file of this folder registers the scores of one subject and is found by being here; `load` brings those
-of users. `DEFINITIONS` says what each score means.
+of users, and chooses families. `DEFINITIONS` says what each score means.
 """
 
 import importlib
@@ -12,12 +12,13 @@ from kolbench.errors import ConfigError
 from kolbench.metrics.confusion import Confusion, at_thresholds, confusion, cutoff_level
 from kolbench.metrics.counts import LEVELS, Counts, ImageCounts
 from kolbench.metrics.formulas import mean_over_pictures
-from kolbench.metrics.score import ExtraCounts, Score, register, registered, unregister
+from kolbench.metrics.score import ExtraCounts, ExtraValues, Score, register, registered, unregister
 from kolbench.metrics.selection import best_threshold, max_f, require_pictures
 from kolbench.types import Float64Array
 
 __all__ = [
     "DEFINITIONS",
+    "FAMILIES",
     "LEVELS",
     "THRESHOLDS",
     "Confusion",
@@ -28,11 +29,15 @@ __all__ = [
     "counting_modules",
     "cutoff_level",
     "extra_counts",
+    "extra_values",
+    "family_scores",
     "image_columns",
     "image_scores",
     "load",
     "max_f",
     "mean_scores",
+    "needed",
+    "needing_alpha",
     "threshold_curve",
 ]
 
@@ -44,8 +49,12 @@ _FIRST = (
     *("product_recall", "product_iou", "miou_pooled", "iou_pooled", "f0.3_pooled", "f0.09_pooled"),
     *("images", "both_empty", "both_full", "product_images"),
 )
+# scores that cost time or fill tables, and so are asked for by a word of `metrics=[...]`
+FAMILIES = ("saliency", "boundary", "matting")
 # modules of users -> their scores
 _LOADED: dict[str, tuple[Score, ...]] = {}
+# what the command asks for: families, and modules of users
+_ASKED: set[str] = set()
 
 
 class _Definitions(Mapping[str, str]):
@@ -70,15 +79,21 @@ def all_scores() -> list[Score]:
     return sorted(registered().values(), key=lambda score: place.get(score.name, len(place)))
 
 
-def load(modules: Sequence[str]) -> None:
-    """Makes the scores of these modules known beside the built-in ones, and forgets those loaded before.
+def load(metrics: Sequence[str]) -> None:
+    """Asks for families of built-in scores and for the scores of users' modules, and forgets what was before.
+
+    Args:
+        metrics: names of `FAMILIES`, and dotted names of modules.
 
     Raises:
         ConfigError: a module cannot be imported, registers no score, or one whose name is taken.
     """
+    modules = [name for name in metrics if name not in FAMILIES]
     for name in modules:
         if name not in _LOADED:
             _LOADED[name] = _scores_of(name)
+    _ASKED.clear()
+    _ASKED.update(metrics)
     for name, found in _LOADED.items():
         for score in found:
             unregister(score.name)
@@ -95,7 +110,7 @@ def _scores_of(module: str) -> tuple[Score, ...]:
     except Exception as error:
         raise ConfigError(
             f"metrics: the module {module} cannot be imported ({type(error).__name__}: {error}). It must be "
-            "installed, or its folder be in PYTHONPATH."
+            f"installed, or its folder be in PYTHONPATH. Families of built-in scores: {', '.join(FAMILIES)}."
         ) from error
     found = tuple(score for name, score in registered().items() if name not in known)
     if not found:
@@ -106,21 +121,60 @@ def _scores_of(module: str) -> tuple[Score, ...]:
     return found
 
 
+def _is_asked(score: Score) -> bool:
+    """Whether the command asks for a score, or every command does."""
+    return score.by_default or not score.family or any(score in _asked_by(word) for word in _ASKED)
+
+
+def _asked_by(word: str) -> Sequence[Score]:
+    """The scores that a word of `metrics=[...]` stands for."""
+    return family_scores(word) if word in FAMILIES else _LOADED[word]
+
+
 def extra_counts() -> list[ExtraCounts]:
-    """What the scores need counted beside fg, bg and product, each once."""
-    return list(dict.fromkeys(score.extra for score in all_scores() if score.extra is not None))
+    """What the scores that are asked for need counted beside fg, bg and product, each once."""
+    asked = (score.extra for score in all_scores() if _is_asked(score))
+    return list(dict.fromkeys(extra for extra in asked if extra is not None))
+
+
+def extra_values() -> list[ExtraValues]:
+    """What the scores that are asked for need computed from the maps themselves, each once."""
+    asked = (score.values for score in all_scores() if _is_asked(score))
+    return list(dict.fromkeys(values for values in asked if values is not None))
+
+
+def needed(true_alpha: bool) -> list[ExtraCounts | ExtraValues]:
+    """`extra_counts` and `extra_values`, where the truth is binary without those that need a true alpha."""
+    values = [each for each in extra_values() if true_alpha or not each.needs_alpha]
+    return [*extra_counts(), *values]
+
+
+def needing_alpha(metrics: Sequence[str]) -> list[str]:
+    """Those words of `metrics`, which are loaded, that ask for scores which need a true alpha."""
+    return [
+        word
+        for word in metrics
+        if any(score.values and score.values.needs_alpha for score in _asked_by(word))
+    ]
 
 
 def counting_modules() -> list[str]:
-    """The modules of `extra_counts`: their code decides what an evaluation leaves."""
-    return sorted({extra.count.__module__ for extra in extra_counts()})
+    """The modules of `extra_counts` and `extra_values`: their code decides what an evaluation leaves."""
+    counting = [extra.count.__module__ for extra in extra_counts()]
+    return sorted({*counting, *(values.of.__module__ for values in extra_values())})
+
+
+def family_scores(family: str) -> list[Score]:
+    """The scores of a family, in the order of the columns."""
+    return [score for score in all_scores() if score.family == family]
 
 
 def image_scores(counts: Counts, threshold: float) -> dict[str, Float64Array]:
     """The scores of each picture at a threshold, (N,) float64 each.
 
-    `product_recall` and `product_iou` are NaN, "not applicable", for pictures without a product; no other
-    built-in score is ever NaN. Scores whose extra counts are not there are left out.
+    NaN means "not applicable": `product_recall` and `product_iou` of pictures without a product, scores of
+    the transition region (`_t`) of pictures without one; no other built-in score is ever NaN. Scores whose
+    extra counts or values are not there are left out.
 
     Raises:
         ConfigError: the threshold is not between 0 and 1.
@@ -134,7 +188,7 @@ def image_scores(counts: Counts, threshold: float) -> dict[str, Float64Array]:
 def mean_scores(counts: Counts, threshold: float) -> dict[str, float]:
     """All scores of a set at a threshold, keys as in `DEFINITIONS`; never NaN.
 
-    Scores that apply to no picture, or whose extra counts are not there, are left out.
+    Scores that apply to no picture, or whose extra counts or values are not there, are left out.
 
     Raises:
         DataError: there is no picture.
@@ -163,11 +217,18 @@ def threshold_curve(counts: Counts, thresholds: Sequence[float]) -> dict[str, Fl
 
 
 def _applicable(counts: Counts) -> list[Score]:
-    return [
-        score
-        for score in all_scores()
-        if score.extra is None or all(name in counts for name in score.extra.names)
-    ]
+    """The scores that the counts hold all for.
+
+    What needs nothing of its own appears with its family: where that is asked for now, or was when the
+    pictures were scored.
+    """
+    possible = [score for score in all_scores() if _holds(counts, score)]
+    chosen = {score.family for score in possible if score.needs and not score.by_default}
+    return [score for score in possible if score.needs or score.family in chosen or _is_asked(score)]
+
+
+def _holds(counts: Counts, score: Score) -> bool:
+    return all(counts.holds(name) for need in score.needs for name in need.names)
 
 
 def image_columns(part: ImageCounts, threshold: float) -> dict[str, Sequence[object]]:
@@ -184,12 +245,14 @@ def image_columns(part: ImageCounts, threshold: float) -> dict[str, Sequence[obj
         "threshold": [threshold] * len(part.names),
     }
     columns |= {name: values.tolist() for name, values in image_scores(part.counts, threshold).items()}
-    for fixed in THRESHOLDS:
-        columns |= {
-            f"{name}@{fixed}": values.tolist()
-            for name, values in image_scores(part.counts, fixed).items()
-            if registered()[name].depends_on_threshold
-        }
+    at = at_thresholds(part.counts, THRESHOLDS)
+    at_each = {
+        score.name: score.per_image(at)
+        for score in _applicable(part.counts)
+        if score.per_image is not None and score.depends_on_threshold
+    }
+    for row, fixed in enumerate(THRESHOLDS):
+        columns |= {f"{name}@{fixed}": values[row].tolist() for name, values in at_each.items()}
     return columns
 
 

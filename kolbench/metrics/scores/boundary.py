@@ -55,10 +55,10 @@ def erode(plane: Tensor, pixels: int) -> Tensor:
     height, width = plane.shape
     padded = plane.new_zeros(height + 2 * pixels, width + 2 * pixels)
     padded[pixels : pixels + height, pixels : pixels + width] = plane
-    return _minimum(_minimum(padded, 0, 2 * pixels + 1), 1, 2 * pixels + 1)
+    return minimum_along(minimum_along(padded, 0, 2 * pixels + 1), 1, 2 * pixels + 1)
 
 
-def _minimum(plane: Tensor, axis: int, window: int) -> Tensor:
+def minimum_along(plane: Tensor, axis: int, window: int) -> Tensor:
     """Minimum over each window along an axis, by doubling what is covered: log2(window) passes."""
     covered = 1
     while covered < window:
@@ -84,5 +84,7 @@ register(
         per_image=_per_image,
         shown=True,
         extra=ExtraCounts(NAMES, count),
+        family="boundary",
+        by_default=True,
     )
 )

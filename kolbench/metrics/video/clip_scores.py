@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kolbench.metrics.boundary_f import TOLERANCE
+from kolbench.metrics.matte_error import BAND_PX
 from kolbench.metrics.video.accuracy import UNTRIMMED, scored_frames, statistics_of
-from kolbench.metrics.video.coherence import BAND_PX, FLOW_PX
+from kolbench.metrics.video.coherence import FLOW_PX
 from kolbench.metrics.video.meter import AGAINST_TRUTH, ALONE
 from kolbench.types import Float64Array
 

@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kolbench.metrics.matte_error import transition
 from kolbench.types import Float32Array
 
 Plane = npt.NDArray[np.bool_]
 Region = Plane | None
 
-# px of the ellipse that widens the transition of a truth
-BAND_PX = 10
 # px of the longer side at which the flow of a truth is looked for
 FLOW_PX = 512
 
@@ -119,11 +118,5 @@ def soft(truth: Float32Array) -> Plane:
 
 
 def unknown_band(truth: Float32Array) -> Plane:
-    """(H, W) bool: dilate(truth > 0) less erode(truth = 1), by an ellipse of `BAND_PX`.
-
-    The frame's border is no edge.
-    """
-    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (BAND_PX, BAND_PX))
-    reached = cv2.dilate((truth > 0).astype(np.uint8), ellipse)
-    sure = cv2.erode((truth >= 1).astype(np.uint8), ellipse)
-    return np.asarray((reached == 1) & (sure == 0))
+    """(H, W) bool: the `transition` of the truth's 8-bit levels, some px wide in a binary one too."""
+    return transition(np.rint(truth * 255).astype(np.uint8))

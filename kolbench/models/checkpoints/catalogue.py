@@ -23,12 +23,14 @@ class Entry:
 
     Attributes:
         name: its id. method: whose network it is, as in conf/model where it stands there. what: in words.
-        bytes: its size; None where nobody published it. sha256: 64 hexadecimal digits.
+        bytes: its size; None where nobody published it. sha256: 64 hexadecimal digits. md5: 32, where its
+            authors publish that; a file must have both.
         licence: of the weights, in words. commercial: whether commercial use is allowed: yes, no or unstated.
         kind: `onnx`, a whole network, or `tensors`, named tensors for one of our networks.
         addresses: https, tried one after the other. file: its name in the cache.
         feed: what its authors use of the options of OnnxSegmenter, or of our method for tensors.
         gigabytes: of memory that running it needs, where that is much; None = not stated.
+        trained_on: published sets whose pictures it has seen, such as duts_te, as far as its authors say.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Entry:
     file: str
     feed: Values = field(default_factory=dict)
     gigabytes: float | None = None
+    md5: str | None = None
+    trained_on: tuple[str, ...] = ()
 
     @property
     def size(self) -> str:
@@ -154,6 +158,12 @@ def _entry(name: str, given: Values) -> Entry:
     lacking = [key for key in ("method", "what", "licence", "commercial", "kind") if key not in given]
     if lacking:
         raise ConfigError(f"{where} lacks {', '.join(lacking)}.")
+    md5 = given.get("md5")
+    if md5 is not None and not re.fullmatch(r"[0-9a-f]{32}", str(md5)):
+        raise ConfigError(f"{where}.md5 must be 32 hexadecimal digits.")
+    trained_on = given.get("trained_on") or []
+    if not isinstance(trained_on, list):
+        raise ConfigError(f"{where}.trained_on must be a list of sets, such as [duts_tr].")
     size, gigabytes = given.get("bytes"), given.get("gigabytes")
     return Entry(
         name=name,
@@ -168,4 +178,6 @@ def _entry(name: str, given: Values) -> Entry:
         file=str(given.get("file") or PurePosixPath(urlsplit(str(addresses[0])).path).name),
         feed=require_mapping(f"{where}.feed", given.get("feed") or {}),
         gigabytes=None if gigabytes is None else float(str(gigabytes)),
+        md5=None if md5 is None else str(md5),
+        trained_on=tuple(str(name) for name in trained_on),
     )

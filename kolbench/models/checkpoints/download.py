@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 
 from kolbench.errors import WeightsError
 from kolbench.io import progress
-from kolbench.io.files import sha256
+from kolbench.io.files import md5, sha256
 from kolbench.io.hosts import is_loopback
 from kolbench.models.checkpoints.catalogue import Entry
 
@@ -44,16 +44,21 @@ def at_hand(entry: Entry) -> Path | None:
     """
     named = weights_folder() / entry.name / entry.file
     if named.is_file():
-        if sha256(named) == entry.sha256:
+        if _is_whole(named, entry):
             return named
         raise WeightsError(
             f"{named} is not the file of the catalogue (its sha256 is not {entry.sha256}); delete it, and "
             "the next command downloads it again."
         )
     for path in _candidates(entry):
-        if sha256(path) == entry.sha256:
+        if _is_whole(path, entry):
             return path
     return None
+
+
+def _is_whole(path: Path, entry: Entry) -> bool:
+    """Whether a file has the entry's hashes."""
+    return sha256(path) == entry.sha256 and (entry.md5 is None or md5(path) == entry.md5)
 
 
 def fetch(entry: Entry) -> Path:
@@ -108,7 +113,7 @@ def _downloaded(entry: Entry, target: Path) -> Path:
     print(f"downloading {entry} to {target}", flush=True)
     partial = target.with_name(f"{target.name}.part")
     # a process may have been killed between the last byte and the name
-    if partial.is_file() and sha256(partial) == entry.sha256:
+    if partial.is_file() and _is_whole(partial, entry):
         return partial.replace(target)
     failures = []
     for address in entry.addresses:
@@ -210,6 +215,9 @@ def _check(partial: Path, entry: Entry) -> None:
     if found != entry.sha256:
         partial.unlink()
         raise _RefusedError(f"the file that came has the sha256 {found}, not {entry.sha256}; it is deleted")
+    if entry.md5 is not None and (found := md5(partial)) != entry.md5:
+        partial.unlink()
+        raise _RefusedError(f"the file that came has the md5 {found}, not {entry.md5}; it is deleted")
 
 
 def _in_words(error: requests.RequestException) -> str:

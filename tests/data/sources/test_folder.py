@@ -7,7 +7,7 @@ from kolbench.config.compose import instantiate
 from kolbench.data import duplicates, splits
 from kolbench.data.checking import check_all, perceptual_hash
 from kolbench.data.sources.folder import FolderSource
-from kolbench.errors import DataError
+from kolbench.errors import ConfigError, DataError
 from kolbench.io import images, masks
 from tests.helpers.data_files import HEIGHT, WIDTH, folder, picture, put
 from tests.helpers.tasks import configured
@@ -94,6 +94,85 @@ def test_folders_by_their_own_names(tmp_path):
         DataError, match=r"no folder alpha/.*data\.images= and data\.masks=\. It holds gt, held"
     ):
         FolderSource(tmp_path / "own", "photos", "alpha")
+
+
+def soft_folder(root, names):
+    """As `folder`, with alphas that rise over ten columns."""
+    folder(root, names)
+    levels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    levels[:, 5:15] = np.linspace(10, 250, 10)
+    levels[:, 15:] = 255
+    for name in names:
+        put(root / "masks" / f"{name}.png", levels)
+    return levels
+
+
+def test_soft_masks_are_true_alphas_unless_told_otherwise(tmp_path):
+    levels = soft_folder(tmp_path, ["a", "b", "c"])
+    found = {truth: FolderSource(tmp_path, truth=truth) for truth in ("auto", "alpha", "binary")}
+    assert {asked: source.truth for asked, source in found.items()} == {
+        "auto": "alpha",
+        "alpha": "alpha",
+        "binary": "binary",
+    }
+    # neither the masks nor the digest follow from what the truth is taken for
+    assert len({source.fingerprint() for source in found.values()}) == 1
+    for source in found.values():
+        assert np.array_equal(source.read(0).mask, levels >= 128)
+    assert found["binary"].read(0).matte is None
+    for asked in ("auto", "alpha"):
+        matte = found[asked].read(0).matte
+        assert matte is not None
+        assert matte.dtype == np.float32
+        assert np.allclose(matte, levels / 255, atol=1e-7, rtol=0)
+    text = "\n".join(found["auto"].describe())
+    assert "soft edges in 3 of 3 masks looked at: true alphas" in text
+    assert "warning" not in text
+    with pytest.raises(ConfigError, match=r"data\.truth=soft"):
+        FolderSource(tmp_path, truth="soft")
+
+
+def test_hard_masks_are_binary_unless_told_otherwise(tmp_path):
+    root = folder(tmp_path, ["a", "b"], products=("a",))
+    assert FolderSource(root).truth == "binary"
+    assert FolderSource(root).read(0).matte is None
+    assert "masks: two levels at most in 2 looked at: taken as binary" in FolderSource(root).describe()
+    told = FolderSource(root, truth="alpha")
+    assert told.truth == "alpha"
+    assert np.array_equal(told.read(0).matte, FolderSource(root).read(0).mask)
+
+
+def test_a_product_belongs_to_the_alpha_too(tmp_path):
+    levels = soft_folder(tmp_path, ["a", "b"])
+    product = np.zeros((HEIGHT, WIDTH), np.uint8)
+    product[4:6, 2:8] = 255
+    put(tmp_path / "products" / "a.png", product)
+    read = FolderSource(tmp_path).read(0)
+    expected = np.where(product, 1, levels / 255)
+    assert np.allclose(read.matte, expected, atol=1e-7, rtol=0)
+    assert np.array_equal(read.mask, read.matte >= 0.5)
+
+
+def test_a_photograph_among_soft_masks_is_still_refused(tmp_path):
+    soft_folder(tmp_path, ["a", "b", "c"])
+    put(tmp_path / "masks" / "b.png", np.tile(np.arange(100, 120, dtype=np.uint8) + 30, (HEIGHT, 1)))
+    with pytest.raises(DataError, match="looks like a photograph"):
+        FolderSource(tmp_path).read(1)
+    # who says that they are mattes is believed
+    assert FolderSource(tmp_path, truth="alpha").read(1).mask.all()
+
+
+@pytest.mark.slow
+def test_true_alphas_of_alphamatting_and_masks_of_sod(shared):
+    source = FolderSource(shared / "data" / "alphamatting", masks="alpha")
+    binary = FolderSource(shared / "data" / "alphamatting", masks="alpha", truth="binary")
+    assert len(source) == 27
+    assert source.truth == "alpha"
+    for row in range(0, 27, 9):
+        assert np.array_equal(source.read(row).mask, binary.read(row).mask)
+        assert np.array_equal(source.read(row).mask, source.read(row).matte >= 0.5)
+    sod = FolderSource(shared / "data" / "sod")
+    assert (len(sod), sod.truth) == (300, "binary")
 
 
 def test_fingerprint_sees_contents_and_names_but_no_times_or_places(tmp_path):

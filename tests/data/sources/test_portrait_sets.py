@@ -104,7 +104,20 @@ def test_p3m10k_with_either_test_set(tmp_path, test_set):
 
 def test_a_matte_is_cut_at_one_half(tmp_path):
     levels = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
-    assert paired.halved(put(tmp_path / "a.png", levels))[0].tolist() == [0] * 128 + [1] * 128
+    matte = paired.read_matte(put(tmp_path / "a.png", levels))
+    assert paired.halved(matte)[0].tolist() == [0] * 128 + [1] * 128
+
+
+def test_mattes_of_p3m10k_count_unless_told_otherwise(tmp_path):
+    root = p3m10k(tmp_path)
+    found = {truth: P3M10kSource(root, truth=truth) for truth in ("auto", "alpha", "binary")}
+    assert [source.truth for source in found.values()] == ["alpha", "alpha", "binary"]
+    row = found["auto"].given_splits["train"][0]
+    assert np.allclose(found["auto"].read(row).matte, mask(200) / 255, atol=1e-7, rtol=0)
+    assert found["binary"].read(row).matte is None
+    assert np.array_equal(found["binary"].read(row).mask, found["alpha"].read(row).mask)
+    assert found["auto"].fingerprint() == found["binary"].fingerprint()
+    assert any("matting scores are possible" in line for line in found["auto"].describe())
 
 
 def test_what_is_wrong_with_p3m10k_is_named(tmp_path):

@@ -38,15 +38,12 @@ def duts(root, parts=("TR", "TE")):
     return root
 
 
-def test_set(root, data):
+def only_tested(root, data):
     images, masks = SETS[data]
     for number in range(4):
         put(root / images / f"{number:04d}.jpg", picture(number))
         put(root / masks / f"{number:04d}.png", antialiased())
     return SaliencyTestSet(root, data, images, masks)
-
-
-test_set.__test__ = False
 
 
 def test_duts_trains_on_tr_and_tests_on_te(tmp_path):
@@ -60,6 +57,7 @@ def test_duts_trains_on_tr_and_tests_on_te(tmp_path):
     assert sample.image.shape == (HEIGHT, WIDTH, 3)
     assert np.array_equal(sample.mask, cut())
     assert sample.matte is None
+    assert source.test_sets == ("duts_te",)
 
 
 def test_duts_te_alone_is_scored_whole(tmp_path):
@@ -74,6 +72,7 @@ def test_duts_te_alone_is_scored_whole(tmp_path):
 def test_duts_tr_alone_is_split_like_a_folder(tmp_path):
     source = DUTSSource(duts(tmp_path, ["TR"]))
     assert source.given_splits is None
+    assert source.test_sets == ("duts_tr",)
     made = splits.make_splits(source, "auto", 0)
     assert [len(rows) for _, rows in made] == [16, 2, 2]
 
@@ -92,17 +91,18 @@ def test_what_is_wrong_with_duts_is_named(tmp_path):
 
 @pytest.mark.parametrize("data", SETS)
 def test_sets_that_are_only_tested_on(tmp_path, data):
-    source = test_set(tmp_path, data)
+    source = only_tested(tmp_path, data)
     made = splits.make_splits(source, "auto", 0)
     assert (made.train, made.val, made.test) == ([], [], [0, 1, 2, 3])
     assert source.names == ["0000", "0001", "0002", "0003"]
+    assert source.test_sets == (data,)
     assert np.array_equal(source.read(2).mask, cut())
     with pytest.raises(DataError, match=f"no folder gt/, which data={data} needs"):
         SaliencyTestSet(tmp_path, data, SETS[data][0], "gt")
 
 
 def test_all_bad_pictures_of_a_set_are_named_at_once(tmp_path):
-    source = test_set(tmp_path, "ecssd")
+    source = only_tested(tmp_path, "ecssd")
     put(tmp_path / "ground_truth_mask" / "0001.png", antialiased()[:, 1:])
     (tmp_path / "images" / "0003.jpg").write_bytes(b"")
     with pytest.raises(
@@ -118,6 +118,6 @@ def test_each_has_its_yaml(tmp_path, name, kind):
     if name == "duts":
         duts(tmp_path)
     else:
-        test_set(tmp_path, name)
+        only_tested(tmp_path, name)
     config = configured("experiment=ellipse", f"data={name}", f"data.root={tmp_path}")
     assert isinstance(instantiate(config.data.source), kind)

@@ -16,14 +16,14 @@ VALUES = load_yaml(conf_dir() / "weights.yaml")
 
 def test_every_entry_is_whole_and_safe():
     found = catalogue()
-    assert len(found.entries) == 15
+    assert len(found.entries) == 16
     for entry in found.entries.values():
         assert all(address.startswith("https://") for address in entry.addresses)
         assert entry.file == Path(entry.file).name
         assert entry.bytes is None or entry.bytes > 4e5
     assert len({entry.sha256 for entry in found.entries.values()}) == len(found.entries)
     official = {"modnet": "modnet-onnx", "u2netp": "u2netp-onnx", "u2net": "u2net-onnx", "sinet": "sinet"}
-    assert found.official == official
+    assert found.official == {**official, "cascadepsp": "cascadepsp"}
     assert str(found.entry("modnet-onnx")) == (
         "MODNet, the authors' portrait matting (modnet-onnx, 25.9 MB, Apache-2.0)"
     )
@@ -43,10 +43,12 @@ def test_the_held_files_are_those_of_the_catalogue(shared, name, file):
     ("key", "value", "told"),
     [
         ("sha256", "abc", r"net\.sha256 must be 64 hexadecimal digits"),
+        ("md5", "abc", r"net\.md5 must be 32 hexadecimal digits"),
         ("addresses", [], r"net\.addresses must list at least one address"),
         ("kind", "pickle", r"net\.kind=pickle is not a choice; it is one of onnx, tensors"),
         ("commercial", "maybe", r"net\.commercial=maybe is not a choice; it is one of yes, no, unstated"),
         ("licens", "MIT", r"net\.licens is not known; an entry has name, method, what"),
+        ("trained_on", "ecssd", r"net\.trained_on must be a list of sets"),
         ("what", None, "lacks what"),
     ],
 )

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,16 @@ def test_another_content_is_deleted_and_named(home, web):
         download.fetch(net)
     assert f"put the file (1.0 MB, sha256 {net.sha256}) into {home / 'weights'}" in str(caught.value)
     assert left(home) == set()
+
+
+def test_a_published_md5_must_be_right_too(home, web):
+    net = entry(web.address + PATH)
+    with pytest.raises(WeightsError, match=f"has the md5 [0-9a-f]{{32}}, not {'0' * 32}; it is deleted"):
+        download.fetch(replace(net, md5="0" * 32))
+    assert left(home) == set()
+    right = replace(net, md5=hashlib.md5(CONTENT, usedforsecurity=False).hexdigest())
+    assert download.at_hand(replace(net, md5="0" * 32)) is None
+    assert download.fetch(right).read_bytes() == CONTENT
 
 
 def test_another_size_is_refused_before_it_comes(home, web):

@@ -1,0 +1,118 @@
+"""The tables of families: scores that one community prints, with an interval behind each."""
+
+from collections.abc import Mapping, Sequence
+
+from kolbench.metrics import scores
+from kolbench.metrics.score import SHARE, Score
+from kolbench.report.intervals import Interval, difference_intervals, mean_intervals
+from kolbench.report.layout import BASELINES, Cell, Row, Table, definitions, table
+from kolbench.report.numbers import Numbers, RunNumbers
+
+TITLES = {
+    "saliency": "Scores of salient objects",
+    "boundary": "Scores along the boundary",
+    "matting": "Errors against true alphas",
+}
+INTERVAL = (
+    "95 %: interval of the mean over groups (the video of a picture where it is known, else the picture "
+    "itself): of shares Student's t on the log odds, of errors without an upper end Student's t with Hall's "
+    "correction for skewness; its error by a jackknife over groups."
+)
+# label -> interval of a score, of the runs that have it
+Intervals = Mapping[str, Interval]
+
+
+def families(numbers: Numbers) -> list[Table]:
+    """`saliency`, `boundary` and `matting`, each where a run has a score of it that no other table shows."""
+    return [family_table(numbers, name) for name in TITLES if _columns(numbers, name)]
+
+
+def family_table(numbers: Numbers, family: str) -> Table:
+    """A row for each run, a column for each score of the family that a run has."""
+    shown = _columns(numbers, family)
+    intervals = {score.name: _intervals(numbers, score) for score in shown}
+    rows: list[Row] = [(run.heading, _cells(run, shown, intervals)) for run in numbers.runs]
+    rows += [
+        (BASELINES, {"method": name, **{score.name: row.get(score.name) for score in shown}})
+        for name, row in numbers.recorded_baselines.items()
+        if any(score.name in row for score in shown)
+    ]
+    lacking = any(score.name not in run.means for run in numbers.runs for score in shown)
+    notes = [
+        "Means over the test pictures, at each run's own threshold where a score depends on one.",
+        _directions(shown),
+        *definitions(score.name for score in shown),
+        *([] if numbers.too_few_groups else [INTERVAL]),
+        *(["Empty: the run was scored without it; task=score adds it to a finished run."] if lacking else []),
+    ]
+    return table(family, TITLES[family], rows, notes)
+
+
+def leaders(numbers: Numbers, family: str) -> list[str]:
+    """A sentence on the family's first score: the best mean of the runs that are compared, if of several."""
+    shown = _columns(numbers, family)
+    if not shown:
+        return []
+    first = shown[0]
+    found = {run.label: numbers.of[run.label].means.get(first.name) for run in numbers.comparison.compared}
+    known = {label: value for label, value in found.items() if value is not None}
+    if len(known) < 2 or len(known) < len(found):
+        return []
+    pick = max if first.higher_is_better else min
+    best = pick(known, key=lambda label: known[label])
+    interval = _intervals(numbers, first)[best]
+    word, better = ("Highest", "higher") if first.higher_is_better else ("Lowest", "lower")
+    return [
+        f"{word} mean {first.name} of the runs that have it: {best}, {_number(known[best])}{_ends(interval)} "
+        f"({better} is better); the table '{family}' has the others."
+    ]
+
+
+def _columns(numbers: Numbers, family: str) -> list[Score]:
+    """The family's scores that a run has; none where the main table shows them all."""
+    found = [
+        score
+        for score in scores.family_scores(family)
+        if any(score.name in run.means for run in numbers.runs)
+    ]
+    return found if any(not score.shown for score in found) else []
+
+
+def _cells(run: RunNumbers, shown: Sequence[Score], intervals: Mapping[str, Intervals]) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {"method": run.label}
+    for score in shown:
+        cells[score.name] = run.means.get(score.name)
+        if any(found.known for found in intervals[score.name].values()):
+            interval = intervals[score.name].get(run.label)
+            cells[f"{score.name} 95 %"] = _ends(interval).strip() or None
+    return cells
+
+
+def _intervals(numbers: Numbers, score: Score) -> Intervals:
+    """Of the runs that have the score for each picture; values of a whole set have none."""
+    if score.per_image is None or score.pooled is not None:
+        return {}
+    values = {run.label: run.images[score.name] for run in numbers.runs if score.name in run.means}
+    groups = numbers.comparison.groups
+    if score.bounds == SHARE:
+        return mean_intervals(values, groups)
+    return difference_intervals(values, groups, bounds=score.bounds)
+
+
+def _directions(shown: Sequence[Score]) -> str:
+    parts = [
+        f"{word} is better: {', '.join(names)}."
+        for word, high in (("Higher", True), ("Lower", False))
+        if (names := [score.name for score in shown if score.higher_is_better == high])
+    ]
+    return " ".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def _ends(interval: Interval | None) -> str:
+    if interval is None or not interval.known:
+        return ""
+    return f" [{_number(interval.low)}, {_number(interval.high)}]"
