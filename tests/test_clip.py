@@ -1,6 +1,7 @@
 """State that a method carries from frame to frame of a clip, and never further."""
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ import torch
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.dataset import EvaluationSet, clips_in_time, collate
 from kolbench.data.sources.base import Source
+from kolbench.engine.callbacks.clip_scores import ClipScoreCallback
 from kolbench.engine.evaluation import evaluate
 from kolbench.errors import DataError
 from kolbench.inference.apply.pipeline import _in_shots, _with_cuts
 from kolbench.inference.predictor import Predictor
+from kolbench.runs import clips
 from kolbench.segmenter import Clip, Segmenter
 from kolbench.tasks.overview import overlays
 from kolbench.types import Prediction, Sample
@@ -114,18 +117,58 @@ def test_the_flicker_of_each_clip_is_kept_and_pictures_of_none_have_none(tmp_pat
     assert found["a"]["pictures"] == ["a0", "a1", "a2"]
     assert found["a"]["flicker"] == pytest.approx(0.1)
     assert found["a"]["true_flicker"] == 0
+    frames = clips.read_frames(tmp_path)
+    assert {clip: list(rows["name"]) for clip, rows in frames.items()} == {
+        clip: found[clip]["pictures"] for clip in "ab"
+    }
+    # nothing is foreground in either; the first frame of b is not compared with the last of a
+    assert list(frames["a"]["j"]) == list(frames["a"]["f"]) == [1, 1, 1]
+    assert list(frames["a"]["dtssd"]) == pytest.approx([np.nan, 10, 10], nan_ok=True)
+    assert list(frames["b"]["flicker_mad"]) == pytest.approx([np.nan], nan_ok=True)
     # no edge, and in b no pair
     assert found["a"]["border_flicker"] is None
     assert found["b"].pop("pictures") == ["b0"]
     assert set(found["b"].values()) == {None}
     evaluate(Counter(), {"test": loaded(["x0"], [0], 0)}, torch.device("cpu"), tmp_path / "none")
-    assert not (tmp_path / "none" / "clips.json").exists()
+    assert not list((tmp_path / "none").glob("clips.*"))
+    assert clips.read(tmp_path / "none") == {}
+
+
+def test_a_true_alpha_is_what_changes_are_compared_with(tmp_path):
+    callback = ClipScoreCallback(tmp_path, 0)
+    levels = torch.tensor([[0.0, 0.5, 1.0], [0.0, 0.25, 1.0]])[:, None, None]
+    batch = {"clip": ["a", "a"], "name": ["a0", "a1"], "mask": (levels >= 0.5).float(), "matte": levels}
+    callback.on_test_batch_end(None, None, {"alpha": levels}, batch, 0)
+    callback.on_test_end(None, None)
+    (frames,) = clips.read_frames(tmp_path).values()
+    # pixels whose truth is between 0 and 1 are there, and alpha changes as they do
+    assert list(frames["messddt"]) == pytest.approx([np.nan, 0], nan_ok=True)
+    assert list(frames["dtssd"]) == pytest.approx([np.nan, 0], nan_ok=True)
+    assert json.loads((tmp_path / "clips.json").read_text())["a"]["true_flicker"] == pytest.approx(0.25 / 3)
+
+
+def test_no_more_than_two_frames_of_a_clip_are_kept(tmp_path):
+    alive: list[weakref.ref] = []
+    most = 0
+
+    class Watching(Plain):
+        def predict(self, *inputs):
+            nonlocal most
+            made = torch.full((1, 1, *inputs[0].shape[-2:]), 0.25)
+            alive.append(weakref.ref(made.untyped_storage()))
+            most = max(most, sum(ref() is not None for ref in alive))
+            return Prediction(made)
+
+    names = [f"a{number}" for number in range(30)]
+    evaluate(Watching(), {"test": loaded(names, range(30), 0)}, torch.device("cpu"), tmp_path)
+    assert len(clips.read_frames(tmp_path)["a"]) == 30
+    assert most <= 3
 
 
 def test_frames_stand_together_in_time_and_all_else_where_it_was():
-    clips = ["", "a", "b", "a", "", "b"]
-    assert clips_in_time([5, 4, 3, 2, 1, 0], clips) == [2, 5, 4, 1, 3, 0]
-    assert clips_in_time([4, 0], clips) == [4, 0]
+    of = ["", "a", "b", "a", "", "b"]
+    assert clips_in_time([5, 4, 3, 2, 1, 0], of) == [2, 5, 4, 1, 3, 0]
+    assert clips_in_time([4, 0], of) == [4, 0]
 
 
 def test_pictures_of_interleaved_clips_are_drawn_as_themselves(tmp_path):

@@ -27,6 +27,7 @@ from kolbench.config.fields import (
 )
 from kolbench.config.groups import Invocation, Paths, key_of
 from kolbench.errors import ConfigError, require_choice
+from kolbench.metrics.video.accuracy import TRIMS
 from kolbench.types import ALPHA, BINARY, EVAL_PROTOCOLS
 
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
@@ -88,6 +89,7 @@ KEYS: Mapping[str, Key] = {
     "picture": Key(_SIDES),
     "threshold": Key(SHARE.or_null()),
     "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),
+    "trim": Key(one_of(*TRIMS)),
     "tta": Key(one_of(*TTA)),
     "frames": Key(whole(1)),
     "port": Key(whole(0, 65535)),

@@ -24,7 +24,7 @@ from kolbench.io.progress import in_terminal
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.metrics.histogram import levels_of, truth_levels
-from kolbench.runs.run_folder import CLIPS, DETECTION
+from kolbench.runs.run_folder import DETECTION
 from kolbench.segmenter import Segmenter
 
 THUMB_PX = 256
@@ -49,8 +49,9 @@ def evaluate(
         loaders: split name -> loader of single pictures, as the datamodule's `eval_protocol` has them.
         device: where to predict.
         pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where the method
-            finds single persons, the APs of the split `test`, where it is made of clips, their flicker,
-            for `timing.json`, the device, and for `counted.json` (`kolbench.engine.completion`); None = none.
+            finds single persons, the APs of the split `test`, where it is made of clips, their flicker and
+            the numbers of each frame, for `timing.json`, the device, and for `counted.json`
+            (`kolbench.engine.completion`); None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is scored; None = none.
 
@@ -67,7 +68,7 @@ def evaluate(
         callbacks += [
             SavePictures(pictures, test),
             InstanceScoreCallback(pictures / DETECTION, test),
-            ClipScoreCallback(pictures / CLIPS, test),
+            ClipScoreCallback(pictures, test),
         ]
     with quiet_lightning():
         trainer = Trainer(

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure as Drawing
 
 from kolbench.io import images
-from kolbench.report import comparisons, curves, drawing, rank_diagram
+from kolbench.report import clip_curves, comparisons, curves, drawing, rank_diagram
 from kolbench.report.comparisons import pareto_front
 from kolbench.report.drawing import Figure, write
 from kolbench.report.numbers import Numbers, numbers_of
@@ -40,6 +40,7 @@ def all_figures(comparison: Comparison) -> list[Figure]:
         learning,
         rank_diagram.ranks,
         comparisons.scenarios,
+        clip_curves.j_over_time,
     )
     drawn = (make(numbers) for make in makers)
     return [figure for figure in drawn if figure is not None]

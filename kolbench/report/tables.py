@@ -10,7 +10,7 @@ from kolbench.metrics.score import registered
 from kolbench.report import published
 from kolbench.report.background import backgrounds
 from kolbench.report.breakdowns import products, scenarios
-from kolbench.report.clips import clips
+from kolbench.report.clips import clips, videos
 from kolbench.report.families import families
 from kolbench.report.intervals import TOO_FEW, fewest_groups
 from kolbench.report.layout import (
@@ -70,7 +70,7 @@ def all_tables(comparison: Comparison) -> list[Table]:
     numbers = numbers_of(comparison)
     builders = (
         *(headline, differences, size_and_speed, portraits, backgrounds, thresholds),
-        *(seeds, scenarios, products, clips, training),
+        *(seeds, scenarios, products, videos, clips, training),
         licences,
     )
     main, *others = (builder(numbers) for builder in builders)

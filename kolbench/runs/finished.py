@@ -16,8 +16,8 @@ import yaml
 from kolbench.config.old_names import current_model
 from kolbench.errors import DataError
 from kolbench.metrics.counts import ImageCounts
+from kolbench.runs import clips, run_folder
 from kolbench.runs import record as records
-from kolbench.runs import run_folder
 from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import DataFingerprint, RunRecord
 from kolbench.types import NATIVE
@@ -148,6 +148,15 @@ class FinishedRun:
             raise DataError(f"{path} cannot be read ({told}); remove the folder.") from error
         found = values.get("model") if isinstance(values, dict) else None
         return current_model(found) if isinstance(found, dict) else {}
+
+    @cached_property
+    def clip_frames(self) -> Mapping[str, pd.DataFrame]:
+        """Clip -> the numbers of its frames, in time, from `clips.parquet`; empty where the folder has none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        return clips.read_frames(self.folder)
 
     @property
     def fold_count(self) -> int:

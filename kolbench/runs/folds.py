@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts, ImageCounts
+from kolbench.metrics.video.clip_scores import mean_over_clips
 from kolbench.runs.finished import FinishedRun
 from kolbench.runs.record import DataFingerprint, RunRecord, TrainingSummary
 
@@ -39,6 +42,11 @@ class JoinedFolds(FinishedRun):
     def scored(self) -> dict[str, ImageCounts]:
         """Validation and test pictures of all folds, one fold after the other."""
         return {split: _joined([fold.scored[split] for fold in self.folds]) for split in ("val", "test")}
+
+    @cached_property
+    def clip_frames(self) -> Mapping[str, pd.DataFrame]:
+        """Of the clips of all folds."""
+        return {clip: frames for fold in self.folds for clip, frames in fold.clip_frames.items()}
 
     @property
     def model(self) -> Mapping[str, object]:
@@ -121,6 +129,7 @@ def _as_one(folds: Sequence[FinishedRun]) -> JoinedFolds:
     threshold = float(statistics.median(fold.threshold for fold in folds))
     words = tuple(word for word in first.record.overrides if not word.startswith(f"{FOLD}="))
     test = _joined([fold.test for fold in folds])
+    clips = {clip: found for fold in folds for clip, found in fold.record.clips.items()}
     record = replace(
         first.record,
         overrides=words,
@@ -129,7 +138,8 @@ def _as_one(folds: Sequence[FinishedRun]) -> JoinedFolds:
         scores=scores.mean_scores(test.counts, threshold),
         baselines=_baselines(folds),
         pictures={"test": len(test.names)},
-        clips={clip: found for fold in folds for clip, found in fold.record.clips.items()},
+        clips=clips,
+        video=mean_over_clips(found.scores for found in clips.values()),
         all=None,
         fingerprint=DataFingerprint((first.record.fingerprint or DataFingerprint()).source, "folds"),
         training=first.record.training

@@ -49,12 +49,14 @@ class CostRecord:
 
 
 @dataclass(frozen=True)
-class ClipFlicker:
-    """A clip of the test pictures: mean change of a pixel from frame to frame, see `FlickerMeter`.
+class ClipRecord:
+    """A clip of the test pictures: its scores, and what `FlickerMeter` found.
 
-    pictures: names of its frames, in time. flicker: over all pixels, border_flicker: near the edge of the
-    foreground; true_flicker, true_border_flicker: the same of the truth. None where nothing could change:
-    one frame, or no edge.
+    pictures: names of its frames, in time. flicker: mean change of a pixel from frame to frame, over all
+    pixels, border_flicker: near the edge of the foreground; true_flicker, true_border_flicker: the same of
+    the truth. None where nothing could change: one frame, or no edge. scores: by the names of
+    `kolbench.metrics.video.clip_scores`, without those that do not apply. scored_frames: how many frames J
+    and F are of; short: whether too few for a decay, which is 0.
     """
 
     pictures: tuple[str, ...] = ()
@@ -62,6 +64,9 @@ class ClipFlicker:
     border_flicker: float | None = None
     true_flicker: float | None = None
     true_border_flicker: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    scored_frames: int | None = None
+    short: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,8 +147,10 @@ class RunRecord:
     truth: `alpha` where they were scored against true alphas too, which `truths/` then holds, else `binary`.
     tta: `flip` where alpha is the mean of two views, else `none`.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
-    instances: box and mask AP. clips: clip of the test pictures -> its flicker. notes: note of a method ->
-    number of test pictures. pictures: split -> number; `train`, those trained on, where the run trained.
+    instances: box and mask AP. clips: clip of the test pictures -> its flicker and scores; video: their
+    scores averaged over clips, by the names of `kolbench.metrics.video.clip_scores`; trim: which ends of a
+    clip their J and F leave out. notes: note of a method -> number of test pictures. pictures: split ->
+    number; `train`, those trained on, where the run trained.
     """
 
     status: str = ""
@@ -177,7 +184,9 @@ class RunRecord:
     all: Mapping[str, float] | None = None
     timed_on: str | None = None
     instances: Mapping[str, float] | None = None
-    clips: Mapping[str, ClipFlicker] = field(default_factory=dict)
+    clips: Mapping[str, ClipRecord] = field(default_factory=dict)
+    video: Mapping[str, float] = field(default_factory=dict)
+    trim: str = ""
     notes: Mapping[str, int] = field(default_factory=dict)
     fingerprint: DataFingerprint | None = None
     parameters: int | None = None

@@ -79,6 +79,7 @@ class CurveConfig(PicturesConfig, TaskConfig):
     device: str
     resume: str
     metrics: tuple[str, ...]
+    trim: str
     tta: str
 
     @property

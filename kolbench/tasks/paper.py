@@ -72,6 +72,7 @@ class PaperConfig(TaskConfig):
     device: str
     resume: str
     metrics: tuple[str, ...]
+    trim: str
 
 
 def run(config: PaperConfig) -> TaskResult:

@@ -29,15 +29,14 @@ from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
-from kolbench.runs import run_folder
+from kolbench.metrics.video.clip_scores import mean_over_clips
+from kolbench.runs import clips, run_folder
 from kolbench.runs.record import (
-    ClipFlicker,
     CostRecord,
     DataFingerprint,
     Machine,
     Part,
     RunRecord,
-    of_mapping,
     training_of,
 )
 from kolbench.segmenter import Segmenter
@@ -57,6 +56,8 @@ BLOCKS = {
 }
 SUMMARY = ("method", "truth_access", "refiner", "budget", "data", "threshold", "parameters", "seconds")
 OVERVIEW = "overview.png"
+# scores of clips that are printed
+VIDEO = {"j_and_f": "J&F", "j_mean": "J", "f_mean": "F", "dtssd": "dtSSD", "flicker_mad": "flicker"}
 
 
 # a method's scores, with its threshold and what of the truth it is given
@@ -220,6 +221,7 @@ class RunRecorder:
             **headline,
         }
         rows |= {name: _baseline_row(parts) for name, parts in baselines.items()}
+        found_clips = clips.read(self.folder, self.config.trim)
         networks = [segmenter.inference_network(), *cost.networks_of(refiner)]
         self.record = replace(
             self.record,
@@ -237,10 +239,9 @@ class RunRecorder:
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
             timed_on=str(self._beside(TIMING)["device"]),
             instances=self._beside(run_folder.DETECTION) or None,
-            clips={
-                clip: of_mapping(ClipFlicker, row, self.folder / run_folder.CLIPS)
-                for clip, row in self._beside(run_folder.CLIPS).items()
-            },
+            clips=found_clips,
+            video=mean_over_clips(clip.scores for clip in found_clips.values()),
+            trim=self.config.trim,
             notes=dict(Counter(note for note in scored["test"].notes if note)),
             fingerprint=DataFingerprint(**data.fingerprint()),
             truth=data.truth,
@@ -298,6 +299,10 @@ class RunRecorder:
         if self.record.instances:
             boxes, masks = (self.record.instances[key] for key in ("box_ap", "mask_ap"))
             self.say(f"persons one by one: box AP {boxes:.4f}, mask AP {masks:.4f} (COCO's mean over IoU)")
+        if self.record.video:
+            found, trim = self.record.video, self.record.trim
+            shown = ", ".join(f"{title} {found[name]:.4f}" for name, title in VIDEO.items() if name in found)
+            self.say(f"mean of {len(self.record.clips)} clips (trim={trim}, alpha cut at 0.5): {shown}")
         if self.record.all is not None:
             means = self.record.all
             self.say(
@@ -313,6 +318,7 @@ class RunRecorder:
         self.trackers.table("test/pictures", {k: list(v) for k, v in rows.items() if "@" not in k})
         self.trackers.summary(
             {f"test/{name}": value for name, value in headline.items()}
+            | {f"clips/{name}": value for name, value in self.record.video.items()}
             | {key: getattr(self.record, key) for key in SUMMARY}
             | _cost_figures(self.record)
             | {"pictures": _scored_pictures(self.record)}

@@ -8,6 +8,7 @@ from typing import TypeVar
 from kolbench.config.fields import Values
 from kolbench.config.groups import Budget, Component, DataGroup, ModelConfig, Paths
 from kolbench.config.schema import NO_TTA, TaskConfig
+from kolbench.metrics.video.accuracy import UNTRIMMED
 from kolbench.types import NATIVE
 
 
@@ -30,7 +31,8 @@ class ScoringConfig(PicturesConfig, TaskConfig):
     """What fit and test read.
 
     name: of the run. threshold: of alpha, in [0, 1); None = the best one on the validation pictures. device:
-    auto, cpu, cuda or cuda:N. metrics: modules of scores outside this package. tta: one of schema.TTA.
+    auto, cpu, cuda or cuda:N. metrics: modules of scores outside this package. trim: which ends of clips J
+    and F leave out, one of `TRIMS`. tta: one of schema.TTA.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ScoringConfig(PicturesConfig, TaskConfig):
     threshold: float | None
     device: str
     metrics: tuple[str, ...]
+    trim: str = field(default=UNTRIMMED, kw_only=True)
     tta: str = field(default=NO_TTA, kw_only=True)
 
     @property

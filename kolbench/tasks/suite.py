@@ -74,6 +74,7 @@ class SuiteConfig(TaskConfig):
     device: str
     resume: str
     metrics: tuple[str, ...]
+    trim: str
 
 
 def run(config: SuiteConfig) -> TaskResult:

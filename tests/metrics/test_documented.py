@@ -1,16 +1,20 @@
-"""`docs/scores.md` lists every score with its definition.
+"""`docs/scores.md` lists every score of pictures and of clips with its definition.
 
-`KOLBENCH_WRITE_PARITY=1 pytest tests/metrics/test_documented.py` writes its table anew.
+`KOLBENCH_WRITE_PARITY=1 pytest tests/metrics/test_documented.py` writes its tables anew.
 """
 
 import os
+from collections.abc import Callable
+
+import pytest
 
 from kolbench.metrics import scores
 from kolbench.metrics.score import Score
+from kolbench.metrics.video.clip_scores import DEFINITIONS
 from tests.helpers.paths import ROOT
 
 PAGE = ROOT / "docs" / "scores.md"
-BEGIN, END = "<!-- scores -->\n", "<!-- end -->\n"
+END = "<!-- end -->\n"
 
 
 def table() -> str:
@@ -27,11 +31,17 @@ def said_of(score: Score) -> str:
     return definition if score.higher_is_better else f"{definition}; lower is better"
 
 
-def test_the_page_has_every_definition() -> None:
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+def clip_table() -> str:
+    rows = [f"| `{name}` | {said.replace('|', chr(92) + '|')} |" for name, said in DEFINITIONS.items()]
+    return "\n".join(["| score | definition |", "|---|---|", *rows, ""])
+
+
+@pytest.mark.parametrize(("begin", "made"), [("<!-- scores -->\n", table), ("<!-- clips -->\n", clip_table)])
+def test_the_page_has_every_definition(begin: str, made: Callable[[], str]) -> None:
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
     listed, _, after = rest.partition(END)
     if os.environ.get("KOLBENCH_WRITE_PARITY"):
-        PAGE.write_text(f"{before}{BEGIN}{table()}{END}{after}", encoding="utf-8")
-        listed = table()
+        PAGE.write_text(f"{before}{begin}{made()}{END}{after}", encoding="utf-8")
+        listed = made()
     assert before
-    assert listed == table()
+    assert listed == made()

@@ -201,7 +201,7 @@ def test_clips_worked_by_hand(by_hand):
     assert "clips" not in tables_of(by_hand)
     path = by_hand / run_folder.RUN
     known = record.read(path)
-    clips = {"w": record.ClipFlicker(("c", "d"), **flicker), "v": record.ClipFlicker(("a", "b"))}
+    clips = {"w": record.ClipRecord(("c", "d"), **flicker), "v": record.ClipRecord(("a", "b"))}
     replace(known, clips=clips).write(path)
     frame = tables_of(by_hand)["clips"].frame
     assert list(frame["clip"]) == ["v", "w"]

@@ -20,7 +20,9 @@ def fold(folder, number, method="modnet", count=3, **options):
     words = [f"data.folds={count}", f"data.fold={number}"][: 2 if number else 1]
     source = {
         "fingerprint": {"source": "a" * 64, "splits": str(number) * 16},
-        "clips": {f"clip {number}": {"pictures": ["x"], "flicker": number / 10}},
+        "clips": {
+            f"clip {number}": {"pictures": ["x"], "flicker": number / 10, "scores": {"j_mean": number / 5}}
+        },
     }
     return make_run(
         folder / f"{method}{number}",
@@ -64,6 +66,7 @@ def test_every_picture_of_all_folds_counts_once(cross_validation):
         "clip 1": 0.1,
         "clip 2": 0.2,
     }
+    assert run.record.video == pytest.approx({"j_mean": 0.2})
 
 
 def test_the_report_has_one_row_for_each_method_and_says_why(cross_validation):

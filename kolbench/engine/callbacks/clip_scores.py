@@ -1,6 +1,6 @@
-"""How much alphas flicker on the clips of a data set, beside how much the truth itself changes."""
+"""What follows from the frames of clips in time: J and F of each, and how much alphas and truths flicker."""
 
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,63 @@ from lightning.pytorch.callbacks import Callback
 
 from kolbench.engine.step_output import StepOutput
 from kolbench.io.files import write_json
-from kolbench.runs.record import ClipFlicker
+from kolbench.metrics.video.meter import ClipMeter
+from kolbench.runs import clips
+from kolbench.runs.run_folder import CLIP_FRAMES, CLIPS
+from kolbench.types import Float32Array
 from kolbench.video.temporal.flicker import FlickerMeter
 
 
-class ClipScoreCallback(Callback):
-    """Writes the flicker of one loader's clips to a JSON file, where its pictures are frames of clips.
+@dataclass
+class _Meters:
+    """Of one clip. pictures: names of its frames so far."""
 
-    The file holds what `runs.record.ClipFlicker` names, by clip.
+    pictures: list[str] = field(default_factory=list)
+    found: FlickerMeter = field(default_factory=FlickerMeter)
+    true: FlickerMeter = field(default_factory=FlickerMeter)
+    scores: ClipMeter = field(default_factory=ClipMeter)
+
+    def push(self, name: str, alpha: Float32Array, truth: Float32Array) -> dict[str, float]:
+        """Takes the next frame."""
+        self.pictures.append(name)
+        self.found.push(alpha)
+        self.true.push(truth)
+        return self.scores.push(alpha, truth)
+
+    def end(self) -> None:
+        """Lets go of the last frame."""
+        self.found.cut()
+        self.true.cut()
+        self.scores.end()
+
+    def flicker(self) -> dict[str, object]:
+        """What `clips.json` says of the clip."""
+        found, true = self.found.result(), self.true.result()
+        return {
+            "pictures": self.pictures,
+            "flicker": found.flicker_mad,
+            "border_flicker": found.border_flicker,
+            "true_flicker": true.flicker_mad,
+            "true_border_flicker": true.border_flicker,
+        }
+
+
+class ClipScoreCallback(Callback):
+    """Writes `clips.json` and `clips.parquet` of one loader, where its pictures are frames of clips.
+
+    The first holds the flicker of each clip (`runs.record.ClipRecord`), the second the numbers of each frame
+    (`metrics.video.meter.COLUMNS`). Two frames are in memory at most, however long a clip is.
 
     Args:
-        path: of the JSON file.
+        folder: of both files.
         loader_index: position of the loader whose pictures count; it gives a clip's frames in time order.
     """
 
-    def __init__(self, path: Path, loader_index: int) -> None:
-        self.path = path
+    def __init__(self, folder: Path, loader_index: int) -> None:
+        self.folder = folder
         self.loader_index = loader_index
-        self._meters: dict[str, tuple[FlickerMeter, FlickerMeter]] = {}
-        self._pictures: dict[str, list[str]] = {}
+        self._clips: dict[str, _Meters] = {}
+        self._frames: list[dict[str, object]] = []
 
     def on_test_batch_end(
         self,
@@ -46,30 +84,25 @@ class ClipScoreCallback(Callback):
         for index, clip in enumerate(batch.get("clip", ())):
             if not clip:
                 continue
-            if clip not in self._meters:
-                self._end_clips()
-            meters = self._meters.setdefault(clip, (FlickerMeter(), FlickerMeter()))
-            self._pictures.setdefault(clip, []).append(batch["name"][index])
-            for meter, planes in zip(meters, (output["alpha"], batch["mask"]), strict=True):
-                meter.push(np.asarray(planes[index, 0].float().cpu().numpy(), np.float32))
+            alpha, truth = (
+                np.asarray(planes[index, 0].float().cpu().numpy(), np.float32)
+                for planes in (output["alpha"], batch.get("matte", batch["mask"]))
+            )
+            name = batch["name"][index]
+            self._frames.append(
+                {clips.CLIP: clip, clips.NAME: name, **self._of(clip).push(name, alpha, truth)}
+            )
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes what was found."""
-        if self._meters:
-            write_json(self.path, {clip: asdict(self._row(clip)) for clip in self._meters})
+        if self._clips:
+            write_json(self.folder / CLIPS, {clip: meters.flicker() for clip, meters in self._clips.items()})
+            clips.write_frames(self.folder / CLIP_FRAMES, self._frames)
 
-    def _end_clips(self) -> None:
-        """Lets go of the last frames of the clips before."""
-        for meters in self._meters.values():
-            for meter in meters:
-                meter.cut()
-
-    def _row(self, clip: str) -> ClipFlicker:
-        found, true = (meter.result() for meter in self._meters[clip])
-        return ClipFlicker(
-            pictures=tuple(self._pictures[clip]),
-            flicker=found.flicker_mad,
-            border_flicker=found.border_flicker,
-            true_flicker=true.flicker_mad,
-            true_border_flicker=true.border_flicker,
-        )
+    def _of(self, clip: str) -> _Meters:
+        """The meters of a clip; where it is new, the clips before have ended."""
+        if clip not in self._clips:
+            for meters in self._clips.values():
+                meters.end()
+            self._clips[clip] = _Meters()
+        return self._clips[clip]
