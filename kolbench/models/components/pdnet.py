@@ -29,7 +29,7 @@ class PDNetOptions:
         mobilenet_last: channels of MobileNetV2's last map, 320 or 1280.
         merge: of neighbouring levels: `product` (released code) or `sum` (FPN).
         width: channels C of the levels, a multiple of 4; parts have C / 2, attention C / 4. 128.
-        ipda: False leaves IPDA and the fusion out, so that the head reads the map at stride 4 (table 3, base).
+        ipda: False leaves IPDA and the fusion out: the head reads the map at stride 4 (table 3, base).
         parts: p, 5. One part is all of the salient region.
         ipda_scale: share of the side of the map at stride 4 at which parts are made, in (0, 1]; 0.25.
         part_activation: of the part logits: `softmax` over the parts, or `sigmoid`.
