@@ -81,6 +81,10 @@ class Batch(TypedDict, total=False):
         Tensor  # (B, 1, H, W) float32 in {0, 1}: what the frame before may have shown; where augment makes it
     )
     rough: Tensor  # (B, 1, H, W) float32 in {0, 1}: the truth made coarse; of methods that refine masks
+    reference: (
+        Tensor  # (B, 3, H, W) float32 in [0, 1]: another frame of each picture's clip; in video steps alone
+    )
+    reference_mask: Tensor  # (B, 1, H, W) float32 in [0, 1]: its truth
     clean: Tensor  # (B, 3, H, W) float32 in [0, 1]: image before its colours changed; where augment keeps it
     instances: Tensor  # (B, 1, H, W) uint8, 0 = background, 1.. = persons; only where the source knows them
     name: list[str]

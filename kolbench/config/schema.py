@@ -122,9 +122,12 @@ KEYS: Mapping[str, Key] = {
     "data.colours": Key(SWITCH),
     "data.picture_size": Key(whole(32, 4096)),
     "data.scene_seed": Key(whole(0, LARGEST_SEED)),
-    "model.backbone_weights": Key(
-        Rule("imagenet, a file, or null", lambda value: value is None or isinstance(value, str))
-    ),
+    **{
+        f"model.{name}": Key(
+            Rule("imagenet, a file, or null", lambda value: value is None or isinstance(value, str))
+        )
+        for name in ("backbone_weights", "sem_weights")
+    },
 }
 PATHS = frozenset(name for name, key in KEYS.items() if key.is_path)
 # groups that every command has: where runs go, and how Hydra works

@@ -20,6 +20,8 @@ FREE_OF_COST = frozenset(
         *("temperature", "comp_loss", "mask_mean", "boundary_gain", "lambda_s", "lambda_d", "lambda_alpha"),
         *("lambda_f", "scale_jitter", "components", "box_samples"),
         *("gt_mid", "gt_encoder_mode", "gt_lr", "gt_max_steps", "gt_check_every", "gt_stop_f"),
+        *("losses", "wbce", "wbce_cap", "l1_weight", "target_weight", "reference_weight", "part_halving"),
+        *("lambda_orth", "area_variance", "sem_form", "sem_extractor", "sem_weights"),
     )
 )
 

@@ -43,7 +43,7 @@ _DATA_IRRELEVANT = (
     *("root", "images", "masks", "products"),
 )
 # keys of a method that may name a file or a folder, known by its content
-_PATHS = ("backbone_weights", "file", "masks_dir")
+_PATHS = ("backbone_weights", "sem_weights", "file", "masks_dir")
 _BUDGET_RELEVANT = ("size", "epochs", "batch", "lr_factor", "epoch_pictures")
 
 

@@ -13,7 +13,7 @@ from kolbench.io import images
 from kolbench.models.trivial import MeanMask
 from tests.conftest import drawn
 from tests.helpers import detectors
-from tests.helpers.networks import SLIM
+from tests.helpers.networks import SLIM, settled
 
 METHODS = sorted(path.stem for path in (compose.conf_dir() / "model").glob("*.yaml"))
 # its file fixes 320 px
@@ -57,6 +57,7 @@ SMALL = {
     "modnet": {"size": CANVAS},
     "official_modnet": {"size": CANVAS},
     "onnx": {"size": CANVAS, "multiple": 32},
+    "pdnet": {"size": CANVAS, "backbone": "mobilenet_v2"},
     "portraitnet": {"size": CANVAS},
     "stdc": {"size": CANVAS},
     "u2net": {"size": CANVAS},
@@ -66,12 +67,15 @@ SMALL = {
     "rcrnet": {"size": CANVAS},
     "unet_smp": {"size": CANVAS},
 }
+# untrained, its products of levels enlarge what float32 rounds off; in float64 test_pdnet allows 1e-9
+ROUNDING = {"pdnet": 2e-3}
 # widths that no YAML offers
 WIDTHS = {"rsudisnet": SLIM}
 # neither networks nor worth a process
 NO_FUNCTION = {"allfg", "ellipse", "meanmask", "masks", "onnx", "official_modnet", "official_u2netp"}
-# what ESPNetV2's released code holds and counts, and never uses
-UNUSED = ".eesp.act.weight"
+# what released code holds and counts without an effect: ESPNetV2 never uses it, and PDNet's softmax over the
+# parts takes off what all of them share
+UNUSED = {"espnetv2": ".eesp.act.weight", "pdnet": ".part_sep_pred.bias"}
 # what a YAML asks of the user
 PLACEHOLDER = {
     "masks": {"masks_dir": "unused"},
@@ -103,6 +107,9 @@ def build(request, tmp_path_factory):
         torch.manual_seed(0)
         settings = dataclasses.replace(settings, options={**settings.options, **WIDTHS.get(name, {})})
         method = compose.build_segmenter(settings).eval()
+        if name == "pdnet":
+            # products of levels vanish until norms know them
+            settled(method.network, torch.rand(4, 3, 128, 128))
         if name == "maskrcnn":
             # masks are most of a prediction
             method.network.roi_heads.detections_per_img = 4
@@ -166,7 +173,7 @@ def test_a_batch_is_its_pictures_one_by_one(name, built):
     for index in range(2):
         alone = method.predict(*one(given, index)).alpha
         # batched convolutions may sum in another order
-        torch.testing.assert_close(alone, together[index : index + 1], atol=2e-5, rtol=0)
+        torch.testing.assert_close(alone, together[index : index + 1], atol=ROUNDING.get(name, 2e-5), rtol=0)
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -235,7 +242,7 @@ def test_every_trainable_method_has_both_recipes(name):
     assert isinstance(written, dict)
     assert set(written) - {"evaluation_only"} == {"paper", "short_lr_factor", "recipes"}
     for recipe in written["recipes"].values():
-        assert set(recipe) == {"optimizer", "scheduler", "augment"}
+        assert set(recipe) - {"lr_factors"} == {"optimizer", "scheduler", "augment"}
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
@@ -261,7 +268,7 @@ def test_gradients_reach_every_parameter(name, built, training_batch):
         for key, p in method.named_parameters()
         if p.requires_grad and (p.grad is None or not p.grad.any())
     ]
-    assert [key for key in unreached if not (name == "espnetv2" and key.endswith(UNUSED))] == []
+    assert [key for key in unreached if not (name in UNUSED and key.endswith(UNUSED[name]))] == []
 
 
 @pytest.mark.parametrize("name", TRAINABLE)

@@ -1,6 +1,7 @@
 """Every trainable method learns one batch by heart: its losses, targets and way back to the picture fit."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ CHECK_EVERY = 5
 # the innermost maps of RSUDISNet are single pixels at 64 px, of which a batch norm learns nothing
 CANVASES = {"rsudisnet": 128, "unet": 32}
 # Adam's rate where 2e-3 is not the one that learns a batch soonest
-RATES = {"espnetv2": 1e-2, "rsudisnet": 3e-3, "u2net": 1e-3, "u2netp": 5e-3, "unet": 4e-3}
-WIDTHS = {"rsudisnet": SLIM}
+RATES = {"espnetv2": 1e-2, "pdnet": 5e-3, "rsudisnet": 3e-3, "u2net": 1e-3, "u2netp": 5e-3, "unet": 4e-3}
+WIDTHS: dict[str, dict[str, Any]] = {"rsudisnet": SLIM, "pdnet": {"backbone": "mobilenet_v2"}}
 # Mask R-CNN learns from regions, not from pixels: test_maskrcnn overfits it with a loop of its own
 TRAINABLE = sorted(
     path.stem

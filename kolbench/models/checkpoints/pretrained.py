@@ -15,23 +15,30 @@ from kolbench.models.checkpoints.read import read_state_dict
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
 IMAGENET = "imagenet"
+BACKBONE_KEY = "model.backbone_weights"
 
 
-def state_as_chosen(weights: Any, source: str) -> dict[str, Tensor]:
+def state_as_chosen(weights: Any, source: str, key: str = BACKBONE_KEY) -> dict[str, Tensor]:
     """What a `model.backbone_weights=` names: `imagenet`, torchvision's `weights`, or a file.
+
+    Args:
+        weights: a member of one of torchvision's weight enumerations.
+        source: `imagenet` or a path.
+        key: what said so, for messages.
 
     Raises:
         WeightsError: it cannot be had or read.
     """
-    return state_of_torchvision(weights, source) if source == IMAGENET else state_of_file(Path(source))
+    return state_of_torchvision(weights, source, key) if source == IMAGENET else state_of_file(Path(source))
 
 
-def state_of_torchvision(weights: Any, choice: str) -> dict[str, Tensor]:
+def state_of_torchvision(weights: Any, choice: str, key: str = BACKBONE_KEY) -> dict[str, Tensor]:
     """A file of torchvision's, from torch's hub folder or the network, its hash checked.
 
     Args:
         weights: a member of one of torchvision's weight enumerations.
-        choice: what `model.backbone_weights` said, for the message.
+        choice: what `key` said, for the message.
+        key: of the command.
 
     Raises:
         WeightsError: it is not at hand and cannot be downloaded, or the file is damaged.
@@ -47,9 +54,8 @@ def state_of_torchvision(weights: Any, choice: str) -> dict[str, Tensor]:
         state: dict[str, Tensor] = weights.get_state_dict(check_hash=True, weights_only=True)
     except (OSError, RuntimeError, WeightsError) as error:
         raise WeightsError(
-            f"model.backbone_weights={choice} needs {weights.url}, and the download failed ({error}). Put "
-            f"{cached.name} into {folder}, or give model.backbone_weights=FILE, or start from random "
-            "weights with model.backbone_weights=null."
+            f"{key}={choice} needs {weights.url}, and the download failed ({error}). Put {cached.name} into "
+            f"{folder}, or give {key}=FILE, or do without with {key}=null."
         ) from error
     return state
 

@@ -20,7 +20,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint file, on the CPU; no code in the file is ever executed.
 
     Reads what `torch.save` wrote (any version) and, with the safetensors package, `.safetensors`. The
-    tensors may lie at the top or under `state_dict`; the `module.` of nn.DataParallel is taken off.
+    tensors may lie at the top, under `state_dict` or under `model`; the `module.` of nn.DataParallel is taken
+    off.
 
     Raises:
         WeightsError: the file is missing, empty, damaged, no checkpoint, or holds more than plain data.
@@ -28,8 +29,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     _require_content(path)
     loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
+    if isinstance(loaded, Mapping):
+        loaded = _inner(loaded)
     if not isinstance(loaded, Mapping) or not loaded:
         raise WeightsError(f"{path} holds no state dict (named tensors) but {_kind(loaded)}.")
     strange = [str(name) for name, value in loaded.items() if not isinstance(value, Tensor)]
@@ -100,6 +101,16 @@ def load_state_strict(
             stacklevel=2,
         )
     return lacking
+
+
+def _inner(loaded: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where the tensors lie; our own checkpoints have settings, no tensors, under `model`."""
+    state, model = loaded.get("state_dict"), loaded.get("model")
+    if isinstance(state, Mapping):
+        return state
+    if isinstance(model, Mapping) and any(isinstance(value, Tensor) for value in model.values()):
+        return model
+    return loaded
 
 
 def _holds(state: Mapping[str, Tensor], head: str) -> bool:

@@ -30,6 +30,13 @@ def resize_to(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=False)
 
 
+def resize_aligned(x: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, h, w) -> (B, C, *size), bilinear with align_corners=True: the corners keep their values."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
+
+
 def resize_by(x: Tensor, factor: float) -> Tensor:
     """(B, C, h, w) -> (B, C, h * factor, w * factor), as `resize_to`; h * factor must be whole."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -9,7 +9,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.ops import Conv2dNormActivation
 
 from kolbench.errors import WeightsError
-from kolbench.models.checkpoints.pretrained import state_as_chosen
+from kolbench.models.checkpoints.pretrained import BACKBONE_KEY, state_as_chosen
 from kolbench.models.checkpoints.read import load_state_strict
 
 # expansion, output channels, repetitions, stride of the first (Sandler et al. 2018, table 2)
@@ -121,19 +121,22 @@ def features_under(own: Iterable[str], source: str, blocks: int) -> dict[str, Te
     return renamed(own, imagenet_state(source), blocks, source)
 
 
-def renamed(own: Iterable[str], state: Mapping[str, Tensor], blocks: int, source: str) -> dict[str, Tensor]:
+def renamed(
+    own: Iterable[str], state: Mapping[str, Tensor], blocks: int, source: str, key: str = BACKBONE_KEY
+) -> dict[str, Tensor]:
     """As `features_under`, of tensors that are there already.
 
     Args:
-        state: with torchvision's or MODNet's names. source: where they come from, for the message.
+        state: with torchvision's or MODNet's names. source: where they come from, and key: what said so, for
+            the message.
     """
     names = sorted(own, key=_position)
     wanted = tuple(f"features.{index}." for index in range(blocks))
     given = {name: tensor for name, tensor in state.items() if name.startswith(wanted)}
     if len(given) != len(names):
         raise WeightsError(
-            f"model.backbone_weights={source} holds {len(given)} tensors named features.*, a MobileNetV2 "
-            f"has {len(names)}; give torchvision's mobilenet_v2 file."
+            f"{key}={source} holds {len(given)} tensors named features.*, a MobileNetV2 has {len(names)}; "
+            "give torchvision's mobilenet_v2 file."
         )
     return {ours: given[theirs] for ours, theirs in zip(names, sorted(given, key=_position), strict=True)}
 
