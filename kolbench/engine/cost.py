@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 from kolbench.io.arrays import as_arrays
+from kolbench.models.mirrored import viewed
+from kolbench.models.onnx import OnnxSegmenter
 from kolbench.segmenter import Segmenter
 
 
@@ -49,7 +51,8 @@ def of(
     Args:
         segmenter: in evaluation mode.
         batch: of one picture at its own size, on any device.
-        refiner: what follows it; counted where it has a network, on the true mask of the batch.
+        refiner: what follows it; counted where it has a network, on the true mask of the batch, unless the
+            method is an ONNX file, whose own cost cannot be seen.
     """
     inputs = [batch[key] for key in segmenter.input_keys]
     height, width = inputs[0].shape[-2:]
@@ -63,6 +66,9 @@ def of(
         assert refiner is not None
         more, peak = _of_refiner(refiner, networks[1], batch, segmenter.device)
         macs, memory = (macs or 0) + more, max(memory or 0, peak)
+        if isinstance(viewed(segmenter)[0], OnnxSegmenter):
+            # its own part cannot be seen, so neither can the sum
+            macs = memory = None
     return Cost(macs, memory, checkpoint, (int(height), int(width)))
 
 
