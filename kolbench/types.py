@@ -63,7 +63,7 @@ class Batch(TypedDict, total=False):
 
     Training batches carry image, mask, alpha, transition, semantic, product at the training input size;
     evaluation batches carry image, mask and product at the picture's own size, or as the `eval_protocol`
-    has them; where the truth is a true alpha, at the picture's own size, `matte` as well.
+    has them. Where the truth is a true alpha both carry `matte` as well, squares of a protocol excepted.
     """
 
     image: Tensor  # (B, 3, H, W) float32 in [0, 1]
@@ -72,7 +72,7 @@ class Batch(TypedDict, total=False):
     alpha: Tensor
     # (B, 1, H, W) float32 in {0, 1}: m_d, the 30 px region around the edge of M, and where an alpha is soft
     transition: Tensor
-    matte: Tensor  # (B, 1, H, W) float32 in [0, 1]: the true alpha; only of evaluation batches that have one
+    matte: Tensor  # (B, 1, H, W) float32 in [0, 1]: the true alpha; only where the truth is one
     semantic: Tensor  # (B, 1, H/16, W/16) float32 in [0, 1]: blurred G(alpha)
     product: Tensor  # (B, 1, H, W) float32 in {0, 1}; all 0 where no product is labelled
     foreground: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it
