@@ -57,8 +57,8 @@ def resolved(
     """
     if weights is not None and is_name(weights):
         entry = entry_of(weights, model.name)
-        if _needs_own_network(entry, model, typed_keys):
-            return model, _as_tensors(entry, model)
+        if "model.size" in typed_keys and (tensors := own_tensors(entry, model)) is not None:
+            return model, tensors
         if entry.kind == "onnx":
             return _network(entry, model, typed_keys), None
         _require_method(entry, model, typed_keys)
@@ -127,20 +127,25 @@ def _network(entry: Entry, model: ModelConfig, typed_keys: Set[str]) -> ModelCon
     return network_config(entry, file, **{key: model.values[key] for key in typed})
 
 
-def _needs_own_network(entry: Entry, model: ModelConfig, typed_keys: Set[str]) -> bool:
-    """Whether a size is typed for one of our methods that its ONNX file does not take."""
-    is_ours = model.name == entry.method and "file" not in model.options
-    if entry.kind != "onnx" or not is_ours or "model.size" not in typed_keys:
-        return False
-    return not {None, model.options["size"]}.issuperset(OnnxGraph(download.fetch(entry)).fixed)
+def own_tensors(entry: Entry, model: ModelConfig) -> Path | None:
+    """The tensors of an ONNX file for our own network, where the file does not take the model's size.
 
+    They are made once and kept beside what is downloaded.
 
-def _as_tensors(entry: Entry, model: ModelConfig) -> Path:
-    """The tensors of an ONNX file for our own network, made once and kept beside what is downloaded.
+    Args:
+        entry: of the catalogue. model: the command's `model` group.
+
+    Returns:
+        Their file; None where the file takes the size, is no ONNX file, or of no method of ours.
 
     Raises:
-        WeightsError: the file is of another network, or the folder cannot be written.
+        WeightsError: the file cannot be had, is of another network, or the folder cannot be written.
     """
+    is_ours = model.name == entry.method and "file" not in model.options
+    if entry.kind != "onnx" or not is_ours:
+        return None
+    if {None, model.options["size"]}.issuperset(OnnxGraph(download.fetch(entry)).fixed):
+        return None
     path = download.weights_folder() / entry.name / f"{entry.sha256[:16]}.pth"
     if path.is_file():
         return path

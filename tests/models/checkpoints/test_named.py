@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kolbench
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.scenes.scene import make_scene
 from kolbench.models.checkpoints import download, named
@@ -38,6 +39,9 @@ def test_a_size_that_the_file_does_not_take_is_our_own_networks(u2netp: Path) ->
     expected = build_segmenter(official).segment(picture)
     assert np.abs(own.segment(picture) - expected).max() < 1e-3
     assert np.ptp(expected) > 0.5
+    # from Python too
+    assert type(kolbench.load("u2netp", "official", "cpu", size=128)) is type(own)
+    assert type(kolbench.load("u2netp-onnx", device="cpu", size=320)) is type(build_segmenter(official))
     # made once
     written = tensors.stat().st_mtime_ns
     assert named.resolved(chosen, Path("official"), TYPED)[1] == tensors
