@@ -5,7 +5,7 @@ B pictures in a batch, H x W pixels. Images are RGB, never normalised outside a 
 
 from __future__ import annotations  # so that reading run folders needs no torch
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # what a method remembers of a clip from one frame to the next; what its tensors hold, it alone knows
 State: TypeAlias = tuple["Tensor", ...]
+# what may follow a method, (image, alpha) -> alpha, see kolbench.refiners
+Refiner: TypeAlias = Callable[["Tensor", "Tensor"], "Tensor"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]

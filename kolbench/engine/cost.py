@@ -16,6 +16,7 @@ from kolbench.io.arrays import as_arrays
 from kolbench.models.mirrored import viewed
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.segmenter import Segmenter
+from kolbench.types import Refiner
 
 
 class Cost(NamedTuple):
@@ -44,7 +45,7 @@ def networks_of(refiner: object) -> list[nn.Module]:
 def of(
     segmenter: Segmenter,
     batch: Mapping[str, Any],
-    refiner: Callable[[Tensor, Tensor], Tensor] | None = None,
+    refiner: Refiner | None = None,
 ) -> Cost:
     """Measures one prediction.
 
@@ -153,7 +154,7 @@ def _counted(
 
 
 def _of_refiner(
-    refiner: Callable[[Tensor, Tensor], Tensor],
+    refiner: Refiner,
     network: nn.Module,
     batch: Mapping[str, Any],
     device: torch.device,
