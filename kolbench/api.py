@@ -135,10 +135,13 @@ def _loaded(
         entry = named.entry_of(weights, str(source))
         named.require_memory(entry)
         weights = download.fetch(entry)
-        if entry.kind == "onnx":
+        tensors = None
+        if source == entry.method and "size" in options:
+            tensors = named.own_tensors(entry, model_config(source, size=options["size"]))
+        if tensors is None and entry.kind == "onnx":
             network: Segmenter = build_segmenter(named.network_config(entry, weights, **options))
             return network.eval()
-        options = {**entry.feed, **options}
+        weights, options = (weights, {**entry.feed, **options}) if tensors is None else (tensors, options)
     if is_exported(source):
         if weights is not None:
             raise ConfigError(f"{source} holds its weights; leave weights={weights} out.")

@@ -5,7 +5,7 @@ B pictures in a batch, H x W pixels. Images are RGB, never normalised outside a 
 
 from __future__ import annotations  # so that reading run folders needs no torch
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # what a method remembers of a clip from one frame to the next; what its tensors hold, it alone knows
 State: TypeAlias = tuple["Tensor", ...]
+# what may follow a method, (image, alpha) -> alpha, see kolbench.refiners
+Refiner: TypeAlias = Callable[["Tensor", "Tensor"], "Tensor"]
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -63,7 +65,7 @@ class Batch(TypedDict, total=False):
 
     Training batches carry image, mask, alpha, transition, semantic, product at the training input size;
     evaluation batches carry image, mask and product at the picture's own size, or as the `eval_protocol`
-    has them; where the truth is a true alpha, at the picture's own size, `matte` as well.
+    has them. Where the truth is a true alpha both carry `matte` as well, squares of a protocol excepted.
     """
 
     image: Tensor  # (B, 3, H, W) float32 in [0, 1]
@@ -72,7 +74,7 @@ class Batch(TypedDict, total=False):
     alpha: Tensor
     # (B, 1, H, W) float32 in {0, 1}: m_d, the 30 px region around the edge of M, and where an alpha is soft
     transition: Tensor
-    matte: Tensor  # (B, 1, H, W) float32 in [0, 1]: the true alpha; only of evaluation batches that have one
+    matte: Tensor  # (B, 1, H, W) float32 in [0, 1]: the true alpha; only where the truth is one
     semantic: Tensor  # (B, 1, H/16, W/16) float32 in [0, 1]: blurred G(alpha)
     product: Tensor  # (B, 1, H, W) float32 in {0, 1}; all 0 where no product is labelled
     foreground: Tensor  # (B, 3, H, W) float32 in [0, 1]; only where the source knows it

@@ -201,6 +201,8 @@ class TrainingSet(Dataset[Item]):
         }
         if len(labels) > 2:
             sample["instances"] = labels[2:]
+        if matte is not None:
+            sample["matte"] = sample["alpha"]
         return sample
 
 

@@ -13,7 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 from kolbench.io.arrays import as_arrays
+from kolbench.models.mirrored import viewed
+from kolbench.models.onnx import OnnxSegmenter
 from kolbench.segmenter import Segmenter
+from kolbench.types import Refiner
 
 
 class Cost(NamedTuple):
@@ -42,14 +45,15 @@ def networks_of(refiner: object) -> list[nn.Module]:
 def of(
     segmenter: Segmenter,
     batch: Mapping[str, Any],
-    refiner: Callable[[Tensor, Tensor], Tensor] | None = None,
+    refiner: Refiner | None = None,
 ) -> Cost:
     """Measures one prediction.
 
     Args:
         segmenter: in evaluation mode.
         batch: of one picture at its own size, on any device.
-        refiner: what follows it; counted where it has a network, on the true mask of the batch.
+        refiner: what follows it; counted where it has a network, on the true mask of the batch, unless the
+            method is an ONNX file, whose own cost cannot be seen.
     """
     inputs = [batch[key] for key in segmenter.input_keys]
     height, width = inputs[0].shape[-2:]
@@ -63,6 +67,9 @@ def of(
         assert refiner is not None
         more, peak = _of_refiner(refiner, networks[1], batch, segmenter.device)
         macs, memory = (macs or 0) + more, max(memory or 0, peak)
+        if isinstance(viewed(segmenter)[0], OnnxSegmenter):
+            # its own part cannot be seen, so neither can the sum
+            macs = memory = None
     return Cost(macs, memory, checkpoint, (int(height), int(width)))
 
 
@@ -147,7 +154,7 @@ def _counted(
 
 
 def _of_refiner(
-    refiner: Callable[[Tensor, Tensor], Tensor],
+    refiner: Refiner,
     network: nn.Module,
     batch: Mapping[str, Any],
     device: torch.device,

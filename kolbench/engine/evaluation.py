@@ -1,6 +1,6 @@
 """Scores of a method on loaders of pictures, with what the report needs left on disk."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,11 @@ from kolbench.metrics.counts import ImageCounts
 from kolbench.metrics.histogram import levels_of, truth_levels
 from kolbench.runs.run_folder import DETECTION
 from kolbench.segmenter import Segmenter
+from kolbench.types import Refiner
 
 THUMB_PX = 256
 # what a reader of the seconds must know
 TIMING = "timing.json"
-
-Refiner = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def evaluate(

@@ -13,11 +13,9 @@ import torch
 from kolbench.engine.parallel import in_processes
 from kolbench.errors import DataError, KolbenchError
 from kolbench.segmenter import Clip, Segmenter
-from kolbench.types import Float32Array, PictureResult, UInt8Array
+from kolbench.types import Float32Array, PictureResult, Refiner, UInt8Array
 
 T = TypeVar("T")
-# see kolbench.refiners
-Refiner = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # of torch's allocators, which raise a bare RuntimeError: CPU on Linux and macOS, on Windows, devices, C++
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
 

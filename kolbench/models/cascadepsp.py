@@ -70,6 +70,8 @@ class CascadePSPSegmenter(NetworkSegmenter[RefinementNetwork]):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """All terms on the six outputs and on the slopes of the last one, see `refinement_losses`.
 
+        The truth is the true alpha where there is one, else the mask.
+
         Raises:
             TrainingError: the batch has no rough masks.
         """
@@ -79,7 +81,8 @@ class CascadePSPSegmenter(NetworkSegmenter[RefinementNetwork]):
                 "model=cascadepsp learns from made-up rough masks, but the recipe's augment list makes none; "
                 "add {_target_: kolbench.data.perturb.RoughFromMask} behind all steps that move pixels."
             )
-        return refinement_losses(self._maps(self.input_spec.normalise(batch["image"]), rough), batch["mask"])
+        truth = batch.get("matte", batch["mask"])
+        return refinement_losses(self._maps(self.input_spec.normalise(batch["image"]), rough), truth)
 
     def training_input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) in pixels of training pictures, a third larger than what is cropped from them."""

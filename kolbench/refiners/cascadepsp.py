@@ -15,13 +15,16 @@ from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice, require_whole
 from kolbench.models.checkpoints.read import load_state_strict, read_state_dict
+from kolbench.models.components.blocks import resize_to
 from kolbench.models.components.refinement import RefinementNetwork, padded_size
-from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from kolbench.refiners import weights as refiner_weights
 
 MODES = ("auto", "fast", "full")
 SIZE_RULES = ("exact", "official")
 RESIZE_BACKS = ("repo", "pip")
+# only how values are normalised is used of it
+FEED = InputSpec(1, multiple=1, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 # alpha from which a pixel is foreground
 FOREGROUND = 0.5
 # of a crop, in pixels: the margin whose result is not taken
@@ -105,7 +108,7 @@ class CascadePSP:
             return torch.zeros_like(foreground, dtype=torch.float32)
         only_global = self._only_global(height, width)
         self._announce(height, width, only_global)
-        small_image = normalised(self._brought_to_size(image, "bicubic"))
+        small_image = FEED.normalise(self._brought_to_size(image, "bicubic"))
         small_mask = self._brought_to_size(foreground, "bilinear") * 2 - 1
         maps = self.network(small_image, small_mask)
         coarse, quarter = maps.out_224.float().sigmoid(), maps.out_56_2.float().sigmoid()
@@ -154,8 +157,8 @@ class CascadePSP:
     def _in_crops(self, image: Tensor, coarse: Tensor, quarter: Tensor) -> Tensor:
         """The local step: crops at the picture's own size see what the whole picture gave."""
         height, width = image.shape[-2:]
-        sure = enlarged(coarse, height, width) > 0.5
-        soft = enlarged(quarter, height, width).mul_(2).sub_(1)
+        sure = resize_to(coarse, (height, width)) > 0.5
+        soft = resize_to(quarter, (height, width)).mul_(2).sub_(1)
         total = torch.zeros_like(soft)
         visits = torch.zeros_like(sure, dtype=torch.int16)
         for window in windows(height, width, self.longest):
@@ -163,7 +166,7 @@ class CascadePSP:
             if not is_worth_a_look(sure[crop]):
                 continue
             mask = as_float(sure[crop]) * 2 - 1
-            result = self.network(normalised(as_float(image[crop])), mask, soft[crop]).out_224
+            result = self.network(FEED.normalise(as_float(image[crop])), mask, soft[crop]).out_224
             alpha = result.float().sigmoid()
             taken = (..., window.taken_rows, window.taken_columns)
             inside = (
@@ -259,12 +262,6 @@ def is_worth_a_look(sure: Tensor) -> bool:
     return LEAST <= float(sure.float().mean()) <= MOST
 
 
-def normalised(image: Tensor) -> Tensor:
-    """(1, 3, H, W) in [0, 1] -> less ImageNet's mean, divided by its deviation."""
-    mean = image.new_tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
-    return (image - mean) / image.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
-
-
 def as_float(x: Tensor) -> Tensor:
     """uint8 levels, truth values or floats -> float32 in [0, 1]."""
     return x.float() / 255 if x.dtype is torch.uint8 else x.float()
@@ -278,11 +275,6 @@ def shrunk(x: Tensor, size: tuple[int, int]) -> Tensor:
     strips = (x[..., top : top + STRIP, :] for top in range(0, x.shape[-2], STRIP))
     narrow = [F.adaptive_avg_pool2d(as_float(strip), (strip.shape[-2], size[1])) for strip in strips]
     return F.adaptive_avg_pool2d(torch.cat(narrow, dim=-2), size)
-
-
-def enlarged(x: Tensor, height: int, width: int) -> Tensor:
-    """(1, 1, h, w) -> (1, 1, height, width), bilinear with align_corners=False."""
-    return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 
 
 def expected_bytes(network: RefinementNetwork, pixels: int) -> float:

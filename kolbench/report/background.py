@@ -9,7 +9,9 @@ from kolbench.report.numbers import UNREFINED, Numbers, RunNumbers
 
 NAME = "background"
 TITLE = "Removing backgrounds: U2Net with and without a refiner"
-METHODS = ("u2net", "u2netp", "official_u2netp")
+# weights=official is the method official_NAME
+FULL = ("u2net", "official_u2net")
+METHODS = (*FULL, "u2netp", "official_u2netp")
 REFINER = "cascadepsp"
 PER_IMAGE = ("iou", "precision", "recall", "f0.3", "f0.09")
 # the paper's rows: with this refiner
@@ -37,7 +39,7 @@ def backgrounds(numbers: Numbers) -> Table:
 def _row_of(run: RunNumbers) -> str | None:
     """The paper's row that a run is: of the full U2Net, which looks at each picture once."""
     record = run.run.record
-    is_the_papers = (run.run.method, record.tta) == ("u2net", NO_TTA)
+    is_the_papers = run.run.method in FULL and record.tta == NO_TTA
     return _ROWS.get(record.refiner or UNREFINED) if is_the_papers else None
 
 

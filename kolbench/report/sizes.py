@@ -17,12 +17,13 @@ def size_and_speed(numbers: Numbers) -> Table:
         (NOT_RUN, {"method": name, **_published_size(name)}) for name in numbers.not_run(published.SIZES)
     ]
     notes = [
-        "parameters: of the inference network.",
+        "parameters: of the inference network, and of a refiner's; what an ONNX file holds is not counted.",
         "checkpoint kKB: its state dict at 32 bits, bytes / 1024 / 1000, the unit in which the paper's "
         "172, 26 and 30 'MB' agree.",
         "GMACs: multiplications with addition of one prediction / 1e9, by torch's own counter, on one "
         "picture of the size 'counted at' (height x width, before the method resizes it). "
-        "Empty for methods that are no networks.",
+        "A refiner's network is counted with the method's. Empty for methods that are no networks, and for "
+        "ONNX files.",
         "input: height x width of the training pictures.",
         *_speed_notes(any(speed is not None for speed in speeds.values())),
         f"{RECORDED_SECONDS}: median over the test pictures, reading the file not included, on the device of "

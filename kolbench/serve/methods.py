@@ -13,10 +13,10 @@ from kolbench.errors import ConfigError
 from kolbench.inference.backends import prepare
 from kolbench.inference.export.parity import picture_of
 from kolbench.inference.highres import segment_in_bounded_memory
-from kolbench.inference.predictor import Refiner, refined
+from kolbench.inference.predictor import refined
 from kolbench.models.checkpoints import run as weight_files
 from kolbench.segmenter import Segmenter
-from kolbench.types import Float32Array, UInt8Array
+from kolbench.types import Float32Array, Refiner, UInt8Array
 
 # height and width of the picture on which a method is tried before the page opens
 _TRIAL = (64, 48)

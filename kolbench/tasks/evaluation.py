@@ -17,7 +17,7 @@ from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.base import Source
 from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
-from kolbench.engine.evaluation import TIMING, Refiner, evaluate
+from kolbench.engine.evaluation import TIMING, evaluate
 from kolbench.errors import ConfigError
 from kolbench.io.files import read_json
 from kolbench.metrics import scores
@@ -28,7 +28,7 @@ from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
-from kolbench.types import ALPHA, BINARY, NATIVE
+from kolbench.types import ALPHA, BINARY, NATIVE, Refiner
 
 # tta -> the modules that its alphas follow from
 _TTA_MODULES: Mapping[str, tuple[str, ...]] = {NO_TTA: (), FLIP: ("kolbench.models.mirrored",)}

@@ -24,7 +24,7 @@ from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.devices import choose_device, describe
-from kolbench.engine.evaluation import TIMING, Refiner
+from kolbench.engine.evaluation import TIMING
 from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
@@ -44,7 +44,7 @@ from kolbench.tasks.overview import contact_sheet, overlays
 from kolbench.tasks.scoring import ScoringConfig
 from kolbench.tracking.overlay import overlay_picture
 from kolbench.tracking.tracker import RunInfo, Trackers
-from kolbench.types import NATIVE, JsonObject
+from kolbench.types import NATIVE, JsonObject, Refiner
 
 COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
 NUMBERS_WIDTH = 90

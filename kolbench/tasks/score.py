@@ -17,7 +17,9 @@ from kolbench.runs.record import RunRecord
 
 ALPHA = "alpha"
 # words of a command that say on what a method is scored, and how
-_ON_WHAT = ("data", "eval_protocol", "refiner", "threshold", "budget.limit")
+_ON_WHAT = ("data", "refiner", "tta", "threshold", "budget.limit")
+# true alphas are asked for, of pictures at their own size
+_REPLACED = ("metrics=", "data.truth=", "eval_protocol=")
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def refusal(folder: Path, record: RunRecord, refused: Sequence[str]) -> str:
     if (folder / "checkpoints").is_dir():
         chosen = [word for word in words if word.lstrip("+").startswith(_ON_WHAT)]
         words = ("task=test", f"weights={folder}", *chosen)
-    kept = [word for word in words if not word.startswith(("metrics=", "data.truth="))]
+    kept = [word for word in words if not word.startswith(_REPLACED)]
     command = [*kept, "data.truth=alpha", f"metrics=[{','.join(refused)}]"]
     return (
         f"metrics=[{','.join(refused)}] needs true alphas, and it was scored on binary truths. Where its "

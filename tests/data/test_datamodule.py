@@ -169,11 +169,12 @@ def test_a_training_learns_the_true_alpha():
     # 15 soft columns, wider than the region of 2 px around the edge of the mask
     assert np.array_equal(batch["transition"][0, 0].numpy(), (levels > 0) & (levels < 1))
     assert np.array_equal(batch["mask"][0, 0].numpy(), picture.mask)
-    assert "matte" not in batch
+    assert torch.equal(batch["matte"], batch["alpha"])
     (plain,) = training_batches(
         SegmentationDataModule(OnePicture(picture), 0, 1, [], data_config(), NO_LIMIT), size=(32, 32)
     )
     assert set(plain["alpha"].unique().tolist()) == {0, 0.5, 1}
+    assert "matte" not in plain
 
 
 def test_image_mask_and_alpha_are_moved_alike():

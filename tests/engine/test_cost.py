@@ -6,6 +6,9 @@ from torch import nn
 
 from kolbench.config import compose
 from kolbench.engine import cost
+from kolbench.inference.export.formats import format_of
+from kolbench.models.mirrored import with_tta
+from kolbench.models.onnx import OnnxSegmenter
 from kolbench.refiners.guided import GuidedFilter
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
@@ -93,6 +96,16 @@ def test_a_network_behind_a_method_of_arrays_is_counted():
     batch = {"image": torch.rand(1, 3, 16, 24), "mask": torch.ones(1, 1, 16, 24)}
     found = cost.of(method, batch, Sharpened())
     assert (found.macs, found.checkpoint) == (4 * 16 * 24, 4 * 5)
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_behind_an_onnx_file_whose_cost_cannot_be_seen_nothing_is_counted(tmp_path, tta):
+    path = tmp_path / "x.onnx"
+    format_of("onnx").write(nn.Conv2d(3, 1, 1), torch.zeros(1, 3, 16, 24), path, True)
+    method = with_tta(OnnxSegmenter(path, resize_mode="native", activation="sigmoid"), tta)
+    batch = {"image": torch.rand(1, 3, 16, 24), "mask": torch.ones(1, 1, 16, 24)}
+    found = cost.of(method.eval(), batch, Sharpened())
+    assert (found.macs, found.memory, found.checkpoint) == (None, None, 4 * 5)
 
 
 def test_methods_of_arrays_have_no_operations_but_memory():

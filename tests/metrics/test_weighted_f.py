@@ -1,8 +1,5 @@
 """Weighted F against pysodmetrics, and worked by hand."""
 
-import importlib
-import importlib.util
-import sys
 import types
 
 import cv2
@@ -11,25 +8,13 @@ import pytest
 
 from kolbench.metrics.scores.weighted_f import values, weighted_f
 from kolbench.types import UInt8Array
+from tests.helpers.pysodmetrics import pysodmetrics
 
 
-@pytest.fixture(scope="module")
-def theirs() -> types.ModuleType:
-    """py_sod_metrics.sod_metrics, whose imports of scikit-image are for measures not compared here."""
-    found = importlib.util.find_spec("py_sod_metrics")
-    if found is None:
-        pytest.skip(
-            "needs pip install --no-deps pysodmetrics (its own dependencies name another OpenCV wheel)"
-        )
-    bare = types.ModuleType("py_sod_metrics")
-    bare.__path__ = list(found.submodule_search_locations or [])
-    unused = types.ModuleType("skimage")
-    unused.measure = unused.morphology = unused  # type: ignore[attr-defined]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "py_sod_metrics", bare)
-        for name in ("skimage", "skimage.measure", "skimage.morphology"):
-            patch.setitem(sys.modules, name, unused)
-        return importlib.import_module("py_sod_metrics.sod_metrics")
+@pytest.fixture
+def theirs(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    (module,) = pysodmetrics(monkeypatch, "sod_metrics")
+    return module
 
 
 def picture(seed: int, height: int = 40, width: int = 52) -> tuple[UInt8Array, UInt8Array]:

@@ -81,6 +81,11 @@ def test_losses_are_those_of_all_six_outputs(segmenter):
     assert {name: term.item() for name, term in found.items()} == pytest.approx(
         {name: term.item() for name, term in expected.items()}
     )
+    # errors of probabilities are those against a true alpha, where there is one
+    with torch.no_grad():
+        soft = segmenter.losses({"image": image, "rough": rough, "mask": truth, "matte": 0.75 * truth})
+    assert soft["l1_224"] != found["l1_224"]
+    assert soft["bce_28"] == found["bce_28"]
     with pytest.raises(TrainingError, match=r"makes none; add .*RoughFromMask.* behind all steps"):
         segmenter.losses({"image": image, "mask": truth})
 

@@ -107,7 +107,7 @@ def test_local_steps_differ_by_rounding_only(small: RefinementNetwork, package: 
     image, alpha = disc(130, 60)
     with torch.no_grad():
         theirs = package.process_high_res_im(
-            AsPackage(small), cascadepsp.normalised(image), alpha * 2 - 1, L=100
+            AsPackage(small), cascadepsp.FEED.normalise(image), alpha * 2 - 1, L=100
         )
     ours = CascadePSP(small, mode="full", longest=100, **OFFICIAL)(image, alpha)
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)

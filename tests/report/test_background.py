@@ -22,8 +22,14 @@ def made(tmp_path_factory):
     options = {"files": False, "data": "ecssd", "pictures": 6}
     make_run(folder / "plain", "u2net", quality=0.7, **options)
     refined = {"refiner": "cascadepsp"}
+    # as weights=official is called
     make_run(
-        folder / "refined", "u2net", quality=0.8, overrides=["refiner=cascadepsp"], changes=refined, **options
+        folder / "refined",
+        "official_u2net",
+        quality=0.8,
+        overrides=["refiner=cascadepsp"],
+        changes=refined,
+        **options,
     )
     make_run(folder / "small", "u2netp", quality=0.6, **options)
     make_run(folder / "other", "modnet", quality=0.6, **options)

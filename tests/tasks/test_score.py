@@ -132,12 +132,13 @@ def test_true_alphas_are_asked_for_where_they_are_needed(old: Path, capsys) -> N
 
 def test_a_trained_run_is_scored_again_without_training(old: Path) -> None:
     (old / "checkpoints").mkdir()
-    words = ("model=unet", "data=folder", "data.root=my pictures", "seed=3", "metrics=[boundary]")
-    record = records.RunRecord(method="unet", overrides=words)
+    words = ("model=unet", "data=folder", "data.root=my pictures", "seed=3", "metrics=[boundary]", "tta=flip")
+    # squares of a protocol have no true alpha
+    record = records.RunRecord(method="unet", overrides=(*words, "eval_protocol=portraitnet"))
     said = score.refusal(old, record, ["matting"])
     assert said.endswith(
-        f"python -m kolbench task=test weights={old} data=folder 'data.root=my pictures' data.truth=alpha "
-        "'metrics=[matting]'"
+        f"python -m kolbench task=test weights={old} data=folder 'data.root=my pictures' tta=flip "
+        "data.truth=alpha 'metrics=[matting]'"
     )
 
 

@@ -5,14 +5,18 @@ import warnings
 from collections.abc import Set
 from pathlib import Path
 
-from kolbench.config.compose import model_config
+import torch
+
+from kolbench.config.compose import build_segmenter, model_config
 from kolbench.config.fields import Values
 from kolbench.config.groups import ModelConfig
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, WeightsError
+from kolbench.io.files import write_atomically
 from kolbench.models.checkpoints import download
 from kolbench.models.checkpoints.catalogue import OFFICIAL, Entry, catalogue
 from kolbench.models.checkpoints.from_onnx import state_from_onnx
 from kolbench.models.checkpoints.run import ONNX, load_into
+from kolbench.models.components.onnx_graph import OnnxGraph
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.segmenter import Segmenter
 
@@ -42,7 +46,7 @@ def resolved(
     """The method and the weights that a command means, with names become files; others as they are.
 
     An ONNX network becomes the method itself. All are fed as their authors feed them, changed by what was
-    typed.
+    typed. Where a size is typed that the file does not take, our own network has its tensors.
 
     Args:
         model: the command's `model` group. weights: its `weights=`. typed_keys: the keys of the command.
@@ -53,6 +57,8 @@ def resolved(
     """
     if weights is not None and is_name(weights):
         entry = entry_of(weights, model.name)
+        if "model.size" in typed_keys and (tensors := own_tensors(entry, model)) is not None:
+            return model, tensors
         if entry.kind == "onnx":
             return _network(entry, model, typed_keys), None
         _require_method(entry, model, typed_keys)
@@ -119,6 +125,40 @@ def _network(entry: Entry, model: ModelConfig, typed_keys: Set[str]) -> ModelCon
     file = download.fetch(entry)
     typed = {key.partition(".")[2] for key in typed_keys if key.startswith("model.")} - {"file"}
     return network_config(entry, file, **{key: model.values[key] for key in typed})
+
+
+def own_tensors(entry: Entry, model: ModelConfig) -> Path | None:
+    """The tensors of an ONNX file for our own network, where the file does not take the model's size.
+
+    They are made once and kept beside what is downloaded.
+
+    Args:
+        entry: of the catalogue. model: the command's `model` group.
+
+    Returns:
+        Their file; None where the file takes the size, is no ONNX file, or of no method of ours.
+
+    Raises:
+        WeightsError: the file cannot be had, is of another network, or the folder cannot be written.
+    """
+    is_ours = model.name == entry.method and "file" not in model.options
+    if entry.kind != "onnx" or not is_ours:
+        return None
+    if {None, model.options["size"]}.issuperset(OnnxGraph(download.fetch(entry)).fixed):
+        return None
+    path = download.weights_folder() / entry.name / f"{entry.sha256[:16]}.pth"
+    if path.is_file():
+        return path
+    network = build_segmenter(model.without_backbone()).inference_network()
+    state = state_from_onnx(download.fetch(entry), network)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda partial: torch.save(state, partial))
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be written ({error.strerror}); set {download.HOME} to a folder that can."
+        ) from error
+    return path
 
 
 def _untyped(feed: Values, typed_keys: Set[str]) -> dict[str, object]:

@@ -98,7 +98,7 @@ class RefinementNetwork(nn.Module):
 
     def __init__(self, backbone: str = "resnet50", width: float = 1.0) -> None:
         super().__init__()
-        if not 0 < width <= 1:
+        if not isinstance(width, int | float) or not 0 < width <= 1:
             raise ConfigError(f"width={width} must lie in (0, 1].")
         self.feats = refinement_backbones.build(backbone)
         deep, half, quarter = self.feats.channels

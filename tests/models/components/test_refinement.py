@@ -1,5 +1,7 @@
 """CascadePSP's network: golden counts, the released package's results, and what its passes do."""
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -145,7 +147,6 @@ def test_imagenet_weights_are_taken_and_masks_start_without_a_say(backbone: str)
     torch.testing.assert_close(one.half, first(image), atol=1e-5, rtol=0)
 
 
-# without downsampling in the picture, a constant one looks the same at any dilation, borders left out
 def test_a_dilated_backbone_samples_what_a_strided_one_does() -> None:
     torch.manual_seed(0)
     pretrained = torchvision.models.mobilenet_v2(weights=None).eval()
@@ -170,9 +171,10 @@ def test_weights_of_another_backbone_are_refused() -> None:
     ("backbone", "width", "message"),
     [
         ("resnet50", 0.0, r"width=0.0 must lie in \(0, 1\]"),
+        ("resnet50", "wide", r"width=wide must lie in \(0, 1\]"),
         ("resnet51", 1.0, "Did you mean backbone=resnet50"),
     ],
 )
-def test_wrong_settings_are_named(backbone: str, width: float, message: str) -> None:
+def test_wrong_settings_are_named(backbone: str, width: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         RefinementNetwork(backbone, width)
