@@ -148,7 +148,7 @@ def test_a_true_alpha_is_what_changes_are_compared_with(tmp_path):
 
 
 def test_no_more_than_two_frames_of_a_clip_are_kept(tmp_path):
-    alive: list[weakref.ref] = []
+    alive: list[weakref.ref[torch.Tensor]] = []
     most = 0
 
     class Watching(Plain):

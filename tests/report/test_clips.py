@@ -122,6 +122,7 @@ def test_without_clips_there_is_neither_table_nor_figure(tmp_path):
 
 def test_j_is_drawn_over_time_for_the_hardest_clips(many):
     figure = j_over_time(numbers_of(many))
+    assert figure is not None
     drawn = ["".join(text.itertext()) for text in ET.fromstring(figure.svg).iter(f"{SVG}text")]
     shown = [text for text in drawn if text.startswith("test_video_")]
     # J is 0.2, 0.3, 0.4, 0.5, 0.6, 0.7; 0.8 and 0.9 are left out
@@ -133,5 +134,6 @@ def test_j_is_drawn_over_time_for_the_hardest_clips(many):
 def test_a_clip_without_a_truth_is_not_drawn(tmp_path):
     scored(tmp_path, "modnet", [0.9, np.nan])
     figure = j_over_time(numbers_of(tmp_path))
+    assert figure is not None
     assert "test_video_000" in figure.svg
     assert "test_video_001" not in figure.svg

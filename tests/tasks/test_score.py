@@ -15,7 +15,8 @@ from kolbench.errors import ConfigError
 from kolbench.io import masks
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
-from kolbench.metrics.scores import contour, matting, weighted_f
+from kolbench.metrics.boundary_f import boundary_f
+from kolbench.metrics.scores import matting, weighted_f
 from kolbench.runs import record as records
 from kolbench.runs import run_folder
 from kolbench.tasks import score
@@ -79,7 +80,7 @@ def test_an_old_run_is_given_what_it_lacks(old: Path, tmp_path: Path, capsys) ->
     assert untouched == {path: path.read_bytes() for path in untouched}
 
     wanted = [
-        (weighted_f.weighted_f(alpha, truth), contour.boundary_f(alpha > 127, truth > 127))
+        (weighted_f.weighted_f(alpha, truth), boundary_f(alpha > 127, truth > 127))
         for alpha, truth in maps(old)
     ]
     # equal to a run that was counted with bands from the start
