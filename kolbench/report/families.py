@@ -13,6 +13,8 @@ TITLES = {
     "boundary": "Scores along the boundary",
     "matting": "Errors against true alphas",
 }
+# in front of the others; the first one is what a sentence is about
+LEADING = ("s_measure", "weighted_f", "boundary_iou", "sad")
 INTERVAL = (
     "95 %: interval of the mean over groups (the video of a picture where it is known, else the picture "
     "itself): of shares Student's t on the log odds, of errors without an upper end Student's t with Hall's "
@@ -69,12 +71,10 @@ def leaders(numbers: Numbers, family: str) -> list[str]:
 
 
 def _columns(numbers: Numbers, family: str) -> list[Score]:
-    """The family's scores that a run has; none where the main table shows them all."""
-    found = [
-        score
-        for score in scores.family_scores(family)
-        if any(score.name in run.means for run in numbers.runs)
-    ]
+    """The family's scores that a run has, `LEADING` ones first; none where the main table shows them all."""
+    had = {name for run in numbers.runs for name in run.means}
+    found = [score for score in scores.family_scores(family) if score.name in had]
+    found.sort(key=lambda score: LEADING.index(score.name) if score.name in LEADING else len(LEADING))
     return found if any(not score.shown for score in found) else []
 
 
