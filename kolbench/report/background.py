@@ -44,10 +44,11 @@ def _row_of(run: RunNumbers) -> str | None:
 
 
 def _cells(run: RunNumbers) -> dict[str, Cell]:
-    pooled = Confusion(*run.confusion.sum(axis=0))
+    pooled, size = Confusion(*run.confusion.sum(axis=0)), run.run.model.get("size")
     return {
         "method": run.label,
         "set": run.run.record.data,
+        "size": size if isinstance(size, int) else None,
         "refiner": run.run.record.refiner,
         **{name: run.means[name] for name in PER_IMAGE},
         "iou_pooled": float(formulas.iou(pooled)),
@@ -72,6 +73,7 @@ def _published(data: str, row: str | None) -> dict[str, Cell]:
 def _notes() -> list[str]:
     means = ", ".join(PER_IMAGE)
     return [
+        "size: model.size, 128 px in the paper; empty where an ONNX file has its own, 320 px of U2Net's.",
         f"{means}, mae: means over pictures; _pooled: of the pixels of all pictures; each run at its "
         "own threshold. The number of f is beta squared: 0.3 as the field has it, 0.09 as 'beta = 0.3' says.",
         *definitions([*PER_IMAGE, "mae"]),

@@ -245,14 +245,24 @@ class Numbers:
         """
         run_here = {numbers.run.method for numbers in self.runs if numbers.is_baseline}
         found: dict[str, Mapping[str, float]] = {}
-        seen: dict[str, list[Mapping[str, float]]] = {}
+        labels: dict[str, list[str]] = {}
         for numbers in self.runs:
             for name, row in numbers.run.record.baselines.items():
-                known = seen.setdefault(name, [])
-                if name not in run_here and row not in known:
-                    found[f"{name} of {numbers.label}" if known else name] = row
-                    known.append(row)
+                if name in run_here:
+                    continue
+                known = labels.setdefault(name, [])
+                label = next((label for label in known if _agree(found[label], row)), None)
+                if label is None:
+                    label = f"{name} of {numbers.label}" if known else name
+                    known.append(label)
+                # one run was asked for scores that another was not
+                found[label] = {**found.get(label, {}), **row}
         return found
+
+
+def _agree(row: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether two rows are alike in all scores that both have."""
+    return all(row[name] == other[name] for name in row.keys() & other.keys())
 
 
 def f_of_sums(sums: Float64Array, beta2: float) -> Float64Array:

@@ -20,7 +20,7 @@ def tables_of(folder):
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("background")
     options = {"files": False, "data": "ecssd", "pictures": 6}
-    make_run(folder / "plain", "u2net", quality=0.7, **options)
+    make_run(folder / "plain", "u2net", quality=0.7, model={"size": 128}, **options)
     refined = {"refiner": "cascadepsp"}
     # as weights=official is called
     make_run(
@@ -41,6 +41,8 @@ def test_runs_stand_in_the_papers_rows_and_the_rest_is_left_empty(made):
     ran = frame[frame["method"].notna()]
     assert sorted(ran["row (paper)"].dropna()) == ["U2Net + CascadePSP, ECSSD", "U2Net, ECSSD"]
     assert len(ran) == 3  # MODNet is no U2Net
+    assert dict(zip(ran["row (paper)"], ran["size"], strict=True))["U2Net, ECSSD"] == 128
+    assert ran["size"].isna().sum() == 2
     absent = frame[frame["method"].isna()]
     assert sorted(absent["row (paper)"]) == [
         *("U2Net + CascadePSP, DUT-OMRON", "U2Net + CascadePSP, DUTS-TE"),

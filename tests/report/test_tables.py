@@ -16,7 +16,7 @@ from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.report import figures, layout, published, table_files
 from kolbench.report.intervals import mean_interval, pooled_intervals
-from kolbench.report.numbers import POOLED_F, f_of_sums
+from kolbench.report.numbers import POOLED_F, Numbers, f_of_sums
 from kolbench.report.statistics import differences
 from kolbench.report.tables import all_tables, sentences
 from kolbench.runs import record, run_folder
@@ -264,6 +264,15 @@ def test_a_baseline_that_runs_recorded_differently_is_named_with_the_run(tmp_pat
     (rows,) = (rows for heading, rows in tables_of(tmp_path)["scores"].blocks if heading == layout.BASELINES)
     names = list(tables_of(tmp_path)["scores"].frame["method"].iloc[list(rows)])
     assert names == ["ellipse", "meanmask", "ellipse of unet"]
+
+
+def test_a_baseline_that_one_run_has_more_scores_of_is_one_row(tmp_path):
+    make_run(tmp_path / "a", "modnet", files=False)
+    recorded = read(tmp_path / "a").runs[0].record.baselines
+    more = {**recorded, "ellipse": {**recorded["ellipse"], "weighted_f": 0.25}}
+    make_run(tmp_path / "b", "unet", files=False, changes={"baselines": more})
+    found = Numbers(read(tmp_path)).recorded_baselines
+    assert found == more
 
 
 def test_every_score_has_its_definition_below(built):

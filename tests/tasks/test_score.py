@@ -135,7 +135,9 @@ def test_a_trained_run_is_scored_again_without_training(old: Path) -> None:
     (old / "checkpoints").mkdir()
     words = ("model=unet", "data=folder", "data.root=my pictures", "seed=3", "metrics=[boundary]", "tta=flip")
     # squares of a protocol have no true alpha
-    record = records.RunRecord(method="unet", overrides=(*words, "eval_protocol=portraitnet"))
+    record = records.RunRecord(
+        method="unet", overrides=(*words, "eval_protocol=portraitnet", "paths.run=run")
+    )
     said = score.refusal(old, record, ["matting"])
     assert said.endswith(
         f"python -m kolbench task=test weights={old} data=folder 'data.root=my pictures' tta=flip "

@@ -5,15 +5,17 @@ import math
 import cv2
 import numpy as np
 
+from kolbench.metrics.counts import LEVELS
 from kolbench.metrics.parity import agreement
+from kolbench.metrics.saliency import EPS
 from kolbench.metrics.score import ExtraValues, Score, of_value, register
+from kolbench.metrics.stretch import min_max
 from kolbench.metrics.wording import PICTURES
 from kolbench.types import Float64Array, UInt8Array
 
 NAME = "weighted_f"
 # of the filter that spreads errors, and pixels after which a false alarm counts for half as much more
 _WINDOW, _SIGMA, _HALF = 7, 5.0, 5.0
-_EPSILON = float(np.spacing(1))
 
 
 def weighted_f(levels: UInt8Array, truth: UInt8Array, minmax: bool = False) -> float:
@@ -42,15 +44,13 @@ def weighted_f(levels: UInt8Array, truth: UInt8Array, minmax: bool = False) -> f
     missed, false = weighted[foreground], weighted[~foreground]
     found = foreground.sum() - missed.sum()
     recall = 1 - missed.mean()
-    precision = found / (found + false.sum() + _EPSILON)
-    return float(2 * recall * precision / (recall + precision + _EPSILON))
+    precision = found / (found + false.sum() + EPS)
+    return float(2 * recall * precision / (recall + precision + EPS))
 
 
 def _stretched(levels: UInt8Array) -> Float64Array:
-    low, high = int(levels.min()), int(levels.max())
-    if low == high:
-        return levels / 255
-    return (levels / 255 - low / 255) / (high / 255 - low / 255)
+    histogram = np.bincount(levels.ravel(), minlength=LEVELS)[None]
+    return np.asarray(min_max(histogram).values()[0][levels], np.float64)
 
 
 def _blurred(error: Float64Array) -> Float64Array:
