@@ -243,7 +243,10 @@ def _binarise(levels: Array, lossy: bool, name: str, soft: bool = False) -> Mask
             )
     between = ((levels > full // 8) & (levels < full - full // 8)).mean()
     if between > _PHOTOGRAPH_SHARE and not soft:
-        raise DataError(f"{name} is mostly of middle levels: it looks like a photograph, not like a mask.")
+        raise DataError(
+            f"{name} is mostly of middle levels: it looks like a photograph, not like a mask. "
+            "Where it is a true alpha, say data.truth=alpha."
+        )
     warning = f"{found.size} levels{' (lossy file)' if lossy else ''}: cut at 0.5"
     return MaskReading((levels > full // 2).astype(np.uint8), _CUT, warning)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kolbench.config.fields import Values
-from kolbench.config.groups import ModelConfig
+from kolbench.config.groups import Component, ModelConfig
 from kolbench.errors import ConfigError, WeightsError, nearest
 from kolbench.io.files import sha256
 from kolbench.models.checkpoints import download, named
@@ -20,6 +20,12 @@ class RefinerWeights(NamedTuple):
     file: Path
     backbone: str
     width: float
+
+
+def named_by(refiner: Component) -> str | None:
+    """The `refiner.weights=` of CascadePSP; None of other refiners, whose options are their own."""
+    weights = refiner.options.get("weights")
+    return str(weights) if refiner.name == METHOD and weights is not None else None
 
 
 def resolved(weights: str, backbone: str | None, width: float | None) -> RefinerWeights:

@@ -15,6 +15,8 @@ TITLES = {
 }
 # in front of the others; the first one is what a sentence is about
 LEADING = ("s_measure", "weighted_f", "boundary_iou", "sad")
+# numbers of pictures, of which neither more nor fewer are better
+COUNTS = ("mba_images",)
 INTERVAL = (
     "95 %: interval of the mean over groups (the video of a picture where it is known, else the picture "
     "itself): of shares Student's t on the log odds, of errors without an upper end Student's t with Hall's "
@@ -81,7 +83,8 @@ def _columns(numbers: Numbers, family: str) -> list[Score]:
 def _cells(run: RunNumbers, shown: Sequence[Score], intervals: Mapping[str, Intervals]) -> dict[str, Cell]:
     cells: dict[str, Cell] = {"method": run.label}
     for score in shown:
-        cells[score.name] = run.means.get(score.name)
+        value = run.means.get(score.name)
+        cells[score.name] = round(value) if value is not None and score.name in COUNTS else value
         if any(found.known for found in intervals[score.name].values()):
             interval = intervals[score.name].get(run.label)
             cells[f"{score.name} 95 %"] = _ends(interval).strip() or None
@@ -103,7 +106,7 @@ def _directions(shown: Sequence[Score]) -> str:
     parts = [
         f"{word} is better: {', '.join(names)}."
         for word, high in (("Higher", True), ("Lower", False))
-        if (names := [score.name for score in shown if score.higher_is_better == high])
+        if (names := [s.name for s in shown if s.higher_is_better == high and s.name not in COUNTS])
     ]
     return " ".join(parts)
 

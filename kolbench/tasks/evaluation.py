@@ -165,7 +165,13 @@ def _say_what_cannot_be(config: ScoringConfig, folder: Path | None) -> None:
     """Which scores that were asked for need true alphas, where the truths are binary."""
     words = scores.needing_alpha(config.metrics)
     if words and folder is not None and not completion.has_alpha(folder):
-        print(f"metrics=[{','.join(words)}] needs true alphas; these truths are binary and have none of it")
+        squares = config.eval_protocol != NATIVE
+        why = (
+            f"eval_protocol={config.eval_protocol} scores binary masks"
+            if squares
+            else "these truths are binary"
+        )
+        print(f"metrics=[{','.join(words)}] needs true alphas; {why}, so there are no such scores")
 
 
 def evaluation_folder(training: Path, data: SegmentationDataModule, config: ScoringConfig) -> Path:
@@ -197,9 +203,9 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
 def _by_content(refiner: Component) -> dict[str, object]:
     """A refiner's settings with the digest of its weights in the place of their name."""
     settings = refiner.to_mapping()
-    if isinstance(weights := settings.get("weights"), str):
-        return {**settings, "weights": refiner_weights.digest_of(weights)}
-    return settings
+    if (weights := refiner_weights.named_by(refiner)) is None:
+        return settings
+    return {**settings, "weights": refiner_weights.digest_of(weights)}
 
 
 def baselines_of(

@@ -9,6 +9,7 @@ from kolbench.data.sources.base import Source
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.catalogue import Entry, catalogue
 from kolbench.models.checkpoints.run import is_run_folder
+from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import record
 from kolbench.runs.record import Part
 
@@ -62,8 +63,8 @@ def of_method(model: ModelConfig) -> list[Part]:
 
 def of_refiner(refiner: Component) -> list[Part]:
     """The weights of a refiner that has some."""
-    weights = refiner.options.get("weights")
-    return of_weights(weights, refiner.name, REFINER) if isinstance(weights, str) else []
+    weights = refiner_weights.named_by(refiner)
+    return [] if weights is None else of_weights(weights, refiner.name, REFINER)
 
 
 def _of_entry(entry: Entry, role: str) -> Part:
