@@ -1,6 +1,6 @@
 """Pictures side by side: what each run of a suite makes of the same test pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +9,24 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from kolbench.config.compose import build_segmenter, load_yaml
+from kolbench.config.compose import build_segmenter, load_yaml, located
 from kolbench.config.fields import build, require_mapping
 from kolbench.config.groups import ModelConfig
+from kolbench.config.old_names import current_target
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.io import progress
 from kolbench.io.arrays import as_arrays
 from kolbench.io.images import write_png
+from kolbench.io.masks import read_alpha
 from kolbench.models.checkpoints.run import BEST_IN_RUN, load_into
 from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
 from kolbench.tasks.scoring import PicturesConfig
-from kolbench.types import UInt8Array
+from kolbench.types import Batch, UInt8Array
 
+# one picture's batch -> (H, W, 3) uint8
+Draw = Callable[[Batch], UInt8Array]
 PICTURES = 4
 WIDTH = 240
 HEADING = 26
@@ -58,13 +62,39 @@ def _panel(runs: Mapping[str, Path]) -> UInt8Array:
     columns = {ORIGINAL: [as_arrays(batch["image"])[0] for batch in batches]}
     with progress.bar("drawing panels", len(runs)) as advance:
         for name, folder in runs.items():
-            segmenter = _segmenter(folder, data)
-            given: list[Mapping[str, Any]] = [*batches]
-            columns[name] = [
-                segmenter.visualize(*(batch[k] for k in segmenter.input_keys)) for batch in given
-            ]
+            draw = _drawn_alpha(folder) if _is_seen_in_alpha(folder) else _drawn_by_method(folder, data)
+            columns[name] = [draw(batch) for batch in batches]
             advance(1)
     return side_by_side(columns)
+
+
+def _is_seen_in_alpha(folder: Path) -> bool:
+    """Whether a run's method has no picture of its own, and its alphas are kept."""
+    method = located(current_target(_model(folder).target))
+    return method.visualize is Segmenter.visualize and (folder / "alphas").is_dir()
+
+
+def _drawn_alpha(folder: Path) -> Draw:
+    """What a run gave, refined where it was: the foreground on black, soft edges soft."""
+
+    def draw(batch: Batch) -> UInt8Array:
+        levels, white = read_alpha(folder / "alphas" / f"{batch['name'][0]}.png")
+        image = as_arrays(batch["image"])[0]
+        shown: UInt8Array = np.rint(image * (levels / white)[..., None]).astype(np.uint8)
+        return shown
+
+    return draw
+
+
+def _drawn_by_method(folder: Path, data: SegmentationDataModule) -> Draw:
+    """What explains a method's alpha, such as its clusters."""
+    segmenter = _segmenter(folder, data)
+
+    def draw(batch: Batch) -> UInt8Array:
+        entries: Mapping[str, Any] = batch
+        return segmenter.visualize(*(entries[key] for key in segmenter.input_keys))
+
+    return draw
 
 
 def _model(folder: Path) -> ModelConfig:

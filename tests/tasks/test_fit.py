@@ -224,7 +224,7 @@ def test_both_views_train_nothing_and_are_scored_anew(sweep):
 @pytest.mark.slow
 def test_a_baseline_that_a_kill_left_out_is_made_again_and_seconds_keep_their_device(sweep):
     folder, _ = sweep
-    lost = sorted((folder / "runs" / "trainings").glob("*/evaluations/*-baselines/meanmask.parquet"))
+    lost = sorted((folder / "runs" / "trainings").glob("*/evaluations/*-baselines-*/meanmask.parquet"))
     for path in lost:
         path.unlink()
     for evaluation in (folder / "runs" / "trainings").glob("*/evaluations/*/timing.json"):

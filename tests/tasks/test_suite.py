@@ -1,6 +1,7 @@
 """Suites: every run in them composes; finished runs are not run again; results come from run folders."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from PIL import Image
 from kolbench.config import compose as configs
 from kolbench.config.compose import build_segmenter
 from kolbench.errors import ConfigError, DataError
+from kolbench.io.images import write_png
 from kolbench.models.checkpoints.named import entry_of
+from kolbench.tasks import panels
 from kolbench.tasks import suite as suites
 from kolbench.tasks.panels import HEADING, WIDTH
 from kolbench.tasks.suite import jobs_of, own_words, panels_of
@@ -106,6 +109,21 @@ def test_shown_clusters_have_their_mean_colour():
     shown = method.visualize(given)
     assert (shown[:, :20] == 0).all()
     assert (shown[:, 20:] == (205, 30, 90)).all()
+
+
+def test_a_network_is_shown_by_the_alphas_that_its_run_kept(tmp_path):
+    settings = {"model": configs.model_config("unet", "smoke").to_mapping()}
+    configs.save_yaml(settings, tmp_path / "config.yaml")
+    assert not panels._is_seen_in_alpha(tmp_path)
+    (tmp_path / "alphas").mkdir()
+    write_png(tmp_path / "alphas" / "a.png", np.array([[0, 51], [255, 102]], np.uint8))
+    assert panels._is_seen_in_alpha(tmp_path)
+    batch: Any = {"name": ["a"], "image": torch.full((1, 3, 2, 2), 100 / 255)}
+    assert panels._drawn_alpha(tmp_path)(batch)[..., 0].tolist() == [[0, 20], [100, 40]]
+    configs.save_yaml(
+        {"model": configs.model_config("kmeans", "smoke").to_mapping()}, tmp_path / "config.yaml"
+    )
+    assert not panels._is_seen_in_alpha(tmp_path)
 
 
 @pytest.mark.slow
