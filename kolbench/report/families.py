@@ -37,7 +37,7 @@ def family_table(numbers: Numbers, family: str) -> Table:
     intervals = {score.name: _intervals(numbers, score) for score in shown}
     rows: list[Row] = [(run.heading, _cells(run, shown, intervals)) for run in numbers.runs]
     rows += [
-        (BASELINES, {"method": name, **{score.name: row.get(score.name) for score in shown}})
+        (BASELINES, {"method": name, **{score.name: _cell(score, row) for score in shown}})
         for name, row in numbers.recorded_baselines.items()
         if any(score.name in row for score in shown)
     ]
@@ -83,12 +83,16 @@ def _columns(numbers: Numbers, family: str) -> list[Score]:
 def _cells(run: RunNumbers, shown: Sequence[Score], intervals: Mapping[str, Intervals]) -> dict[str, Cell]:
     cells: dict[str, Cell] = {"method": run.label}
     for score in shown:
-        value = run.means.get(score.name)
-        cells[score.name] = round(value) if value is not None and score.name in COUNTS else value
+        cells[score.name] = _cell(score, run.means)
         if any(found.known for found in intervals[score.name].values()):
             interval = intervals[score.name].get(run.label)
             cells[f"{score.name} 95 %"] = _ends(interval).strip() or None
     return cells
+
+
+def _cell(score: Score, means: Mapping[str, float]) -> Cell:
+    value = means.get(score.name)
+    return round(value) if value is not None and score.name in COUNTS else value
 
 
 def _intervals(numbers: Numbers, score: Score) -> Intervals:

@@ -124,3 +124,18 @@ def test_a_score_that_one_of_the_compared_lacks_has_no_leader(plain: Comparison)
     assert [table.name for table in families(Numbers(comparison))] == ["saliency"]
     assert leaders(Numbers(comparison), "saliency") == []
     assert leaders(Numbers(comparison), "matting") == []
+
+
+def test_counts_of_pictures_are_whole_numbers_and_neither_better_high_nor_low(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    scores.load(["boundary"])
+    folder = tmp_path_factory.mktemp("boundary")
+    make_run(folder / "modnet", "modnet", pictures=6, files=False)
+    (comparison,) = finished.test_sets(finished.find(str(folder)))
+    found = family_table(Numbers(comparison), "boundary")
+    assert found.frame["mba_images"].dropna().tolist() == [6] * found.frame["mba_images"].notna().sum()
+    assert str(found.frame["mba_images"].dtype) == "Int64"
+    (directions,) = [note for note in found.notes if note.startswith("Higher is better")]
+    assert "mba" in directions
+    assert "mba_images" not in directions
