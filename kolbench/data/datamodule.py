@@ -119,7 +119,8 @@ class SegmentationDataModule(LightningDataModule):
     def describe(self) -> list[str]:
         """Lines to print before a run: what the source holds and how it is split."""
         by_group = self.config.split != "paper"
-        splits.assert_disjoint(self.splits, self.source.names, self.source.groups, by_group)
+        source = self.source
+        splits.assert_disjoint(self.splits, source.names, source.groups, by_group, source.clips)
         fold = f"fold {self.config.fold} of {self.config.folds}" if self.config.folds else ""
         described = splits.describe(self.splits, self.source, self.config.split, fold)
         lines = [*self.source.describe(), described]

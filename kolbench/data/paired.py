@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kolbench.data import listing
+from kolbench.data.clip_frames import in_time
 from kolbench.data.mask_files import MaskFiles
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError, nearest
@@ -24,9 +25,10 @@ class PairedSource(Source):
         root: the folder of the set, for messages.
         images, masks: name -> file.
         splits: `train`, `val`, `test` -> names; None where the set comes without a split.
-        groups: name -> clip; None = none are known.
+        groups: name -> clip, whose frames stand in time then; None = no picture is a frame of a clip.
         soft: whether masks are alpha mattes, of which a half and more is foreground.
         truth: of soft masks: alpha, or binary where only their halves are to count.
+        tags: name -> scenario; None = none are known.
 
     Raises:
         DataError: no picture has a mask.
@@ -41,16 +43,26 @@ class PairedSource(Source):
         groups: Mapping[str, str] | None = None,
         soft: bool = False,
         truth: str = BINARY,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         self.root, self.soft = root, soft
         self._truth = truth
         self._images, self._masks = images, masks
         names = sorted(images.keys() & masks.keys())
+        clips = {} if groups is None else groups
+        if groups is not None:
+            names.sort(key=lambda name: in_time(clips.get(name, ""), name))
         if not names:
             raise DataError(f"{root}: none of {len(images)} pictures has one of the {len(masks)} masks.")
         rows = {name: row for row, name in enumerate(names)}
         given = None if splits is None else {split: _rows(rows, splits[split]) for split in splits}
-        super().__init__(names, None if groups is None else [groups.get(n) for n in names], None, given)
+        super().__init__(
+            names,
+            None if groups is None else [groups.get(name) for name in names],
+            None if tags is None else [tags.get(name, "") for name in names],
+            given,
+            [clips.get(name, "") for name in names],
+        )
         self._mask_files = MaskFiles(masks)
 
     def read(self, index: int) -> Sample:

@@ -1,7 +1,6 @@
 """`data=davis`: labelled video clips, as `CLIP/images` with `CLIP/masks` or as DAVIS comes; split by clip."""
 
 import hashlib
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from kolbench.data import listing
+from kolbench.data.clip_frames import in_time
 from kolbench.data.mask_files import MaskFiles
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError, DataError, nearest
@@ -70,7 +70,7 @@ class DavisSource(Source):
             )
         layout = layout or _simple(self.root)
         self._images, self._masks = layout.images, layout.masks
-        names = sorted(self._images.keys() & self._masks.keys(), key=_in_time)
+        names = sorted(self._images.keys() & self._masks.keys(), key=lambda name: in_time(_clip(name), name))
         if not names:
             raise DataError(
                 f"{self.root}: none of {len(self._images)} frames has a mask of the same clip and name "
@@ -170,13 +170,6 @@ def _ids(path: Path) -> UInt8Array:
 
 def _numbers_objects(kind: str) -> bool:
     return kind.startswith(("palette", "class indices"))
-
-
-def _in_time(name: str) -> tuple[str, list[tuple[int, str]], str]:
-    """Sorts frames of a clip by the numbers in their names: 2 before 10."""
-    clip, _, stem = name.partition("/")
-    parts = [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
-    return clip, parts, name
 
 
 def _clip(name: str) -> str:
