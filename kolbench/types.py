@@ -93,6 +93,9 @@ class Batch(TypedDict, total=False):
     group: list[str]
     clip: list[str]  # of evaluation batches: the clip whose next frame each picture is; "" = of none
     tags: list[str]
+    # of evaluation batches of one: it is a frame without truth, which only methods that remember frames are
+    # given, and which nobody scores; absent of all other pictures
+    unscored: list[bool]
 
 
 class PictureResult(NamedTuple):

@@ -20,12 +20,14 @@ from kolbench.data.dataset import (
     PretrainingSet,
     SampleCache,
     TrainingSet,
+    WholeClips,
     collate,
     seed_for,
 )
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError
 from kolbench.io import progress
+from kolbench.segmenter import Segmenter
 from kolbench.types import BINARY, NATIVE, Batch, Sample
 
 PRETRAINING_CHECK_PICTURES = 100
@@ -91,6 +93,7 @@ class SegmentationDataModule(LightningDataModule):
         )
         self.workers = config.worker_count(accelerated)
         self._samples: SampleCache | None = None
+        self._remembers = False
         scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries)
         self._evaluation = {name: scored(self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
@@ -152,6 +155,13 @@ class SegmentationDataModule(LightningDataModule):
         aspect = float(np.median([width / height for height, width in shapes]))
         height = int(np.median([height for height, _ in shapes]))
         return height, round(height * aspect)
+
+    def adapt(self, segmenter: Segmenter) -> None:
+        """Lets training and validation give what this method needs beyond single pictures.
+
+        One that remembers frames is validated on whole clips, with their frames without truth.
+        """
+        self._remembers = segmenter.stateful
 
     def cache_samples(self, input_size: Callable[[int, int], tuple[int, int]]) -> tuple[int, int]:
         """Decodes the training pictures once, at the size that the method trains at.
@@ -225,15 +235,21 @@ class SegmentationDataModule(LightningDataModule):
 
     def val_dataloader(self) -> Loader:
         """Validation pictures one by one at their own size, for a training to choose its epoch by."""
-        return self._loader(self._validation, 1)
+        return self._loader(_seen(self._validation, self._remembers), 1)
 
     def test_dataloader(self) -> list[Loader]:
         """A loader for each entry of `evaluated_rows`: pictures one by one as `eval_protocol` has them."""
         return list(self.evaluation_dataloaders().values())
 
-    def evaluation_dataloaders(self) -> dict[str, Loader]:
-        """The same loaders by the names of their splits."""
-        return {name: self._loader(self._evaluation[name], 1) for name in self.evaluated_rows()}
+    def evaluation_dataloaders(self, remembers: bool = False) -> dict[str, Loader]:
+        """The same loaders by the names of their splits.
+
+        Args:
+            remembers: whether the method remembers frames, so that it is given those without truth too.
+        """
+        return {
+            name: self._loader(_seen(self._evaluation[name], remembers), 1) for name in self.evaluated_rows()
+        }
 
     def test_batch(self, number: int) -> Batch:
         """One test picture, counted from 0, alone in a batch as `evaluation_dataloaders` gives it."""
@@ -262,6 +278,11 @@ def _split(source: Source, config: DataConfig) -> splits.Splits:
     if config.folds:
         return splits.make_fold(source, config.folds, config.fold, config.split_seed)
     return splits.make_splits(source, config.split, config.split_seed)
+
+
+def _seen(scored: EvaluationSet, remembers: bool) -> Dataset[Any]:
+    """What a method is given of the pictures that are scored."""
+    return WholeClips(scored) if remembers and scored.source.unscored else scored
 
 
 def _limited(rows: Sequence[int], limit: int | None) -> list[int]:

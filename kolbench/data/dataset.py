@@ -23,7 +23,7 @@ from kolbench.types import ALPHA, NATIVE, Batch, Float32Array, Sample, UInt8Arra
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 # one picture's entries of a Batch
-Item = dict[str, Tensor | str]
+Item = dict[str, Tensor | str | bool]
 
 
 def seed_for(*parts: object) -> int:
@@ -280,6 +280,20 @@ class EvaluationSet(Dataset[Item]):
             sample["matte"] = torch.from_numpy(np.array(picture.matte)).unsqueeze(0)
         return {**self._made(picture, self.source.names[index]), **sample}
 
+    def unscored(self, row: int, name: str) -> Item:
+        """One of the frames without truth that come right before the picture of a row; it holds no mask."""
+        index = self.indices[row]
+        image = self.source.read_unscored(name)
+        seen = self.view(Sample(image, np.zeros(image.shape[:2], np.uint8))).image
+        return {
+            "image": torch.from_numpy(np.array(seen)).permute(2, 0, 1).float() / 255,
+            "name": name,
+            "group": self.source.groups[index] or "",
+            "clip": self.source.clips[index],
+            "tags": self.source.tags[index],
+            "unscored": True,
+        }
+
     def _made(self, picture: Sample, name: str) -> Item:
         if self.entries is None:
             return {}
@@ -287,6 +301,28 @@ class EvaluationSet(Dataset[Item]):
         masks = torch.from_numpy(np.array(picture.mask)).unsqueeze(0)
         layers, _ = augment.apply(self.entries, colours, masks, seed_for("entries", name))
         return {key: layer.float() / 255 for key, layer in layers.items()}
+
+
+class WholeClips(Dataset[Item]):
+    """The pictures of an EvaluationSet, and in time among them the frames of their clips without truth.
+
+    These carry `unscored`, and each must be alone in its batch.
+    """
+
+    def __init__(self, scored: EvaluationSet) -> None:
+        self.scored = scored
+        before = scored.source.unscored
+        # row of the scored picture, and the frame before it that is meant; None = the picture itself
+        self._frames = [
+            (row, name) for row, index in enumerate(scored.indices) for name in (*before.get(index, ()), None)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, number: int) -> Item:
+        row, name = self._frames[number]
+        return self.scored[row] if name is None else self.scored.unscored(row, name)
 
 
 class PretrainingSet(Dataset[Item]):

@@ -136,7 +136,7 @@ def scores_of(
         pictures: where alphas and thumbnails go when nothing is kept.
         refiner: of the configuration; None = alphas as they are.
     """
-    loaders = data.evaluation_dataloaders()
+    loaders = data.evaluation_dataloaders(segmenter.stateful)
     precision = config.precision
     if training is None:
         scored = evaluate(segmenter, loaders, device, pictures, precision, refiner)
