@@ -40,6 +40,21 @@ def unscored_before(
     return found
 
 
+def first_frames(rows: Sequence[int], clips: Sequence[str]) -> list[int]:
+    """Finds the first frame of each picture's clip among some pictures.
+
+    Args:
+        rows: of a source, each once. clips: of all of its rows, "" = of none.
+
+    Returns:
+        For each of `rows` the place in `rows` of its clip's first frame; of a picture of no clip its own.
+    """
+    first: dict[str, int] = {}
+    for place in sorted(range(len(rows)), key=lambda place: rows[place]):
+        first.setdefault(clips[rows[place]], place)
+    return [first[clips[row]] if clips[row] else place for place, row in enumerate(rows)]
+
+
 def unscored_note(found: Mapping[int, Iterable[str]]) -> list[str]:
     """Says which frames have no truth; lines to print."""
     names = sorted(name for before in found.values() for name in before)

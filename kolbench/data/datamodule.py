@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
-from kolbench.data import augment, checking, duplicates, protocols, splits, targets
+from kolbench.data import augment, checking, clip_frames, duplicates, protocols, splits, targets
 from kolbench.data.config import ALL, DataConfig
 from kolbench.data.dataset import (
     EpochSampler,
@@ -28,7 +28,7 @@ from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.segmenter import Segmenter
-from kolbench.types import BINARY, NATIVE, Batch, Sample
+from kolbench.types import BINARY, NATIVE, VIDEO_STEP, Batch, Sample
 
 PRETRAINING_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
@@ -94,6 +94,7 @@ class SegmentationDataModule(LightningDataModule):
         self.workers = config.worker_count(accelerated)
         self._samples: SampleCache | None = None
         self._remembers = False
+        self._references: list[int] | None = None
         scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries)
         self._evaluation = {name: scored(self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
@@ -159,9 +160,13 @@ class SegmentationDataModule(LightningDataModule):
     def adapt(self, segmenter: Segmenter) -> None:
         """Lets training and validation give what this method needs beyond single pictures.
 
-        One that remembers frames is validated on whole clips, with their frames without truth.
+        One that remembers frames is validated on whole clips, with their frames without truth. One that has
+        video steps is trained on frames of clips together with the first frame of each.
         """
         self._remembers = segmenter.stateful
+        clips, rows = self.source.clips, self.rows["train"]
+        in_clips = VIDEO_STEP in segmenter.training_steps and any(clips[row] for row in rows)
+        self._references = clip_frames.first_frames(rows, clips) if in_clips else None
 
     def cache_samples(self, input_size: Callable[[int, int], tuple[int, int]]) -> tuple[int, int]:
         """Decodes the training pictures once, at the size that the method trains at.
@@ -219,11 +224,13 @@ class SegmentationDataModule(LightningDataModule):
         Args:
             draws: pictures in an epoch; None = `epoch_pictures`.
             pretraining: name of the network that is pretrained, whose draws are its own; "" = the method.
+                It sees single pictures.
         """
         samples, region_px = self.training_samples()
         transform = augment.composed(self.transforms, samples)
         seed = seed_for(self.seed, pretraining)
-        dataset = TrainingSet(samples, transform, region_px, seed, self.source)
+        references = None if pretraining else self._references
+        dataset = TrainingSet(samples, transform, region_px, seed, self.source, references)
         sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures)
         batch = min(self.batch, len(dataset))
         return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)

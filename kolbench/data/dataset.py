@@ -168,11 +168,22 @@ def _nearest(mask: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 
 
 class TrainingSet(Dataset[Item]):
-    """Augmented training pictures with all targets, addressed by (round, row of the cache)."""
+    """Augmented training pictures with all targets, addressed by (round, row of the cache).
+
+    references: row of the cache -> row of the picture that goes with it as `reference`, with the same draws;
+    None = none does.
+    """
 
     def __init__(
-        self, samples: SampleCache, transform: v2.Transform, region_px: int, seed: int, source: Source
+        self,
+        samples: SampleCache,
+        transform: v2.Transform,
+        region_px: int,
+        seed: int,
+        source: Source,
+        references: Sequence[int] | None = None,
     ) -> None:
+        self.references = references
         self.samples = samples
         self.transform = transform
         self.region_px = region_px
@@ -185,10 +196,8 @@ class TrainingSet(Dataset[Item]):
 
     def __getitem__(self, key: tuple[int, int]) -> Item:
         round_number, row = key
-        colours = torch.from_numpy(np.array(self.samples.colours[row]))
-        masks = torch.from_numpy(np.array(self.samples.masks[row]))
         draw = seed_for("augment", self.seed, round_number, self.names[row])
-        layers, masks = augment.apply(self.transform, colours, masks, draw, self.samples.mattes)
+        layers, masks = self._augmented(row, draw)
         matte = masks[-1].numpy() if self.samples.mattes else None
         labels = masks[:-1] if self.samples.mattes else masks
         sample: Item = {
@@ -203,7 +212,15 @@ class TrainingSet(Dataset[Item]):
             sample["instances"] = labels[2:]
         if matte is not None:
             sample["matte"] = sample["alpha"]
+        if self.references is not None:
+            layers, masks = self._augmented(self.references[row], draw)
+            sample |= {"reference": layers["image"].float() / 255, "reference_mask": masks[:1].float()}
         return sample
+
+    def _augmented(self, row: int, draw: int) -> tuple[dict[str, Tensor], Tensor]:
+        colours = torch.from_numpy(np.array(self.samples.colours[row]))
+        masks = torch.from_numpy(np.array(self.samples.masks[row]))
+        return augment.apply(self.transform, colours, masks, draw, self.samples.mattes)
 
 
 def clips_in_time(indices: Sequence[int], clips: Sequence[str]) -> list[int]:
