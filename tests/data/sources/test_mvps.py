@@ -67,6 +67,18 @@ def test_masks_of_another_maximum_and_clips_of_no_list_are_said(tmp_path):
     assert "1 clips stand in no list and are left out: lecture/a" in told
 
 
+def test_frames_between_the_annotated_ones_are_seen_and_not_scored(tmp_path):
+    root = mvps(tmp_path)
+    for step in (3, 2, 11):
+        put(root / "Keyframes" / "480p" / "news" / "a" / f"{step}.jpg", picture(step))
+    source = MVPSSource(root)
+    assert source.unscored == {source.names.index("news/a/5"): ["news/a/2", "news/a/3"]}
+    told = "\n".join(source.describe())
+    assert "2 frames without a mask are seen by methods that remember frames" in told
+    # nothing is scored after it
+    assert "1 images without a partner are left out: news/a/11" in told
+
+
 def test_all_that_is_wrong_with_the_lists_is_named_at_once(tmp_path):
     root = mvps(tmp_path)
     put(root / "Keyframes" / "480p" / "news" / "bare" / "0.jpg", picture())
