@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import ConfigError
-from kolbench.types import Batch, Float32Array, PictureResult, Prediction, State, UInt8Array
+from kolbench.types import IMAGE_STEP, Batch, Float32Array, PictureResult, Prediction, State, UInt8Array
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,6 +65,10 @@ class Segmenter(nn.Module):
         stateful: whether it remembers something from frame to frame of a clip. Then `predict` takes a keyword
             `state`, None at a clip's beginning, and its prediction holds what it is given back with the next
             frame; see Clip.
+        training_steps: the kinds of its training batches, `IMAGE_STEP` or `VIDEO_STEP`, in an order that each
+            epoch begins anew and repeats. Video steps are of clips, where the data has any, and hold
+            `reference` and `reference_mask`; image steps are of pictures of no clip, and are left out where
+            the data has clips alone. Methods without video steps see frames of clips as pictures.
         beginning: lines on where its first weights come from, said before it is trained.
     """
 
@@ -72,6 +76,7 @@ class Segmenter(nn.Module):
     truth_access: str = "none"
     never_exported: str = ""
     stateful: bool = False
+    training_steps: tuple[str, ...] = (IMAGE_STEP,)
     beginning: tuple[str, ...] = ()
 
     def predict(self, *inputs: Tensor) -> Prediction:

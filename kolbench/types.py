@@ -36,6 +36,9 @@ PRECOMPUTED = "ready"
 NATIVE, PORTRAITNET = "native", "portraitnet"
 EVAL_PROTOCOLS = (NATIVE, PORTRAITNET)
 
+# batches of a training: of single pictures, or of frames of clips, each with the first frame of its clip
+IMAGE_STEP, VIDEO_STEP = "image", "video"
+
 # what the truth of pictures is: masks, or true alphas beside the masks that follow from them
 BINARY, ALPHA = "binary", "alpha"
 
@@ -84,7 +87,7 @@ class Batch(TypedDict, total=False):
     )
     rough: Tensor  # (B, 1, H, W) float32 in {0, 1}: the truth made coarse; of methods that refine masks
     reference: (
-        Tensor  # (B, 3, H, W) float32 in [0, 1]: another frame of each picture's clip; in video steps alone
+        Tensor  # (B, 3, H, W) float32 in [0, 1]: the first frame of each picture's clip; in video steps alone
     )
     reference_mask: Tensor  # (B, 1, H, W) float32 in [0, 1]: its truth
     clean: Tensor  # (B, 3, H, W) float32 in [0, 1]: image before its colours changed; where augment keeps it
@@ -93,6 +96,9 @@ class Batch(TypedDict, total=False):
     group: list[str]
     clip: list[str]  # of evaluation batches: the clip whose next frame each picture is; "" = of none
     tags: list[str]
+    # of evaluation batches of one: it is a frame without truth, which only methods that remember frames are
+    # given, and which nobody scores; absent of all other pictures
+    unscored: list[bool]
 
 
 class PictureResult(NamedTuple):

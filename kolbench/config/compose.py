@@ -21,7 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from kolbench.config.explain import explain
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.folder import conf_dir as conf_dir
-from kolbench.config.groups import Component, Invocation, ModelConfig
+from kolbench.config.folder import typed_conf_dirs
+from kolbench.config.groups import Component, DataGroup, Invocation, ModelConfig
 from kolbench.config.old_names import current_model, current_target, current_word
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, KolbenchError, missing_library, nearest
@@ -239,6 +240,34 @@ def model_config(name: str, budget: str = "paper", **options: object) -> ModelCo
     _require_options(name, given, [str(key) for key in config.model])
     config.model.update(given)
     return ModelConfig.from_mapping(require_mapping("model", plain(config)["model"]))
+
+
+def data_group(key: str, values: Values) -> DataGroup:
+    """A `data` group beside the command's own, such as `{source: folder, root: DIR}`.
+
+    Args:
+        key: that holds it, for messages. values: `source`, a YAML's name in conf/data or in the folder that
+            --config-dir names, and keys of that YAML.
+
+    Raises:
+        ConfigError: there is no such data set or no such key, or a key has no value.
+    """
+    folders = [folder / "data" for folder in (conf_dir(), *typed_conf_dirs())]
+    known = {path.stem: path for folder in folders for path in sorted(folder.glob("[!_]*.yaml"))}
+    name = str(values.get("source"))
+    if name not in known:
+        hint = nearest(name, known)
+        meant = f" Did you mean {hint}?" if hint else ""
+        raise ConfigError(f"{key}.source={name} is no data set; there are {', '.join(known)}.{meant}")
+    layers = [OmegaConf.load(path) for path in (folders[0] / "_base.yaml", known[name])]
+    config = OmegaConf.create({"data": OmegaConf.merge(*layers)})
+    given = {option: value for option, value in values.items() if option != "source"}
+    _require_options(f"{key} of {name}", given, [str(option) for option in config.data])
+    config.data.update(given)
+    try:
+        return DataGroup.from_mapping(require_mapping("data", plain(config)["data"]))
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {str(error).replace('data.', f'{key}.')}") from error
 
 
 def save_yaml(config: Values, path: Path) -> None:

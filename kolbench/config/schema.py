@@ -117,6 +117,9 @@ KEYS: Mapping[str, Key] = {
     "data.licence": Key(TEXT.or_null()),
     "budget.epoch_pictures": Key(whole(1).or_null()),
     "data.region_px": Key(whole(1)),
+    "data.still": Key(
+        Rule("{source: NAME, root: DIR}, or null", lambda value: value is None or isinstance(value, Mapping))
+    ),
     "data.truth": Key(one_of("auto", BINARY, ALPHA)),
     "data.allow_duplicates": Key(SWITCH),
     "data.colours": Key(SWITCH),

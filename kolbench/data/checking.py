@@ -57,7 +57,7 @@ def checked_hashes(source: Source, what: str) -> dict[int, np.uint64]:
 
 
 def check_all(source: Source, keep: Callable[[int, UInt8Array], None] | None = None) -> None:
-    """Reads every image once, so that no run dies hours later.
+    """Reads every image once, frames without truth too, so that no run dies hours later.
 
     Args:
         source: what to check.
@@ -75,10 +75,14 @@ def check_all(source: Source, keep: Callable[[int, UInt8Array], None] | None = N
                     problems.append(str(outcome))
                 elif keep is not None:
                     keep(index, outcome.image)
+        between = [name for before in source.unscored.values() for name in before]
+        problems += filter(None, pool.map(partial(_fault, source), between))
     if problems:
         rest = len(problems) - listing.SHOWN
         listed = "\n  ".join(problems[: listing.SHOWN]) + (f"\n  and {rest} more" if rest > 0 else "")
-        raise DataError(f"{len(problems)} of {len(source)} pictures cannot be used:\n  {listed}")
+        raise DataError(
+            f"{len(problems)} of {len(source) + len(between)} pictures cannot be used:\n  {listed}"
+        )
 
 
 def _attempt(source: Source, index: int) -> Sample | DataError:
@@ -86,3 +90,12 @@ def _attempt(source: Source, index: int) -> Sample | DataError:
         return source.read(index)
     except DataError as error:
         return error
+
+
+def _fault(source: Source, name: str) -> str:
+    """What is wrong with a frame without truth; "" where nothing is."""
+    try:
+        source.read_unscored(name)
+    except DataError as error:
+        return str(error)
+    return ""

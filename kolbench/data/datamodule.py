@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
-from kolbench.data import augment, checking, duplicates, protocols, splits, targets
+from kolbench.data import augment, checking, clip_frames, duplicates, protocols, splits, targets
 from kolbench.data.config import ALL, DataConfig
 from kolbench.data.dataset import (
     EpochSampler,
@@ -20,13 +20,16 @@ from kolbench.data.dataset import (
     PretrainingSet,
     SampleCache,
     TrainingSet,
+    WholeClips,
     collate,
     seed_for,
 )
 from kolbench.data.sources.base import Source
-from kolbench.errors import ConfigError
+from kolbench.data.steps import StepSampler, StepSet, Stream
+from kolbench.errors import ConfigError, DataError
 from kolbench.io import progress
-from kolbench.types import BINARY, NATIVE, Batch, Sample
+from kolbench.segmenter import Segmenter
+from kolbench.types import BINARY, IMAGE_STEP, NATIVE, VIDEO_STEP, Batch, Sample
 
 PRETRAINING_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
@@ -53,10 +56,12 @@ class SegmentationDataModule(LightningDataModule):
             at their own size all the same, so that one training serves all protocols.
         entries: makes what the method reads of pictures that are scored, beyond picture and truth; see
             EvaluationSet.
+        still: pictures for the image steps of methods that have video steps too; nothing of it is scored. Of
+            a source with a split the training pictures count, else all.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
-        ConfigError: the source lacks what the config asks for.
+        ConfigError: the source lacks what the config asks for, or holds no clips beside `still`.
     """
 
     def __init__(
@@ -71,9 +76,11 @@ class SegmentationDataModule(LightningDataModule):
         epoch_pictures: int | None = None,
         eval_protocol: str = NATIVE,
         entries: v2.Transform | None = None,
+        still: Source | None = None,
     ) -> None:
         super().__init__()
         self.source = source
+        self.still = still
         self.seed = seed
         self.batch = batch
         self.epoch_pictures = epoch_pictures
@@ -91,6 +98,16 @@ class SegmentationDataModule(LightningDataModule):
         )
         self.workers = config.worker_count(accelerated)
         self._samples: SampleCache | None = None
+        self._remembers = False
+        self._still_samples: SampleCache | None = None
+        self._references: list[int] | None = None
+        self._steps: Sequence[str] = (IMAGE_STEP,)
+        self.still_rows = [] if still is None else _limited(_for_training(still), limit.get("train"))
+        if still is not None and not any(source.clips[row] for row in self.rows["train"]):
+            raise ConfigError(
+                "data.still= gives the pictures of no clip beside clips, but the training pictures are of no "
+                "clip. Leave it away, or take clips, such as data=davis."
+            )
         scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries)
         self._evaluation = {name: scored(self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
@@ -114,12 +131,18 @@ class SegmentationDataModule(LightningDataModule):
         """What identifies the pictures and their split: content digest and the names in each split."""
         names = {name: [self.source.names[i] for i in rows] for name, rows in self.rows.items()}
         digest = f"{seed_for('splits', names['train'], names['val'], names['test']):016x}"
-        return {"source": self.source.fingerprint(), "splits": digest}
+        found = {"source": self.source.fingerprint(), "splits": digest}
+        if self.still is None:
+            return found
+        still_names = [self.still.names[row] for row in self.still_rows]
+        truth = self.still.truth
+        return {**found, "still": f"{seed_for('still', self.still.fingerprint(), still_names, truth):016x}"}
 
     def describe(self) -> list[str]:
         """Lines to print before a run: what the source holds and how it is split."""
         by_group = self.config.split != "paper"
-        splits.assert_disjoint(self.splits, self.source.names, self.source.groups, by_group)
+        source = self.source
+        splits.assert_disjoint(self.splits, source.names, source.groups, by_group, source.clips)
         fold = f"fold {self.config.fold} of {self.config.folds}" if self.config.folds else ""
         described = splits.describe(self.splits, self.source, self.config.split, fold)
         lines = [*self.source.describe(), described]
@@ -128,6 +151,9 @@ class SegmentationDataModule(LightningDataModule):
         if self.config.protocol == ALL:
             count = len(self.splits.all())
             lines.append(f"data.protocol=all: all {count} pictures are scored too, training ones included")
+        if self.still is not None:
+            lines += [f"data.still: {line}" for line in self.still.describe()]
+            lines.append(f"data.still: {len(self.still_rows)} pictures for image steps")
         return [*lines, *protocols.WORDS[self.eval_protocol]]
 
     def verify(self) -> list[str]:
@@ -142,7 +168,14 @@ class SegmentationDataModule(LightningDataModule):
         if hashes is None:
             hashes = checking.checked_hashes(self.source, "checking pictures")
         allowed = self.config.allow_duplicates or self.config.split == "paper"
-        return duplicates.report(hashes, self.splits, self.source.names, allowed)
+        if self.still is None:
+            return duplicates.report(hashes, self.splits, self.source.names, allowed)
+        offset = len(self.source)
+        more = checking.checked_hashes(self.still, "checking pictures of data.still")
+        both = {**hashes, **{offset + row: value for row, value in more.items()}}
+        train = [*self.splits.train, *(offset + row for row in self.still_rows)]
+        names = [*self.source.names, *(f"data.still {name}" for name in self.still.names)]
+        return duplicates.report(both, dataclasses.replace(self.splits, train=train), names, allowed)
 
     def typical_size(self) -> tuple[int, int]:
         """(height, width) with the median aspect of up to 20 training pictures."""
@@ -151,6 +184,18 @@ class SegmentationDataModule(LightningDataModule):
         aspect = float(np.median([width / height for height, width in shapes]))
         height = int(np.median([height for height, _ in shapes]))
         return height, round(height * aspect)
+
+    def adapt(self, segmenter: Segmenter) -> None:
+        """Lets training and validation give what this method needs beyond single pictures.
+
+        One that remembers frames is validated on whole clips, with their frames without truth. One that has
+        video steps is trained on frames of clips together with the first frame of each.
+        """
+        self._remembers = segmenter.stateful
+        self._steps = segmenter.training_steps
+        clips, rows = self.source.clips, self.rows["train"]
+        in_clips = VIDEO_STEP in segmenter.training_steps and any(clips[row] for row in rows)
+        self._references = clip_frames.first_frames(rows, clips) if in_clips else None
 
     def cache_samples(self, input_size: Callable[[int, int], tuple[int, int]]) -> tuple[int, int]:
         """Decodes the training pictures once, at the size that the method trains at.
@@ -167,12 +212,16 @@ class SegmentationDataModule(LightningDataModule):
         size = input_size(*self.typical_size())
         if self._samples is None or self._samples.size != size:
             self._require_colours()
-            rows = self.rows["train"]
-            with progress.bar("preparing training pictures", len(rows)) as advance:
-                self._samples = SampleCache(
-                    self.source, rows, size, self.config.cache, self.config.colours, lambda _: advance(1)
-                )
+            self._samples = self._cached(self.source, self.rows["train"], size)
+            if self.still is not None:
+                self._still_samples = self._cached(self.still, self.still_rows, size)
         return size
+
+    def _cached(self, source: Source, rows: Sequence[int], size: tuple[int, int]) -> SampleCache:
+        with progress.bar("preparing training pictures", len(rows)) as advance:
+            return SampleCache(
+                source, rows, size, self.config.cache, self.config.colours, lambda _: advance(1)
+            )
 
     def mean_mask(self) -> torch.Tensor:
         """The average training mask, (1, 1, 128, 128) float32 in [0, 1], as `eval_protocol` has pictures."""
@@ -208,14 +257,37 @@ class SegmentationDataModule(LightningDataModule):
         Args:
             draws: pictures in an epoch; None = `epoch_pictures`.
             pretraining: name of the network that is pretrained, whose draws are its own; "" = the method.
+                It sees single pictures.
         """
         samples, region_px = self.training_samples()
         transform = augment.composed(self.transforms, samples)
         seed = seed_for(self.seed, pretraining)
-        dataset = TrainingSet(samples, transform, region_px, seed, self.source)
+        references = None if pretraining else self._references
+        dataset = TrainingSet(samples, transform, region_px, seed, self.source, references)
+        still = None if references is None else self._still_set(transform, region_px, seed)
+        if still is not None:
+            return self._mixed(dataset, still, draws or self.epoch_pictures)
         sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures)
         batch = min(self.batch, len(dataset))
         return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
+
+    def _still_set(self, transform: v2.Transform, region_px: int, seed: int) -> TrainingSet | None:
+        """The pictures of image steps; None where there are no such steps, or no pictures of their own."""
+        if self.still is None or self._still_samples is None or IMAGE_STEP not in self._steps:
+            return None
+        return TrainingSet(self._still_samples, transform, region_px, seed_for(seed, "still"), self.still)
+
+    def _mixed(self, video: TrainingSet, still: TrainingSet, draws: int | None) -> Loader:
+        """Video and image batches in the order of the method's steps; an epoch is of all frames of clips."""
+        sets = {VIDEO_STEP: video, IMAGE_STEP: still}
+        draws = draws or len(video)
+        batch = min(self.batch, len(video), draws)
+        streams = {
+            VIDEO_STEP: Stream(len(video), batch, video.seed),
+            IMAGE_STEP: Stream(len(still), min(self.batch, len(still)), still.seed),
+        }
+        sampler = StepSampler(self._steps, streams, VIDEO_STEP, draws // batch)
+        return self._loader(StepSet(sets), None, sampler)
 
     def pretraining_check_dataloader(self) -> Loader:
         """Up to 100 training masks, never augmented, by which a pretraining is scored and stopped."""
@@ -224,15 +296,21 @@ class SegmentationDataModule(LightningDataModule):
 
     def val_dataloader(self) -> Loader:
         """Validation pictures one by one at their own size, for a training to choose its epoch by."""
-        return self._loader(self._validation, 1)
+        return self._loader(_seen(self._validation, self._remembers), 1)
 
     def test_dataloader(self) -> list[Loader]:
         """A loader for each entry of `evaluated_rows`: pictures one by one as `eval_protocol` has them."""
         return list(self.evaluation_dataloaders().values())
 
-    def evaluation_dataloaders(self) -> dict[str, Loader]:
-        """The same loaders by the names of their splits."""
-        return {name: self._loader(self._evaluation[name], 1) for name in self.evaluated_rows()}
+    def evaluation_dataloaders(self, remembers: bool = False) -> dict[str, Loader]:
+        """The same loaders by the names of their splits.
+
+        Args:
+            remembers: whether the method remembers frames, so that it is given those without truth too.
+        """
+        return {
+            name: self._loader(_seen(self._evaluation[name], remembers), 1) for name in self.evaluated_rows()
+        }
 
     def test_batch(self, number: int) -> Batch:
         """One test picture, counted from 0, alone in a batch as `evaluation_dataloaders` gives it."""
@@ -243,8 +321,13 @@ class SegmentationDataModule(LightningDataModule):
         return self._evaluation["test"].picture(number)
 
     def _loader(
-        self, dataset: Dataset[Any], batch: int, sampler: Sampler[Any] | None = None, drop_last: bool = False
+        self,
+        dataset: Dataset[Any],
+        batch: int | None,
+        sampler: Sampler[Any] | None = None,
+        drop_last: bool = False,
     ) -> Loader:
+        """batch: pictures in one; None = the sampler draws whole batches."""
         return DataLoader(
             dataset,
             batch_size=batch,
@@ -261,6 +344,24 @@ def _split(source: Source, config: DataConfig) -> splits.Splits:
     if config.folds:
         return splits.make_fold(source, config.folds, config.fold, config.split_seed)
     return splits.make_splits(source, config.split, config.split_seed)
+
+
+def _for_training(source: Source) -> Sequence[int]:
+    """Rows of its training pictures, or all where it brings no split.
+
+    Raises:
+        DataError: its split has none.
+    """
+    if source.given_splits is None:
+        return range(len(source))
+    if not (rows := source.given_splits.get("train", [])):
+        raise DataError("data.still: its lists name no training pictures.")
+    return sorted(rows)
+
+
+def _seen(scored: EvaluationSet, remembers: bool) -> Dataset[Any]:
+    """What a method is given of the pictures that are scored."""
+    return WholeClips(scored) if remembers and scored.source.unscored else scored
 
 
 def _limited(rows: Sequence[int], limit: int | None) -> list[int]:

@@ -23,7 +23,7 @@ from kolbench.types import ALPHA, NATIVE, Batch, Float32Array, Sample, UInt8Arra
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 # one picture's entries of a Batch
-Item = dict[str, Tensor | str]
+Item = dict[str, Tensor | str | bool]
 
 
 def seed_for(*parts: object) -> int:
@@ -168,11 +168,22 @@ def _nearest(mask: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 
 
 class TrainingSet(Dataset[Item]):
-    """Augmented training pictures with all targets, addressed by (round, row of the cache)."""
+    """Augmented training pictures with all targets, addressed by (round, row of the cache).
+
+    references: row of the cache -> row of the picture that goes with it as `reference`, with the same draws;
+    None = none does.
+    """
 
     def __init__(
-        self, samples: SampleCache, transform: v2.Transform, region_px: int, seed: int, source: Source
+        self,
+        samples: SampleCache,
+        transform: v2.Transform,
+        region_px: int,
+        seed: int,
+        source: Source,
+        references: Sequence[int] | None = None,
     ) -> None:
+        self.references = references
         self.samples = samples
         self.transform = transform
         self.region_px = region_px
@@ -185,10 +196,8 @@ class TrainingSet(Dataset[Item]):
 
     def __getitem__(self, key: tuple[int, int]) -> Item:
         round_number, row = key
-        colours = torch.from_numpy(np.array(self.samples.colours[row]))
-        masks = torch.from_numpy(np.array(self.samples.masks[row]))
         draw = seed_for("augment", self.seed, round_number, self.names[row])
-        layers, masks = augment.apply(self.transform, colours, masks, draw, self.samples.mattes)
+        layers, masks = self._augmented(row, draw)
         matte = masks[-1].numpy() if self.samples.mattes else None
         labels = masks[:-1] if self.samples.mattes else masks
         sample: Item = {
@@ -203,7 +212,15 @@ class TrainingSet(Dataset[Item]):
             sample["instances"] = labels[2:]
         if matte is not None:
             sample["matte"] = sample["alpha"]
+        if self.references is not None:
+            layers, masks = self._augmented(self.references[row], draw)
+            sample |= {"reference": layers["image"].float() / 255, "reference_mask": masks[:1].float()}
         return sample
+
+    def _augmented(self, row: int, draw: int) -> tuple[dict[str, Tensor], Tensor]:
+        colours = torch.from_numpy(np.array(self.samples.colours[row]))
+        masks = torch.from_numpy(np.array(self.samples.masks[row]))
+        return augment.apply(self.transform, colours, masks, draw, self.samples.mattes)
 
 
 def clips_in_time(indices: Sequence[int], clips: Sequence[str]) -> list[int]:
@@ -280,6 +297,20 @@ class EvaluationSet(Dataset[Item]):
             sample["matte"] = torch.from_numpy(np.array(picture.matte)).unsqueeze(0)
         return {**self._made(picture, self.source.names[index]), **sample}
 
+    def unscored(self, row: int, name: str) -> Item:
+        """One of the frames without truth that come right before the picture of a row; it holds no mask."""
+        index = self.indices[row]
+        image = self.source.read_unscored(name)
+        seen = self.view(Sample(image, np.zeros(image.shape[:2], np.uint8))).image
+        return {
+            "image": torch.from_numpy(np.array(seen)).permute(2, 0, 1).float() / 255,
+            "name": name,
+            "group": self.source.groups[index] or "",
+            "clip": self.source.clips[index],
+            "tags": self.source.tags[index],
+            "unscored": True,
+        }
+
     def _made(self, picture: Sample, name: str) -> Item:
         if self.entries is None:
             return {}
@@ -287,6 +318,28 @@ class EvaluationSet(Dataset[Item]):
         masks = torch.from_numpy(np.array(picture.mask)).unsqueeze(0)
         layers, _ = augment.apply(self.entries, colours, masks, seed_for("entries", name))
         return {key: layer.float() / 255 for key, layer in layers.items()}
+
+
+class WholeClips(Dataset[Item]):
+    """The pictures of an EvaluationSet, and in time among them the frames of their clips without truth.
+
+    These carry `unscored`, and each must be alone in its batch.
+    """
+
+    def __init__(self, scored: EvaluationSet) -> None:
+        self.scored = scored
+        before = scored.source.unscored
+        # row of the scored picture, and the frame before it that is meant; None = the picture itself
+        self._frames = [
+            (row, name) for row, index in enumerate(scored.indices) for name in (*before.get(index, ()), None)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, number: int) -> Item:
+        row, name = self._frames[number]
+        return self.scored[row] if name is None else self.scored.unscored(row, name)
 
 
 class PretrainingSet(Dataset[Item]):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kolbench.data import listing
+from kolbench.data.clip_frames import in_time, unscored_before, unscored_note
 from kolbench.data.mask_files import MaskFiles
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError, nearest
@@ -20,13 +21,16 @@ TRAIN, VAL, TEST = "train", "val", "test"
 class PairedSource(Source):
     """Reads pictures and their masks by name; what has no partner is left out and said.
 
+    Of clips, images without a mask between the frames that have one are `unscored`.
+
     Args:
         root: the folder of the set, for messages.
         images, masks: name -> file.
         splits: `train`, `val`, `test` -> names; None where the set comes without a split.
-        groups: name -> clip; None = none are known.
+        groups: name -> clip, whose frames stand in time then; None = no picture is a frame of a clip.
         soft: whether masks are alpha mattes, of which a half and more is foreground.
         truth: of soft masks: alpha, or binary where only their halves are to count.
+        tags: name -> scenario; None = none are known.
 
     Raises:
         DataError: no picture has a mask.
@@ -41,16 +45,28 @@ class PairedSource(Source):
         groups: Mapping[str, str] | None = None,
         soft: bool = False,
         truth: str = BINARY,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         self.root, self.soft = root, soft
         self._truth = truth
         self._images, self._masks = images, masks
         names = sorted(images.keys() & masks.keys())
+        clips = {} if groups is None else groups
+        if groups is not None:
+            names.sort(key=lambda name: in_time(clips.get(name, ""), name))
         if not names:
             raise DataError(f"{root}: none of {len(images)} pictures has one of the {len(masks)} masks.")
         rows = {name: row for row, name in enumerate(names)}
         given = None if splits is None else {split: _rows(rows, splits[split]) for split in splits}
-        super().__init__(names, None if groups is None else [groups.get(n) for n in names], None, given)
+        super().__init__(
+            names,
+            None if groups is None else [groups.get(name) for name in names],
+            None if tags is None else [tags.get(name, "") for name in names],
+            given,
+            [clips.get(name, "") for name in names],
+        )
+        others = {name: clips[name] for name in images.keys() - masks.keys() if clips.get(name)}
+        self.unscored = unscored_before(names, self.clips, others)
         self._mask_files = MaskFiles(masks)
 
     def read(self, index: int) -> Sample:
@@ -66,6 +82,10 @@ class PairedSource(Source):
         require_same_size(self._images[name], image, self._masks[name], mask)
         return Sample(image, mask, matte=matte if self.truth == ALPHA else None)
 
+    def read_unscored(self, name: str) -> UInt8Array:
+        """Reads a frame of a clip that has no mask."""
+        return read_rgb(self._images[name])
+
     @property
     def truth(self) -> str:
         """`alpha` where the mattes count as such."""
@@ -73,16 +93,18 @@ class PairedSource(Source):
 
     def fingerprint(self) -> str:
         """Digests pictures and masks (see listing.digest)."""
-        parts = [(f"{name} image", self._images[name], False) for name in self.names]
+        between = [name for before in self.unscored.values() for name in before]
+        parts = [(f"{name} image", self._images[name], False) for name in [*self.names, *between]]
         return listing.digest([*parts, *((f"{name} mask", self._masks[name], True) for name in self.names)])
 
     def describe(self) -> list[str]:
         """Says how many pictures there are, what is left out, and which mask levels were seen."""
-        matched = set(self.names)
+        used = {*self.names, *(name for before in self.unscored.values() for name in before)}
         counted = [f"{len(self)} pictures with masks", *filter(None, [listing.group_note(self.groups)])]
         lines = [f"{self.root}: {', '.join(counted)}"]
-        lines += listing.unmatched("images", self._images.keys() - matched, self._masks)
-        lines += listing.unmatched("masks", self._masks.keys() - matched, self._images)
+        lines += unscored_note(self.unscored)
+        lines += listing.unmatched("images", self._images.keys() - used, self._masks)
+        lines += listing.unmatched("masks", self._masks.keys() - used, self._images)
         if self.soft:
             lines.append("masks are alpha mattes: one half and more is foreground")
             possible = "matting scores are possible; data.truth=binary leaves the mattes out"

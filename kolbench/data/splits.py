@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kolbench.data.sources.base import Source
-from kolbench.errors import DataError, require_choice
+from kolbench.errors import ConfigError, DataError, require_choice
 
 POLICIES = ("auto", "group", "paper", "files", "test")
 NAMES = ("train", "val", "test")
@@ -59,9 +59,14 @@ def make_splits(
 
     Raises:
         DataError: lists or groups that the policy needs are not known, or are too few for three splits.
-        ConfigError: no such policy.
+        ConfigError: no such policy, or one that takes frames out of their clips.
     """
     require_choice("data.split", policy, POLICIES)
+    if policy == "paper" and any(source.clips):
+        raise ConfigError(
+            "data.split=paper deals frames at random, but these pictures are frames of clips, whose scores "
+            "need whole clips. Leave data.split= away, or say data.split=group."
+        )
     if policy == "test" or (policy == "auto" and lists_tests_alone(source)):
         return Splits([], [], sorted((source.given_splits or {}).get("test") or range(len(source.names))))
     if policy == "files" or (policy == "auto" and source.given_splits is not None):
@@ -176,10 +181,11 @@ def _by_group(source: Source, seed: int, fractions: tuple[float, float, float]) 
 
 
 def _members(source: Source) -> dict[tuple[str, str], list[int]]:
-    """Group -> its rows; a picture without a group is one by itself."""
+    """Group -> its rows; without a group a clip is one, and a picture of no clip stands by itself."""
     members: dict[tuple[str, str], list[int]] = {}
     for row, (name, group) in enumerate(zip(source.names, source.groups, strict=True)):
-        members.setdefault(("picture", name) if group is None else ("group", group), []).append(row)
+        alone = ("clip", source.clips[row]) if source.clips[row] else ("picture", name)
+        members.setdefault(alone if group is None else ("group", group), []).append(row)
     return members
 
 
@@ -231,9 +237,13 @@ def lists_tests_alone(source: Source) -> bool:
 
 
 def assert_disjoint(
-    splits: Splits, names: Sequence[str], groups: Sequence[str | None], by_group: bool
+    splits: Splits,
+    names: Sequence[str],
+    groups: Sequence[str | None],
+    by_group: bool,
+    clips: Sequence[str] = (),
 ) -> None:
-    """Refuses splits that share an image, or with `by_group` a group (video).
+    """Refuses splits that share an image, a clip, or with `by_group` a group (video).
 
     Raises:
         DataError: names what stands in two splits, and in which.
@@ -245,6 +255,9 @@ def assert_disjoint(
             "if the groups are not videos, say so in groups.csv (stem,group; the group may be empty)."
         )
         _require_apart(splits.apart(), groups, "group", hint)
+    if any(clips):
+        hint = "Frames of one clip look alike, so scores would flatter. Move the whole clip into one split."
+        _require_apart(splits.apart(), [clip or None for clip in clips], "clip", hint)
 
 
 def _require_apart(

@@ -16,7 +16,7 @@ from kolbench.engine.callbacks.scores import ScoreCallback
 from kolbench.engine.devices import describe
 from kolbench.engine.module import SegmentationModule
 from kolbench.engine.parallel import Precomputed
-from kolbench.engine.step_output import StepOutput
+from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.engine.trainer import on_device, quiet_lightning, stopping_plainly
 from kolbench.io.files import write_json
 from kolbench.io.images import thumbnail, write_jpeg, write_png
@@ -129,8 +129,8 @@ class SavePictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Saves one batch."""
-        if dataloader_idx != self.loader_index:
+        """Saves one batch; frames without truth are passed over."""
+        if dataloader_idx != self.loader_index or not is_scored(batch):
             return
         output: StepOutput = outputs
         levels = levels_of(output["alpha"])[:, 0].cpu().numpy()

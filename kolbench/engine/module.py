@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kolbench.engine.schedule import Schedule
-from kolbench.engine.step_output import StepOutput
+from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.errors import ConfigError, TrainingError
 from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import PRECOMPUTED, Batch, Prediction
@@ -75,7 +75,9 @@ class SegmentationModule(LightningModule):
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> StepOutput:
         """The method's alpha for a batch, and its validation loss where it has one; callbacks score them."""
         prediction = self._predict(batch, dataloader_idx)
-        return {"alpha": prediction.alpha, "loss": self.segmenter.validation_loss(prediction, batch)}
+        scored = is_scored(batch)
+        loss = self.segmenter.validation_loss(prediction, batch) if scored else None
+        return {"alpha": prediction.alpha, "loss": loss}
 
     def test_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> StepOutput:
         """The method's alpha, refined where a refiner is set, and the persons that it finds."""

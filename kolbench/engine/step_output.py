@@ -8,6 +8,11 @@ from torch import Tensor
 from kolbench.types import Instances
 
 
+def is_scored(batch: Mapping[str, object]) -> bool:
+    """Whether a batch has a truth; a frame without one is only predicted, for a method that remembers it."""
+    return "unscored" not in batch
+
+
 class StepOutput(TypedDict, total=False):
     """Of one batch of B pictures; a dict, as Lightning wants it.
 

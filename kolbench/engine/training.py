@@ -103,6 +103,7 @@ def train(
         ConfigError: a callback or an option of the Trainer does not fit.
     """
     started = time.monotonic()
+    data.adapt(segmenter)
     size = data.cache_samples(segmenter.training_input_size)
     pictures = data.epoch_pictures or len(data.rows["train"])
     print(f"training input size {size[1]}x{size[0]} px, {config.epochs} epochs of {pictures} pictures")

@@ -22,7 +22,7 @@ from kolbench.models.components.pdnet import (
 from kolbench.models.losses.pdnet import SEM, LossOptions, Semantics, mask_error, part_terms
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESIZE_MODES, InputSpec, current_resize_mode
-from kolbench.types import Batch, Prediction, State
+from kolbench.types import IMAGE_STEP, VIDEO_STEP, Batch, Prediction, State
 
 SMALLEST = 16
 Value = TypeVar("Value")
@@ -73,6 +73,8 @@ class PDNetSegmenter(NetworkSegmenter[PDNet]):
         WeightsError: the backbone's weights cannot be had.
     """
 
+    # the released code's order (T6)
+    training_steps = (IMAGE_STEP, VIDEO_STEP, VIDEO_STEP)
     never_exported = (
         "PDNet sees the first frame of a clip beside each frame, and enlarges its logits to the frame's own "
         "size; no file with the graph of one picture gives its alphas."

@@ -39,6 +39,8 @@ _DATA_IRRELEVANT = (
     *("cache", "workers", "allow_duplicates", "source", "protocol", "licence"),
     # what the truth is found to be counts
     "truth",
+    # its content counts, and the code that reads it
+    "still",
     # where pictures lie; their content counts
     *("root", "images", "masks", "products"),
 )

@@ -32,10 +32,14 @@ class Machine:
 
 @dataclass(frozen=True)
 class DataFingerprint:
-    """source: digest of the images and masks. splits: digest of which of them are in which split."""
+    """source: digest of the images and masks. splits: digest of which of them are in which split.
+
+    still: digest of the pictures beside clips that are trained on too; None = there are none.
+    """
 
     source: str | None = None
     splits: str | None = None
+    still: str | None = None
 
 
 @dataclass(frozen=True)

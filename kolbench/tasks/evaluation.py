@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torchvision.transforms import v2
 
-from kolbench.config.compose import instantiate, located
-from kolbench.config.groups import Component, ModelConfig
+from kolbench.config.compose import data_group, instantiate, located
+from kolbench.config.fields import require_mapping
+from kolbench.config.groups import Component, DataGroup, ModelConfig
 from kolbench.config.old_names import current_target
 from kolbench.config.schema import FLIP, NO_TTA
 from kolbench.data import perturb
@@ -65,7 +66,18 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         epoch_pictures=config.budget.epoch_pictures,
         eval_protocol=config.eval_protocol,
         entries=_made_entries(config.model),
+        still=None if (group := still_group(config.data)) is None else instantiate(group.source),
     )
+
+
+def still_group(data: DataGroup) -> DataGroup | None:
+    """The pictures that `data.still` names; None where it names none.
+
+    Raises:
+        ConfigError: there is no such data set, or it lacks a key.
+    """
+    asked = data.values.get("still")
+    return None if asked is None else data_group("data.still", require_mapping("data.still", asked))
 
 
 def _made_entries(model: ModelConfig) -> v2.Transform | None:
@@ -136,7 +148,7 @@ def scores_of(
         pictures: where alphas and thumbnails go when nothing is kept.
         refiner: of the configuration; None = alphas as they are.
     """
-    loaders = data.evaluation_dataloaders()
+    loaders = data.evaluation_dataloaders(segmenter.stateful)
     precision = config.precision
     if training is None:
         scored = evaluate(segmenter, loaders, device, pictures, precision, refiner)

@@ -4,7 +4,7 @@ Methods that are not trained go straight to their scores.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,7 +34,7 @@ from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation, parts
 from kolbench.tasks.recorder import RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
-from kolbench.types import BINARY
+from kolbench.types import BINARY, IMAGE_STEP, VIDEO_STEP
 
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
@@ -94,11 +94,15 @@ def run(config: FitConfig) -> TaskResult:
 
 
 def _parts(config: FitConfig, asked: ModelConfig, data: SegmentationDataModule) -> list[Part]:
-    pictures, refiner = parts.of_pictures(config.data, data.source), parts.of_refiner(config.refiner)
+    pictures, refiner = [parts.of_pictures(config.data, data.source)], parts.of_refiner(config.refiner)
+    if data.still is not None and (still := evaluation.still_group(config.data)) is not None:
+        # nothing of it is tested on
+        used = parts.of_pictures(still, data.still)
+        pictures.append(replace(used, role=parts.TRAINING_PICTURES, sets=()))
     if config.init is None:
-        return [pictures, *parts.of_method(asked), *refiner]
+        return [*pictures, *parts.of_method(asked), *refiner]
     begun = parts.of_weights(config.init, start.method_of(config.init, asked.name), parts.INITIAL)
-    return [pictures, *begun, *refiner]
+    return [*pictures, *begun, *refiner]
 
 
 def _check(config: FitConfig) -> None:
@@ -115,10 +119,21 @@ def _check(config: FitConfig) -> None:
     _callbacks(config)
     if config.model.training is not None:
         _check_recipe(config, segmenter)
+        _check_steps(config, segmenter)
         if config.init is not None:
             start.require_usable(segmenter, config.init, config.model.name)
     elif config.init is not None:
         raise ConfigError(f"init={config.init}: {config.model.name} is not trained; leave init= away.")
+
+
+def _check_steps(config: FitConfig, segmenter: Segmenter) -> None:
+    """Refuses pictures for image steps where the method takes no turns."""
+    mixes = {IMAGE_STEP, VIDEO_STEP} <= set(segmenter.training_steps)
+    if config.data.values.get("still") is not None and not mixes:
+        raise ConfigError(
+            "data.still= is for methods that learn from clips and single pictures in turn, such as pdnet; "
+            f"{config.model.name} learns from one kind. Leave it away."
+        )
 
 
 def _require_training_pictures(config: FitConfig, data: SegmentationDataModule) -> None:
@@ -182,7 +197,8 @@ def _fingerprint(
     chosen = fingerprint.training_settings(resolved, device_type, data.fingerprint())
     chosen |= {} if begun is None else {"init": begun.sha256}
     chosen |= {} if data.source.truth == BINARY else {"truth": data.source.truth}
-    built = fingerprint.targets(chosen, config.data.source.options)
+    still = evaluation.still_group(config.data)
+    built = fingerprint.targets(chosen, config.data.source.options, still and still.source.options)
     begins = [] if begun is None else [start.__name__]
     return chosen, fingerprint.code_hash([*ENTRY_MODULES, *built, *begins], fingerprint.ONLY_SCORES)
 

@@ -15,5 +15,5 @@ class Counter(Segmenter):
     def predict(self, *inputs: Tensor, state: State | None = None) -> Prediction:
         """(B, 3, H, W) -> a constant alpha, and the count."""
         before = torch.zeros(()) if state is None else state[0]
-        alpha = (before / 10).expand(inputs[0].shape[0], 1, *inputs[0].shape[-2:])
+        alpha = (before / 10).clamp(max=1).expand(inputs[0].shape[0], 1, *inputs[0].shape[-2:])
         return Prediction(alpha, state=(before + 1,))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kolbench.errors import DataError
-from kolbench.types import BINARY, Sample
+from kolbench.types import BINARY, Sample, UInt8Array
 
 Rows = Mapping[str, Sequence[int]]
 
@@ -58,6 +58,9 @@ class Source(ABC):
     """Of the images, where the layout itself knows it."""
     test_sets: Sequence[str] = ()
     """Published sets that its test images are, by the names that `trained_on` of conf/weights.yaml has."""
+    unscored: Mapping[int, Sequence[str]] = {}
+    """Index of a frame of a clip -> names of the frames without truth that come right before it, in time.
+    Methods that remember frames are given them; nobody scores them."""
     known_hashes: Mapping[int, np.uint64] | None = None
     """Index -> perceptual hash, where the layout has read every image itself and found all of them good."""
 
@@ -91,6 +94,14 @@ class Source(ABC):
         Raises:
             DataError: it cannot be used; names the file.
         """
+
+    def read_unscored(self, name: str) -> UInt8Array:
+        """Reads one of the frames that `unscored` names, (H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: it cannot be used; names the file.
+        """
+        raise NotImplementedError(f"{type(self).__name__} names unscored frames and does not read them")
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -1,7 +1,6 @@
 """`data=davis`: labelled video clips, as `CLIP/images` with `CLIP/masks` or as DAVIS comes; split by clip."""
 
 import hashlib
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from kolbench.data import listing
+from kolbench.data.clip_frames import in_time, unscored_before, unscored_note
 from kolbench.data.mask_files import MaskFiles
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError, DataError, nearest
@@ -38,6 +38,8 @@ class DavisSource(Source):
       `ImageSets/2016|2017|480p/train.txt|val.txt` (Perazzi et al., CVPR 2016; Pont-Tuset et al., 2017).
       There val.txt names the test clips, and some clips of train.txt are drawn for validation, the same on
       every machine.
+
+    Images without a mask between the frames of a clip are `unscored`.
 
     Every object of an annotation is foreground. Where annotations number their objects (palette, as in
     DAVIS-2017) these are the instances; annotations in black and white have none.
@@ -70,7 +72,7 @@ class DavisSource(Source):
             )
         layout = layout or _simple(self.root)
         self._images, self._masks = layout.images, layout.masks
-        names = sorted(self._images.keys() & self._masks.keys(), key=_in_time)
+        names = sorted(self._images.keys() & self._masks.keys(), key=lambda name: in_time(_clip(name), name))
         if not names:
             raise DataError(
                 f"{self.root}: none of {len(self._images)} frames has a mask of the same clip and name "
@@ -85,6 +87,8 @@ class DavisSource(Source):
             lists = _read_image_set(layout.lists, image_set, layout.resolution, self._clips)
         super().__init__(names, lists.groups, lists.tags, lists.given_splits, self._clips)
         self._notes = lists.notes
+        others = {name: _clip(name) for name in self._images.keys() - self._masks.keys()}
+        self.unscored = unscored_before(names, self._clips, others)
         self._has_instances = self._any_ids()
 
     def read(self, index: int) -> Sample:
@@ -109,11 +113,16 @@ class DavisSource(Source):
             ids = np.where(np.isin(ids, wanted), ids, 0).astype(np.uint8)
         return Sample(image, (ids > 0).astype(np.uint8), instances=ids)
 
+    def read_unscored(self, name: str) -> UInt8Array:
+        """Reads a frame that has no mask."""
+        return read_rgb(self._images[name])
+
     def fingerprint(self) -> str:
         """Digests frames and masks (see listing.digest), and the choice of objects."""
+        between = [name for before in self.unscored.values() for name in before]
         digest = listing.digest(
             [
-                *((f"{name} image", self._images[name], False) for name in self.names),
+                *((f"{name} image", self._images[name], False) for name in [*self.names, *between]),
                 *((f"{name} mask", self._masks[name], True) for name in self.names),
             ]
         )
@@ -123,11 +132,12 @@ class DavisSource(Source):
 
     def describe(self) -> list[str]:
         """Says how many frames and clips there are, what is left out, and which mask levels were seen."""
-        matched = set(self.names)
+        used = {*self.names, *(name for before in self.unscored.values() for name in before)}
         numbered = ", objects are numbered" if self._has_instances else ""
         lines = [f"{self.root}: {len(self)} frames with masks of {len(set(self._clips))} clips{numbered}"]
-        lines += listing.unmatched("images", self._images.keys() - matched, self._masks)
-        lines += listing.unmatched("masks", self._masks.keys() - matched, self._images)
+        lines += unscored_note(self.unscored)
+        lines += listing.unmatched("images", self._images.keys() - used, self._masks)
+        lines += listing.unmatched("masks", self._masks.keys() - used, self._images)
         for clip, wanted in sorted(self._objects.items()):
             lines.append(f"{clip}: only the objects {', '.join(map(str, wanted))} are foreground")
         return [*lines, *self._notes, *self._mask_files.notes(self.names)]
@@ -170,13 +180,6 @@ def _ids(path: Path) -> UInt8Array:
 
 def _numbers_objects(kind: str) -> bool:
     return kind.startswith(("palette", "class indices"))
-
-
-def _in_time(name: str) -> tuple[str, list[tuple[int, str]], str]:
-    """Sorts frames of a clip by the numbers in their names: 2 before 10."""
-    clip, _, stem = name.partition("/")
-    parts = [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
-    return clip, parts, name
 
 
 def _clip(name: str) -> str:

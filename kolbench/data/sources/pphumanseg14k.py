@@ -12,7 +12,7 @@ BEFORE, BEHIND = len("images/"), len("0000.jpg")
 
 
 class PPHumanSeg14kSource(paired.PairedSource):
-    """Reads the pictures that `train_new.txt` and `val_new.txt` name, a line `IMAGE MASK` each.
+    """Reads the frames that `train_new.txt` and `val_new.txt` name, a line `IMAGE MASK` each.
 
     val_new.txt names the test pictures; clips that hold a tenth of the training pictures are for validation.
     Masks are 0 and some other level, 38 as it is published.

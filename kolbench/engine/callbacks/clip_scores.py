@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from kolbench.engine.step_output import StepOutput
+from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.io.files import write_json
 from kolbench.metrics.video.meter import ClipMeter
 from kolbench.runs import clips
@@ -55,7 +55,9 @@ class ClipScoreCallback(Callback):
     """Writes `clips.json` and `clips.parquet` of one loader, where its pictures are frames of clips.
 
     The first holds the flicker of each clip (`runs.record.ClipRecord`), the second the numbers of each frame
-    (`metrics.video.meter.COLUMNS`). Two frames are in memory at most, however long a clip is.
+    (`metrics.video.meter.COLUMNS`). Frames without truth are passed over, as only some methods are given
+    them: flicker is of the frames that all methods have. Two frames are in memory at most, however long a
+    clip is.
 
     Args:
         folder: of both files.
@@ -78,7 +80,7 @@ class ClipScoreCallback(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Adds the frames of a batch."""
-        if dataloader_idx != self.loader_index:
+        if dataloader_idx != self.loader_index or not is_scored(batch):
             return
         output: StepOutput = outputs
         for index, clip in enumerate(batch.get("clip", ())):

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from kolbench.data import targets
-from kolbench.engine.step_output import StepOutput
+from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.errors import ConfigError
 from kolbench.io.files import write_json
 from kolbench.metrics.instance_ap import AveragePrecision
@@ -43,6 +43,8 @@ class InstanceScoreCallback(Callback):
         output: StepOutput = outputs
         instances = output["instances"]
         if dataloader_idx != self.loader_index or instances is None or self._given_up:
+            return
+        if not is_scored(batch):
             return
         try:
             self._gathered = self._gathered or AveragePrecision()

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from kolbench.engine.step_output import StepOutput
+from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.metrics.histogram import (
     Counter,
@@ -26,7 +26,7 @@ from kolbench.types import Float64Array
 
 
 class ScoreCallback(Callback):
-    """Fills the histograms of every picture that is predicted, split by split.
+    """Fills the histograms of every picture that is predicted and has a truth, split by split.
 
     The validation scores are logged to Lightning as `val/NAME`, so that callbacks such as EarlyStopping and
     ModelCheckpoint can watch them.
@@ -72,6 +72,8 @@ class ScoreCallback(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Stops the clock, then counts."""
+        if not is_scored(batch):
+            return
         _wait_for(trainer)
         size = len(batch["name"])
         seconds = (time.perf_counter() - self._started + batch.get("seconds", 0.0)) / size

@@ -151,6 +151,23 @@ def test_pphumanseg14k_is_split_by_clip(tmp_path):
     assert np.array_equal(source.read(0).mask, mask(1))
 
 
+def test_pphumanseg14k_has_its_frames_in_time_and_says_what_level_its_masks_have(tmp_path):
+    lines = []
+    for frame in (10, 9, 2):
+        image, truth = f"images/meet/{frame:04d}.jpg", f"annotations/{frame}.png"
+        put(tmp_path / image, picture(frame))
+        put(tmp_path / truth, mask(38))
+        lines.append(f"{image} {truth}")
+    write_list(tmp_path / "train_new.txt", lines)
+    write_list(tmp_path / "val_new.txt", [])
+    source = PPHumanSeg14kSource(tmp_path)
+    assert [name[-8:] for name in source.names] == ["0002.jpg", "0009.jpg", "0010.jpg"]
+    assert source.clips == ["meet"] * 3
+    told = source.describe()
+    assert "mask levels in 3 masks read so far: 0/38 (3)" in told
+    assert any("38 is taken as foreground" in line for line in told)
+
+
 def test_what_is_wrong_with_pphumanseg14k_is_named(tmp_path):
     root = pphumanseg14k(tmp_path)
     gone = root / "annotations" / "meet" / "b" / "0001.png"

@@ -1,0 +1,66 @@
+"""The frames of clips in time, by the numbers in their names, and those among them that have no truth."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from kolbench.data import listing
+
+
+def in_time(clip: str, name: str) -> tuple[str, list[tuple[int, str]], str]:
+    """The key by which frames are sorted: clip after clip, and frame 2 before frame 10.
+
+    Args:
+        clip: that the frame is of. name: of the frame, unique.
+    """
+    parts = [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return clip, parts, name
+
+
+def unscored_before(
+    names: Sequence[str], clips: Sequence[str], others: Mapping[str, str]
+) -> dict[int, list[str]]:
+    """Finds the frames without truth that stand right before each frame that has one.
+
+    Args:
+        names: of the frames with truth. clips: of each. others: frame without truth -> its clip.
+
+    Returns:
+        Index of a frame with truth -> names in time; what follows a clip's last one stands before none.
+    """
+    rows = {name: row for row, name in enumerate(names)}
+    clip_of = {**others, **dict(zip(names, clips, strict=True))}
+    found: dict[int, list[str]] = {}
+    waiting: list[str] = []
+    for name in sorted(clip_of, key=lambda name: in_time(clip_of[name], name)):
+        waiting = [other for other in waiting if clip_of[other] == clip_of[name]]
+        if name not in rows:
+            waiting.append(name)
+        elif waiting:
+            found[rows[name]], waiting = waiting, []
+    return found
+
+
+def first_frames(rows: Sequence[int], clips: Sequence[str]) -> list[int]:
+    """Finds the first frame of each picture's clip among some pictures.
+
+    Args:
+        rows: of a source, each once. clips: of all of its rows, "" = of none.
+
+    Returns:
+        For each of `rows` the place in `rows` of its clip's first frame; of a picture of no clip its own.
+    """
+    first: dict[str, int] = {}
+    for place in sorted(range(len(rows)), key=lambda place: rows[place]):
+        first.setdefault(clips[rows[place]], place)
+    return [first[clips[row]] if clips[row] else place for place, row in enumerate(rows)]
+
+
+def unscored_note(found: Mapping[int, Iterable[str]]) -> list[str]:
+    """Says which frames have no truth; lines to print."""
+    names = sorted(name for before in found.values() for name in before)
+    if not names:
+        return []
+    return [
+        f"{len(names)} frames without a mask are seen by methods that remember frames, and are not scored: "
+        f"{listing.shorten(names)}"
+    ]
