@@ -4,13 +4,18 @@ As PySODMetrics 1.6.2 (lartpang) computes them: a map is cut at each of 256 thre
 level >= 0, 1 ... 255, or at a threshold of its own. Which stretch comes before is the caller's choice.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from kolbench.metrics.confusion import Confusion
 from kolbench.metrics.counts import Counts
 from kolbench.metrics.formulas import ratio
-from kolbench.metrics.stretch import Bounds
+from kolbench.metrics.stretch import Bounds, unstretched
 from kolbench.types import Float64Array, Int64Array
+
+# pixels of pictures, at one threshold or several -> its value for each
+Measure = Callable[[Confusion], Float64Array]
 
 # of the field's F since Achanta et al. (CVPR 2009): beta squared
 BETA2 = 0.3
@@ -34,6 +39,22 @@ def adaptive(counts: Counts, bounds: Bounds) -> Confusion:
     predicted = (levels - bounds.low[:, None]) * pixels[:, None] >= wanted[:, None]
     tp, fp = ((plane * predicted).sum(-1) for plane in (counts.fg, counts.bg))
     return Confusion(tp, fp, counts.fg.sum(-1) - tp, counts.bg.sum(-1) - fp)
+
+
+def mean_over_levels(measure: Measure, counts: Counts) -> Float64Array:
+    """(N,) mean of a measure over the 256 thresholds."""
+    values: Float64Array = measure(at_every_level(counts)).mean(0)
+    return values
+
+
+def at_own_threshold(measure: Measure, counts: Counts) -> Float64Array:
+    """(N,) a measure at each picture's adaptive threshold, alpha as it is."""
+    return measure(adaptive(counts, unstretched(counts.fg)))
+
+
+def highest_mean(measure: Measure, counts: Counts) -> float:
+    """The mean of a measure over pictures at that of the 256 thresholds where it is highest."""
+    return float(measure(at_every_level(counts)).mean(-1).max())
 
 
 def precision(c: Confusion) -> Float64Array:

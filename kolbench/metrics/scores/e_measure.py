@@ -1,12 +1,11 @@
 """E-measure: how well a binary map and the truth align, over all thresholds."""
 
+from functools import partial
+
 from kolbench.metrics import saliency
-from kolbench.metrics.counts import Counts
 from kolbench.metrics.parity import agreement
 from kolbench.metrics.score import Score, of_all_counts, of_counts, register
-from kolbench.metrics.stretch import unstretched
 from kolbench.metrics.wording import ADAPTIVE, EVERY_LEVEL, PICTURES
-from kolbench.types import Float64Array
 
 _E = "E-measure, the enhanced alignment of the binary prediction and the truth"
 _EDGES = (
@@ -18,24 +17,11 @@ _EDGES = (
 _BOUNDS = (0.0, 2.0)
 
 
-def _mean(counts: Counts) -> Float64Array:
-    values: Float64Array = saliency.e_measure(saliency.at_every_level(counts)).mean(0)
-    return values
-
-
-def _adaptive(counts: Counts) -> Float64Array:
-    return saliency.e_measure(saliency.adaptive(counts, unstretched(counts.fg)))
-
-
-def _max(counts: Counts) -> float:
-    return float(saliency.e_measure(saliency.at_every_level(counts)).mean(-1).max())
-
-
 register(
     Score(
         "e_mean",
         f"{_E}, mean over {EVERY_LEVEL}, {PICTURES}; {_EDGES}{agreement('e_mean')}",
-        per_image=of_counts(_mean),
+        per_image=of_counts(partial(saliency.mean_over_levels, saliency.e_measure)),
         shown=True,
         depends_on_threshold=False,
         family="saliency",
@@ -47,7 +33,7 @@ register(
         "e_max",
         f"{_E}, averaged over pictures at each of {EVERY_LEVEL}, there where that is highest; "
         f"{_EDGES}{agreement('e_max')}",
-        pooled=of_all_counts(_max),
+        pooled=of_all_counts(partial(saliency.highest_mean, saliency.e_measure)),
         depends_on_threshold=False,
         family="saliency",
         bounds=_BOUNDS,
@@ -57,7 +43,7 @@ register(
     Score(
         "e_adaptive",
         f"{_E}, at {ADAPTIVE}, {PICTURES}; {_EDGES}{agreement('e_adaptive')}",
-        per_image=of_counts(_adaptive),
+        per_image=of_counts(partial(saliency.at_own_threshold, saliency.e_measure)),
         depends_on_threshold=False,
         family="saliency",
         bounds=_BOUNDS,

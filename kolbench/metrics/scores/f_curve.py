@@ -1,29 +1,16 @@
 """F over all thresholds, as tables of salient object detection have it."""
 
+from functools import partial
+
 from kolbench.metrics import saliency
 from kolbench.metrics.counts import Counts
 from kolbench.metrics.formulas import f_measure
 from kolbench.metrics.parity import agreement
 from kolbench.metrics.score import Score, of_all_counts, of_counts, register
-from kolbench.metrics.stretch import unstretched
 from kolbench.metrics.wording import ADAPTIVE, EMPTY, EVERY_LEVEL, PICTURES, POOLED
-from kolbench.types import Float64Array
 
 _F = "F with beta squared = 0.3"
 _ZERO = "0 where nothing is hit, an empty truth included"
-
-
-def _mean(counts: Counts) -> Float64Array:
-    values: Float64Array = saliency.f_measure(saliency.at_every_level(counts)).mean(0)
-    return values
-
-
-def _adaptive(counts: Counts) -> Float64Array:
-    return saliency.f_measure(saliency.adaptive(counts, unstretched(counts.fg)))
-
-
-def _max(counts: Counts) -> float:
-    return float(saliency.f_measure(saliency.at_every_level(counts)).mean(-1).max())
 
 
 def _mean_pr(counts: Counts) -> float:
@@ -38,7 +25,7 @@ register(
     Score(
         "f_mean",
         f"{_F}, mean over {EVERY_LEVEL}, {PICTURES}; {_ZERO}{agreement('f_mean')}",
-        per_image=of_counts(_mean),
+        per_image=of_counts(partial(saliency.mean_over_levels, saliency.f_measure)),
         shown=True,
         depends_on_threshold=False,
         family="saliency",
@@ -49,7 +36,7 @@ register(
         "f_max",
         f"{_F}, averaged over pictures at each of {EVERY_LEVEL}, there where that is highest; "
         f"{_ZERO}{agreement('f_max')}",
-        pooled=of_all_counts(_max),
+        pooled=of_all_counts(partial(saliency.highest_mean, saliency.f_measure)),
         depends_on_threshold=False,
         family="saliency",
     )
@@ -58,7 +45,7 @@ register(
     Score(
         "f_adaptive",
         f"{_F} at {ADAPTIVE}, {PICTURES}; {_ZERO}{agreement('f_adaptive')}",
-        per_image=of_counts(_adaptive),
+        per_image=of_counts(partial(saliency.at_own_threshold, saliency.f_measure)),
         depends_on_threshold=False,
         family="saliency",
     )

@@ -2,22 +2,17 @@
 
 from typing import NamedTuple
 
-import torchvision
 from torch import Tensor, nn
-from torchvision.models import MobileNet_V2_Weights, ResNet18_Weights, ResNet50_Weights, ResNet101_Weights
+from torchvision.models import MobileNet_V2_Weights
 
 from kolbench.errors import ConfigError, require_choice
 from kolbench.models.checkpoints.pretrained import BACKBONE_KEY, state_as_chosen
 from kolbench.models.checkpoints.read import load_state_strict
+from kolbench.models.components import resnet
 from kolbench.models.components.mobilenet import FULL_TAIL, MobileNetV2Features, renamed
 
-RESNETS = {
-    "resnet18": ResNet18_Weights.IMAGENET1K_V1,
-    "resnet50": ResNet50_Weights.IMAGENET1K_V1,
-    "resnet101": ResNet101_Weights.IMAGENET1K_V1,
-}
 MOBILENET = "mobilenet_v2"
-BACKBONES = (*RESNETS, MOBILENET)
+BACKBONES = (*resnet.WEIGHTS, MOBILENET)
 MOBILENET_TAPS = (3, 6, 13)
 MOBILENET_CHANNELS = (24, 32, 96)
 SHORT_TAIL = 320
@@ -32,29 +27,19 @@ class Pyramid(NamedTuple):
     at32: Tensor
 
 
-class ResNetPyramid(nn.Module):
+class ResNetPyramid(resnet.ResNetBody):
     """torchvision's ResNet without its classifier; the maps are those of its four layers.
 
     Args:
-        name: of RESNETS.
+        name: of resnet.WEIGHTS.
 
     Attributes:
         channels: of the four maps.
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        network = getattr(torchvision.models, name)(weights=None)
-        self.name = name
-        self.conv1: nn.Conv2d = network.conv1
-        self.bn1: nn.Module = network.bn1
-        self.relu: nn.Module = network.relu
-        self.maxpool: nn.Module = network.maxpool
-        self.layer1: nn.Sequential = network.layer1
-        self.layer2: nn.Sequential = network.layer2
-        self.layer3: nn.Sequential = network.layer3
-        self.layer4: nn.Sequential = network.layer4
-        deepest = int(network.fc.in_features)
+        super().__init__(name)
+        deepest = self.deepest
         self.channels = (deepest // 8, deepest // 4, deepest // 2, deepest)
 
     def forward(self, image: Tensor) -> Pyramid:
@@ -66,8 +51,8 @@ class ResNetPyramid(nn.Module):
 
     def load_imagenet(self, source: str, key: str = BACKBONE_KEY) -> None:
         """Takes ImageNet tensors in; see `MobileNetPyramid.load_imagenet`."""
-        state = state_as_chosen(RESNETS[self.name], source, key)
-        load_state_strict(self, {n: tensor for n, tensor in state.items() if not n.startswith("fc.")})
+        state = state_as_chosen(resnet.WEIGHTS[self.name], source, key)
+        load_state_strict(self, resnet.without_classifier(state))
 
 
 class MobileNetPyramid(MobileNetV2Features):

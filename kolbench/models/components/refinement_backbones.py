@@ -4,16 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
 from kolbench.errors import require_choice
 from kolbench.models.checkpoints.pretrained import state_as_chosen
 from kolbench.models.checkpoints.read import load_state_strict
+from kolbench.models.components import resnet
 from kolbench.models.components.mobilenet import MobileNetV2Features, imagenet_state, renamed
 
-RESNETS = {"resnet50": ResNet50_Weights.IMAGENET1K_V1, "resnet18": ResNet18_Weights.IMAGENET1K_V1}
+RESNETS = ("resnet50", "resnet18")
 MOBILENET = "mobilenet_v2"
 BACKBONES = (*RESNETS, MOBILENET)
 INPUT_CHANNELS = 6
@@ -27,7 +26,7 @@ class Features(NamedTuple):
     quarter: Tensor
 
 
-class ResNetFeatures(nn.Module):
+class ResNetFeatures(resnet.ResNetBody):
     """A ResNet whose last two stages are dilated instead of strided (hkchengrex/CascadePSP, extractors.py).
 
     The first block of either stage keeps dilation 1, as the released weights were trained, so that of the
@@ -41,21 +40,12 @@ class ResNetFeatures(nn.Module):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        network = getattr(torchvision.models, name)(weights=None)
-        self.name = name
-        self.conv1 = with_six_channels(network.conv1)
-        self.bn1: nn.Module = network.bn1
-        self.relu: nn.Module = network.relu
-        self.maxpool: nn.Module = network.maxpool
-        self.layer1: nn.Sequential = network.layer1
-        self.layer2: nn.Sequential = network.layer2
-        self.layer3: nn.Sequential = network.layer3
-        self.layer4: nn.Sequential = network.layer4
+        super().__init__(name)
+        self.conv1 = with_six_channels(self.conv1)
         for stage, dilation in ((self.layer3, 2), (self.layer4, 4)):
             unstride(stage[0])
             dilate(stage[1:], dilation)
-        self.channels = (network.fc.in_features, self.conv1.out_channels, network.fc.in_features // 8)
+        self.channels = (self.deepest, self.conv1.out_channels, self.deepest // 8)
 
     def forward(self, x: Tensor) -> Features:
         """(B, 6, H, W), H and W multiples of 8 -> the three maps."""
@@ -65,12 +55,11 @@ class ResNetFeatures(nn.Module):
 
     def start_from_imagenet(self, state: Mapping[str, Tensor]) -> None:
         """Takes torchvision's tensors; the classifier is left out, the three new input channels are zero."""
-        kept = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-        load_state_strict(self, widened(kept, "conv1.weight"))
+        load_state_strict(self, widened(resnet.without_classifier(state), "conv1.weight"))
 
     def imagenet_state(self, source: str) -> dict[str, Tensor]:
         """Tensors of `imagenet` or a file, see `state_as_chosen`."""
-        return state_as_chosen(RESNETS[self.name], source)
+        return state_as_chosen(resnet.WEIGHTS[self.name], source)
 
 
 class MobileNetFeatures(MobileNetV2Features):
