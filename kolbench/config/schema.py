@@ -34,6 +34,8 @@ PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-t
 LARGEST_SEED = 2**32 - 1
 # at how many views of a picture a method looks, see models.mirrored
 NO_TTA, FLIP = "none", "flip"
+# the choice of smooth= that leaves alphas as they are
+UNSMOOTHED = "none"
 TTA = (NO_TTA, FLIP)
 
 

@@ -16,6 +16,7 @@ from kolbench.engine.callbacks.scores import ScoreCallback
 from kolbench.engine.devices import describe
 from kolbench.engine.module import SegmentationModule
 from kolbench.engine.parallel import Precomputed
+from kolbench.engine.smoothed import MakeSmoother, SmoothedClips
 from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.engine.trainer import on_device, quiet_lightning, stopping_plainly
 from kolbench.io.files import write_json
@@ -40,6 +41,7 @@ def evaluate(
     pictures: Path | None = None,
     precision: str = "32-true",
     refiner: Refiner | None = None,
+    smoother: MakeSmoother | None = None,
 ) -> dict[str, ImageCounts]:
     """One prediction of every picture of each loader.
 
@@ -53,6 +55,7 @@ def evaluate(
             (`kolbench.engine.completion`); None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is scored; None = none.
+        smoother: makes what smooths the alphas of a clip over time, behind the refiner; None = none does.
 
     Returns:
         Split name -> counts of its pictures.
@@ -80,9 +83,13 @@ def evaluate(
             enable_progress_bar=in_terminal(),
             use_distributed_sampler=False,
         )
-        module = SegmentationModule(segmenter, refiner=refiner)
+        refined = SegmentationModule(segmenter, refiner=refiner)
+        data: LightningDataModule = EvaluationData(segmenter, loaders)
+        if smoother is not None:
+            data = SmoothedData(data, refined, smoother)
+        module = refined if smoother is None else SegmentationModule(segmenter)
         with stopping_plainly():
-            trainer.test(module, datamodule=EvaluationData(segmenter, loaders), verbose=False)
+            trainer.test(module, datamodule=data, verbose=False)
     if pictures is not None:
         completion.write_counted(pictures, evaluator.has_alpha, scores.needed(evaluator.has_alpha))
     return evaluator.counts
@@ -103,6 +110,24 @@ class EvaluationData(LightningDataModule):
             return list(self._loaders.values())
         keys, processes = self._segmenter.input_keys, torch.get_num_threads()
         return [Precomputed(loader, function, keys, processes) for loader in self._loaders.values()]
+
+
+class SmoothedData(LightningDataModule):
+    """The loaders of another datamodule with the alphas of clips smoothed, see SmoothedClips."""
+
+    def __init__(self, data: LightningDataModule, module: SegmentationModule, smoother: MakeSmoother) -> None:
+        super().__init__()
+        self._data = data
+        self._module = module
+        self._smoother = smoother
+
+    def test_dataloader(self) -> list[Any]:
+        """In the order of the other's."""
+        assert self.trainer is not None
+        return [
+            SmoothedClips(loader, self._module, index, self.trainer, self._smoother)
+            for index, loader in enumerate(self._data.test_dataloader())
+        ]
 
 
 def timed_on(segmenter: Segmenter, device: torch.device) -> torch.device:

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache, partial
 import numpy as np
 import numpy.typing as npt
 
+from kolbench.config.schema import UNSMOOTHED
 from kolbench.metrics import scores
 from kolbench.report import layout
 from kolbench.report.intervals import (
@@ -19,6 +20,7 @@ from kolbench.report.intervals import (
 from kolbench.report.statistics import Difference, differences
 from kolbench.runs.benchmark import Benchmark, latest_of
 from kolbench.runs.finished import Comparison, FinishedRun
+from kolbench.runs.record import RunRecord
 from kolbench.types import Float64Array, Int64Array
 
 # the whole data set, training pictures included: see data.protocol
@@ -212,13 +214,14 @@ class Numbers:
     def benchmarks(self) -> dict[str, Benchmark]:
         """Label -> the last benchmark of the run's method and settings; runs without one are left out.
 
-        A refiner costs time of its own, which no benchmark of the method has; such runs are left out.
+        Refining and smoothing cost time of their own, which no benchmark of the method has; such runs are
+        left out.
         """
         known = self.comparison.benchmarks
         found = {
             numbers.label: latest_of(known, numbers.run.method, numbers.run.model, numbers.run.record.tta)
             for numbers in self.runs
-            if known and (numbers.run.record.refiner or UNREFINED) == UNREFINED
+            if known and _alone(numbers.run.record)
         }
         return {label: each for label, each in found.items() if each is not None}
 
@@ -258,6 +261,11 @@ class Numbers:
                 # one run was asked for scores that another was not
                 found[label] = {**found.get(label, {}), **row}
         return found
+
+
+def _alone(record: RunRecord) -> bool:
+    """Whether nothing follows the method, neither a refiner nor a smoother."""
+    return (record.refiner or UNREFINED) == UNREFINED and record.smooth == UNSMOOTHED
 
 
 def _agree(row: Mapping[str, float], other: Mapping[str, float]) -> bool:

@@ -35,6 +35,7 @@ _TELLING = (
     "model",
     "refiner",
     "tta",
+    "smooth",
     "budget",
     "data",
     "trainer",
@@ -236,7 +237,8 @@ def _same_outputs(record: RunRecord) -> tuple[object, ...]:
         record.training and record.training.fingerprint,
         record.refiner,
         record.tta,
-        sorted(word for word in words if re.match(r"(refiner|weights|model\.)", word)),
+        record.smooth,
+        sorted(word for word in words if re.match(r"(refiner|weights|smooth|model\.)", word)),
     )
 
 

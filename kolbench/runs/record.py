@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar, Union
 
-from kolbench.config.schema import NO_TTA
+from kolbench.config.schema import NO_TTA, UNSMOOTHED
 from kolbench.errors import DataError
 from kolbench.io.files import write_json
 from kolbench.types import BINARY, NATIVE
@@ -149,7 +149,8 @@ class RunRecord:
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.
     eval_protocol: how pictures were scored, one of `EVAL_PROTOCOLS`; runs without the key are native.
     truth: `alpha` where they were scored against true alphas too, which `truths/` then holds, else `binary`.
-    tta: `flip` where alpha is the mean of two views, else `none`.
+    tta: `flip` where alpha is the mean of two views, else `none`. smooth: how alphas of clips were smoothed
+    over time, `none` where they were not.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
     instances: box and mask AP. clips: clip of the test pictures -> its flicker and scores; video: their
     scores averaged over clips, by the names of `kolbench.metrics.video.clip_scores`; trim: which ends of a
@@ -177,6 +178,7 @@ class RunRecord:
     eval_protocol: str = NATIVE
     truth: str = BINARY
     tta: str = NO_TTA
+    smooth: str = UNSMOOTHED
     threshold: float | None = None
     threshold_from: str | None = None
     truth_access: str = ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from kolbench.config.compose import data_group, instantiate, located
 from kolbench.config.fields import require_mapping
 from kolbench.config.groups import Component, DataGroup, ModelConfig
 from kolbench.config.old_names import current_target
-from kolbench.config.schema import FLIP, NO_TTA
+from kolbench.config.schema import FLIP, NO_TTA, UNSMOOTHED
 from kolbench.data import perturb
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
@@ -19,6 +20,7 @@ from kolbench.data.sources.base import Source
 from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
 from kolbench.engine.evaluation import TIMING, evaluate
+from kolbench.engine.smoothed import MakeSmoother, require_clips
 from kolbench.errors import ConfigError
 from kolbench.io.files import read_json
 from kolbench.metrics import scores
@@ -148,16 +150,17 @@ def scores_of(
         pictures: where alphas and thumbnails go when nothing is kept.
         refiner: of the configuration; None = alphas as they are.
     """
-    loaders = data.evaluation_dataloaders(segmenter.stateful)
+    smoother = smoother_of(config, data)
+    loaders = data.evaluation_dataloaders(segmenter.stateful or smoother is not None)
     precision = config.precision
     if training is None:
-        scored = evaluate(segmenter, loaders, device, pictures, precision, refiner)
+        scored = evaluate(segmenter, loaders, device, pictures, precision, refiner, smoother)
         _say_what_cannot_be(config, pictures)
         return scored
     folder = evaluation_folder(training, data, config)
     if not (folder / run_folder.HISTOGRAMS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        scored = evaluate(segmenter, loaders, device, folder, precision, refiner)
+        scored = evaluate(segmenter, loaders, device, folder, precision, refiner, smoother)
         run_folder.write_histograms(folder / run_folder.HISTOGRAMS, scored)
     else:
         print(
@@ -171,6 +174,18 @@ def scores_of(
     if pictures is not None:
         run_folder.link_tree(folder, pictures)
     return run_folder.read_histograms(folder / run_folder.HISTOGRAMS)
+
+
+def smoother_of(config: ScoringConfig, data: SegmentationDataModule) -> MakeSmoother | None:
+    """What makes the smoother that `smooth=` names; None where it names none.
+
+    Raises:
+        ConfigError: an option is out of range, or the pictures are of no clip.
+    """
+    if config.smooth.name == UNSMOOTHED:
+        return None
+    require_clips(config.smooth.name, any(data.source.clips))
+    return partial(instantiate, config.smooth)
 
 
 def _say_what_cannot_be(config: ScoringConfig, folder: Path | None) -> None:
@@ -201,11 +216,13 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         "precision": config.precision,
         # evaluations of before know no such key
         **({} if config.tta == NO_TTA else {"tta": config.tta}),
+        **({} if config.smooth.name == UNSMOOTHED else {"smooth": config.smooth.to_mapping()}),
     }
     # without mattes nothing has changed
     chosen |= {} if data.truth == BINARY else {"truth": data.truth}
     # what scores need besides is added later: engine.completion knows the code of each
-    modules = [*_EVALUATION_MODULES, *_TTA_MODULES[config.tta], *fingerprint.targets(chosen["refiner"])]
+    built = fingerprint.targets(chosen["refiner"], chosen.get("smooth"))
+    modules = [*_EVALUATION_MODULES, *_TTA_MODULES[config.tta], *built]
     # of the other methods no alpha follows from it
     modules += [] if _made_entries(config.model) is None else [perturb.__name__]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))

@@ -107,6 +107,7 @@ class RunRecorder:
             seed=self.config.seed,
             eval_protocol=self.config.eval_protocol,
             tta=self.config.tta,
+            smooth=self.config.smooth.name,
             sweep=invocation.sweep,
             choices=dict(invocation.choices),
             overrides=tuple(invocation.overrides),

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from kolbench.config.fields import Values
 from kolbench.config.groups import Budget, Component, DataGroup, ModelConfig, Paths
-from kolbench.config.schema import NO_TTA, TaskConfig
+from kolbench.config.schema import NO_TTA, UNSMOOTHED, TaskConfig
 from kolbench.metrics.video.accuracy import UNTRIMMED
 from kolbench.types import NATIVE
 
@@ -32,7 +32,7 @@ class ScoringConfig(PicturesConfig, TaskConfig):
 
     name: of the run. threshold: of alpha, in [0, 1); None = the best one on the validation pictures. device:
     auto, cpu, cuda or cuda:N. metrics: modules of scores outside this package. trim: which ends of clips J
-    and F leave out, one of `TRIMS`. tta: one of schema.TTA.
+    and F leave out, one of `TRIMS`. tta: one of schema.TTA. smooth: of the alphas of clips over time.
     """
 
     name: str
@@ -44,6 +44,7 @@ class ScoringConfig(PicturesConfig, TaskConfig):
     metrics: tuple[str, ...]
     trim: str = field(default=UNTRIMMED, kw_only=True)
     tta: str = field(default=NO_TTA, kw_only=True)
+    smooth: Component = field(default=Component(UNSMOOTHED, {}), kw_only=True)
 
     @property
     def precision(self) -> str:

@@ -67,6 +67,11 @@ def test_masks_of_anybody_get_the_scores_of_video(tmp_path, monkeypatch, capsys)
     assert far["flicker_mad"] == pytest.approx(2 * SIDE / (HEIGHT * WIDTH))
     assert far["dtssd"] == pytest.approx(100 * np.sqrt(4 * SIDE / (HEIGHT * WIDTH)))
     assert json.loads(Path("runs/rival/none/run.json").read_text())["clips"]["far"]["short"] is True
+    calm = ("smooth=ema", "smooth.time_constant=0.04")
+    run_task(*words, *calm, name="rival", paths={"runs": "runs", "run": "runs/rival/calm"})
+    smoothed = record.read(Path("runs/rival/calm/run.json"))
+    assert (whole.smooth, smoothed.smooth) == ("none", "ema")
+    assert smoothed.video["flicker_mad"] < whole.video["flicker_mad"]
     run_task("task=report", runs="runs/rival/none", output="report")
     (row,) = pd.read_csv("report/tables/video.csv").to_dict("records")
     assert row["j_mean"] == pytest.approx(whole.video["j_mean"])
@@ -75,6 +80,14 @@ def test_masks_of_anybody_get_the_scores_of_video(tmp_path, monkeypatch, capsys)
     assert rows["dtssd"]["far"] == pytest.approx(far["dtssd"])
     assert Path("report/figures/j_over_time.png").is_file()
     assert "Scores of video segmentation" in Path("report/report.html").read_text()
+
+
+def test_smoothing_pictures_of_no_clip_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="smooth=ofd calms the frames of clips, but the pictures"):
+        run_task(
+            *("experiment=allfg", "data=synthetic", "budget=smoke", "smooth=ofd"),
+            paths={"runs": str(tmp_path), "run": str(tmp_path / "allfg" / "one")},
+        )
 
 
 def test_an_unknown_trim_is_refused_before_anything_runs():
