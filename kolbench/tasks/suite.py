@@ -17,7 +17,7 @@ import pandas as pd
 from kolbench.config.compose import load_resolved_yaml
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.folder import typed_conf_dirs
-from kolbench.config.schema import TaskConfig, TaskResult
+from kolbench.config.schema import PATHS, TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.files import write_atomically, write_json
 from kolbench.runs import record, run_folder
@@ -186,6 +186,22 @@ def shown(job: Job) -> str:
     return shlex.join(["python", "-m", "kolbench", *_conf_words(), *job.words])
 
 
+def published(job: Job) -> str:
+    """The job's command for results that others read: a folder of this machine gives way to a word."""
+    return shlex.join(["python", "-m", "kolbench", *_conf_words(), *(_anywhere(word) for word in job.words)])
+
+
+def _anywhere(word: str) -> str:
+    """`data.root=/home/me/faces` as `data.root=ROOT`; ids, relative paths and all else as they are."""
+    key, _, value = word.partition("=")
+    name = key.lstrip("+")
+    place = value.strip("'\"")
+    is_path = name in PATHS or name.startswith("paths.")
+    if not is_path or not Path(place).expanduser().is_absolute():
+        return word
+    return f"{key}={name.rpartition('.')[2].upper()}"
+
+
 def _conf_words() -> list[str]:
     """YAML files of one's own are those of the runs too."""
     return [f"--config-dir={folder}" for folder in typed_conf_dirs()]
@@ -236,7 +252,7 @@ def write_results(folder: Path, jobs: Sequence[Job]) -> None:
             "fingerprint",
             "training",
         )
-        records[job.name] = {"command": shown(job), **{key: _plain(getattr(done, key)) for key in keys}}
+        records[job.name] = {"command": published(job), **{key: _plain(getattr(done, key)) for key in keys}}
     for name, table in (("scores.csv", pd.DataFrame(rows)), ("curves.csv", pd.concat(curves))):
         write_atomically(folder / name, partial(table.to_csv, index=False))
     write_json(folder / "runs.json", records)

@@ -203,3 +203,21 @@ def test_panels_that_cannot_be_drawn_are_refused(panels, message, tmp_path):
 def test_panels_may_be_left_out(panels, found, tmp_path):
     (tmp_path / "suite.yaml").write_text(f"runs: {{modnet: [a=b], 4: [a=c]}}\n{panels}\n")
     assert panels_of(tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("data.root=/home/me/faces", "data.root=ROOT"),
+        ("data.root=~/faces", "data.root=ROOT"),
+        ("+refiner.weights=/tmp/run", "+refiner.weights=WEIGHTS"),
+        ("refiner.weights=official", "refiner.weights=official"),
+        ("data.root=faces", "data.root=faces"),
+        ("paths.runs=/tmp/runs", "paths.runs=RUNS"),
+        ("experiment=modnet", "experiment=modnet"),
+        ("weights='/a folder/best.ckpt'", "weights=WEIGHTS"),
+    ],
+)
+def test_results_name_no_folder_of_this_machine(word, told, tmp_path):
+    job = suites.job_of("one", [word], tmp_path)
+    assert suites.published(job) == f"python -m kolbench {told}"
