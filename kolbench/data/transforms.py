@@ -72,6 +72,40 @@ class RandomCropShare(v2.Transform):  # type: ignore[misc]  # torchvision has no
         return v2f.crop(inpt, **params)
 
 
+class RandomTrim(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Trims rows and columns off the borders, of each side by itself; a Resize behind it stretches the rest.
+
+    Of a side of s pixels r are cut away, r drawn from [0, share s), the window's begin from [0, r): never all
+    from the left, as in PDNet's released code.
+
+    Args:
+        share: of each side that is cut away at most, in (0, 1).
+
+    Raises:
+        ConfigError: the share is out of range.
+    """
+
+    def __init__(self, share: float = 0.125) -> None:
+        super().__init__()
+        if not 0 < share < 1:
+            raise ConfigError(f"RandomTrim: share={share} does not lie in (0, 1).")
+        self.share = share
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The window, the same for all that is given."""
+        (top, height), (left, width) = (self._window(side) for side in v2f.get_size(flat_inputs[0]))
+        return {"top": top, "left": left, "height": height, "width": width}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """The window of one input."""
+        return v2f.crop(inpt, **params)
+
+    def _window(self, side: int) -> tuple[int, int]:
+        """Begin and length of what is kept of a side in pixels."""
+        cut = int(torch.randint(0, max(1, int(side * self.share)), size=()))
+        return (int(torch.randint(0, cut, size=())) if cut else 0), side - cut
+
+
 class ScaleAndShift(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     """Makes everything larger or smaller and moves it; what comes in at the borders is mirrored, truth too.
 

@@ -15,6 +15,7 @@ from kolbench.data.transforms import (
     KeepClean,
     MajorityFilter,
     RandomCropShare,
+    RandomTrim,
     ReplaceBackground,
     ScaleAndShift,
     Sharpness,
@@ -71,6 +72,27 @@ def test_crops_are_of_the_multiple_that_a_network_needs():
     image, masks = sample()
     cropped, _ = applied(RandomCropShare(0.7, multiple=8), image, masks, 0)
     assert cropped.shape == (3, 24, 32)
+
+
+def test_trims_take_less_than_the_share_of_each_side_by_itself():
+    # a picture whose value says its place, 32 x 48
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(48), indexing="ij")
+    image = torch.stack([rows, columns, rows]).to(torch.uint8)
+    masks = (columns > 20).to(torch.uint8)[None]
+    windows = set()
+    for seed in range(300):
+        trimmed, moved = applied(RandomTrim(0.25), image, masks, seed)
+        top, left = int(trimmed[0, 0, 0]), int(trimmed[1, 0, 0])
+        height, width = trimmed.shape[-2:]
+        assert torch.equal(trimmed, image[:, top : top + height, left : left + width])
+        assert torch.equal(moved[0], (trimmed[1] > 20).to(torch.uint8))
+        # of 8 rows and 12 columns fewer are cut, and never all on the one side
+        for begin, cut, most in ((top, 32 - height, 8), (left, 48 - width, 12)):
+            assert cut < most
+            assert begin < cut or begin == cut == 0
+        windows.add((32 - height, 48 - width))
+    assert {cut for cut, _ in windows} == set(range(8))
+    assert {cut for _, cut in windows} == set(range(12))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -248,6 +270,7 @@ def test_true_layers_follow_the_replaced_background():
 
 
 MOVES = [
+    RandomTrim(0.3),
     RandomCropShare(0.7),
     ScaleAndShift((0.7, 1.3), 0.2),
     Warp(p=1),
@@ -333,6 +356,7 @@ def test_colours_are_continued_into_what_is_unknown():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: RandomTrim(1.0), "share=1.0"),
         (lambda: RandomCropShare(0), "share=0"),
         (lambda: RandomCropShare(0.5, multiple=0), "multiple=0"),
         (lambda: ScaleAndShift(scale=(2, 1)), "scale"),
