@@ -1,6 +1,7 @@
 """Bytes of a picture file -> decoded pixels, by an explicit table of pixel modes."""
 
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import IO, Any, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from kolbench.errors import DataError, nearest
 from kolbench.types import UInt8Array
@@ -22,6 +23,8 @@ ALPHA = frozenset({"LA", "PA", "RGBA", "RGBa"})
 DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 
 _EXIF_ORIENTATION = 0x0112
+# texts beside the pixels, XMP among them: Pillow stops at 1 MB, which real files exceed
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 64 << 20
 _UPRIGHT: dict[int, Callable[[Array], Array]] = {
     2: np.fliplr,
     3: lambda a: np.rot90(a, 2),
@@ -84,7 +87,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def header(file: IO[bytes], name: str) -> Iterator[Image.Image]:
     """The picture in an open file, no pixel decoded yet; whatever its decoder raises becomes a DataError."""
     try:
-        yield Image.open(file)
+        with _broken_exif_unsaid():
+            image = Image.open(file)
+        yield image
     except Image.DecompressionBombError:
         raise DataError(
             f"{name} has more pixels than Pillow's limit against decompression bombs "
@@ -136,8 +141,25 @@ def _deep_colour(data: bytes) -> Array | None:
 
 def upright(array: Array, image: Image.Image) -> Array:
     """(H, W) or (H, W, C) levels of any dtype, turned as the image's EXIF orientation says; contiguous."""
-    turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    turn = _UPRIGHT.get(_orientation(image))
     return np.ascontiguousarray(turn(array) if turn else array)
+
+
+def _orientation(image: Image.Image) -> object:
+    """As EXIF says; 1, upright, where it says nothing or its bytes are broken."""
+    with _broken_exif_unsaid():
+        try:
+            return image.getexif().get(_EXIF_ORIENTATION, 1)
+        except Exception:  # Pillow reads it when asked, and raises whatever it stumbles over
+            return 1
+
+
+@contextmanager
+def _broken_exif_unsaid() -> Iterator[None]:
+    """Pillow warns of each broken byte, again for each file; the picture is as good without."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")
+        yield
 
 
 def has_alpha(image: Image.Image) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from kolbench.errors import DataError
 from kolbench.io import images, masks
@@ -194,3 +194,38 @@ def test_the_limit_against_bombs_stays_on(tmp_path, monkeypatch):
     for read in (images.read_rgb, images.read_rgba, images.frames_in):
         with pytest.raises(DataError, match=r"a\.png has more pixels .*\(800\)"):
             read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_broken_exif_is_passed_over(kind):
+    """200 EXIF blocks, cut, overwritten or of noise; the pixels are those of the file without them."""
+    generator = np.random.default_rng(0)
+    whole = Image.Exif()
+    whole[0x0112], whole[0x010F], whole[0x011A] = 1, "a camera", 72.0
+    whole.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
+    good = np.frombuffer(whole.tobytes(), np.uint8)
+    picture = Image.fromarray(np.stack([UPRIGHT, UPRIGHT, UPRIGHT], axis=2))
+
+    def encoded(exif: bytes) -> bytes:
+        file = io.BytesIO()
+        picture.save(file, kind, exif=exif)
+        return file.getvalue()
+
+    expected = images.rgb_from_bytes(encoded(b""), "a")
+    for number in range(200):
+        body = good[6:].copy()
+        places = generator.integers(0, len(body), size=1 + number % 12)
+        body[places] = generator.integers(0, 256, size=len(places))
+        broken = b"Exif\0\0" + (body[: generator.integers(1, len(body))] if number % 2 else body).tobytes()
+        read = images.rgb_from_bytes(encoded(broken), f"number {number}")
+        # a hit on the orientation itself may turn the picture
+        assert sorted(read.ravel()) == sorted(expected.ravel())
+
+
+def test_megabytes_of_text_are_no_fault_of_a_png():
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("notes", "v" * 2_000_000)
+    notes.add_itxt("XML:com.adobe.xmp", "<x/>" * 600_000, zip=True)
+    file = io.BytesIO()
+    Image.fromarray(UPRIGHT).save(file, "PNG", pnginfo=notes)
+    assert np.array_equal(images.rgb_from_bytes(file.getvalue(), "a")[..., 0], UPRIGHT)
