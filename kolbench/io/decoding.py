@@ -145,11 +145,11 @@ def upright(array: Array, image: Image.Image) -> Array:
     return np.ascontiguousarray(turn(array) if turn else array)
 
 
-def _orientation(image: Image.Image) -> object:
+def _orientation(image: Image.Image) -> int:
     """As EXIF says; 1, upright, where it says nothing or its bytes are broken."""
     with _broken_exif_unsaid():
         try:
-            return image.getexif().get(_EXIF_ORIENTATION, 1)
+            return int(image.getexif().get(_EXIF_ORIENTATION, 1))
         except Exception:  # Pillow reads it when asked, and raises whatever it stumbles over
             return 1
 
