@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from kolbench.errors import DataError
-from kolbench.io import decoding
+from kolbench.io import colour_profiles, decoding
 from kolbench.io.decoding import Array, Decoded
 from kolbench.io.files import write_atomically
 from kolbench.types import UInt8Array
@@ -22,8 +22,8 @@ _PLAYED = ("GIF", "PNG", "WEBP", "AVIF")
 def read_rgb(path: str | Path) -> UInt8Array:
     """A picture file as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
 
-    Sixteen bits become eight by division by 257, rounded; transparency is flattened on white; colour
-    profiles are not applied.
+    Sixteen bits become eight by division by 257, rounded; transparency is flattened on white; pictures with
+    another colour profile than sRGB are converted to it.
 
     Raises:
         DataError: the file is missing, empty, damaged, too large or no picture; says what it looks like.
@@ -147,13 +147,21 @@ def _rgb(decoded: Decoded) -> UInt8Array:
 def _rgba(decoded: Decoded) -> UInt8Array:
     image = decoded.image
     if decoded.deep is not None:
-        pixels = decoding.eight_bits(decoded.deep)
+        pixels = _in_srgb(decoding.eight_bits(decoded.deep), image)
     elif image.mode in decoding.DEEP:
         pixels = np.repeat(decoding.eight_bits(decoding.deep_levels(decoded))[..., None], 3, axis=2)
     elif image.mode in decoding.OPAQUE | decoding.ALPHA:
+        srgb = colour_profiles.to_srgb(image)
         # a copy, since Pillow's own memory is read-only
-        pixels = np.array(image.convert("RGBA" if decoding.has_alpha(image) else "RGB"))
+        pixels = np.array(srgb.convert("RGBA" if decoding.has_alpha(srgb) else "RGB"))
     else:
         raise DataError(f"{decoded.name} has the pixel mode {image.mode}; save it as RGB.")
     is_opaque = pixels[..., 3:].min(initial=255) == 255
     return decoding.upright(pixels[..., :3] if is_opaque else pixels, image)
+
+
+def _in_srgb(pixels: UInt8Array, image: Image.Image) -> UInt8Array:
+    """Pixels (H, W, 3 or 4) of an image whose own ones have fewer bits."""
+    profiled = Image.fromarray(pixels)
+    profiled.info["icc_profile"] = image.info.get("icc_profile")
+    return np.array(colour_profiles.to_srgb(profiled))

@@ -25,6 +25,7 @@ from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.devices import choose_device, describe
 from kolbench.engine.evaluation import TIMING
+from kolbench.io import colour_profiles
 from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
 from kolbench.metrics import scores
@@ -210,6 +211,7 @@ class RunRecorder:
         Returns:
             The headline scores on the test pictures; mIoU on the validation pictures for sweepers.
         """
+        self.say(*colour_profiles.notes())
         threshold, origin = self._threshold(scored, known)
         if not (self.folder / run_folder.HISTOGRAMS).is_file():
             run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)

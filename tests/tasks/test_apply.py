@@ -21,12 +21,13 @@ from kolbench.errors import ConfigError, DataError
 from kolbench.inference.apply import pipeline
 from kolbench.inference.apply.outputs import write_picture
 from kolbench.inference.predictor import Predictor
-from kolbench.io import images, masks
+from kolbench.io import colour_profiles, images, masks
 from kolbench.models.trivial import Ellipse
 from kolbench.video.reader import VideoReader
 from tests.helpers import clips
 from tests.helpers.commands import kolbench, start
 from tests.helpers.tasks import run_task
+from tests.io.test_colour_profiles import DISPLAY_P3, expected, profile
 
 SIZE = (48, 64)
 
@@ -61,6 +62,21 @@ def shots(tmp_path):
     Image.fromarray(clips.picture(1, SIZE)).save(folder / "day 1" / "phone.jpg", exif=exif, quality=95)
     (folder / "broken.jpg").write_bytes(b"<html>404</html>")
     return folder
+
+
+def test_pictures_and_ads_of_another_colour_space_are_converted_and_that_is_said(tmp_path, capsys):
+    icc = profile("Display P3", DISPLAY_P3)
+    for name in ("a", "b"):
+        Image.fromarray(np.full((*SIZE, 3), (200, 40, 40), np.uint8)).save(
+            tmp_path / f"{name}.png", icc_profile=icc
+        )
+    # what tests before have read
+    colour_profiles.notes()
+    run("predict", tmp_path / "[ab].png", tmp_path / "out", "save=black")
+    said = "2 pictures have another colour profile than sRGB (Display P3); converted to sRGB"
+    assert capsys.readouterr().out.count(said) == 1
+    found = images.read_rgb(tmp_path / "out" / "a.png")[ellipse() == 1]
+    assert np.abs(found - expected(np.array([200, 40, 40]), DISPLAY_P3)).max() <= 2
 
 
 def test_a_folder_of_pictures_keeps_its_tree_and_names_what_is_broken(shots, tmp_path, capsys):

@@ -27,7 +27,7 @@ from kolbench.inference.apply.outputs import (
     write_picture,
 )
 from kolbench.inference.predictor import Predictor, binarize
-from kolbench.io import images, progress
+from kolbench.io import colour_profiles, images, progress
 from kolbench.runs import sweep_outputs
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.frame import Frame
@@ -125,7 +125,11 @@ def apply_method(
                 if item.is_video:
                     _clip(application, item)
     finally:
-        for line in (*outcome.notes, *(f"skipped: {failure}" for failure in outcome.failures)):
+        for line in (
+            *outcome.notes,
+            *colour_profiles.notes(),
+            *(f"skipped: {failure}" for failure in outcome.failures),
+        ):
             print(line)
     done = outcome.pictures + outcome.frames
     seconds = time.monotonic() - started
