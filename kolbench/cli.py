@@ -1,5 +1,6 @@
 """The command line: Hydra as it is, with errors that a person can act on."""
 
+import io
 import os
 import re
 import sys
@@ -48,6 +49,7 @@ def main() -> None:
     A task may exit with a code of its own: what it found, not what it failed at.
     """
     keep_freed_memory()
+    _say_any_name()
     compose.register()
     # what `python -m` does by itself: methods of one's own are found in the present folder
     here = str(Path.cwd())
@@ -81,6 +83,13 @@ def main() -> None:
         _report_failures()
     if any(_exit_codes):
         sys.exit(max(_exit_codes))
+
+
+def _say_any_name() -> None:
+    """Lets any file's name be printed: what the terminal's encoding lacks, and bytes that are no text."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def quoted(word: str) -> str:

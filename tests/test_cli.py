@@ -1,6 +1,8 @@
 """The command line as a user types it, mistakes included."""
 
 import copy
+import io
+import sys
 from functools import cache
 
 import pytest
@@ -9,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from kolbench import cli
 from kolbench.cli import quoted, what_differs
 from kolbench.config import explain as explanations
 from kolbench.config.compose import build_segmenter, conf_dir, instantiate, located, plain, register
@@ -326,3 +329,38 @@ def test_other_words_stay_as_they_are():
 def test_sweeps_and_references_stay_what_they_are():
     assert quoted("input=a,2026_11_21") == 'input=a,"2026_11_21"'
     assert quoted("output=my out/${threshold}.png") == 'output="my out/${threshold}.png"'
+
+
+@pytest.mark.parametrize("key", ["paths.runs", "name", "data.root", "model.backbone_weights"])
+def test_keys_that_become_paths_take_any_name(key):
+    chosen = ("experiment=modnet", "data=folder", *(() if key == "data.root" else ("data.root=x",)))
+    config = composed(*chosen, quoted(f"{key}=my runs, [1]/\u65e5\u672c"))
+    assert OmegaConf.select(OmegaConf.create(config), key) == "my runs, [1]/\u65e5\u672c"
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("methods=[modnet:a[1]]", ["modnet:a[1]"]),
+        ("methods=[ellipse:\u65e5]", ["ellipse:\u65e5"]),
+        ("methods=[modnet:a b (1).pth]", ["modnet:a b (1).pth"]),
+        ("port=3 4(", "3 4("),
+    ],
+)
+def test_a_word_that_is_not_understood_comes_back_in_the_quotes_it_needs(word, expected):
+    with pytest.raises(HydraException) as error:
+        composed("task=serve", word)
+    said = explain(error.value)
+    assert said.startswith(f"the command cannot be understood: {word}. A value")
+    suggested = said.rpartition("needs two pairs of quotes: ")[2].strip("'")
+    assert composed("task=serve", suggested)[word.partition("=")[0]] == expected
+
+
+def test_any_name_can_be_printed_on_any_terminal(monkeypatch):
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    cli._say_any_name()
+    print("a \u65e5\udcff b", flush=True)
+    monkeypatch.undo()
+    assert written.getvalue() == b"a \\u65e5\\udcff b\n"

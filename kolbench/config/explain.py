@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from hydra.errors import MissingConfigException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
@@ -36,9 +36,26 @@ def explain(error: BaseException) -> str:
     group = re.search(r"Could not override '([^']+)'", text)
     if group:
         return wrong_key(group.group(1).split("@")[0])
+    unparsed = next((e for e in chain if isinstance(e, OverrideParseException)), None)
+    if unparsed is not None:
+        return _quoting(unparsed.override)
     details = [str(e).strip().splitlines()[0] for e in chain if str(e).strip()]
     key = f" (key {unknown.full_key})" if unknown is not None and unknown.full_key else ""
     return "the command cannot be understood: " + "; ".join(dict.fromkeys(details)) + key
+
+
+def _quoting(word: str) -> str:
+    """How to write a word that Hydra's grammar does not take."""
+    key, sign, value = word.partition("=")
+    if not sign:
+        return f"the command cannot be understood: {word} is no KEY=VALUE."
+    plain = value.replace('"', "")
+    is_list = plain.startswith("[")
+    value = f'["{plain.removeprefix("[").removesuffix("]")}"]' if is_list else f'"{plain}"'
+    return (
+        f"the command cannot be understood: {word}. A value, or an item of a list, that holds spaces, "
+        f"commas, brackets, quotes or letters beyond a to z needs two pairs of quotes: '{key}={value}'"
+    )
 
 
 def _causes(error: BaseException | None) -> Iterable[BaseException]:

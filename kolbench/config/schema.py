@@ -77,10 +77,11 @@ _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, su
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
     **dict.fromkeys(("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b"), _PATH),
-    **dict.fromkeys(
-        ("data.root", "model.file", "model.masks_dir", "filter.image", "filter.colour", "refiner.weights"),
-        _PATH,
-    ),
+    **dict.fromkeys(("data.root", "data.images", "data.masks", "data.products"), _PATH),
+    **dict.fromkeys(("model.file", "model.masks_dir", "refiner.weights"), _PATH),
+    **dict.fromkeys(("filter.image", "filter.colour"), _PATH),
+    # a run's name becomes one of its folders
+    **dict.fromkeys(("paths.runs", "paths.run", "name"), _PATH),
     "seed": Key(whole(0, LARGEST_SEED)),
     "sizes": Key(_SIZES),
     "seeds": Key(_SEEDS),
@@ -129,7 +130,8 @@ KEYS: Mapping[str, Key] = {
     "data.scene_seed": Key(whole(0, LARGEST_SEED)),
     **{
         f"model.{name}": Key(
-            Rule("imagenet, a file, or null", lambda value: value is None or isinstance(value, str))
+            Rule("imagenet, a file, or null", lambda value: value is None or isinstance(value, str)),
+            is_path=True,
         )
         for name in ("backbone_weights", "sem_weights")
     },

@@ -116,6 +116,12 @@ class Source(ABC):
         name, times = max(Counter(self.names).items(), key=lambda item: item[1], default=("", 0))
         if times > 1:
             raise DataError(f"{layout}: {times} pictures have the name {name}; names must be unique.")
+        if wrong_names := [name for name in self.names if not _is_text(name)]:
+            raise DataError(
+                f"{layout}: {len(wrong_names)} of {count} file names are no text in UTF-8, such as "
+                f"{wrong_names[0]!r}, so no table could hold them. Rename them, for instance by "
+                "convmv -f latin1 -t utf8 -r --notest FOLDER."
+            )
         for what, known in (("groups", self.groups), ("tags", self.tags), ("clips", self.clips)):
             if len(known) != count:
                 raise DataError(f"{layout}: {count} names but {len(known)} {what}; give one for each name.")
@@ -124,3 +130,8 @@ class Source(ABC):
                 raise DataError(
                     f"{layout}: the split {split} has the index {wrong[0]}, but there are {count} pictures."
                 )
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8; bytes that are not stand in it as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)

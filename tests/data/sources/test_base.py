@@ -47,6 +47,10 @@ def test_a_layout_without_all_methods_cannot_be_made():
     ("known", "words"),
     [
         ({"names": ["a", "b", "a"]}, "NamesOnly: 2 pictures have the name a; names must be unique"),
+        (
+            {"names": ["a", "\udcffb"]},
+            r"NamesOnly: 1 of 2 file names are no text in UTF-8, such as .*udcffb",
+        ),
         ({"groups": ["v"]}, "2 names but 1 groups"),
         ({"tags": ["v", "", ""]}, "2 names but 3 tags"),
         ({"given_splits": {"train": [0], "val": [1, 2]}}, "the split val has the index 2, but there are 2"),
