@@ -335,7 +335,7 @@ def test_sweeps_and_references_stay_what_they_are():
 def test_keys_that_become_paths_take_any_name(key):
     chosen = ("experiment=modnet", "data=folder", *(() if key == "data.root" else ("data.root=x",)))
     config = composed(*chosen, quoted(f"{key}=my runs, [1]/\u65e5\u672c"))
-    assert OmegaConf.select(OmegaConf.create(config), key) == "my runs, [1]/\u65e5\u672c"
+    assert OmegaConf.select(OmegaConf.create(dict(config)), key) == "my runs, [1]/\u65e5\u672c"
 
 
 @pytest.mark.parametrize(
