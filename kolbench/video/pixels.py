@@ -1,6 +1,6 @@
 """Between decoded or encoded pixel formats and 8-bit RGB(A), with the right matrix, range and transfer."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ class Pixels:
         from av.video.reformatter import Interpolation, VideoReformatter
 
         self._convert = VideoReformatter()
+        self._narrow = VideoReformatter()
         # without these, chroma is neither interpolated nor rounded: 3.5 levels of error on average, not 0.9
         self._exactly = (
             Interpolation.BILINEAR
@@ -51,19 +52,34 @@ class Pixels:
         return self._to(frame, "rgba" if _has_alpha(frame) else "rgb24")
 
     def _to(self, frame: "VideoFrame", pixel_format: str) -> UInt8Array:
-        hdr: dict[str, Any] = {}
         if frame.color_trc in HDR_TRANSFERS:
-            hdr = {"dst_color_trc": SRGB_TRANSFER, "dst_color_primaries": BT709}
-        converted = self._convert.reformat(
+            converted = self._from_hdr(frame, pixel_format)
+        else:
+            converted = self._to_full_range(frame, pixel_format)
+        return np.ascontiguousarray(converted.to_ndarray(), np.uint8)
+
+    def _to_full_range(self, frame: "VideoFrame", pixel_format: str) -> "VideoFrame":
+        return self._convert.reformat(
             frame,
             format=pixel_format,
             src_colorspace=_assumed_matrix(frame),
             dst_color_range=FULL,
             interpolation=self._exactly,
             threads=1,
-            **hdr,
         )
-        return np.ascontiguousarray(converted.to_ndarray(), np.uint8)
+
+    def _from_hdr(self, frame: "VideoFrame", pixel_format: str) -> "VideoFrame":
+        # in one step swscale goes through packed 16-bit RGB, and loses channels where chroma is interpolated
+        wide = self._to_full_range(frame, "gbrap16le" if pixel_format == "rgba" else "gbrp16le")
+        wide.color_trc, wide.color_primaries = frame.color_trc, frame.color_primaries
+        return self._narrow.reformat(
+            wide,
+            format=pixel_format,
+            dst_color_trc=SRGB_TRANSFER,
+            dst_color_primaries=BT709,
+            dst_color_range=FULL,
+            threads=1,
+        )
 
     def from_rgb(self, image: UInt8Array, pixel_format: str) -> "VideoFrame":
         """(H, W, 3) RGB or (H, W, 4) RGBA uint8 -> a frame in BT.709 and limited range, as it is tagged."""

@@ -3,6 +3,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from kolbench.errors import DataError
@@ -178,25 +179,76 @@ def test_other_pixel_formats_are_read(tmp_path, pixel_format):
     assert clips.level_error(frames[2].image, expected) < 4
 
 
-@pytest.mark.slow
-def test_hdr_is_brought_to_standard_range_and_said(tmp_path):
-    # HLG, ITU-R BT.2100: 75 % is the white of a page; without a conversion it would be 191
-    luma, chroma = 64 + round(0.75 * 876), 512
-    frame = av.VideoFrame(64, 64, "yuv420p10le")
-    for plane, value in zip(frame.planes, (luma, chroma, chroma), strict=True):
-        plane.update(np.full(plane.buffer_size // 2, value, np.uint16).tobytes())
-    frame.pts, frame.colorspace, frame.color_range = 0, 9, 1
-    frame.color_trc, frame.color_primaries = 18, 9
-    with av.open(str(tmp_path / "c.mkv"), "w") as container:
+# shares of the signal of BT.2100, each with each: three reds, greens and blues
+PATCHES = np.stack(np.meshgrid(*[[0.1, 0.4, 0.75]] * 3, indexing="ij"), -1).reshape(27, 3)
+PATCH_PX = 16
+HLG, PQ = 18, 16
+
+
+def tagged(frame: av.VideoFrame, transfer: int, matrix: int, full: int) -> av.VideoFrame:
+    frame.pts, frame.colorspace, frame.color_range = 0, matrix, full
+    frame.color_trc, frame.color_primaries = transfer, 9
+    return frame
+
+
+def fill(frame: av.VideoFrame, planes: list[np.ndarray]) -> None:
+    for plane, values in zip(frame.planes, planes, strict=True):
+        buffer = memoryview(plane)  # type: ignore[arg-type]  # its stubs do not say that it is one
+        rows = np.frombuffer(buffer, np.uint16).reshape(plane.height, plane.line_size // 2)
+        rows[:, : plane.width] = values
+
+
+def hdr_clip(path, transfer: int, pixel_format: str) -> None:
+    """The patches, one below the other, in BT.2020 with 10 bits and limited range."""
+    red, green, blue = np.repeat(PATCHES, PATCH_PX, 0).T[..., None] * np.ones(64)
+    luma = 0.2627 * red + 0.6780 * green + 0.0593 * blue
+    chroma = [(blue - luma) / 1.8814, (red - luma) / 1.4746]
+    step = 2 if "420" in pixel_format else 1
+    planes = [876 * luma + 64, *(896 * plane[::step, ::step] + 512 for plane in chroma)]
+    frame = tagged(av.VideoFrame(64, len(red), pixel_format), transfer, 9, 1)
+    fill(frame, [np.rint(plane).astype(np.uint16) for plane in planes])
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        stream.width, stream.height, stream.pix_fmt = 64, len(red), pixel_format
         context = stream.codec_context
-        context.colorspace, context.color_range, context.color_trc, context.color_primaries = 9, 1, 18, 9
+        context.colorspace, context.color_range, context.color_trc, context.color_primaries = (
+            9,
+            1,
+            transfer,
+            9,
+        )
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    reader, (frame,) = read(tmp_path / "c.mkv")
-    assert "is HDR (HLG)" in reader.notes[0]
-    assert 235 <= frame.image.min() <= frame.image.max() <= 255
+
+
+def standard_range(transfer: int) -> np.ndarray:
+    """What swscale makes of the patches in 16-bit RGB, where no matrix and no chroma is in between."""
+    signal = np.repeat(PATCHES, PATCH_PX, 0)[:, None] * np.ones((64, 1))
+    frame = tagged(av.VideoFrame(64, len(signal), "gbrp16le"), transfer, 0, 2)
+    fill(frame, [np.rint(signal[..., channel] * 65535).astype(np.uint16) for channel in (1, 2, 0)])
+    narrow = VideoReformatter().reformat(
+        frame, format="rgb24", dst_color_trc=13, dst_color_primaries=1, dst_color_range=2
+    )
+    return narrow.to_ndarray()[PATCH_PX // 2 :: PATCH_PX, 32].astype(int)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("transfer", "name", "most"), [(HLG, "HLG", 8), (PQ, "PQ", 4)])
+def test_hdr_is_brought_to_standard_range_and_said(tmp_path, transfer, name, most):
+    expected = standard_range(transfer)
+    for pixel_format in ("yuv420p10le", "yuv444p10le"):
+        hdr_clip(tmp_path / "c.mkv", transfer, pixel_format)
+        reader, (frame,) = read(tmp_path / "c.mkv")
+        assert f"is HDR ({name})" in reader.notes[0]
+        inner = frame.image.reshape(27, PATCH_PX, 64, 3)[:, 4:-4].astype(int)
+        # every row of a patch is the same
+        assert np.ptp(inner, axis=(1, 2)).max() <= 1
+        # ten bits of the darkest, most saturated HLG patches are further apart than the others
+        assert np.abs(inner[:, 4, 32] - expected).max() <= most
+        # grey stays grey; HLG, ITU-R BT.2100: 75 % is the white of a page, without a conversion 191
+        greys = inner[[0, 13, 26], 4, 32]
+        assert np.ptp(greys, axis=1).max() <= 1
+        assert greys[2].min() >= 235
 
 
 @pytest.fixture(scope="module")
