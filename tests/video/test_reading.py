@@ -193,7 +193,7 @@ def tagged(frame: av.VideoFrame, transfer: int, matrix: int, full: int) -> av.Vi
 
 def fill(frame: av.VideoFrame, planes: list[np.ndarray]) -> None:
     for plane, values in zip(frame.planes, planes, strict=True):
-        buffer = memoryview(plane)  # type: ignore[arg-type]  # its stubs do not say that it is one
+        buffer = memoryview(plane)
         rows = np.frombuffer(buffer, np.uint16).reshape(plane.height, plane.line_size // 2)
         rows[:, : plane.width] = values
 
