@@ -1,5 +1,6 @@
 """Between decoded or encoded pixel formats and 8-bit RGB(A), with the right matrix, range and transfer."""
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import cv2
@@ -22,12 +23,29 @@ RGB_MATRIX = 0
 SWS_BT709, SWS_BT601 = 1, 5
 
 
-class Pixels:
-    """Converts frame after frame; keeps what swscale sets up for the first (seconds for HDR)."""
+def square_size(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
+    """(width, height) of a picture with square pixels, the longer way: none of its lines or columns is lost.
 
-    def __init__(self) -> None:
+    Args:
+        aspect: width by height of one of its pixels; None = not said, square.
+    """
+    if aspect is None or aspect <= 0 or aspect == 1:
+        return width, height
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+
+
+class Pixels:
+    """Converts frame after frame; keeps what swscale sets up for the first (seconds for HDR).
+
+    Args:
+        aspect: width by height of a pixel as the frames lie in the file; they come out with square ones, see
+            `square_size`.
+    """
+
+    def __init__(self, aspect: Fraction | None = None) -> None:
         from av.video.reformatter import Interpolation, VideoReformatter
 
+        self._aspect = aspect
         self._convert = VideoReformatter()
         self._narrow = VideoReformatter()
         # without these, chroma is neither interpolated nor rounded: 3.5 levels of error on average, not 0.9
@@ -59,8 +77,11 @@ class Pixels:
         return np.ascontiguousarray(converted.to_ndarray(), np.uint8)
 
     def _to_full_range(self, frame: "VideoFrame", pixel_format: str) -> "VideoFrame":
+        width, height = square_size(frame.width, frame.height, self._aspect)
         return self._convert.reformat(
             frame,
+            width,
+            height,
             format=pixel_format,
             src_colorspace=_assumed_matrix(frame),
             dst_color_range=FULL,

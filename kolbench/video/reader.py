@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from kolbench.errors import DataError
 from kolbench.video import inspection
+from kolbench.video.fields import deinterlaced
 from kolbench.video.frame import Frame
 from kolbench.video.inspection import TRY_AGAIN, opened
-from kolbench.video.pixels import HDR_TRANSFERS, Pixels
+from kolbench.video.pixels import HDR_TRANSFERS, Pixels, square_size
 from kolbench.video.timelines import display_matrix, plain, upright, video_stream
 
 # of these codecs every packet gives one picture, so a packet without one is a loss
@@ -34,13 +35,12 @@ class VideoReader:
 
     Attributes:
         path: the file.
-        height, width: of the upright frames, in pixels.
+        height, width: of the upright frames, in square pixels.
         time_base: seconds of one unit of pts.
         frame_count: pictures in the file, counted without decoding (for progress bars).
         start, last, end: pts of the first and the last frame, and when the last one's display ends.
         origin: seconds to take from every timestamp so that the file's clock starts at 0 (MPEG-TS).
         has_sound: whether there is a sound stream.
-        pixel_aspect: width by height of one pixel, upright; None where it is not said.
         notes: sentences on what is shown otherwise than it is in the file.
 
     Raises:
@@ -52,8 +52,6 @@ class VideoReader:
         self.path = Path(path)
         self._alpha = alpha
         self.notes: list[str] = []
-        pixels = Pixels()
-        self._to_image = pixels.to_rgba if alpha else pixels.to_rgb
         self._running: weakref.WeakSet[Generator[Frame, None, None]] = weakref.WeakSet()
         self._survey = inspection.take(self.path)
         self.time_base = self._survey.time_base
@@ -63,14 +61,23 @@ class VideoReader:
         with opened(self.path) as container:
             self.has_sound = bool(container.streams.audio)
             aspect = video_stream(container, self.path).sample_aspect_ratio or None
+            pixels = Pixels(aspect)
+            self._to_image = pixels.to_rgba if alpha else pixels.to_rgb
             self.start, first = next(self._decoded(container, _own_decoder))
             self._colours = _colours_of(first)
             self._size = (first.width, first.height)
             self._matrix = display_matrix(first)
             a, b, c, d = self._matrix
             lies = abs(b) + abs(c) > abs(a) + abs(d)
-            self.width, self.height = self._size[::-1] if lies else self._size
-            self.pixel_aspect = 1 / aspect if aspect and lies else aspect
+            square = square_size(*self._size, aspect)
+            self.width, self.height = square[::-1] if lies else square
+            if aspect is not None and square != self._size:
+                self.notes.append(
+                    f"{self.path.name} has pixels of {aspect.numerator}:{aspect.denominator}; its frames of "
+                    f"{self._size[0]}x{self._size[1]} become {square[0]}x{square[1]} of square ones."
+                )
+            if first.interlaced_frame:
+                self.notes.append(f"{self.path.name} is interlaced; each frame is made one whole picture.")
             if first.color_trc in HDR_TRANSFERS:
                 self.notes.append(
                     f"{self.path.name} is HDR ({HDR_TRANSFERS[first.color_trc]}); "
@@ -104,15 +111,21 @@ class VideoReader:
     def _frames(self) -> Generator[Frame, None, None]:
         with opened(self.path) as container:
             decoder = self._alpha_decoder if self._alpha else _own_decoder
-            for pts, frame in self._decoded(container, decoder):
-                if (frame.width, frame.height) != self._size:
-                    raise DataError(
-                        f"{self.path} changes its size from {self._size[0]}x{self._size[1]} to "
-                        f"{frame.width}x{frame.height} at {self._seconds(pts):.2f} s; "
-                        "cut it there, or convert it to one size."
-                    )
+            for frame in deinterlaced(self._stamped(self._decoded(container, decoder))):
                 image = upright(self._to_image(frame), self._matrix)
-                yield Frame(image, pts, self._seconds(pts))
+                yield Frame(image, frame.pts, self._seconds(frame.pts))
+
+    def _stamped(self, decoded: Iterator[tuple[int, Any]]) -> Iterator[Any]:
+        """The frames, all of one size, each with the pts at which it is shown."""
+        for pts, frame in decoded:
+            if (frame.width, frame.height) != self._size:
+                raise DataError(
+                    f"{self.path} changes its size from {self._size[0]}x{self._size[1]} to "
+                    f"{frame.width}x{frame.height} at {self._seconds(pts):.2f} s; "
+                    "cut it there, or convert it to one size."
+                )
+            frame.pts = pts
+            yield frame
 
     def _seconds(self, pts: int) -> float:
         return float((pts - self.start) * self.time_base)

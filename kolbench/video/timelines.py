@@ -11,6 +11,7 @@ import numpy as np
 
 from kolbench.errors import DataError
 from kolbench.types import UInt8Array
+from kolbench.video.fields import deinterlaced
 from kolbench.video.pixels import Pixels
 
 # AV_DISPOSITION_ATTACHED_PIC
@@ -117,7 +118,7 @@ def _nearest_unused(pts: Sequence[int], centre: Fraction, used: set[int]) -> int
 
 
 def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterator[tuple[Moment, UInt8Array]]:
-    """Decodes the chosen frames one by one, turned upright: (moment, (H, W, 3) uint8 RGB).
+    """Decodes the chosen frames one by one, upright, with square pixels: (moment, (H, W, 3) uint8 RGB).
 
     Raises:
         DataError: a frame cannot be decoded.
@@ -128,8 +129,8 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
         with av.open(str(path)) as container:
             stream = video_stream(container, path)
             stream.thread_type = "AUTO"
-            frames, position = container.decode(stream), timeline.pts[0]
-            pixels = Pixels()
+            frames, position = _decode(container, stream), timeline.pts[0]
+            pixels = Pixels(stream.sample_aspect_ratio or None)
             for moment in moments:
                 start = bisect.bisect_right(timeline.keyframes, moment.pts) - 1
                 jumps = start >= 0 and timeline.keyframes[start] > position
@@ -151,8 +152,11 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
 
 def _decode_from(container: Any, stream: Any, pts: int) -> Iterator[Any]:
     container.seek(pts, stream=stream, backward=True)
-    frames: Iterator[Any] = container.decode(stream)
-    return frames
+    return _decode(container, stream)
+
+
+def _decode(container: Any, stream: Any) -> Iterator[Any]:
+    return deinterlaced(container.decode(stream))
 
 
 def _frame_at(frames: Iterator[Any], pts: int) -> Any:

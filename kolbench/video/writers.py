@@ -192,8 +192,6 @@ class VideoWriter:
         stream.time_base = context.time_base = self._time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
-        if self._source is not None and self._source.pixel_aspect is not None:
-            context.sample_aspect_ratio = self._source.pixel_aspect
         self._stream = stream
         if self._source is not None and self._with_sound:
             self._sound = Sound(self._source.path, self._source.origin, self._container, self.path)

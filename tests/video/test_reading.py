@@ -8,6 +8,7 @@ from PIL import Image
 
 from kolbench.errors import DataError
 from kolbench.video.reader import VideoReader
+from kolbench.video.timelines import choose_moments, extract, read_timeline
 from tests.helpers import clips
 
 
@@ -112,16 +113,64 @@ def test_the_flag_of_a_phone_turns_clockwise(tmp_path, degrees, turn):
     assert (reader.height, reader.width) == expected.shape[:2]
 
 
-def test_pixels_that_are_not_square_stay_so_when_the_picture_is_turned(tmp_path):
-    with av.open(str(tmp_path / "c.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=30)
-        stream.width, stream.height = 128, 96
-        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(clips.picture(0), format="rgb24")))
+def test_pixels_that_are_not_square_become_square(tmp_path):
+    path = tmp_path / "c.mp4"
+    lying = np.full((96, 128, 3), 40, np.uint8)
+    # a disc as it is shown, half as wide as high where pixels are twice as wide as high
+    rows, columns = np.mgrid[:96, :128]
+    lying[(rows - 48) ** 2 + (2 * (columns - 64)) ** 2 < 40**2] = 220
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(lying, format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    assert VideoReader(tmp_path / "c.mp4").pixel_aspect == Fraction(4, 3)
-    clips.turn(tmp_path / "c.mp4", 90)
-    assert VideoReader(tmp_path / "c.mp4").pixel_aspect == Fraction(3, 4)
+    for shape, turned in (((96, 256), 0), ((256, 96), 90)):
+        if turned:
+            clips.turn(path, turned)
+        reader, frames = read(path)
+        assert (reader.height, reader.width) == shape == frames[0].image.shape[:2]
+        inside = frames[0].image[..., 1] > 130
+        height, width = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+        assert abs(np.ptp(height) - np.ptp(width)) <= 2
+        assert "has pixels of 2:1; its frames of 128x96 become 256x96 of square ones" in reader.notes[0]
+        timeline = read_timeline(path)
+        ((_, image),) = extract(path, timeline, choose_moments(timeline, 1))
+        assert np.array_equal(image, frames[1].image)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_interlaced_frames_become_whole_pictures(tmp_path, codec):
+    path = tmp_path / "c.mkv"
+    # a bar that moves by 12 px a frame, so by 6 px from the one half picture to the other
+    with av.open(str(path), "w") as container:
+        options = {"flags": "+ilme+ildct", "crf": "4", "qscale": "2"}
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for number in range(8):
+            woven = np.full((96, 128, 3), 40, np.uint8)
+            for half in (0, 1):
+                left = 10 + 12 * number + 6 * half
+                # the encoders say that the lower lines come first
+                woven[1 - half :: 2, left : left + 20] = 220
+            frame = av.VideoFrame.from_ndarray(woven, format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    reader, frames = read(path)
+    assert "is interlaced; each frame is made one whole picture" in reader.notes[0]
+    assert [round(frame.seconds * 25) for frame in frames] == list(range(8))
+    timeline = read_timeline(path)
+    extracted = [image for _, image in extract(path, timeline, choose_moments(timeline, 8))]
+    for number, frame in enumerate(frames[1:-1], start=1):
+        lit = frame.image[..., 1] > 130
+        # all lines alike, where the first half picture has the bar
+        assert (lit == lit[48]).mean() > 0.99
+        assert abs(int(np.flatnonzero(lit[48])[0]) - (10 + 12 * number)) <= 1
+        assert np.array_equal(extracted[number], frame.image)
 
 
 def lossless_clip(path, matrix, tag, bits, full, size):
