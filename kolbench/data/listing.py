@@ -15,7 +15,7 @@ PICTURE_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
         *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "tif", "tiff", "webp"),
-        *("gif", "ppm", "pgm", "pbm", "jp2", "avif", "heic", "heif"),
+        *("gif", "ppm", "pgm", "pbm", "jp2", "avif", "heic", "heif", "jxl", "tga"),
     )
 )
 SPLIT_NAMES = ("train", "val", "test")
@@ -73,14 +73,17 @@ def key_of(path: Path, folder: Path) -> str:
     return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
 
 
-def visible_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Lists files of these suffixes (in lower case) below `folder`, sorted, without hidden ones.
+def visible_files(folder: Path, suffixes: Iterable[str] | None = None) -> list[Path]:
+    """Lists files of these suffixes (in lower case; None = all) below `folder`, sorted, without hidden ones.
 
     Links are followed, so that a folder linked to twice is there twice; those that lead back into a
     folder that they lie in are not.
     """
+    files = sorted(_files_below(folder, frozenset()))
+    if suffixes is None:
+        return files
     wanted = set(suffixes)
-    return sorted(path for path in _files_below(folder, frozenset()) if path.suffix.lower() in wanted)
+    return [path for path in files if path.suffix.lower() in wanted]
 
 
 def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
@@ -92,7 +95,8 @@ def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     except PermissionError:
         return  # such as lost+found of a disk
     for path in inside:
-        if path.name.startswith(".") or path.name == "__MACOSX":
+        # what macOS and network drives leave beside pictures
+        if path.name.startswith(".") or path.name in ("__MACOSX", "@eaDir", "#recycle"):
             continue
         if path.is_dir():
             yield from _files_below(path, above | {real})

@@ -15,6 +15,7 @@ VIDEO_SUFFIXES = frozenset(
     for suffix in (
         *("mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg"),
         *("wmv", "flv", "ts", "mts", "m2ts", "3gp", "ogv"),
+        *("vob", "asf", "f4v", "3g2", "m2t", "qt", "mxf", "dv", "y4m"),
     )
 )
 MANIFEST = "manifest.csv"

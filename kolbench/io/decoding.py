@@ -1,5 +1,6 @@
 """Bytes of a picture file -> decoded pixels, by an explicit table of pixel modes."""
 
+import importlib
 import io
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ ALPHA = frozenset({"LA", "PA", "RGBA", "RGBa"})
 DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 
 _EXIF_ORIENTATION = 0x0112
+# how a JPEG XL file begins, bare or in a container
+_JXL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
 # texts beside the pixels, XMP among them: Pillow stops at 1 MB, which real files exceed
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 64 << 20
 _UPRIGHT: dict[int, Callable[[Array], Array]] = {
@@ -88,7 +91,7 @@ def header(file: IO[bytes], name: str) -> Iterator[Image.Image]:
     """The picture in an open file, no pixel decoded yet; whatever its decoder raises becomes a DataError."""
     try:
         with _broken_exif_unsaid():
-            image = Image.open(file)
+            image = _opened(file)
         yield image
     except Image.DecompressionBombError:
         raise DataError(
@@ -102,6 +105,37 @@ def header(file: IO[bytes], name: str) -> Iterator[Image.Image]:
         raise DataError(f"{name} cannot be read: {looks_like(file.read(512))}.{said}") from None
 
 
+def _opened(file: IO[bytes]) -> Image.Image:
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        file.seek(0)
+        if not _register(file.read(32)):
+            raise
+        file.seek(0)
+        return Image.open(file)
+
+
+def _register(start: bytes) -> bool:
+    """Whether a decoder that Pillow lacks is installed for a file that begins like this; it is then ready."""
+    try:
+        if _is_heic(start):
+            from pillow_heif import register_heif_opener
+
+            register_heif_opener()
+            return True
+        if start.startswith(_JXL):
+            importlib.import_module("pillow_jxl")
+            return True
+    except ImportError:
+        pass
+    return False
+
+
+def _is_heic(start: bytes) -> bool:
+    return start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
+
+
 def looks_like(data: bytes) -> str:
     """What a file that is no readable picture seems to be, from its first bytes, and what to do."""
     start = data[:512].lstrip().lower()
@@ -111,8 +145,11 @@ def looks_like(data: bytes) -> str:
         return "it is a web page (HTML) with a picture's name; download the picture itself"
     if start.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer; run git lfs pull"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "it is a HEIC photograph; convert it to JPEG or PNG"
+    for kind, is_it in (("HEIC", _is_heic(data)), ("JPEG XL", data.startswith(_JXL))):
+        if is_it and not _register(data):
+            return f"it is {kind}; pip install 'kolbench[heif]', or convert it to JPEG or PNG"
+        if is_it:
+            return f"it is a {kind} that is truncated or damaged; copy or download it again"
     if data[4:8] == b"ftyp" and data[8:12] != b"avif":
         return "it is a video; extract frames with task=prepare"
     if start.startswith((b"<?xml", b"<svg", b"<annotation")):

@@ -11,7 +11,7 @@ from kolbench.errors import DataError
 from kolbench.video.timelines import plain, video_stream
 
 # containers that hold their pictures themselves: playlists and image patterns would open other files
-CONTAINERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,gif,apng"
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,dv,yuv4mpegpipe,gif,apng"
 # how pictures begin that may hold an animation which these containers read: GIF, PNG
 ANIMATED = (b"GIF8", b"\x89PNG\r\n\x1a\n")
 # these say in a header how long they last, which tells when the rest is missing

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from pillow_heif import register_heif_opener
 
 from kolbench.errors import DataError
 from kolbench.io import images, masks
@@ -150,6 +152,30 @@ def encoded(form: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, form)
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "JXL", "AVIF"])
+def test_pictures_of_newer_formats_are_read(kind):
+    import pillow_jxl  # noqa: F401 - it registers itself, here for writing
+
+    register_heif_opener()
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(60, 200, (3, 4, 3), np.uint8))
+    picture = coarse.resize((64, 48), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    picture.save(file, kind, quality=95)
+    data = file.getvalue()
+    assert np.abs(images.rgb_from_bytes(data, "a").astype(int) - np.asarray(picture)).mean() < 3
+    with pytest.raises(DataError, match="a cannot be read: it is "):
+        images.rgb_from_bytes(data[: len(data) // 2], "a")
+
+
+@pytest.mark.parametrize(("start", "kind"), [(b"\x00\x00\x00\x18ftypheic", "HEIC"), (b"\xff\x0a", "JPEG XL")])
+def test_a_decoder_that_is_not_installed_is_named(monkeypatch, start, kind):
+    for name in ("pillow_heif", "pillow_jxl"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(DataError, match=rf"it is {kind}; pip install 'kolbench\[heif\]', or convert it"):
+        images.rgb_from_bytes(start + bytes(32), "a")
 
 
 @pytest.mark.parametrize(

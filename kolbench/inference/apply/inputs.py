@@ -1,18 +1,48 @@
 """What `input=` means and where each result goes: trees are mirrored, no two inputs share an output."""
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from kolbench.data.listing import PICTURE_SUFFIXES, require_folder, visible_files
 from kolbench.data.manifest import VIDEO_SUFFIXES
 from kolbench.errors import ConfigError, DataError, nearest
+from kolbench.io import decoding
+from kolbench.video.inspection import opened as av_opened
 
 PIPE = "-"
 WILDCARDS = "*?["
+PICTURE, VIDEO = "picture", "video"
 SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+# of files in a folder that nobody takes for pictures or videos, so that they are not opened
+_NEVER = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *(
+            "txt",
+            "csv",
+            "tsv",
+            "json",
+            "jsonl",
+            "xml",
+            "md",
+            "html",
+            "pdf",
+            "log",
+            "ini",
+            "srt",
+            "vtt",
+            "ass",
+        ),
+        *("py", "sh", "yaml", "yml", "toml", "ipynb", "zip", "tar", "gz", "7z", "rar", "part", "lock"),
+        *("npy", "npz", "parquet", "pt", "pth", "ckpt", "onnx", "safetensors", "pkl", "db"),
+        *("wav", "mp3", "aac", "m4a", "flac", "opus"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +54,9 @@ class Item:
 
     @property
     def is_video(self) -> bool:
-        """Whether its suffix is that of a video."""
-        return self.source.suffix.lower() in VIDEO_SUFFIXES
+        """Whether it is a video by its suffix, or where that says nothing by its content."""
+        suffix = self.source.suffix.lower()
+        return suffix in VIDEO_SUFFIXES or (suffix not in PICTURE_SUFFIXES and _kind_of(self.source) == VIDEO)
 
 
 def items_of(given: str, output: Path) -> list[Item]:
@@ -42,14 +73,14 @@ def items_of(given: str, output: Path) -> list[Item]:
     if path.is_file():
         return [Item(path, Path(path.name))]
     if path.is_dir():
-        found = visible_files(path, SUFFIXES)
-        base = path
+        listed, base = visible_files(path), path
     elif any(sign in given for sign in WILDCARDS):
         base = _fixed_part(path)
         matched = (file for file in base.glob(str(path.relative_to(base))) if not _hidden(file, base))
-        found = [file for file in sorted(matched) if file.is_file() and file.suffix.lower() in SUFFIXES]
+        listed = [file for file in sorted(matched) if file.is_file()]
     else:
         raise DataError(_missing(path))
+    found = [file for file in listed if _is_input(file)]
     items = [Item(file, file.relative_to(base)) for file in found if not _below(file, output)]
     if found and not items:
         raise ConfigError(f"output={output} holds the input itself; give another folder.")
@@ -59,6 +90,38 @@ def items_of(given: str, output: Path) -> list[Item]:
             f"({', '.join(sorted(SUFFIXES))} are known)."
         )
     return items
+
+
+def left_out(given: str, items: Sequence[Item]) -> list[str]:
+    """What of a folder is no input, by suffix and number; a line, or none where all of it is."""
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        return []
+    taken = {item.source for item in items}
+    others = Counter(
+        file.suffix.lower() or "no suffix" for file in visible_files(folder) if file not in taken
+    )
+    if not others:
+        return []
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    return [f"left out of {given}, as neither picture nor video: {counts}"]
+
+
+def _is_input(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    return suffix in SUFFIXES or (suffix not in _NEVER and _kind_of(file) != "")
+
+
+@lru_cache(maxsize=4096)
+def _kind_of(file: Path) -> str:
+    """What a file's content is, whatever its name: `picture`, `video`, or "" for neither."""
+    with suppress(DataError), decoding.opened(file) as data, decoding.header(data, str(file)):
+        return PICTURE
+    with suppress(DataError), av_opened(file) as container:
+        # a text file may pass for subtitles
+        moving = any(stream.codec_context is not None for stream in container.streams.video)
+        return VIDEO if moving else ""
+    return ""
 
 
 def _missing(path: Path) -> str:
@@ -149,7 +212,7 @@ def _told_apart(items: Iterable[Item], output: Path, suffixes: Mapping[str, str]
 
 
 def _kind(item: Item) -> str:
-    return "video" if item.is_video else "picture"
+    return VIDEO if item.is_video else PICTURE
 
 
 def _name(place: Path, number: int) -> str:

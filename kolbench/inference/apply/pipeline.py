@@ -114,7 +114,7 @@ def apply_method(
     written = [target for own in targets.values() for target in own.values()]
     sweep_outputs.SWEEP.take([*written, *reports_of(targets, kinds, format_name, place)])
     application = Application(config, kinds, targets, open_predictor(config, _expected(items)), doing)
-    print(f"{inputs.describe(items)} from {given}")
+    print("\n".join([f"{inputs.describe(items)} from {given}", *inputs.left_out(given, items)]))
     started, outcome = time.monotonic(), application.outcome
     of_pictures = [item for item in items if not item.is_video]
     try:

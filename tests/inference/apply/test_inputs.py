@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from kolbench.errors import ConfigError, DataError
-from kolbench.inference.apply.inputs import Item, items_of, targets_of
+from kolbench.inference.apply.inputs import Item, items_of, left_out, targets_of
+from tests.helpers import clips
 
 SUFFIXES = {"picture": ".png", "video": ".mp4"}
 
@@ -114,3 +116,25 @@ def test_what_is_not_there_is_named(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
         items_of(str(tmp_path / name), tmp_path / "out")
+
+
+def test_files_without_a_known_suffix_are_judged_by_their_content(tmp_path, capsys):
+    clips.make_clip(tmp_path / "clip.mp4", 3).rename(tmp_path / "clip")
+    clips.make_clip(tmp_path / "disc.mp4", 3).rename(tmp_path / "disc.vob")
+    for name in ("photo", "photo.bin"):
+        Image.new("RGB", (8, 6)).save(tmp_path / name, "PNG")
+    (tmp_path / "@eaDir").mkdir()
+    Image.new("RGB", (8, 6)).save(tmp_path / "@eaDir" / "thumb.jpg")
+    (tmp_path / "notes.txt").write_text("1\n00:00:01,000 --> 00:00:02,000\nhello\n")
+    (tmp_path / "titles").write_text("1\n00:00:01,000 --> 00:00:02,000\nhello\n")
+    (tmp_path / "empty").write_bytes(b"")
+    items = items_of(str(tmp_path), tmp_path / "out")
+    kinds = {item.source.name: item.is_video for item in items}
+    assert kinds == {"clip": True, "disc.vob": True, "photo": False, "photo.bin": False}
+    assert left_out(str(tmp_path), items) == [
+        f"left out of {tmp_path}, as neither picture nor video: 1 .txt, 2 no suffix"
+    ]
+    assert left_out(str(tmp_path / "photo"), items[:1]) == []
+    (tmp_path / "notes.txt").unlink()
+    (alone,) = items_of(str(tmp_path / "clip"), tmp_path / "out")
+    assert alone.is_video
