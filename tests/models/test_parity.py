@@ -1,5 +1,6 @@
 """Official networks: the same names, sizes and output; every damaged file is refused with a reason."""
 
+import argparse
 import functools
 import io
 import json
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # has no types
 import pytest
 import torch
@@ -306,12 +308,17 @@ def test_code_in_a_checkpoint_is_never_executed(tmp_path: Path, legacy: bool) ->
     trap.unlink()
     path = tmp_path / "bad.pth"
     torch.save({"w": torch.ones(1), "x": Malice(trap)}, path, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match="could run code and are never loaded"):
+    with pytest.raises(
+        WeightsError, match=r"Python objects \(getattr\).* could run code and are never loaded"
+    ):
         read_state_dict(path)
     path.write_bytes(pickle.dumps(Malice(trap)))
     with pytest.raises(WeightsError):
         read_state_dict(path)
     assert not trap.exists()
+    torch.save({"w": torch.ones(1), "args": argparse.Namespace(lr=1)}, path)
+    with pytest.raises(WeightsError, match=r"Python objects \(argparse\.Namespace\)"):
+        read_state_dict(path)
 
 
 def test_damaged_files_are_refused_with_a_reason(tmp_path: Path) -> None:
@@ -341,14 +348,47 @@ def test_damaged_files_are_refused_with_a_reason(tmp_path: Path) -> None:
     [
         ([torch.ones(1)], "a list"),
         ({}, "nothing"),
-        ({"state_dict": {}}, "nothing"),
-        ({"w": torch.ones(1), "epoch": 3}, "more than named tensors .*epoch"),
+        ({"state_dict": {}}, "a mapping of state_dict"),
+        ({"epoch": 3, "optimizer": {"state": {"w": torch.ones(1)}}}, "a mapping of epoch, optimizer"),
+        ({"netG": {"w": torch.ones(1)}, "netD": {"w": torch.ones(1)}}, r"several networks \(netG, netD\)"),
     ],
 )
 def test_files_without_a_state_dict_are_refused(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=message):
         read_state_dict(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name"),
+    [
+        (lambda s: s, "plain.pth"),
+        (lambda s: {**s, "epoch": 3, "best": np.float64(0.5), "note": "a"}, "beside.PT"),
+        (
+            lambda s: {"model_state_dict": s, "optimizer_state_dict": {"state": {}}, "args": {"lr": 1}},
+            "a.tar",
+        ),
+        (lambda s: {"net": s, "acc": 0.9}, "b.t7"),
+        (lambda s: {"params_ema": s}, "c.pth"),
+        (lambda s: {"params": s, "params_ema": {n: 2 * v for n, v in s.items()}}, "d.pth"),
+        (lambda s: {"checkpoint": {"model": s, "epoch": 3}, "optim": {"w": torch.ones(1)}}, "e.ckpt"),
+        (lambda s: {"only_this": s}, "f.pth"),
+        (lambda s: {"state_dict": {f"model._orig_mod.{n}": v for n, v in s.items()}}, "g.ckpt"),
+        (lambda s: {f"_orig_mod.module.{n}": v for n, v in s.items()}, "h.pth"),
+    ],
+)
+def test_checkpoints_as_training_scripts_write_them(tmp_path: Path, wrap: Any, name: str) -> None:
+    network = GTEncoder(4, 4)
+    torch.save(wrap(network.state_dict()), tmp_path / name)
+    other = GTEncoder(4, 4)
+    assert load_state_strict(other, read_state_dict(tmp_path / name)) == []
+    assert same(network, other)
+
+
+def test_the_suffix_of_safetensors_may_be_written_large(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.torch", reason="an optional package")
+    safetensors.save_file({"w": torch.ones(2)}, tmp_path / "W.SafeTensors")
+    assert torch.equal(read_state_dict(tmp_path / "W.SafeTensors")["w"], torch.ones(2))
 
 
 def test_safetensors(tmp_path: Path) -> None:
