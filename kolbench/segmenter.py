@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import ConfigError
-from kolbench.types import IMAGE_STEP, Batch, Float32Array, PictureResult, Prediction, State, UInt8Array
+from kolbench.types import (
+    FIRST_REFERENCE,
+    IMAGE_STEP,
+    Batch,
+    Float32Array,
+    PictureResult,
+    Prediction,
+    State,
+    UInt8Array,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,6 +78,8 @@ class Segmenter(nn.Module):
             epoch begins anew and repeats. Video steps are of clips, where the data has any, and hold
             `reference` and `reference_mask`; image steps are of pictures of no clip, and are left out where
             the data has clips alone. Methods without video steps see frames of clips as pictures.
+        training_reference: which frame is the `reference` of a frame in video steps: `FIRST_REFERENCE` of its
+            clip, under the same changes; or `RANDOM_REFERENCE`, any other one, under changes of its own.
         beginning: lines on where its first weights come from, said before it is trained.
     """
 
@@ -77,6 +88,7 @@ class Segmenter(nn.Module):
     never_exported: str = ""
     stateful: bool = False
     training_steps: tuple[str, ...] = (IMAGE_STEP,)
+    training_reference: str = FIRST_REFERENCE
     beginning: tuple[str, ...] = ()
 
     def predict(self, *inputs: Tensor) -> Prediction:

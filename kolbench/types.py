@@ -36,8 +36,10 @@ PRECOMPUTED = "ready"
 NATIVE, PORTRAITNET = "native", "portraitnet"
 EVAL_PROTOCOLS = (NATIVE, PORTRAITNET)
 
-# batches of a training: of single pictures, or of frames of clips, each with the first frame of its clip
+# batches of a training: of single pictures, or of frames of clips, each with another frame of its clip
 IMAGE_STEP, VIDEO_STEP = "image", "video"
+# which frame of its clip a frame is trained with: the first, changed as it is, or any, changed by itself
+FIRST_REFERENCE, RANDOM_REFERENCE = "first", "random"
 
 # what the truth of pictures is: masks, or true alphas beside the masks that follow from them
 BINARY, ALPHA = "binary", "alpha"
@@ -87,9 +89,10 @@ class Batch(TypedDict, total=False):
     )
     rough: Tensor  # (B, 1, H, W) float32 in {0, 1}: the truth made coarse; of methods that refine masks
     reference: (
-        Tensor  # (B, 3, H, W) float32 in [0, 1]: the first frame of each picture's clip; in video steps alone
+        Tensor  # (B, 3, H, W) float32 in [0, 1]: another frame of each picture's clip; in video steps alone
     )
     reference_mask: Tensor  # (B, 1, H, W) float32 in [0, 1]: its truth
+    beside_clips: list[bool]  # of image steps: there are video steps too
     clean: Tensor  # (B, 3, H, W) float32 in [0, 1]: image before its colours changed; where augment keeps it
     instances: Tensor  # (B, 1, H, W) uint8, 0 = background, 1.. = persons; only where the source knows them
     name: list[str]

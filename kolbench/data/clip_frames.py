@@ -55,6 +55,36 @@ def first_frames(rows: Sequence[int], clips: Sequence[str]) -> list[int]:
     return [first[clips[row]] if clips[row] else place for place, row in enumerate(rows)]
 
 
+def random_frame(places: Sequence[int], place: int, draw: int) -> int:
+    """Draws a frame of a clip to go with another one (COSNet's code).
+
+    Args:
+        places: of the clip's frames, in any numbering. place: of the frame itself, one of them.
+        draw: decides.
+
+    Returns:
+        One of `places`; drawn once more where it is the frame itself, which it may then be again.
+    """
+    first, second = draw % len(places), draw // len(places) % len(places)
+    return places[second] if places[first] == place else places[first]
+
+
+def clip_mates(rows: Sequence[int], clips: Sequence[str]) -> list[list[int]]:
+    """Finds all frames of each picture's clip among some pictures.
+
+    Args:
+        rows: of a source, each once. clips: of all of its rows, "" = of none.
+
+    Returns:
+        For each of `rows` the places in `rows` of its clip's frames, itself among them, in time; of a picture
+        of no clip its own.
+    """
+    frames: dict[str, list[int]] = {}
+    for place in sorted(range(len(rows)), key=lambda place: rows[place]):
+        frames.setdefault(clips[rows[place]] or f"\0{place}", []).append(place)
+    return [frames[clips[row] or f"\0{place}"] for place, row in enumerate(rows)]
+
+
 def unscored_note(found: Mapping[int, Iterable[str]]) -> list[str]:
     """Says which frames have no truth; lines to print."""
     names = sorted(name for before in found.values() for name in before)

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
-from kolbench.data import augment, checking, clip_frames, duplicates, protocols, splits, targets
+from kolbench.data import augment, checking, duplicates, protocols, splits, targets
 from kolbench.data.config import ALL, DataConfig
 from kolbench.data.dataset import (
     EpochSampler,
@@ -24,8 +24,9 @@ from kolbench.data.dataset import (
     collate,
     seed_for,
 )
+from kolbench.data.references import References, references
 from kolbench.data.sources.base import Source
-from kolbench.data.steps import StepSampler, StepSet, Stream
+from kolbench.data.steps import StepSampler, StepSet, Stream, ordered
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import progress
 from kolbench.segmenter import Segmenter
@@ -100,7 +101,7 @@ class SegmentationDataModule(LightningDataModule):
         self._samples: SampleCache | None = None
         self._remembers = False
         self._still_samples: SampleCache | None = None
-        self._references: list[int] | None = None
+        self._references: References | None = None
         self._steps: Sequence[str] = (IMAGE_STEP,)
         self.still_rows = [] if still is None else _limited(_for_training(still), limit.get("train"))
         if still is not None and not any(source.clips[row] for row in self.rows["train"]):
@@ -189,13 +190,14 @@ class SegmentationDataModule(LightningDataModule):
         """Lets training and validation give what this method needs beyond single pictures.
 
         One that remembers frames is validated on whole clips, with their frames without truth. One that has
-        video steps is trained on frames of clips together with the first frame of each.
+        video steps is trained on frames of clips, each together with another frame of its clip.
         """
         self._remembers = segmenter.stateful
         self._steps = segmenter.training_steps
         clips, rows = self.source.clips, self.rows["train"]
         in_clips = VIDEO_STEP in segmenter.training_steps and any(clips[row] for row in rows)
-        self._references = clip_frames.first_frames(rows, clips) if in_clips else None
+        kind = segmenter.training_reference
+        self._references = references(kind, rows, clips, self.seed) if in_clips else None
 
     def cache_samples(self, input_size: Callable[[int, int], tuple[int, int]]) -> tuple[int, int]:
         """Decodes the training pictures once, at the size that the method trains at.
@@ -262,31 +264,46 @@ class SegmentationDataModule(LightningDataModule):
         samples, region_px = self.training_samples()
         transform = augment.composed(self.transforms, samples)
         seed = seed_for(self.seed, pretraining)
-        references = None if pretraining else self._references
-        dataset = TrainingSet(samples, transform, region_px, seed, self.source, references)
-        still = None if references is None else self._still_set(transform, region_px, seed)
+        others = None if pretraining else self._references
+        dataset = TrainingSet(samples, transform, region_px, seed, self.source, others)
+        still = None if others is None else self._still_set(transform, region_px, seed)
         if still is not None:
-            return self._mixed(dataset, still, draws or self.epoch_pictures)
+            return self._mixed(dataset, still, draws)
         sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures)
         batch = min(self.batch, len(dataset))
         return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
+
+    def step_order(self) -> list[str]:
+        """The kinds of an epoch's training steps; none where all are pictures, of clips or not."""
+        if self._references is None:
+            return []
+        if self.still is None or IMAGE_STEP not in self._steps:
+            return [VIDEO_STEP]
+        count, batch = self._video_draws(None)
+        return ordered(self._steps, VIDEO_STEP, count // batch)
+
+    def _video_draws(self, draws: int | None) -> tuple[int, int]:
+        """Frames of clips in an epoch beside pictures, and in a batch."""
+        size = len(self.rows["train"])
+        count = draws or self.epoch_pictures or size
+        return count, min(self.batch, size, count)
 
     def _still_set(self, transform: v2.Transform, region_px: int, seed: int) -> TrainingSet | None:
         """The pictures of image steps; None where there are no such steps, or no pictures of their own."""
         if self.still is None or self._still_samples is None or IMAGE_STEP not in self._steps:
             return None
-        return TrainingSet(self._still_samples, transform, region_px, seed_for(seed, "still"), self.still)
+        own = seed_for(seed, "still")
+        return TrainingSet(self._still_samples, transform, region_px, own, self.still, beside_clips=True)
 
     def _mixed(self, video: TrainingSet, still: TrainingSet, draws: int | None) -> Loader:
         """Video and image batches in the order of the method's steps; an epoch is of all frames of clips."""
         sets = {VIDEO_STEP: video, IMAGE_STEP: still}
-        draws = draws or len(video)
-        batch = min(self.batch, len(video), draws)
+        count, batch = self._video_draws(draws)
         streams = {
             VIDEO_STEP: Stream(len(video), batch, video.seed),
             IMAGE_STEP: Stream(len(still), min(self.batch, len(still)), still.seed),
         }
-        sampler = StepSampler(self._steps, streams, VIDEO_STEP, draws // batch)
+        sampler = StepSampler(self._steps, streams, VIDEO_STEP, count // batch)
         return self._loader(StepSet(sets), None, sampler)
 
     def pretraining_check_dataloader(self) -> Loader:

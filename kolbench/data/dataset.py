@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ from kolbench import preprocessing
 from kolbench.data import augment, protocols, targets
 from kolbench.data.sources.base import Source
 from kolbench.types import ALPHA, NATIVE, Batch, Float32Array, Sample, UInt8Array
+
+if TYPE_CHECKING:
+    from kolbench.data.references import References
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 # one picture's entries of a Batch
@@ -170,8 +173,8 @@ def _nearest(mask: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 class TrainingSet(Dataset[Item]):
     """Augmented training pictures with all targets, addressed by (round, row of the cache).
 
-    references: row of the cache -> row of the picture that goes with it as `reference`, with the same draws;
-    None = none does.
+    references: gives each picture the one that goes with it as `reference`; None = none does. beside_clips:
+    whether these pictures are those of image steps between video steps.
     """
 
     def __init__(
@@ -181,9 +184,11 @@ class TrainingSet(Dataset[Item]):
         region_px: int,
         seed: int,
         source: Source,
-        references: Sequence[int] | None = None,
+        references: "References | None" = None,
+        beside_clips: bool = False,
     ) -> None:
         self.references = references
+        self.beside_clips = beside_clips
         self.samples = samples
         self.transform = transform
         self.region_px = region_px
@@ -213,8 +218,11 @@ class TrainingSet(Dataset[Item]):
         if matte is not None:
             sample["matte"] = sample["alpha"]
         if self.references is not None:
-            layers, masks = self._augmented(self.references[row], draw)
+            other = self.references.of(round_number, row)
+            layers, masks = self._augmented(other.row, draw if other.draw is None else other.draw)
             sample |= {"reference": layers["image"].float() / 255, "reference_mask": masks[:1].float()}
+        if self.beside_clips:
+            sample["beside_clips"] = True
         return sample
 
     def _augmented(self, row: int, draw: int) -> tuple[dict[str, Tensor], Tensor]:

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kolbench.engine.schedule import Schedule
+from kolbench.engine.schedule import PART, Schedule
 from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.errors import ConfigError, TrainingError
 from kolbench.segmenter import Clip, Segmenter
@@ -55,8 +55,9 @@ class SegmentationModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimiser on what requires a gradient, its rate times the budget's factor."""
         assert self._optimizer is not None
-        optimizer = self._optimizer([{"params": parameters} for parameters in self._groups.values()])
-        for factor, group in zip(self._groups, optimizer.param_groups, strict=True):
+        groups = [{"params": parameters, PART: part} for part, (_, parameters) in self._groups.items()]
+        optimizer = self._optimizer(groups)
+        for (factor, _), group in zip(self._groups.values(), optimizer.param_groups, strict=True):
             group["lr"] = group["lr"] * self._lr_factor * factor
         if self._schedule is None:
             return optimizer
@@ -71,6 +72,15 @@ class SegmentationModule(LightningModule):
         _require_terms(self.segmenter, terms)
         loss = torch.stack(list(terms.values())).sum()
         return {"loss": loss, "terms": {name: term.detach() for name, term in terms.items()}}
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Takes the gradients of parts away that the schedule freezes at this step."""
+        if not getattr(self._schedule, "frozen_at_zero", False):
+            return
+        for group in optimizer.param_groups:
+            if group["lr"] == 0:
+                for parameter in group["params"]:
+                    parameter.grad = None
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> StepOutput:
         """The method's alpha for a batch, and its validation loss where it has one; callbacks score them."""
@@ -113,18 +123,24 @@ class SegmentationModule(LightningModule):
         return prediction
 
 
-def _parameter_groups(segmenter: Segmenter, factors: Mapping[str, float]) -> dict[float, list[nn.Parameter]]:
-    """What is trained, by the factor on its learning rate; parts with factor 0 lose their gradients."""
+def _parameter_groups(
+    segmenter: Segmenter, factors: Mapping[str, float]
+) -> dict[str, tuple[float, list[nn.Parameter]]]:
+    """What is trained by the part that `factors` names, "" for the rest, with the factor on its rate.
+
+    Parts with factor 0 lose their gradients.
+    """
     network = segmenter.inference_network()
     require_factors(network, factors)
     names = {parameter: name for name, parameter in network.named_parameters()}
-    groups: dict[float, list[nn.Parameter]] = {}
+    groups: dict[str, tuple[float, list[nn.Parameter]]] = {}
     for parameter in segmenter.parameters():
-        factor = rate_factor(names.get(parameter, ""), factors)
+        part = _part_of(names.get(parameter, ""), factors)
+        factor = factors.get(part, 1.0)
         if factor == 0:
             parameter.requires_grad_(False)
         if parameter.requires_grad:
-            groups.setdefault(factor, []).append(parameter)
+            groups.setdefault(part, (factor, []))[1].append(parameter)
     if factors and not groups:
         raise ConfigError("lr_factors leaves all parts as they are, so nothing is trained.")
     return groups
@@ -147,8 +163,12 @@ def require_factors(network: nn.Module, factors: Mapping[str, float]) -> None:
 
 def rate_factor(name: str, factors: Mapping[str, float]) -> float:
     """The factor on a tensor's or layer's learning rate: of the longest name it belongs to, else 1."""
-    fitting = [part for part in factors if _within(name, part)]
-    return factors[max(fitting, key=len)] if fitting else 1.0
+    return factors.get(_part_of(name, factors), 1.0)
+
+
+def _part_of(name: str, factors: Mapping[str, float]) -> str:
+    """The longest of the named parts that a tensor belongs to; "" = none."""
+    return max((part for part in factors if _within(name, part)), key=len, default="")
 
 
 def _within(name: str, part: str) -> bool:

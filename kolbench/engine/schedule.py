@@ -2,8 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, Self, runtime_checkable
 
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
@@ -17,9 +18,14 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, require_choice
+from kolbench.types import IMAGE_STEP, VIDEO_STEP
 
 WARMUP_START = 1e-3
+ALIGNED, OFFICIAL = "aligned", "official"
+# the key under which a group of the optimiser says which part of the network it is of, "" = the rest
+PART = "part"
+REST = "rest"
 INTERVALS = ("epoch", "step")
 
 
@@ -152,6 +158,76 @@ class WarmupPoly(ByStep):
             return WARMUP_START + (1 - WARMUP_START) * step / rise
         left: float = (max(0, steps - step) / max(1, steps - rise)) ** self.power
         return left
+
+
+@dataclass(frozen=True)
+class PolyByStepKind:
+    """A falling power of the steps that are left, times a factor for each part and kind of step.
+
+    As PDNet and COSNet are trained. power: of the share of steps that are left. halve_epoch: from this epoch
+    on, counted from 0, the rate is half; None = never. rates: kind of step (`image`, `video`) -> part of the
+    network as `lr_factors` names it, or `rest` -> factor on its rate; 0 leaves the part as it is, while its
+    momentum goes on, unless `frozen_at_zero`: then it sees no gradient. phases: `aligned`: a step's rates are
+    those of its kind; `official`: kinds are counted through all epochs, as COSNet's code does. order: kinds
+    of an epoch's steps, see `in_order`; empty where there is one kind of pictures, all of whose parts keep
+    their own rate.
+
+    Raises:
+        ConfigError: a value is out of range, or a kind or phase is unknown.
+    """
+
+    power: float = 0.9
+    halve_epoch: int | None = None
+    rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    frozen_at_zero: bool = False
+    phases: str = ALIGNED
+    order: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.power <= 0 or (self.halve_epoch is not None and self.halve_epoch < 0):
+            raise ConfigError(
+                f"PolyByStepKind: power={self.power} must be above 0, and halve_epoch={self.halve_epoch} at "
+                "least 0, or null."
+            )
+        require_choice("PolyByStepKind.phases", self.phases, (ALIGNED, OFFICIAL))
+        for kind, factors in self.rates.items():
+            require_choice("PolyByStepKind.rates", kind, (IMAGE_STEP, VIDEO_STEP))
+            for part, factor in factors.items():
+                if not 0 <= factor < math.inf:
+                    raise ConfigError(f"PolyByStepKind.rates.{kind}.{part}={factor} must be from 0 on.")
+
+    def in_order(self, order: Sequence[str], turn: Sequence[str] = ()) -> Self:
+        """The same for a training whose epochs have steps of these kinds, in this order.
+
+        Args:
+            turn: what is repeated through all epochs where `phases` is `official`; () = the order.
+        """
+        through = self.phases == OFFICIAL and len(set(order)) > 1
+        return replace(self, order=tuple(turn or order) if through else tuple(order))
+
+    def factor(self, part: str, step: int, epoch_steps: int, epochs: int) -> float:
+        """What a part's own rate is multiplied by at a step, counted from 0."""
+        left: float = max(0.0, 1 - step / max(1, epoch_steps * epochs)) ** self.power
+        halved = self.halve_epoch is not None and step // max(1, epoch_steps) >= self.halve_epoch
+        return left * (0.5 if halved else 1.0) * self._of_kind(part, step, epoch_steps)
+
+    def configured(self, optimizer: Optimizer, epoch_steps: int, epochs: int) -> LRSchedulerConfigType:
+        """A LambdaLR with a function for each of the optimiser's groups, which are known by their `part`."""
+        parts = [str(group.get(PART, "")) for group in optimizer.param_groups]
+        factors: list[Callable[[int], float]] = [
+            partial(self._at, part, epoch_steps, epochs) for part in parts
+        ]
+        return {"scheduler": LambdaLR(optimizer, factors), "interval": "step"}
+
+    def _at(self, part: str, epoch_steps: int, epochs: int, step: int) -> float:
+        return self.factor(part, step, epoch_steps, epochs)
+
+    def _of_kind(self, part: str, step: int, epoch_steps: int) -> float:
+        if not self.order:
+            return 1.0
+        place = step if self.phases == OFFICIAL else step % max(1, epoch_steps)
+        factors = self.rates.get(self.order[place % len(self.order)], {})
+        return factors.get(part or REST, 1.0)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
 from kolbench.engine.callbacks.snapshots import ProgressPictures
 from kolbench.engine.callbacks.stopping import StayStopped, StopOnNaN
 from kolbench.engine.module import SegmentationModule, rate_factor
-from kolbench.engine.schedule import Schedule
+from kolbench.engine.schedule import PolyByStepKind, Schedule
 from kolbench.engine.trainer import make_trainer, quiet_lightning, stopping_plainly
 from kolbench.errors import ConfigError, TrainingError
 from kolbench.io.files import read_json, write_json
@@ -148,8 +148,11 @@ def _train_method(
     evaluator = ScoreCallback("val")
     history = History(folder / HISTORY, evaluator.validation_scores, listen)
     keeper = EpochCheckpoint(folder, evaluator.best, config.model)
+    schedule = config.schedule
+    if isinstance(schedule, PolyByStepKind):
+        schedule = schedule.in_order(data.step_order(), segmenter.training_steps)
     module = SegmentationModule(
-        segmenter, config.optimizer, config.schedule, config.lr_factor, lr_factors=config.lr_factors
+        segmenter, config.optimizer, schedule, config.lr_factor, lr_factors=config.lr_factors
     )
     callbacks = [
         SeedEpochs(config.seed),

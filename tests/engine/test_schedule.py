@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kolbench.engine.schedule import Milestones, WarmupPoly
+from kolbench.engine.schedule import PART, Milestones, PolyByStepKind, WarmupPoly
 from kolbench.errors import ConfigError
 from kolbench.tasks.fit import _schedule
 
@@ -101,3 +101,79 @@ def test_a_recipe_may_name_any_scheduler_of_torch():
 def test_a_wrong_scheduler_is_refused(entry, says):
     with pytest.raises(ConfigError, match=says):
         _schedule(entry)
+
+
+EACH_KIND = {"image": {"body": 1, "rest": 0}, "video": {"body": 0.01, "rest": 1}}
+IN_TURN = ("image", "video", "video")
+
+
+def two_rates(schedule, steps, epoch_steps, epochs):
+    """Those of the body and of the rest at some steps, from 2.5e-4 and 2.5e-3."""
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD(
+        [
+            {"params": [parameters[0]], "lr": 2.5e-4, PART: "body"},
+            {"params": [parameters[1]], "lr": 2.5e-3, PART: ""},
+        ],
+        lr=1,
+    )
+    scheduler = schedule.configured(optimizer, epoch_steps, epochs)["scheduler"]
+    found = {}
+    for step in range(max(steps) + 1):
+        if step in steps:
+            found[step] = [group["lr"] for group in optimizer.param_groups]
+        optimizer.step()
+        scheduler.step()
+    return [found[step] for step in steps]
+
+
+def test_golden_rates_of_cosnet():
+    """video_rivals.md: 60 epochs of 130 steps; of image and video steps, and of the seventh epoch."""
+    schedule = PolyByStepKind(0.9, 6, EACH_KIND).in_order(IN_TURN * 44)
+    found = two_rates(schedule, [0, 1, 779, 780, 7799], 130, 60)
+    assert found[0] == [2.5e-4, 0]
+    assert found[1] == pytest.approx([2.499711537e-6, 2.499711537e-3], rel=1e-9)
+    # 779 is the last of an epoch of 130, 129 = 0 mod 3, so an image step
+    assert found[2] == pytest.approx([2.274122955e-4, 0], rel=1e-9)
+    assert found[3] == pytest.approx([1.136915720e-4, 0], rel=1e-9)
+    assert found[4] == pytest.approx([3.926674e-8, 0], rel=1e-6)
+
+
+def test_rates_of_pdnets_text_are_not_halved():
+    kinds = {"image": {"body": 1, "rest": 0}, "video": {"body": 0.1, "rest": 1}}
+    schedule = PolyByStepKind(0.9, None, kinds).in_order(IN_TURN)
+    (image, video) = two_rates(schedule, [18, 19], 3, 60)
+    left = [(1 - step / 180) ** 0.9 for step in (18, 19)]
+    assert image == pytest.approx([2.5e-4 * left[0], 0])
+    assert video == pytest.approx([2.5e-5 * left[1], 2.5e-3 * left[1]])
+
+
+def test_kinds_begin_anew_with_each_epoch_unless_they_are_counted_on():
+    aligned = PolyByStepKind(1.0, None, EACH_KIND).in_order(["image", "video", "video", "image"])
+    counted = PolyByStepKind(1.0, None, EACH_KIND, phases="official").in_order(aligned.order, IN_TURN)
+    heads = {
+        name: [rest > 0 for _, rest in two_rates(schedule, list(range(8)), 4, 2)]
+        for name, schedule in (("aligned", aligned), ("counted", counted))
+    }
+    assert heads["aligned"] == [False, True, True, False] * 2
+    assert heads["counted"] == [False, True, True, False, True, True, False, True]
+
+
+def test_where_there_are_no_kinds_every_part_keeps_its_rate():
+    found = two_rates(PolyByStepKind(1.0, None, EACH_KIND), [0, 5], 5, 2)
+    assert found == [pytest.approx([2.5e-4, 2.5e-3]), pytest.approx([1.25e-4, 1.25e-3])]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"power": 0}, "power=0 must be above 0"),
+        ({"halve_epoch": -1}, "halve_epoch=-1"),
+        ({"phases": "both"}, "PolyByStepKind.phases=both is not a choice"),
+        ({"rates": {"sound": {}}}, "PolyByStepKind.rates=sound is not a choice"),
+        ({"rates": {"image": {"body": -1}}}, r"rates\.image\.body=-1 must be from 0 on"),
+    ],
+)
+def test_a_wrong_schedule_by_kinds_is_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        PolyByStepKind(**values)

@@ -39,6 +39,7 @@ CANVAS = 64
 SMALL = {
     "cascadepsp": {"size": CANVAS},
     "contextnet": {"size": CANVAS},
+    "cosnet": {"size": CANVAS, "backbone": "mobilenet_v2"},
     # mean shift's time grows with the square of its copy's pixels
     "meanshift": {"max_side": 32},
     "enet": {"size": CANVAS},

@@ -24,7 +24,11 @@ CHECK_EVERY = 5
 CANVASES = {"rsudisnet": 128, "unet": 32}
 # Adam's rate where 2e-3 is not the one that learns a batch soonest
 RATES = {"espnetv2": 1e-2, "pdnet": 5e-3, "rsudisnet": 3e-3, "u2net": 1e-3, "u2netp": 5e-3, "unet": 4e-3}
-WIDTHS: dict[str, dict[str, Any]] = {"rsudisnet": SLIM, "pdnet": {"backbone": "mobilenet_v2"}}
+WIDTHS: dict[str, dict[str, Any]] = {
+    "rsudisnet": SLIM,
+    "pdnet": {"backbone": "mobilenet_v2"},
+    "cosnet": {"backbone": "mobilenet_v2"},
+}
 # Mask R-CNN learns from regions, not from pixels: test_maskrcnn overfits it with a loop of its own
 TRAINABLE = sorted(
     path.stem

@@ -76,18 +76,21 @@ class Semantics(NamedTuple):
     basis: Tensor
 
 
-def weighted_cross_entropy(logits: Tensor, target: Tensor, cap: float | None = None) -> Tensor:
-    """Mean binary cross-entropy times w = N / (n + 1), the same for all pixels (released code; COSNet's).
+def weighted_cross_entropy(
+    logits: Tensor, target: Tensor, cap: float | None = None, added: float = 1.0
+) -> Tensor:
+    """Mean binary cross-entropy times w = N / (n + added), the same for all pixels (released code).
 
     Args:
         logits: (B, 1, H, W) float, before the sigmoid.
         target: (B, 1, H, W) float in [0, 1].
-        cap: the largest w. Without, a batch of N pixels and no foreground has w = N.
+        cap: the largest w. Without, a batch of N pixels and no foreground has w = N / added.
+        added: 1 in PDNet's code, 0 in COSNet's.
 
     Returns:
         Scalar. N are all pixels of the batch, n those whose target is at least 0.5.
     """
-    weight = target.numel() / ((target >= 0.5).sum(dtype=target.dtype) + 1)
+    weight = target.numel() / ((target >= 0.5).sum(dtype=target.dtype) + added)
     if cap is not None:
         weight = weight.clamp(max=cap)
     return weight * F.binary_cross_entropy_with_logits(logits, target)
