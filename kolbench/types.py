@@ -92,6 +92,9 @@ class Batch(TypedDict, total=False):
         Tensor  # (B, 3, H, W) float32 in [0, 1]: another frame of each picture's clip; in video steps alone
     )
     reference_mask: Tensor  # (B, 1, H, W) float32 in [0, 1]: its truth
+    flow: (
+        Tensor  # (B, 3, H, W) float32 in [0, 1]: what moves to the next frame, as a picture; where it is read
+    )
     beside_clips: list[bool]  # of image steps: there are video steps too
     clean: Tensor  # (B, 3, H, W) float32 in [0, 1]: image before its colours changed; where augment keeps it
     instances: Tensor  # (B, 1, H, W) uint8, 0 = background, 1.. = persons; only where the source knows them

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from kolbench.data.flow import FLOW, WHITE
 from kolbench.data.transforms import Donors, Matte, ReplaceBackground
 
 # what stands at 0:3, 3:6 and 6:9 of a sample's colours
@@ -33,18 +34,24 @@ def _all(steps: Sequence[object]) -> Iterator[object]:
 
 
 def apply(
-    transform: v2.Transform, colours: Tensor, masks: Tensor, seed: int, matte: bool = False
+    transform: v2.Transform,
+    colours: Tensor,
+    masks: Tensor,
+    seed: int,
+    matte: bool = False,
+    flow: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Applies the same random changes to (3 or 9, H, W) uint8 colours and (M, H, W) uint8 masks.
 
     The nine are the picture, its true foreground and its true background. `seed` alone decides the draw,
     whatever process or order it happens in; the global generator is left as it was. matte: whether the last
-    mask is a true alpha, which moves as masks do.
+    mask is a true alpha, which moves as masks do. flow: a flow picture (3, H, W) uint8, which moves with the
+    picture and keeps its colours; what comes in at the borders is white.
 
     Returns:
         `image`, with nine channels `foreground` and `background`, and `clean` where `KeepClean` is one of
         the steps, each (3, H, W) uint8; `prior` (1, H, W) uint8 where `PriorFromMask` is, `rough` where
-        `RoughFromMask` is; and the masks.
+        `RoughFromMask` is, `flow` (3, H, W) uint8 where it is given; and the masks.
     """
     layers = {
         name: tv_tensors.Image(layer) for name, layer in zip(LAYERS, torch.split(colours, 3), strict=False)
@@ -53,8 +60,13 @@ def apply(
     truth: dict[str, tv_tensors.Mask] = {"masks": tv_tensors.Mask(labels)}
     if mattes is not None:
         truth["matte"] = Matte(mattes)
+    if flow is not None:
+        # masks are filled with 0 where a picture ends
+        truth[FLOW] = Matte(WHITE - flow)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         changed = transform({**layers, **truth})
-    moved = torch.cat([changed.pop(name).as_subclass(Tensor) for name in truth])
-    return {name: layer.as_subclass(Tensor) for name, layer in changed.items()}, moved
+    moving = changed.pop(FLOW, None)
+    moved = torch.cat([changed.pop(name).as_subclass(Tensor) for name in truth if name != FLOW])
+    found = {name: layer.as_subclass(Tensor) for name, layer in changed.items()}
+    return (found if moving is None else {**found, FLOW: WHITE - moving.as_subclass(Tensor)}), moved

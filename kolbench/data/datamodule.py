@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
 from kolbench.data import augment, checking, duplicates, protocols, splits, targets
+from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.config import ALL, DataConfig
 from kolbench.data.dataset import (
     EpochSampler,
@@ -59,6 +60,7 @@ class SegmentationDataModule(LightningDataModule):
             EvaluationSet.
         still: pictures for the image steps of methods that have video steps too; nothing of it is scored. Of
             a source with a split the training pictures count, else all.
+        flow: of the source's clips, for methods that read it; None = none does.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
@@ -78,8 +80,10 @@ class SegmentationDataModule(LightningDataModule):
         eval_protocol: str = NATIVE,
         entries: v2.Transform | None = None,
         still: Source | None = None,
+        flow: ClipFlow | None = None,
     ) -> None:
         super().__init__()
+        self.flow = flow
         self.source = source
         self.still = still
         self.seed = seed
@@ -109,11 +113,11 @@ class SegmentationDataModule(LightningDataModule):
                 "data.still= gives the pictures of no clip beside clips, but the training pictures are of no "
                 "clip. Leave it away, or take clips, such as data=davis."
             )
-        scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries)
+        scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries, flow=flow)
         self._evaluation = {name: scored(self.rows[name]) for name in ("val", "test")}
         # read once and in order: to keep them would only fill the memory
         self._evaluation[ALL] = scored(self.splits.all(), memory_bytes=0)
-        native = EvaluationSet(source, self.rows["val"], entries=entries)
+        native = EvaluationSet(source, self.rows["val"], entries=entries, flow=flow)
         self._validation = self._evaluation["val"] if eval_protocol == NATIVE else native
 
     @property
@@ -212,6 +216,8 @@ class SegmentationDataModule(LightningDataModule):
             ConfigError: true colours are asked for that the source does not know.
         """
         size = input_size(*self.typical_size())
+        if self.flow is not None:
+            self.flow.prepare([*self.rows["train"], *self.rows["val"]])
         if self._samples is None or self._samples.size != size:
             self._require_colours()
             self._samples = self._cached(self.source, self.rows["train"], size)
@@ -265,7 +271,7 @@ class SegmentationDataModule(LightningDataModule):
         transform = augment.composed(self.transforms, samples)
         seed = seed_for(self.seed, pretraining)
         others = None if pretraining else self._references
-        dataset = TrainingSet(samples, transform, region_px, seed, self.source, others)
+        dataset = TrainingSet(samples, transform, region_px, seed, self.source, others, flow=self.flow)
         still = None if others is None else self._still_set(transform, region_px, seed)
         if still is not None:
             return self._mixed(dataset, still, draws)
@@ -325,6 +331,8 @@ class SegmentationDataModule(LightningDataModule):
         Args:
             remembers: whether the method remembers frames, so that it is given those without truth too.
         """
+        if self.flow is not None:
+            self.flow.prepare(row for rows in self.evaluated_rows().values() for row in rows)
         return {
             name: self._loader(_seen(self._evaluation[name], remembers), 1) for name in self.evaluated_rows()
         }

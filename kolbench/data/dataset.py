@@ -18,10 +18,12 @@ from torchvision.transforms import v2
 
 from kolbench import preprocessing
 from kolbench.data import augment, protocols, targets
+from kolbench.data.flow import FLOW
 from kolbench.data.sources.base import Source
 from kolbench.types import ALPHA, NATIVE, Batch, Float32Array, Sample, UInt8Array
 
 if TYPE_CHECKING:
+    from kolbench.data.clip_flow import ClipFlow
     from kolbench.data.references import References
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
@@ -174,7 +176,7 @@ class TrainingSet(Dataset[Item]):
     """Augmented training pictures with all targets, addressed by (round, row of the cache).
 
     references: gives each picture the one that goes with it as `reference`; None = none does. beside_clips:
-    whether these pictures are those of image steps between video steps.
+    whether these pictures are those of image steps between video steps. flow: gives each its flow picture.
     """
 
     def __init__(
@@ -186,7 +188,9 @@ class TrainingSet(Dataset[Item]):
         source: Source,
         references: "References | None" = None,
         beside_clips: bool = False,
+        flow: "ClipFlow | None" = None,
     ) -> None:
+        self.flow = flow
         self.references = references
         self.beside_clips = beside_clips
         self.samples = samples
@@ -228,7 +232,8 @@ class TrainingSet(Dataset[Item]):
     def _augmented(self, row: int, draw: int) -> tuple[dict[str, Tensor], Tensor]:
         colours = torch.from_numpy(np.array(self.samples.colours[row]))
         masks = torch.from_numpy(np.array(self.samples.masks[row]))
-        return augment.apply(self.transform, colours, masks, draw, self.samples.mattes)
+        flow = None if self.flow is None else self.flow.of(self.samples.indices[row], self.samples.size)
+        return augment.apply(self.transform, colours, masks, draw, self.samples.mattes, flow)
 
 
 def clips_in_time(indices: Sequence[int], clips: Sequence[str]) -> list[int]:
@@ -252,7 +257,7 @@ class EvaluationSet(Dataset[Item]):
     A true alpha is part of the truth where the source says so and the protocol keeps it. Pictures
     stay in memory while they fit. The frames of a clip follow one another in time; see `clips_in_time`.
     `entries` makes what else a method reads out of picture and truth, and moves no pixel; its draws follow
-    from the picture's name alone, so that a picture has the same at any time.
+    from the picture's name alone, so that a picture has the same at any time. `flow` gives flow pictures.
     """
 
     def __init__(
@@ -262,7 +267,9 @@ class EvaluationSet(Dataset[Item]):
         memory_bytes: int = MEMORY_LIMIT_BYTES,
         protocol: str = NATIVE,
         entries: v2.Transform | None = None,
+        flow: "ClipFlow | None" = None,
     ) -> None:
+        self.flow = flow
         self.source = source
         self.indices = clips_in_time(indices, source.clips)
         self.view = protocols.VIEWS[protocol]
@@ -303,6 +310,8 @@ class EvaluationSet(Dataset[Item]):
             sample["instances"] = torch.from_numpy(np.array(picture.instances)).unsqueeze(0)
         if picture.matte is not None:
             sample["matte"] = torch.from_numpy(np.array(picture.matte)).unsqueeze(0)
+        if self.flow is not None:
+            sample[FLOW] = self.flow.of(index, picture.mask.shape).float() / 255
         return {**self._made(picture, self.source.names[index]), **sample}
 
     def unscored(self, row: int, name: str) -> Item:
@@ -310,7 +319,7 @@ class EvaluationSet(Dataset[Item]):
         index = self.indices[row]
         image = self.source.read_unscored(name)
         seen = self.view(Sample(image, np.zeros(image.shape[:2], np.uint8))).image
-        return {
+        sample: Item = {
             "image": torch.from_numpy(np.array(seen)).permute(2, 0, 1).float() / 255,
             "name": name,
             "group": self.source.groups[index] or "",
@@ -318,6 +327,9 @@ class EvaluationSet(Dataset[Item]):
             "tags": self.source.tags[index],
             "unscored": True,
         }
+        if self.flow is not None:
+            sample[FLOW] = self.flow.of_unscored(name, seen.shape[:2]).float() / 255
+        return sample
 
     def _made(self, picture: Sample, name: str) -> Item:
         if self.entries is None:

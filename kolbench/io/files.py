@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from kolbench.types import JsonObject
+
+HOME = "KOLBENCH_HOME"
+
+
+def home() -> Path:
+    """The cache folder: `KOLBENCH_HOME`, else kolbench's folder in the user's cache."""
+    named = os.environ.get(HOME)
+    return Path(named).expanduser() if named else user_cache_path("kolbench")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

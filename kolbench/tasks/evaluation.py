@@ -14,15 +14,17 @@ from kolbench.config.groups import Component, DataGroup, ModelConfig
 from kolbench.config.old_names import current_target
 from kolbench.config.schema import FLIP, NO_TTA, UNSMOOTHED
 from kolbench.data import perturb
+from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
+from kolbench.data.flow import FLOW, FlowOptions
 from kolbench.data.sources.base import Source
 from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
 from kolbench.engine.evaluation import TIMING, evaluate
 from kolbench.engine.smoothed import MakeSmoother, require_clips
 from kolbench.errors import ConfigError
-from kolbench.io.files import read_json
+from kolbench.io.files import home, read_json
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.models.precomputed import MasksSegmenter
@@ -59,6 +61,7 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         )
     return SegmentationDataModule(
         source,
+        flow=_flow(config, source),
         seed=config.seed,
         batch=config.budget.batch,
         transforms=augmentation_of(config.model),
@@ -86,6 +89,23 @@ def _made_entries(model: ModelConfig) -> v2.Transform | None:
     """What makes the entries that the method reads beyond picture and truth; None where it reads none."""
     keys = getattr(located(current_target(model.target)), "input_keys", ())
     return perturb.for_scoring() if perturb.ENTRY in keys else None
+
+
+def _flow(config: PicturesConfig, source: Source) -> ClipFlow | None:
+    """The optical flow that the method reads; None where it reads none.
+
+    Raises:
+        ConfigError: pictures are to be scored as squares, of which no flow is known.
+    """
+    keys = getattr(located(current_target(config.model.target)), "input_keys", ())
+    if FLOW not in keys:
+        return None
+    if config.eval_protocol != NATIVE:
+        raise ConfigError(
+            f"eval_protocol={config.eval_protocol} scores squares, and {config.model.name} reads the flow of "
+            "whole frames; leave eval_protocol= away."
+        )
+    return ClipFlow(source, FlowOptions.of_model(config.model.options), home() / "flow")
 
 
 def augmentation_of(model: ModelConfig) -> list[v2.Transform]:

@@ -42,6 +42,7 @@ SMALL = {
     "cosnet": {"size": CANVAS, "backbone": "mobilenet_v2"},
     # mean shift's time grows with the square of its copy's pixels
     "meanshift": {"max_side": 32},
+    "matnet": {"size": CANVAS, "backbone": "mobilenet_v2"},
     "enet": {"size": CANVAS},
     "espnet": {"size": CANVAS},
     "espnetv2": {"size": CANVAS},
@@ -140,6 +141,7 @@ def inputs(method, height, width, count=2):
     given = {
         "image": torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255,
         "mask": torch.from_numpy(mask)[:, None].float(),
+        "flow": torch.from_numpy(image[:, :, ::-1].copy()).permute(0, 3, 1, 2).float() / 255,
         "rough": torch.from_numpy(np.roll(mask, 3, axis=2))[:, None].float(),
         "name": NAMES[:count],
     }
@@ -194,7 +196,7 @@ def test_the_same_seed_gives_the_same_alpha(name, build, built):
 def test_compared_methods_read_no_truth(name, built):
     method = built(name)
     assert method.truth_access == ("mask" if name in REFINING else "none")
-    assert set(method.input_keys) <= {"image", "name"} | ({"rough"} if name in REFINING else set())
+    assert set(method.input_keys) <= {"image", "flow", "name"} | ({"rough"} if name in REFINING else set())
     assert method.input_keys[0] == "image"
     assert ("name" in method.input_keys) == (name == "masks")
 

@@ -28,6 +28,7 @@ WIDTHS: dict[str, dict[str, Any]] = {
     "rsudisnet": SLIM,
     "pdnet": {"backbone": "mobilenet_v2"},
     "cosnet": {"backbone": "mobilenet_v2"},
+    "matnet": {"backbone": "mobilenet_v2"},
 }
 # Mask R-CNN learns from regions, not from pixels: test_maskrcnn overfits it with a loop of its own
 TRAINABLE = sorted(
@@ -59,7 +60,9 @@ def batch_of(canvas):
     """Both pictures as the loaders give them."""
     data = SegmentationDataModule(Ellipses(canvas), 0, 2, [RoughFromMask()], data_config(), NO_LIMIT)
     data.cache_samples(lambda height, width: (canvas, canvas))
-    return next(iter(data.train_dataloader()))
+    batch = next(iter(data.train_dataloader()))
+    # pictures of no clip do not move
+    return {**batch, "flow": torch.ones_like(batch["image"])}
 
 
 def method_of(name, canvas):

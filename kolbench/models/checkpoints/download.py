@@ -9,26 +9,18 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from kolbench.errors import WeightsError
 from kolbench.io import progress
-from kolbench.io.files import md5, sha256
+from kolbench.io.files import HOME, home, md5, sha256
 from kolbench.io.hosts import is_loopback
 from kolbench.models.checkpoints.catalogue import Entry
 
-HOME = "KOLBENCH_HOME"
 MIRROR = "KOLBENCH_WEIGHTS_URL"
 # seconds without an answer, and without a byte
 PATIENCE = (15.0, 60.0)
 REDIRECTS = 5
 CHUNK = 1 << 16
-
-
-def home() -> Path:
-    """The cache folder: `KOLBENCH_HOME`, else kolbench's folder in the user's cache."""
-    named = os.environ.get(HOME)
-    return Path(named).expanduser() if named else user_cache_path("kolbench")
 
 
 def weights_folder() -> Path:

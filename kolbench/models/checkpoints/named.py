@@ -11,7 +11,7 @@ from kolbench.config.compose import build_segmenter, model_config
 from kolbench.config.fields import Values
 from kolbench.config.groups import ModelConfig
 from kolbench.errors import ConfigError, WeightsError
-from kolbench.io.files import write_atomically
+from kolbench.io.files import HOME, write_atomically
 from kolbench.models.checkpoints import download
 from kolbench.models.checkpoints.catalogue import OFFICIAL, Entry, catalogue
 from kolbench.models.checkpoints.from_onnx import state_from_onnx
@@ -156,7 +156,7 @@ def own_tensors(entry: Entry, model: ModelConfig) -> Path | None:
         write_atomically(path, lambda partial: torch.save(state, partial))
     except OSError as error:
         raise WeightsError(
-            f"{path} cannot be written ({error.strerror}); set {download.HOME} to a folder that can."
+            f"{path} cannot be written ({error.strerror}); set {HOME} to a folder that can."
         ) from error
     return path
 

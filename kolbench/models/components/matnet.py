@@ -46,7 +46,7 @@ class MATNetOptions:
     """How the network is built; the defaults are the released code's.
 
     Attributes:
-        backbone: `resnet18`, `resnet50`, `resnet101` or `mobilenet_v2`, once for the frame, once for the flow.
+        backbone: `resnet18`, `resnet50`, `resnet101` or `mobilenet_v2`, one each for frame and flow.
         width: channels of the decoder, a multiple of 4.
         mat_rounds: of a transition, at least 1.
         pdc: dilations of a refinement's three wide branches: `tied3`, one branch three times, or `3-5-7`.

@@ -8,6 +8,7 @@ import pytest
 import kolbench
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.scenes.scene import make_scene
+from kolbench.io.files import HOME
 from kolbench.models.checkpoints import download, named
 from kolbench.models.checkpoints.run import load_into
 
@@ -17,7 +18,7 @@ TYPED = frozenset({"experiment", "model.size"})
 @pytest.fixture
 def u2netp(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The official file in a cache of its own."""
-    monkeypatch.setenv(download.HOME, str(tmp_path))
+    monkeypatch.setenv(HOME, str(tmp_path))
     place = download.weights_folder() / "u2netp-onnx" / "u2netp.onnx"
     place.parent.mkdir(parents=True)
     place.symlink_to(shared / "weights" / "u2netp.onnx")
