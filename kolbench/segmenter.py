@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.errors import ConfigError
+from kolbench.preprocessing import resize
 from kolbench.types import (
     FIRST_REFERENCE,
     IMAGE_STEP,
@@ -237,16 +238,31 @@ class Clip:
         return prediction
 
     @torch.no_grad()
-    def segment(self, picture: "str | Path | Image | UInt8Array") -> Float32Array:
-        """Predicts the alpha of the next frame at its own size; see Segmenter.segment."""
+    def segment(
+        self, picture: "str | Path | Image | UInt8Array", beside: Sequence[UInt8Array] = ()
+    ) -> Float32Array:
+        """Predicts the alpha of the next frame at its own size; see Segmenter.segment.
+
+        Args:
+            picture: the frame.
+            beside: what else the method is given with it, (h, w, 3) uint8 each, in the order of its
+                `input_keys`; they are resized to the frame. () = what it takes for single pictures.
+        """
         from kolbench.io import images
 
         segmenter = self._segmenter
         was_training = segmenter.training
         segmenter.eval()
         try:
-            image = torch.from_numpy(np.array(images.as_rgb(picture)))
-            batch = image.permute(2, 0, 1).unsqueeze(0).to(segmenter.device).float() / 255
-            return self.predict(batch).alpha[0, 0].float().cpu().numpy()
+            image, *others = (_planes(array, segmenter.device) for array in (images.as_rgb(picture), *beside))
+            height, width = image.shape[-2:]
+            sized = [resize(planes, (height, width)).round().clamp(0, 255) for planes in others]
+            given = [planes / 255 for planes in (image, *sized)]
+            return self.predict(*given).alpha[0, 0].float().cpu().numpy()
         finally:
             segmenter.train(was_training)
+
+
+def _planes(image: UInt8Array, device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 255]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0).to(device).float()

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import torch
 
+from kolbench.data.flow import FLOW
 from kolbench.engine.parallel import in_processes
 from kolbench.errors import DataError, KolbenchError
 from kolbench.segmenter import Clip, Segmenter
@@ -41,15 +42,31 @@ class Predictor:
         self.segmenter = segmenter
         self.segment = segment or segmenter.segment
         self.refiner = refiner
-        self._shot = shot or (lambda: Clip(segmenter).segment)
+        self._given_shot = shot
+        # what the method is given with the frame that comes next
+        self.beside: tuple[UInt8Array, ...] = ()
+
+    @property
+    def reads_flow(self) -> bool:
+        """Whether the method is given what moves beside each frame of a video."""
+        return FLOW in self.segmenter.input_keys
+
+    def _shot(self) -> Callable[[UInt8Array], Float32Array]:
+        if self._given_shot is not None:
+            return self._given_shot()
+        clip = Clip(self.segmenter)
+        return lambda image: clip.segment(image, self.beside)
 
     def for_clip(self) -> "Predictor":
         """The same method for the frames of one clip; `begin_shot` comes before the first of them."""
-        return Predictor(self.segmenter, self.refiner, self.segment, self._shot)
+        return Predictor(self.segmenter, self.refiner, self.segment, self._given_shot)
 
     def begin_shot(self) -> None:
-        """Lets a stateful method forget the frames before; from here on it carries its state along."""
-        if self.segmenter.stateful:
+        """Lets a method forget the frames before; from here on one with a state carries it along.
+
+        One that reads flow is given `beside` with each frame.
+        """
+        if self.segmenter.stateful or self.reads_flow:
             self.segment = self._shot()
 
     def __call__(self, image: UInt8Array) -> Float32Array:

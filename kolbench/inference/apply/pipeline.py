@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kolbench.config.compose import instantiate
 from kolbench.config.schema import TaskResult
+from kolbench.data.flow import FlowOptions, ShotFlow
 from kolbench.errors import TERMINATED, ConfigError, KolbenchError
 from kolbench.inference.apply import inputs
 from kolbench.inference.apply.config import ApplyConfig
@@ -28,6 +29,7 @@ from kolbench.inference.apply.outputs import (
 )
 from kolbench.inference.predictor import Predictor, binarize
 from kolbench.io import colour_profiles, images, progress
+from kolbench.models.mirrored import viewed
 from kolbench.runs import sweep_outputs
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.frame import Frame
@@ -323,12 +325,38 @@ def _with_cuts(frames: Iterable[Frame], shots: Shots) -> Iterator[tuple[Frame, b
 def _in_shots(
     frames: Iterable[tuple[Frame, bool]], predictor: Predictor
 ) -> Iterator[tuple[tuple[Frame, bool], UInt8Array]]:
-    """The same with their pictures; the predictor forgets at cuts."""
+    """The same with their pictures; the predictor forgets at cuts, and has the flow where it reads it."""
     predictor.begin_shot()
-    for frame, is_cut in frames:
+    options: FlowOptions | None = getattr(viewed(predictor.segmenter)[0], "flow_options", None)
+    moving = _alone(frames) if options is None else _with_flow(frames, options)
+    for frame, is_cut, beside in moving:
         if is_cut:
             predictor.begin_shot()
+        predictor.beside = beside
         yield (frame, is_cut), frame.image
+
+
+def _alone(frames: Iterable[tuple[Frame, bool]]) -> Iterator[tuple[Frame, bool, tuple[UInt8Array, ...]]]:
+    for frame, is_cut in frames:
+        yield frame, is_cut, ()
+
+
+def _with_flow(
+    frames: Iterable[tuple[Frame, bool]], options: FlowOptions
+) -> Iterator[tuple[Frame, bool, tuple[UInt8Array, ...]]]:
+    """The same with the flow to the next frame of the shot, so one frame late."""
+    shot = ShotFlow(options)
+    held: tuple[Frame, bool] | None = None
+    for frame, is_cut in frames:
+        last = shot.end() if is_cut and held is not None else None
+        flow = shot.push(frame.image)
+        if held is not None:
+            picture = flow if last is None else last
+            assert picture is not None  # a frame is held, so there was one before
+            yield (*held, (picture,))
+        held = frame, is_cut
+    if held is not None:
+        yield (*held, (shot.end(),))
 
 
 def _writer(
