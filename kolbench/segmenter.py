@@ -13,6 +13,7 @@ from kolbench.errors import ConfigError
 from kolbench.preprocessing import resize
 from kolbench.types import (
     FIRST_REFERENCE,
+    FLOW,
     IMAGE_STEP,
     Batch,
     Float32Array,
@@ -139,6 +140,11 @@ class Segmenter(nn.Module):
         """
         alpha = self.predict(*inputs).alpha[0]
         return cut_out(inputs[0][0], alpha > SHOWN_ABOVE)
+
+    @property
+    def works_on_pictures(self) -> bool:
+        """Whether a picture is all it needs; what moves is found in videos, and elsewhere nothing does."""
+        return set(self.input_keys) <= {"image", FLOW}
 
     @property
     def trainable(self) -> bool:

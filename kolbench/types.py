@@ -38,6 +38,9 @@ EVAL_PROTOCOLS = (NATIVE, PORTRAITNET)
 
 # batches of a training: of single pictures, or of frames of clips, each with another frame of its clip
 IMAGE_STEP, VIDEO_STEP = "image", "video"
+# the entry of a batch that holds what moves to the next frame, as a picture
+FLOW = "flow"
+
 # which frame of its clip a frame is trained with: the first, changed as it is, or any, changed by itself
 FIRST_REFERENCE, RANDOM_REFERENCE = "first", "random"
 

@@ -7,8 +7,9 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from kolbench.data.flow import FLOW, WHITE
+from kolbench.data.flow import WHITE
 from kolbench.data.transforms import Donors, Matte, ReplaceBackground
+from kolbench.types import FLOW
 
 # what stands at 0:3, 3:6 and 6:9 of a sample's colours
 LAYERS = ("image", "foreground", "background")

@@ -18,9 +18,8 @@ from torchvision.transforms import v2
 
 from kolbench import preprocessing
 from kolbench.data import augment, protocols, targets
-from kolbench.data.flow import FLOW
 from kolbench.data.sources.base import Source
-from kolbench.types import ALPHA, NATIVE, Batch, Float32Array, Sample, UInt8Array
+from kolbench.types import ALPHA, FLOW, NATIVE, Batch, Float32Array, Sample, UInt8Array
 
 if TYPE_CHECKING:
     from kolbench.data.clip_flow import ClipFlow

@@ -11,7 +11,6 @@ import numpy as np
 from kolbench.errors import require_between, require_choice, require_whole
 from kolbench.types import Float32Array, Float64Array, UInt8Array
 
-FLOW = "flow"
 COLOUR, VECTORS = "colour", "uv"
 # DIS needs windows of 8 px at half size
 SMALLEST = 12

@@ -10,11 +10,10 @@ import joblib
 import numpy as np
 import torch
 
-from kolbench.data.flow import FLOW
 from kolbench.engine.parallel import in_processes
 from kolbench.errors import DataError, KolbenchError
 from kolbench.segmenter import Clip, Segmenter
-from kolbench.types import Float32Array, PictureResult, Refiner, UInt8Array
+from kolbench.types import FLOW, Float32Array, PictureResult, Refiner, UInt8Array
 
 T = TypeVar("T")
 # of torch's allocators, which raise a bare RuntimeError: CPU on Linux and macOS, on Windows, devices, C++

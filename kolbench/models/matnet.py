@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kolbench.data.flow import FLOW, FlowOptions
+from kolbench.data.flow import FlowOptions
 from kolbench.errors import require_choice, require_whole
 from kolbench.models.components.matnet import (
     MOBILENET,
@@ -17,7 +17,7 @@ from kolbench.models.components.matnet import (
 from kolbench.models.losses import matnet as losses
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESIZE_MODES, InputSpec, current_resize_mode
-from kolbench.types import Batch, Prediction
+from kolbench.types import FLOW, Batch, Prediction
 
 # its last stage is a single pixel at 32
 SMALLEST = 64

@@ -94,7 +94,7 @@ def _loaded(source: str, device: str, refiner: Refiner | None, tta: str) -> Meth
         segmenter = kolbench.load(name, Path(file).expanduser(), device, tta)
     else:
         segmenter = kolbench.load(source, device=device, tta=tta)
-    if segmenter.input_keys != ("image",):
+    if not segmenter.works_on_pictures:
         raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
     trial = picture_of(0, *_TRIAL)
     # nothing is timed: the page opens at once

@@ -229,5 +229,5 @@ def _settings(model: ModelConfig) -> dict[str, object]:
 
 
 def _require_picture_only(segmenter: Segmenter, name: str) -> None:
-    if segmenter.input_keys != ("image",):
+    if not segmenter.works_on_pictures:
         raise ConfigError(f"{name} needs more than the picture, which is all that task=benchmark has.")

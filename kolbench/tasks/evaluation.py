@@ -17,7 +17,7 @@ from kolbench.data import perturb
 from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
-from kolbench.data.flow import FLOW, FlowOptions
+from kolbench.data.flow import FlowOptions
 from kolbench.data.sources.base import Source
 from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
@@ -33,7 +33,7 @@ from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
-from kolbench.types import ALPHA, BINARY, NATIVE, Refiner
+from kolbench.types import ALPHA, BINARY, FLOW, NATIVE, Refiner
 
 # tta -> the modules that its alphas follow from
 _TTA_MODULES: Mapping[str, tuple[str, ...]] = {NO_TTA: (), FLIP: ("kolbench.models.mirrored",)}

@@ -120,7 +120,7 @@ def _configured(config: ApplyConfig) -> tuple[Segmenter, str]:
         model = model_of(model, weights, config.invocation.typed_keys).without_backbone()
     name = model.name
     segmenter: Segmenter = build_segmenter(model)
-    if segmenter.input_keys != ("image",):
+    if not segmenter.works_on_pictures:
         raise ConfigError(f"{name} needs more than the picture, which is all that task={task} has.")
     if weights is not None:
         load_into(segmenter, weights)
