@@ -173,3 +173,69 @@ SALIENCY_SETS: dict[str, SaliencySet] = {
     "dut_omron": SaliencySet("DUT-OMRON", 0.054),
     "ecssd": SaliencySet("ECSSD", 0.033),
 }
+
+
+class Video(NamedTuple):
+    """A row of Table 1 of the PDNet paper, in percent as printed.
+
+    row: its name there. method: ours, "" where we have none. j, f: mean, recall and decay. fps: frames a
+    second. pphumanseg: J&F, J and F of Table 2; None where it has no such row.
+    """
+
+    row: str
+    method: str
+    j_and_f: float
+    j: tuple[float, float, float]
+    f: tuple[float, float, float]
+    fps: float
+    pphumanseg: tuple[float, float, float] | None = None
+
+
+class Ablation(NamedTuple):
+    """A row of Tables 3 to 5 of the PDNet paper, in percent as printed.
+
+    settings: keys of the `model` group of ours that make a run this row. fps: of Table 5 alone.
+    """
+
+    table: int
+    row: str
+    settings: Mapping[str, object]
+    j_and_f: float
+    j: float
+    f: float
+    fps: float | None = None
+
+
+PDNET_PAPER = (
+    "Yu, Xia, Li: Towards imbalanced motion: part-decoupling network for video portrait segmentation, 2024"
+)
+VIDEO_SOURCE = (
+    f"{PDNET_PAPER}, Table 1 (MVPS, 40 test clips, first and last annotated frame left out; frames a second "
+    "on an RTX 3090) and Table 2 (PP-HumanSeg14K); rivals as retrained there, thresholds 0.5, no CRF"
+)
+ABLATION_SOURCE = (
+    f"{PDNET_PAPER}, Tables 3 (losses of the parts), 4 (number of parts) and 5 (reference frames), MVPS"
+)
+VIDEOS: tuple[Video, ...] = (
+    Video("COSNet", "cosnet", 85.7, (87.8, 97.7, 2.4), (83.5, 98.2, 1.8), 2.5, (95.7, 96.9, 94.6)),
+    Video("AGNN", "", 80.6, (83.1, 93.5, 2.4), (78.1, 93.3, 2.0), 1.2, (93.9, 96.1, 91.6)),
+    Video("MATNet", "matnet", 79.2, (83.1, 94.6, 1.2), (75.2, 92.0, 0.9), 10.2, (93.1, 95.6, 90.7)),
+    Video("F2Net", "", 77.5, (82.2, 93.1, 2.1), (72.9, 86.4, 2.9), 11.1, (89.3, 93.9, 84.7)),
+    Video("FSNet", "", 84.2, (86.5, 95.8, 2.0), (81.9, 97.5, 1.8), 23.6),
+    Video("AMC-Net", "", 85.9, (88.1, 98.1, 0.6), (83.6, 97.4, 1.1), 22.8),
+    Video("HFAN-medium", "", 86.9, (88.6, 96.9, 2.7), (85.1, 95.5, 1.2), 10.2),
+    Video("IMCNet", "", 84.1, (86.6, 97.2, 2.0), (81.6, 97.6, 1.3), 23.9, (94.5, 96.4, 92.7)),
+    Video("PDNet", "pdnet", 88.1, (90.0, 98.3, 2.2), (86.1, 98.3, 0.9), 26.6, (96.0, 97.1, 94.9)),
+)
+_FULL = {"ipda": True, "parts": 5, "references": 1, "losses": ["geo", "area", "sem"]}
+ABLATIONS: tuple[Ablation, ...] = (
+    Ablation(3, "base: no parts, no reference", {"ipda": False}, 85.0, 88.2, 81.9),
+    Ablation(3, "geo", {**_FULL, "losses": ["geo"]}, 86.5, 89.0, 84.0),
+    Ablation(3, "geo, area", {**_FULL, "losses": ["geo", "area"]}, 87.3, 89.4, 85.2),
+    Ablation(3, "geo, area, sem", _FULL, 88.1, 90.0, 86.1),
+    Ablation(4, "1 part", {"ipda": True, "parts": 1, "references": 1}, 86.2, 88.8, 83.6),
+    Ablation(4, "3 parts", {**_FULL, "parts": 3}, 86.7, 88.7, 84.7),
+    Ablation(4, "5 parts", _FULL, 88.1, 90.0, 86.1),
+    Ablation(5, "1 reference", _FULL, 88.1, 90.0, 86.1, 26.6),
+    Ablation(5, "2 references", {**_FULL, "references": 2}, 88.7, 90.7, 86.8, 9.7),
+)
