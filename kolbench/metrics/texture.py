@@ -1,4 +1,4 @@
-"""How complex a picture is: entropy of grey levels that stand side by side (papers/pdnet.txt, section 3.2)."""
+"""How complex a picture is: entropy of neighbouring grey levels (papers/pdnet.txt, section 3.2)."""
 
 import cv2
 import numpy as np
