@@ -59,7 +59,7 @@ class Pictures:
         """
         wanted = PurePosixPath(_composed(called.replace("\\", "/")))
         alike = self._names.get(wanted.name, [])
-        here = {_composed(str(self.by_name[name])): name for name in alike}
+        here = {_composed(os.path.normpath(self.by_name[name])): name for name in alike}
         for folder in folders:
             place = _composed(os.path.normpath(folder / wanted))
             if place in here:
@@ -317,8 +317,9 @@ def read_label_files(
 
 
 def _label_file(root: Path, name: str) -> Path:
-    path = Path(os.path.normpath(root / name))
-    if not path.is_relative_to(root):
+    inside = Path(os.path.normpath(name))
+    path = root / inside
+    if inside.is_absolute() or inside.parts[:1] == ("..",):
         raise DataError(f"data.annotations={name} leads out of data.root={root}; name files below it.")
     if not path.is_file():
         raise DataError(f"data.annotations={name}: {path} does not exist.")

@@ -36,6 +36,7 @@ def test_pictures_are_found_as_they_are_called(tmp_path):
     assert found.find("../x/a.png", [tmp_path / "y"]) == "x/a"
     assert found.find("../../etc/passwd", [tmp_path]) is None
     assert found.find("b.jpg") is None
+    assert Pictures(tmp_path / "x" / ".." / "y").find("a.png", [tmp_path / "y"]) == "a"
 
 
 def test_two_parts_are_three_splits():

@@ -170,7 +170,26 @@ class LabelmeSource(Source):
         if ignored:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
             lines.append(f"shapes without area are ignored ({kinds} in {SAMPLED} sampled files)")
+        outside = self._pictures_outside()
+        if outside:
+            looked = min(SAMPLED, len(self))
+            lines.append(
+                f"{len(outside)} of {looked} sampled files take a picture outside of data.root, as {outside[0]}"
+            )
         return [*lines, *self._notes]
+
+    def _pictures_outside(self) -> list[Path]:
+        """Where imagePath of some sampled files leads, if that is not below the root."""
+        root, found = os.path.normpath(self.root.absolute()), []
+        for index in listing.spread(len(self), SAMPLED):
+            path = self._files[self.names[index]]
+            try:
+                named = _named_picture(path, read_annotation(path))
+            except DataError:
+                continue  # reading all images names it
+            if named.is_file() and not Path(os.path.normpath(named.absolute())).is_relative_to(root):
+                found.append(named)
+        return found
 
     def _ignored_shapes(self) -> Counter[str]:
         found: Counter[str] = Counter()

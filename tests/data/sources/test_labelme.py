@@ -141,6 +141,17 @@ def test_pictures_are_found_by_path_with_backslashes_by_stem_or_in_the_file(tmp_
         LabelmeSource(tmp_path).read(2)
 
 
+def test_pictures_outside_of_the_root_are_told(tmp_path):
+    put(tmp_path / "elsewhere" / "x.png", picture(5))
+    annotate(tmp_path, "set/x", [shape("person", SQUARE)], image=False, imagePath="../elsewhere/x.png")
+    annotate(tmp_path, "set/y", [shape("person", SQUARE)])
+    told = "\n".join(LabelmeSource(tmp_path / "set").describe())
+    assert "1 of 2 sampled files take a picture outside of data.root" in told
+    assert "elsewhere/x.png" in told
+    (tmp_path / "set" / "x.json").unlink()
+    assert "sampled files take" not in "\n".join(LabelmeSource(tmp_path / "set").describe())
+
+
 @pytest.mark.parametrize("beside", [False, True])
 def test_the_fingerprint_follows_the_picture_that_is_opened(tmp_path, beside):
     """imagePath leads to another folder; a picture of the same name beside the label file is not read."""
