@@ -63,7 +63,9 @@ def _read(path: Path) -> dict[str, Label]:
             continue
         name, _, rest = line.partition(":")
         levels = [level.strip() for level in rest.partition(":")[0].split(",")]
-        if len(levels) != 3 or not all(level.isdecimal() and int(level) < 256 for level in levels):
+        if len(levels) != 3 or not all(
+            level.isdecimal() and len(level) < 4 and int(level) < 256 for level in levels
+        ):
             raise DataError(
                 f"{path}, line {number}: {line.strip()} is not name:red,green,blue, levels 0 to 255."
             )

@@ -334,7 +334,7 @@ def as_points(numbers: object, where: str) -> Points:
     """
     try:
         points = np.array(numbers, np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{where}: its outline is no list of x, y; export it again.") from None
     if len(points) < 3 or not np.isfinite(points).all():
         raise DataError(f"{where}: an outline of {len(points)} points cannot be drawn; draw it again.")

@@ -101,7 +101,8 @@ class CocoSource(LabelledSource):
         return any(a.kind == KOL and self._counts(a) for a in self._annotations[name])
 
     def _read_file(self, path: Path, content: Mapping[str, object], pictures: Pictures, found: Found) -> None:
-        categories = {entry["id"]: str(entry.get("name")) for entry in _entries(content, "categories", path)}
+        named = _entries(content, "categories", path)
+        categories: dict[object, str] = {entry["id"]: str(entry.get("name")) for entry in named}
         require_kol(list(categories.values()), self._classes, str(path))
         names = {}
         folders = _picture_folders(pictures.root, path)
@@ -118,7 +119,9 @@ class CocoSource(LabelledSource):
             self._annotations[name] = []
         counts: Counter[str] = Counter()
         for number, entry in enumerate(_entries(content, "annotations", path, "image_id"), start=1):
-            category = categories.get(entry.get("category_id"), f"category {entry.get('category_id')}")
+            number_of = entry.get("category_id")
+            known = isinstance(number_of, int | str) and number_of in categories
+            category = categories[number_of] if known else f"category {number_of}"
             counts[category] += 1
             kind = self._classes.get(plain(category))
             if kind is None or entry["image_id"] not in names:
@@ -180,11 +183,11 @@ def _picture_folders(root: Path, path: Path) -> list[Path]:
 
 def _compact(segmentation: object) -> object:
     """Polygons as arrays, which take less memory; what is none stays, and is named when it is read."""
-    if not isinstance(segmentation, list):
+    if not isinstance(segmentation, list) or not all(isinstance(part, list) for part in segmentation):
         return segmentation
     try:
         return [np.array(part, np.float64) for part in segmentation]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return segmentation
 
 
@@ -194,10 +197,15 @@ def _parts(annotation: Annotation, group: int | None, height: int, width: int) -
         return [whole(annotation.kind, rle.from_coco(segmentation, height, width, where), group)]
     if not isinstance(segmentation, list) or not segmentation:
         raise DataError(f"{where} has a box and no outline; export segmentation, or draw it.")
-    outlines = [as_points(part, where) for part in segmentation if np.size(part) > 4]
+    outlines = [as_points(part, where) for part in segmentation if not _covers_nothing(part)]
     if not outlines:
         raise DataError(f"{where}: its outline has fewer than three points; draw it again.")
     return [Shape(annotation.kind, "polygon", points, group) for points in outlines]
+
+
+def _covers_nothing(part: object) -> bool:
+    """Whether a polygon is a point or a line, as some tools leave them beside others."""
+    return isinstance(part, np.ndarray) and part.size <= 4
 
 
 def _told(path: Path, counts: Counter[str], classes: Mapping[str, str]) -> list[str]:

@@ -174,7 +174,8 @@ class LabelmeSource(Source):
         if outside:
             looked = min(SAMPLED, len(self))
             lines.append(
-                f"{len(outside)} of {looked} sampled files take a picture outside of data.root, as {outside[0]}"
+                f"{len(outside)} of {looked} sampled files take a picture outside of data.root, "
+                f"as {outside[0]}"
             )
         return [*lines, *self._notes]
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
-
 from kolbench.data import listing, rle
 from kolbench.data.label_files import json_format, read_json
 from kolbench.data.labelled import (
@@ -26,6 +24,9 @@ from kolbench.errors import DataError
 
 # what the upload to Label Studio puts before a picture's name
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+
+# percent of a picture; what is farther off is no coordinate
+_FARTHEST = 1e6
 
 Result = Mapping[str, Any]
 
@@ -166,8 +167,8 @@ def _regions(annotation: Result, where: str) -> list[Result]:
         result for result in results if isinstance(result.get("value"), dict) and _has_area(result["value"])
     ]
     labelled = [result for result in drawn if _labels(result["value"])]
-    known = {result.get("id") for result in labelled}
-    if any(result.get("id") not in known for result in drawn):
+    known = {str(result.get("id")) for result in labelled}
+    if any(str(result.get("id")) not in known for result in drawn):
         raise DataError(f"{where} has a region without a label; label it in Label Studio.")
     return labelled
 
@@ -216,6 +217,6 @@ def _box_or_ellipse(value: Result, where: str, across: float, down: float) -> Po
 
 def _number(value: Result, key: str, where: str) -> float:
     number = value.get(key)
-    if isinstance(number, int | float) and np.isfinite(number):
+    if isinstance(number, int | float) and abs(number) < _FARTHEST:
         return float(number)
     raise DataError(f"{where}: its {key} is {number}, no number; export it again.")

@@ -1,6 +1,7 @@
 """`data=yolo`: pictures with segmentation labels of Ultralytics (one .txt a picture)."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -90,11 +91,11 @@ class YoloSource(LabelledSource):
         return shapes
 
     def _class(self, word: str, where: str) -> int:
-        if word.isdecimal() and int(word) in self._names:
-            return int(word)
-        raise DataError(
-            f"{where}: the class {word} is not one of {listing.shorten(map(str, self._names), 8)}."
-        )
+        number = _class_number(word)
+        if number in self._names:
+            return number
+        known = listing.shorten(map(str, self._names), 8)
+        raise DataError(f"{where}: the class {word[:20]} is not one of {known}.")
 
     def _shows_person(self, label: Path) -> bool:
         """Whether a line is of a class that means a KOL, or is damaged, which is named when it is read."""
@@ -103,7 +104,7 @@ class YoloSource(LabelledSource):
         except DataError:
             return True
         numbers = [words[0] for line in lines if (words := line.split())]
-        return any(not n.isdecimal() or self._kinds.get(int(n), KOL) == KOL for n in numbers)
+        return any(self._kinds.get(_class_number(number), KOL) == KOL for number in numbers)
 
     def _told(self) -> list[str]:
         kinds: dict[str, list[str]] = {}
@@ -112,6 +113,11 @@ class YoloSource(LabelledSource):
         return [
             "classes: " + "; ".join(f"{kind}: {listing.shorten(names, 8)}" for kind, names in kinds.items())
         ]
+
+
+def _class_number(word: str) -> int:
+    """A class number; -1 where it is none, or has more digits than any."""
+    return int(word) if word.isdecimal() and len(word) < 10 else -1
 
 
 def _class_names(root: Path) -> tuple[Path, dict[int, str]]:
@@ -140,7 +146,7 @@ def _class_names(root: Path) -> tuple[Path, dict[int, str]]:
 def _yaml(path: Path) -> Mapping[str, object]:
     try:
         content = yaml.safe_load(listing.read_text(path))
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise DataError(
             f"{path} is no YAML; write it as Ultralytics has it (train:, val:, names:)."
         ) from None
@@ -181,14 +187,12 @@ def _places(text: str, root: Path) -> Sequence[str]:
     steps = [step for step in plain_path.parts if step not in ("..", ".", "/")]
     for start in range(len(steps)):
         place = root.joinpath(*steps[start:])
-        if place.is_dir():
-            return ["/".join(steps[start:])]
-        if place.suffix == ".txt" and place.is_file():
-            listed = (
-                line.strip().replace("\\", "/").removeprefix("./")
-                for line in listing.read_text(place).splitlines()
-            )
-            return [line for line in listed if line]
+        with suppress(OSError):  # a name longer than any file's
+            if place.is_dir():
+                return ["/".join(steps[start:])]
+            if place.suffix == ".txt" and place.is_file():
+                lines = listing.read_text(place).splitlines()
+                return [line.strip().replace("\\", "/").removeprefix("./") for line in lines if line.strip()]
     return []
 
 
