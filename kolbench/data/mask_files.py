@@ -46,10 +46,13 @@ class MaskFiles:
         else:
             reading = inspect_mask(self._paths[name])
         self._readings[name] = reading._replace(mask=np.empty((0, 0), np.uint8))
-        self._edges[name] = edge_share(reading.mask)
-        if reading.mask.all():
-            self._full.add(name)
+        self._look_at(name, reading.mask)
         return reading
+
+    def _look_at(self, name: str, mask: UInt8Array) -> None:
+        self._edges[name] = edge_share(mask)
+        if mask.all():
+            self._full.add(name)
 
     def read(self, name: str) -> UInt8Array:
         """Reads a mask, (H, W) uint8 in {0, 1}."""
@@ -61,6 +64,7 @@ class MaskFiles:
         for index in listing.spread(len(names), 0 if asked == BINARY else SAMPLED):
             with suppress(DataError):  # reading all images names it
                 readings.append(inspect_matte(self._paths[names[index]], self._surely))
+                self._look_at(names[index], readings[-1].mask)
         return truth.judged(asked, readings)
 
     def read_truth(self, name: str, kind: str) -> tuple[UInt8Array, Float32Array | None]:
@@ -79,7 +83,7 @@ class MaskFiles:
         kinds = Counter(reading.kind for reading in self._readings.values())
         seen = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
         lines = [f"mask levels in {len(self._readings)} masks read so far: {seen}"]
-        lines += self._suspicious()
+        lines += self.suspicious()
         warnings = {name: r.warning for name, r in sorted(self._readings.items()) if r.warning}
         if warnings:
             name, warning = next(iter(warnings.items()))
@@ -87,8 +91,8 @@ class MaskFiles:
             lines.append(f"warning: {self._paths[name]}: {warning}{others}")
         return lines
 
-    def _suspicious(self) -> list[str]:
-        """How many masks are full, and a warning where nearly all are foreground along their edge."""
+    def suspicious(self) -> list[str]:
+        """Lines: how many masks are full, and a warning where nearly all are foreground at the edge."""
         count, lines = len(self._edges), []
         if self._full:
             lines.append(f"{len(self._full)} of {count} masks are foreground everywhere")
@@ -96,7 +100,8 @@ class MaskFiles:
         if covered and covered >= INVERTED_SHARE * count:
             lines.append(
                 f"warning: {covered} of {count} masks are foreground along most of the picture's edge, as "
-                "inverted ones are. White is the person; where black is, say data.person_colour=black"
+                "inverted ones are. White is the person; where black is, say data.person_colour=black, or save "
+                "soft ones the other way round"
             )
         return lines
 

@@ -144,7 +144,8 @@ class FolderSource(Source):
         lines += self._notes
         lines.append(self._verdict.note if self._meanings is None else self._meanings.note)
         # a matte that is cut is no fault
-        return lines if self.truth == ALPHA else [*lines, *self._mask_files.notes(self.names)]
+        told = self._mask_files.suspicious() if self.truth == ALPHA else self._mask_files.notes(self.names)
+        return [*lines, *told]
 
 
 def _has_label(path: Path, labels: Sequence[Label]) -> bool:

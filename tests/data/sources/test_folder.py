@@ -280,6 +280,19 @@ def test_inverted_masks_are_warned_of_and_turned_round(tmp_path):
     assert not any("warning" in line for line in some)
 
 
+def test_inverted_alphas_are_warned_of_too(tmp_path):
+    levels = soft_folder(tmp_path, ["a", "b"])
+    assert not any("warning" in line for line in FolderSource(tmp_path).describe())
+    for name in "ab":
+        turned = levels.copy()
+        turned[:] = 255
+        turned[3:9, 5:15] = 255 - levels[3:9, 5:15]
+        put(tmp_path / "masks" / f"{name}.png", turned)
+    source = FolderSource(tmp_path)
+    assert source.truth == "alpha"
+    assert any("warning: 2 of 2 masks are foreground along most" in line for line in source.describe())
+
+
 def test_masks_that_are_all_full_are_refused(tmp_path):
     root = folder(tmp_path, ["a", "b"])
     full = np.full((HEIGHT, WIDTH), 255, np.uint8)
