@@ -100,8 +100,8 @@ class MaskFiles:
         if covered and covered >= INVERTED_SHARE * count:
             lines.append(
                 f"warning: {covered} of {count} masks are foreground along most of the picture's edge, as "
-                "inverted ones are. White is the person; where black is, say data.person_colour=black, or save "
-                "soft ones the other way round"
+                "inverted ones are. White is the person; where black is, say data.person_colour=black, or "
+                "save soft ones the other way round"
             )
         return lines
 
