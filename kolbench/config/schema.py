@@ -77,7 +77,9 @@ _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, su
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
     **dict.fromkeys(("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b"), _PATH),
-    **dict.fromkeys(("data.root", "data.images", "data.masks", "data.products"), _PATH),
+    **dict.fromkeys(("data.root", "data.images", "data.masks", "data.products", "data.background"), _PATH),
+    # quoted as paths are, since # is no sign of Hydra's grammar
+    **dict.fromkeys(("data.person_colour", "data.product_colour"), _PATH),
     **dict.fromkeys(("model.file", "model.masks_dir", "refiner.weights"), _PATH),
     **dict.fromkeys(("filter.image", "filter.colour"), _PATH),
     # a run's name becomes one of its folders

@@ -64,16 +64,20 @@ def check_all(source: Source, keep: Callable[[int, UInt8Array], None] | None = N
         keep: called with index and (H, W, 3) uint8 RGB of each good image, in order.
 
     Raises:
-        DataError: one error that lists all bad images (the first 20, and how many more).
+        DataError: one error that lists all bad images (the first 20, and how many more); or all truths are
+            foreground everywhere, so that whatever calls all a person would be right.
     """
     problems: list[str] = []
+    full = 0
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(source), CHUNK):
             indices = range(start, min(start + CHUNK, len(source)))
             for index, outcome in zip(indices, pool.map(partial(_attempt, source), indices), strict=True):
                 if isinstance(outcome, DataError):
                     problems.append(str(outcome))
-                elif keep is not None:
+                    continue
+                full += bool(outcome.mask.all())
+                if keep is not None:
                     keep(index, outcome.image)
         between = [name for before in source.unscored.values() for name in before]
         problems += filter(None, pool.map(partial(_fault, source), between))
@@ -82,6 +86,11 @@ def check_all(source: Source, keep: Callable[[int, UInt8Array], None] | None = N
         listed = "\n  ".join(problems[: listing.SHOWN]) + (f"\n  and {rest} more" if rest > 0 else "")
         raise DataError(
             f"{len(problems)} of {len(source) + len(between)} pictures cannot be used:\n  {listed}"
+        )
+    if full and full == len(source):
+        raise DataError(
+            f"All {full} masks are foreground everywhere, so there is nothing to tell apart. A mask is black "
+            "where there is nobody; where it has other colours or class numbers, say data.person_colour."
         )
 
 

@@ -210,14 +210,28 @@ def read_text(path: Path) -> str:
     """Reads a UTF-8 text, with or without byte order mark, its line ends as they are.
 
     Raises:
-        DataError: the file cannot be read or is not UTF-8.
+        DataError: the file cannot be read or is not UTF-8; names the encoding that it seems to have.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from None
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+        text = None
+    if text is None or "\0" in text[:512]:
+        raise DataError(f"{path} is not UTF-8 text but {_encoding(data)}; save it as UTF-8.")
+    return text
+
+
+def _encoding(data: bytes) -> str:
+    """What text that is not UTF-8 seems to be."""
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "UTF-32"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:512]:
+        return "UTF-16 or no text"
+    return "one of 8 bits, such as Windows-1252 or GBK"
 
 
 def read_lists(

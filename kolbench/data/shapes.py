@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from kolbench.errors import DataError
 from kolbench.types import UInt8Array
 
 POLYGONS = ("polygon", "oriented_rectangle")
@@ -14,6 +15,7 @@ SHAPE_TYPES = (*POLYGONS, "rectangle", "circle", "mask", *IGNORED)
 
 BoolArray = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
+Point = tuple[float, float]
 
 
 class Shape(NamedTuple):
@@ -54,6 +56,50 @@ def draw(shapes: Sequence[Shape], height: int, width: int) -> tuple[UInt8Array, 
     product = np.logical_or.reduce([empty, *(a for (kind, _), a in layers.items() if kind == "product")])
     mask = np.logical_or.reduce([product, *layers.values()])
     return mask.astype(np.uint8), product.astype(np.uint8)
+
+
+def require_drawn_size(where: str, said: tuple[object, object], size: tuple[int, int], remedy: str) -> None:
+    """Requires that labels were drawn on a picture of its own size.
+
+    Args:
+        where: stands before the error. said: height and width that the labels tell. size: those of the
+            upright picture. remedy: what to do, a sentence.
+
+    Raises:
+        DataError: they differ; says whether one is the other turned.
+    """
+    if said == size:
+        return
+    turned = " It was labelled before the EXIF orientation was applied." if said == size[::-1] else ""
+    raise DataError(
+        f"{where} was drawn on {said[1]}x{said[0]} px, but its picture is {size[1]}x{size[0]} px."
+        f"{turned} {remedy}"
+    )
+
+
+def box_corners(left: float, top: float, width: float, height: float, degrees: float, about: Point) -> Points:
+    """Corners of a box that is turned clockwise about a point, (4, 2) float64 x, y."""
+    corners = [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]
+    return turned(np.array(corners, np.float64), degrees, about)
+
+
+def ellipse(centre: Point, radii: Point, degrees: float) -> Points:
+    """The outline of an ellipse that is turned clockwise about its centre, (360, 2) float64 x, y."""
+    angles = np.arange(360) * (np.pi / 180)
+    outline = np.stack([centre[0] + radii[0] * np.cos(angles), centre[1] + radii[1] * np.sin(angles)], axis=1)
+    return turned(outline, degrees, centre)
+
+
+def turned(points: Points, degrees: float, about: Point) -> Points:
+    """(N, 2) x, y, turned clockwise as seen on a picture, whose y points down."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.asarray((points - about) @ np.array([[cosine, sine], [-sine, cosine]]) + about)
+
+
+def whole(kind: str, bitmap: UInt8Array, group: int | str | None = None) -> Shape:
+    """A `mask` shape that covers the picture, from (H, W) uint8 {0, 1}."""
+    height, width = bitmap.shape
+    return Shape(kind, "mask", np.array([[0.0, 0.0], [width - 1, height - 1]]), group, bitmap)
 
 
 def _cover(shape: Shape, height: int, width: int) -> BoolArray:

@@ -11,6 +11,7 @@ from PIL import Image
 from kolbench.errors import DataError
 from kolbench.io import decoding
 from kolbench.io.decoding import Array, Decoded
+from kolbench.io.label_maps import described
 from kolbench.types import Float32Array, UInt8Array
 
 _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"})
@@ -63,7 +64,8 @@ def inspect_mask(path: str | Path) -> MaskReading:
     An alpha channel that is not constant is the mask. Palettes of greys count as grey, others by index.
     Grey: 0/1, 0/255, 0/65535 and any 0/v; a constant 0 is empty, a constant 1, 255 or 65535 is full;
     few levels below one half are class indices, of which all but 0 are foreground; otherwise the cut
-    is at one half, with a warning. Colours: black is background, everything else foreground.
+    is at one half, with a warning. Colours: black is background, everything else foreground; without any
+    black it is a label map, see io.label_maps.
 
     Raises:
         DataError: as decoding.decode_file, and where the levels fit no kind of mask.
@@ -197,6 +199,11 @@ def _colour_levels(colours: UInt8Array, lossy: bool, name: str) -> tuple[Array, 
         return colours.max(axis=2), "RGB"
     if np.unique(packed).size > 256:
         raise DataError(f"{name} has hundreds of colours: it looks like a photograph, not like a mask.")
+    if packed.min() > 0:
+        raise DataError(
+            f"{name} is coloured and nowhere black, so nothing would be background: it has "
+            f"{described(colours)}. Say which colour is the person, as data.person_colour='#ff0000'."
+        )
     return (packed > 0).astype(np.uint8), "RGB labels"
 
 

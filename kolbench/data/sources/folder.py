@@ -1,19 +1,23 @@
 """`data=folder`: images, masks and perhaps product masks in folders of their own, matched by stem."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from kolbench.data import listing
-from kolbench.data.mask_files import MaskFiles
+from kolbench.data.label_map import Meanings, meanings
+from kolbench.data.labels import LabelMap
+from kolbench.data.mask_files import SAMPLED, MaskFiles
 from kolbench.data.sources.base import Source
 from kolbench.data.truth import AUTO, TRUTHS, Verdict
-from kolbench.errors import DataError, require_choice
+from kolbench.errors import ConfigError, DataError, require_choice
 from kolbench.io.images import read_rgb
+from kolbench.io.label_maps import Label, colours_in, read_labels
 from kolbench.io.masks import read_mask, require_same_size
-from kolbench.types import ALPHA, Sample
+from kolbench.types import ALPHA, BINARY, Sample, UInt8Array
 
 
 class FolderSource(Source):
@@ -26,10 +30,14 @@ class FolderSource(Source):
         root: the folder that holds them.
         images, masks, products: what they are called there.
         truth: auto, binary or alpha: whether the masks are true alphas; see data.truth.
+        person_colour, product_colour: where masks are label maps, the colours or class numbers of persons and
+            of what they hold; see data.label_map. None = as labelmap.txt says, if it lies there.
+        labels: of labelmap.txt: class (`kol`, `product`, `background`) -> names.
 
     Raises:
-        DataError: a folder is missing, nothing matches, names collide, or a list names an unknown picture.
-        ConfigError: no such truth.
+        DataError: a folder is missing, nothing matches, names collide, or a list names an unknown picture; or
+            none of the label maps looked at has a person.
+        ConfigError: no such truth, or no such colour.
     """
 
     def __init__(
@@ -39,6 +47,9 @@ class FolderSource(Source):
         masks: str = "masks",
         products: str = "products",
         truth: str = AUTO,
+        person_colour: object = None,
+        product_colour: object = None,
+        labels: LabelMap | None = None,
     ) -> None:
         self._asked = require_choice("data.truth", truth, TRUTHS)
         self.root = listing.require_folder(root)
@@ -54,7 +65,11 @@ class FolderSource(Source):
         lists = listing.read_lists(self.root, names, absent)
         super().__init__(names, lists.groups, lists.tags, lists.given_splits)
         self._notes = lists.notes
-        self._mask_files = MaskFiles(self._masks, surely=truth == ALPHA)
+        self._meanings = meanings(self.root, person_colour, product_colour, labels)
+        if self._meanings is None:
+            self._mask_files = MaskFiles(self._masks, surely=truth == ALPHA)
+        else:
+            self._mask_files = self._label_maps(self._meanings, truth)
 
     def read(self, index: int) -> Sample:
         """Reads the image, its mask and its product mask (None where there is no file).
@@ -66,12 +81,35 @@ class FolderSource(Source):
         image = read_rgb(self._images[name])
         mask, matte = self._mask_files.read_truth(name, self.truth)
         require_same_size(self._images[name], image, self._masks[name], mask)
-        if name not in self._products:
+        product = self._product(name, image)
+        if product is None:
             return Sample(image, mask, matte=matte)
-        product = read_mask(self._products[name])
-        require_same_size(self._images[name], image, self._products[name], product)
         whole = None if matte is None else np.maximum(matte, product.astype(np.float32))
         return Sample(image, np.maximum(mask, product), product, whole)
+
+    def _product(self, name: str, image: UInt8Array) -> UInt8Array | None:
+        """What is held, by a file of its own or by the label map."""
+        if name in self._products:
+            product = read_mask(self._products[name])
+            require_same_size(self._images[name], image, self._products[name], product)
+            return product
+        if self._meanings is None or not self._meanings.product:
+            return None
+        return read_labels(self._masks[name], self._meanings.product)
+
+    def _label_maps(self, meant: Meanings, truth: str) -> MaskFiles:
+        if truth == ALPHA:
+            raise ConfigError("data.truth=alpha and label maps exclude each other; labels are no alphas.")
+        self._asked = BINARY
+        files = MaskFiles(self._masks, foreground=(*meant.person, *meant.product))
+        seen = [self.names[index] for index in listing.spread(len(self), SAMPLED)]
+        if not any(_has_label(self._masks[name], meant.person) for name in seen):
+            first = self._masks[seen[0]]
+            raise DataError(
+                f"None of {len(seen)} label maps looked at has the person's label. {first} has "
+                f"{colours_in(first)}; say which in data.person_colour."
+            )
+        return files
 
     @property
     def truth(self) -> str:
@@ -87,6 +125,8 @@ class FolderSource(Source):
         parts = [(f"{name} image", self._images[name], False) for name in self.names]
         parts += [(f"{name} mask", self._masks[name], True) for name in self.names]
         parts += [(f"{n} product", self._products[n], True) for n in self.names if n in self._products]
+        if self._meanings is not None and self._meanings.file is not None:
+            parts.append(("labels", self._meanings.file, True))
         return listing.digest(parts)
 
     def describe(self) -> list[str]:
@@ -101,9 +141,18 @@ class FolderSource(Source):
             lines += listing.unmatched(
                 what, files.keys() - matched, self._masks if what == "images" else self._images
             )
-        lines += [*self._notes, self._verdict.note]
+        lines += self._notes
+        lines.append(self._verdict.note if self._meanings is None else self._meanings.note)
         # a matte that is cut is no fault
-        return lines if self.truth == ALPHA else [*lines, *self._mask_files.notes(self.names)]
+        told = self._mask_files.suspicious() if self.truth == ALPHA else self._mask_files.notes(self.names)
+        return [*lines, *told]
+
+
+def _has_label(path: Path, labels: Sequence[Label]) -> bool:
+    """Whether a label map has one of some labels; not where it cannot be read, which reading all names."""
+    with suppress(DataError):
+        return bool(read_labels(path, labels).any())
+    return False
 
 
 def subfolder(root: Path, name: str) -> Path:

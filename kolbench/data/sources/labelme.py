@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,18 +11,14 @@ from typing import TypedDict, cast
 import numpy as np
 
 from kolbench.data import listing
-from kolbench.data.shapes import IGNORED, SHAPE_TYPES, Points, Shape, draw
+from kolbench.data.label_files import json_format, read_json
+from kolbench.data.labels import LabelMap, kind_of, label_classes
+from kolbench.data.shapes import IGNORED, SHAPE_TYPES, Points, Shape, draw, require_drawn_size
 from kolbench.data.sources.base import Source
-from kolbench.errors import ConfigError, DataError, nearest, require_choice
+from kolbench.errors import DataError
 from kolbench.io import images, masks
 from kolbench.types import Sample, UInt8Array
 
-CLASSES = ("kol", "product", "background")
-DEFAULT_LABELS: Mapping[str, Sequence[str]] = {
-    "kol": ("kol", "person", "people"),
-    "product": ("product", "object", "item", "bag"),
-    "background": ("background", "hole"),
-}
 SAMPLED = 20
 
 
@@ -37,77 +32,16 @@ class Annotation(TypedDict, total=False):
     imageWidth: object
 
 
-def label_classes(labels: Mapping[str, str | Sequence[str] | None] | None) -> dict[str, str]:
-    """Turns a map of class -> labels (one or a list) round: label in lower case -> one of CLASSES.
-
-    Raises:
-        ConfigError: a class is unknown, or its labels are no text.
-        DataError: a label stands in two classes, or none means the KOL.
-    """
-    if not isinstance(labels, Mapping | None):
-        raise ConfigError(
-            f"data.labels={labels} is not usable; set data.labels.kol, data.labels.product or "
-            "data.labels.background."
-        )
-    classes: dict[str, str] = {}
-    for kind, names in (labels or DEFAULT_LABELS).items():
-        require_choice("data.labels", kind, CLASSES)
-        for name in _label_list(kind, names):
-            key = name.strip().casefold()
-            if classes.setdefault(key, kind) != kind:
-                raise DataError(
-                    f"The label {name} stands in data.labels.{classes[key]} and data.labels.{kind}."
-                )
-    if "kol" not in classes.values():
-        raise DataError("data.labels.kol is empty: name the labels that mean a KOL, such as [person].")
-    return classes
-
-
-def _label_list(kind: str, names: object) -> Sequence[str]:
-    listed = [names] if isinstance(names, str) else () if names is None else names
-    if isinstance(listed, Sequence) and all(isinstance(name, str) and name.strip() for name in listed):
-        return listed
-    raise ConfigError(
-        f"data.labels.{kind}={names} is neither a label nor a list of labels; write it such as "
-        f"'data.labels.{kind}=[\"{DEFAULT_LABELS[kind][1]}\"]', with both quotes where a label is a number."
-    )
-
-
 def read_annotation(path: Path) -> Annotation:
     """Reads a Labelme file.
 
     Raises:
         DataError: it is no JSON, or JSON of another tool, which is named.
     """
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except ValueError as error:
-        raise DataError(f"{path} is no Labelme file: {_text_format(path, str(error))}.") from None
+    loaded = read_json(path, "Labelme file")
     if isinstance(loaded, dict) and isinstance(loaded.get("shapes"), list):
         return cast(Annotation, loaded)
-    raise DataError(f"{path} is no Labelme file: {_json_format(loaded)}.")
-
-
-def _text_format(path: Path, detail: str) -> str:
-    head = path.read_bytes()[:512].lstrip()
-    if not head:
-        return "it is empty"
-    if head.startswith(b"<"):
-        return (
-            "it is XML. CVAT's 'LabelMe' export is XML of another tool; export segmentation masks from CVAT "
-            "and use data=folder"
-        )
-    return f"it is damaged JSON ({detail})"
-
-
-def _json_format(loaded: object) -> str:
-    if isinstance(loaded, dict) and "annotations" in loaded and "images" in loaded:
-        return "it is COCO JSON; export masks as PNG and use data=folder"
-    if isinstance(loaded, list) and loaded and isinstance(loaded[0], dict) and "annotations" in loaded[0]:
-        return "it is Label Studio JSON; export masks as PNG and use data=folder"
-    return "it has no list of shapes"
+    raise DataError(f"{path} is no Labelme file: {json_format(loaded)}.")
 
 
 def parse_shapes(annotation: Annotation, classes: Mapping[str, str], path: Path) -> list[Shape]:
@@ -136,19 +70,7 @@ def _parse_shape(shape: object, classes: Mapping[str, str], where: str) -> Shape
     group = shape.get("group_id")
     if not isinstance(group, int | str | None):
         raise DataError(f"{where}: its group_id {group} is no number; save the file again in Labelme.")
-    return Shape(_kind(shape.get("label"), classes, where), shape_type, points, group, bitmap)
-
-
-def _kind(label: object, classes: Mapping[str, str], where: str) -> str:
-    key = str(label).strip().casefold()
-    if key in classes:
-        return classes[key]
-    hint = nearest(key, classes)
-    meant = f" Did you mean {hint}?" if hint else ""
-    raise DataError(
-        f"{where}: the label {label} is not known; known are {', '.join(classes)}.{meant} "
-        "Else add it to data.labels.kol, data.labels.product or data.labels.background."
-    )
+    return Shape(kind_of(shape.get("label"), classes, where), shape_type, points, group, bitmap)
 
 
 def _points(points: object, shape_type: str, where: str) -> Points:
@@ -193,9 +115,7 @@ class LabelmeSource(Source):
         DataError: there is no Labelme file below the folder; names what is there instead.
     """
 
-    def __init__(
-        self, root: str | Path, labels: Mapping[str, str | Sequence[str] | None] | None = None
-    ) -> None:
+    def __init__(self, root: str | Path, labels: LabelMap | None = None) -> None:
         self.root = listing.require_folder(root)
         self.classes = label_classes(labels)
         self._pictures = listing.pictures_below(self.root)
@@ -250,7 +170,27 @@ class LabelmeSource(Source):
         if ignored:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
             lines.append(f"shapes without area are ignored ({kinds} in {SAMPLED} sampled files)")
+        outside = self._pictures_outside()
+        if outside:
+            looked = min(SAMPLED, len(self))
+            lines.append(
+                f"{len(outside)} of {looked} sampled files take a picture outside of data.root, "
+                f"as {outside[0]}"
+            )
         return [*lines, *self._notes]
+
+    def _pictures_outside(self) -> list[Path]:
+        """Where imagePath of some sampled files leads, if that is not below the root."""
+        root, found = os.path.normpath(self.root.absolute()), []
+        for index in listing.spread(len(self), SAMPLED):
+            path = self._files[self.names[index]]
+            try:
+                named = _named_picture(path, read_annotation(path))
+            except DataError:
+                continue  # reading all images names it
+            if named.is_file() and not Path(os.path.normpath(named.absolute())).is_relative_to(root):
+                found.append(named)
+        return found
 
     def _ignored_shapes(self) -> Counter[str]:
         found: Counter[str] = Counter()
@@ -319,10 +259,5 @@ def _nothing_labelled(root: Path, pictures: Mapping[str, Path], foreign: Sequenc
 
 def _require_size(path: Path, annotation: Annotation, height: int, width: int) -> None:
     said = annotation.get("imageHeight"), annotation.get("imageWidth")
-    if None in said or said == (height, width):
-        return
-    turned = " It was labelled before the EXIF orientation was applied." if said == (width, height) else ""
-    raise DataError(
-        f"{path} was drawn on {said[1]}x{said[0]} px, but its picture is {width}x{height} px.{turned} "
-        "Open and save it again in Labelme."
-    )
+    if None not in said:
+        require_drawn_size(str(path), said, (height, width), "Open and save it again in Labelme.")

@@ -212,3 +212,93 @@ def test_street_kol(shared):
     # one scene photographed twice, which differs enough to pass; unrelated pictures are 10 bits apart
     (pair,) = duplicates.cross_split_duplicates(hashes, made, max_distance=8)
     assert [source.names[row] for row in pair[:2]] == ["0197", "0671"]
+
+
+RED, GREEN, GREY = (255, 0, 0), (0, 255, 0), (90, 90, 90)
+
+
+def label_maps(root, names):
+    """As `folder`, with label maps: a red person of 6 x 6 px, with a green product of 2 x 2, on grey."""
+    folder(root, names)
+    colours = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
+    colours[2:8, 3:9] = RED
+    colours[4:6, 5:7] = GREEN
+    for name in names:
+        put(root / "masks" / f"{name}.png", colours)
+    return root
+
+
+def test_label_maps_are_read_by_colour(tmp_path):
+    root = label_maps(tmp_path, ["a", "b"])
+    # without a word nothing would be background, and whatever says so would be right
+    with pytest.raises(DataError, match=r"2 of 2 pictures.*\n.*nowhere black.*#5a5a5a.*data\.person_colour"):
+        check_all(FolderSource(root))
+    words = ("data=folder", f"data.root={root}", "data.person_colour='#ff0000'", "data.product_colour=lime")
+    source = instantiate(configured("experiment=ellipse", *words).data.source)
+    read = source.read(0)
+    assert (read.mask.sum(), read.product.sum()) == (36, 4)
+    assert source.truth == "binary"
+    assert "masks are label maps: data.person_colour is foreground" in source.describe()
+    alone = FolderSource(root, person_colour="#ff0000").read(0)
+    assert (alone.mask.sum(), alone.product) == (32, None)
+    before = FolderSource(root, person_colour="red").fingerprint()
+    (root / "labelmap.txt").write_text("person:255,0,0::\nbag:0,255,0::\nbackground:90,90,90::\n")
+    by_file = FolderSource(root)
+    assert np.array_equal(by_file.read(0).mask, read.mask)
+    assert by_file.fingerprint() != before
+
+
+def test_label_maps_without_the_person_are_refused_with_what_they_hold(tmp_path):
+    root = label_maps(tmp_path, ["a", "b"])
+    with pytest.raises(
+        DataError, match=r"None of 2 label maps.*#5a5a5a \(85%\), #ff0000.*data\.person_colour"
+    ):
+        FolderSource(root, person_colour="blue")
+    with pytest.raises(ConfigError, match=r"data\.truth=alpha and label maps"):
+        FolderSource(root, person_colour="red", truth="alpha")
+    with pytest.raises(ConfigError, match=r"data\.person_colour=reddish is neither"):
+        FolderSource(root, person_colour="reddish")
+
+
+def inverted(root, names, share=1.0):
+    """As `folder`, with black persons on white in a share of the masks."""
+    folder(root, names)
+    for name in names[: round(share * len(names))]:
+        put(root / "masks" / f"{name}.png", 255 - 255 * masks.read_mask(root / "masks" / f"{name}.png"))
+    return root
+
+
+def test_inverted_masks_are_warned_of_and_turned_round(tmp_path):
+    names = [f"{number}" for number in range(10)]
+    told = "\n".join(FolderSource(inverted(tmp_path / "a", names)).describe())
+    assert "warning: 10 of 10 masks are foreground along most of the picture's edge" in told
+    assert "data.person_colour=black" in told
+    assert FolderSource(tmp_path / "a", person_colour="black").read(0).mask.sum() == 36
+    nearly = FolderSource(inverted(tmp_path / "b", names, 0.9)).describe()
+    assert any("warning: 9 of 10 masks" in line for line in nearly)
+    some = FolderSource(inverted(tmp_path / "c", names, 0.8)).describe()
+    assert not any("warning" in line for line in some)
+
+
+def test_inverted_alphas_are_warned_of_too(tmp_path):
+    levels = soft_folder(tmp_path, ["a", "b"])
+    assert not any("warning" in line for line in FolderSource(tmp_path).describe())
+    for name in "ab":
+        turned = levels.copy()
+        turned[:] = 255
+        turned[3:9, 5:15] = 255 - levels[3:9, 5:15]
+        put(tmp_path / "masks" / f"{name}.png", turned)
+    source = FolderSource(tmp_path)
+    assert source.truth == "alpha"
+    assert any("warning: 2 of 2 masks are foreground along most" in line for line in source.describe())
+
+
+def test_masks_that_are_all_full_are_refused(tmp_path):
+    root = folder(tmp_path, ["a", "b"])
+    full = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    put(root / "masks" / "a.png", full)
+    check_all(FolderSource(root))
+    assert "1 of 2 masks are foreground everywhere" in FolderSource(root).describe()
+    put(root / "masks" / "b.png", full)
+    with pytest.raises(DataError, match=r"All 2 masks are foreground everywhere"):
+        check_all(FolderSource(root))

@@ -59,7 +59,9 @@ def test_a_manifest_that_is_no_utf8_is_named(tmp_path):
     root = prepared(tmp_path, FRAMES)
     text = (root / "manifest.csv").read_text(encoding="utf-8").replace("v2,", "café,")
     (root / "manifest.csv").write_bytes(text.encode("cp1252"))
-    with pytest.raises(DataError, match=r"manifest\.csv is not UTF-8 text; save it as UTF-8"):
+    with pytest.raises(
+        DataError, match=r"manifest\.csv is not UTF-8 text but .*Windows-1252.*; save it as UTF-8"
+    ):
         KolSource(root)
     annotate(root / "images", "v2/v2_000003", [])
     # with the byte order mark and line ends of a spreadsheet's UTF-8

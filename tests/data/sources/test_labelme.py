@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from kolbench.data.checking import check_all
-from kolbench.data.sources import labelme
 from kolbench.data.sources.labelme import LabelmeSource
 from kolbench.errors import ConfigError, DataError
 from tests.helpers.data_files import HEIGHT, SQUARE, WIDTH, annotate, bitmap, picture, put, shape
@@ -122,32 +121,6 @@ def test_label_maps(tmp_path):
         LabelmeSource(tmp_path).read(0)
     with pytest.raises(ConfigError, match=r"Did you mean data.labels=product"):
         LabelmeSource(tmp_path, {"kol": ["a"], "products": ["b"]})
-    with pytest.raises(DataError, match=r"A stands in data.labels.kol and data.labels.product"):
-        labelme.label_classes({"kol": ["a"], "product": ["A"]})
-    with pytest.raises(DataError, match=r"data.labels.kol is empty"):
-        labelme.label_classes({"kol": [], "product": ["a"]})
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"kol": 5}, r"data\.labels\.kol=5 .*data\.labels\.kol=\[.person.\]"),
-        ({"kol": ["person", 5]}, r"data\.labels\.kol=.*5"),
-        ({"kol": [["person"]]}, r"data\.labels\.kol="),
-        ({"kol": ["person"], "product": True}, r"data\.labels\.product=True"),
-        ({"kol": ["person"], "background": {"hole": 1}}, r"data\.labels\.background="),
-        ({"kol": " "}, r"data\.labels\.kol="),
-        (5, r"data\.labels=5"),
-        ("person", r"data\.labels=person"),
-    ],
-)
-def test_label_maps_of_a_wrong_type_name_their_key(wrong, words):
-    with pytest.raises(ConfigError, match=words):
-        labelme.label_classes(wrong)
-
-
-def test_a_bare_word_is_one_label():
-    assert labelme.label_classes({"kol": "Person", "product": None}) == {"person": "kol"}
 
 
 def test_pictures_are_found_by_path_with_backslashes_by_stem_or_in_the_file(tmp_path):
@@ -166,6 +139,17 @@ def test_pictures_are_found_by_path_with_backslashes_by_stem_or_in_the_file(tmp_
     annotate(tmp_path, "w", [], image=False)
     with pytest.raises(DataError, match=r"w\.json: its picture .*w\.png is missing"):
         LabelmeSource(tmp_path).read(2)
+
+
+def test_pictures_outside_of_the_root_are_told(tmp_path):
+    put(tmp_path / "elsewhere" / "x.png", picture(5))
+    annotate(tmp_path, "set/x", [shape("person", SQUARE)], image=False, imagePath="../elsewhere/x.png")
+    annotate(tmp_path, "set/y", [shape("person", SQUARE)])
+    told = "\n".join(LabelmeSource(tmp_path / "set").describe())
+    assert "1 of 2 sampled files take a picture outside of data.root" in told
+    assert "elsewhere/x.png" in told
+    (tmp_path / "set" / "x.json").unlink()
+    assert "sampled files take" not in "\n".join(LabelmeSource(tmp_path / "set").describe())
 
 
 @pytest.mark.parametrize("beside", [False, True])
