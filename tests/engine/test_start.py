@@ -76,18 +76,19 @@ def groups(**factors):
     )
     made: Any = module.configure_optimizers()
     return module, {
-        round(group["lr"], 9): sum(p.numel() for p in group["params"]) for group in made.param_groups
+        group["part"]: (round(group["lr"], 9), sum(p.numel() for p in group["params"]))
+        for group in made.param_groups
     }
 
 
 def test_parts_have_their_own_rates():
     _, found = groups(**{"0": 0.5, "2": 0.1})
-    assert found == {0.1: 6, 0.2: 6, 0.02: 4}
+    assert found == {"0": (0.1, 6), "": (0.2, 6), "2": (0.02, 4)}
 
 
 def test_a_longer_name_counts_and_zero_leaves_a_part_as_it_is():
     module, found = groups(**{"0": 0, "0.bias": 1, "2": 0})
-    assert found == {0.2: 9}
+    assert found == {"0.bias": (0.2, 3), "": (0.2, 6)}
     assert [name for name, p in module.segmenter.network.named_parameters() if p.requires_grad] == [
         *("0.bias", "1.weight", "1.bias")
     ]
