@@ -148,9 +148,7 @@ def _train_method(
     evaluator = ScoreCallback("val")
     history = History(folder / HISTORY, evaluator.validation_scores, listen)
     keeper = EpochCheckpoint(folder, evaluator.best, config.model)
-    schedule = config.schedule
-    if isinstance(schedule, PolyByStepKind):
-        schedule = schedule.in_order(data.step_order(), segmenter.training_steps)
+    schedule = _by_kind(config, data.step_order(), segmenter.training_steps)
     module = SegmentationModule(
         segmenter, config.optimizer, schedule, config.lr_factor, lr_factors=config.lr_factors
     )
@@ -170,6 +168,24 @@ def _train_method(
         _fit(trainer, module, data, folder)
     best = history.rows[keeper.best_epoch]["val/miou"]
     return _Best(keeper.best_epoch, best, history.seconds, history.pictures)
+
+
+def _by_kind(config: TrainingConfig, order: Sequence[str], turn: Sequence[str]) -> Schedule | None:
+    """The schedule with the kinds of an epoch's steps, where its rates follow from them.
+
+    Raises:
+        ConfigError: one optimiser step is of several batches, so that it would be of no kind.
+    """
+    schedule = config.schedule
+    if not isinstance(schedule, PolyByStepKind):
+        return schedule
+    joined = config.options.get("accumulate_grad_batches", 1)
+    if len(set(order)) > 1 and joined != 1:
+        raise ConfigError(
+            f"trainer.accumulate_grad_batches={joined} would join batches of clips and of pictures in one "
+            "step, but each kind has learning rates of its own; leave it at 1 and raise budget.batch=."
+        )
+    return schedule.in_order(order, turn)
 
 
 def _pretrain(

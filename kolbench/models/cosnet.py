@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kolbench.errors import require_choice, require_whole
+from kolbench.errors import TrainingError, require_choice, require_whole
 from kolbench.models.components.cosnet import FUSIONS, TRAINING_HEADS, COSNet, COSNetOptions
 from kolbench.models.losses.cosnet import COSNetLossOptions, map_error
 from kolbench.models.network_segmenter import NetworkSegmenter
@@ -131,7 +131,11 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
         Returns:
             Weighted scalars: `target` and `reference` of both frames, not in an image step beside clips;
             `encoder` of the encoder's own classifier, not in a video step.
+
+        Raises:
+            TrainingError: a training batch of a single picture.
         """
+        self._require_two(len(batch["image"]))
         image = self._colours(self.input_spec.normalise(batch["image"]))
         mask, options = batch["mask"], self.loss_options
         terms = {}
@@ -142,6 +146,13 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
             terms = self._pair_terms(image, mask, image, mask)
         alone = self.network.forward_single(image).float()
         return {**terms, "encoder": options.encoder_weight * map_error(alone, mask, options)}
+
+    def _require_two(self, pictures: int) -> None:
+        if pictures < 2 and self.network.encoder.layer5.bn_x.training:
+            raise TrainingError(
+                "COSNet cannot learn from batches of one picture: the mean over a picture's whole map leaves "
+                "batch norm a single value. Give budget.batch=2 or more, and two training pictures or more."
+            )
 
     def _pair_terms(
         self, image: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor

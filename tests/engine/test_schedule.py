@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from kolbench.config import compose
+from kolbench.engine.module import SegmentationModule
 from kolbench.engine.schedule import PART, Milestones, PolyByStepKind, WarmupPoly
 from kolbench.errors import ConfigError
 from kolbench.tasks.fit import _schedule
@@ -137,6 +139,51 @@ def test_golden_rates_of_cosnet():
     assert found[2] == pytest.approx([2.274122955e-4, 0], rel=1e-9)
     assert found[3] == pytest.approx([1.136915720e-4, 0], rel=1e-9)
     assert found[4] == pytest.approx([3.926674e-8, 0], rel=1e-6)
+
+
+# method, recipe -> share of L of the body on clips, of rates from epoch 6 on, frozen_at_zero
+RECIPES = [
+    ("pdnet", "official", 0.01, 0.5, False),
+    ("pdnet", "paper", 0.1, 1.0, True),
+    ("cosnet", "official", 0.01, 0.5, False),
+    ("cosnet", "paper", 0.01, 0.5, False),
+]
+
+
+@pytest.mark.parametrize(("name", "recipe", "share", "halved", "frozen"), RECIPES)
+def test_recipes_have_the_rates_of_the_released_code_or_the_paper(name, recipe, share, halved, frozen):
+    model = compose.model_config(name, "smoke", recipe=recipe, backbone="mobilenet_v2")
+    chosen = model.chosen_recipe
+    schedule = _schedule(chosen.scheduler).in_order(IN_TURN * 44)
+    assert schedule.frozen_at_zero == frozen
+    (part, own), *others = chosen.lr_factors.items()
+    assert others == []
+
+    def rates_at(step):
+        body, heads = (schedule.factor(which, step, 130, 60) for which in (part, ""))
+        lr = chosen.optimizer["lr"]
+        return lr * own * body, lr * heads
+
+    left = [(1 - step / 7800) ** 0.9 for step in range(7800)]
+    assert rates_at(0) == pytest.approx((2.5e-4, 0))
+    assert rates_at(1) == pytest.approx((share * 2.5e-4 * left[1], 2.5e-3 * left[1]))
+    assert rates_at(2) == pytest.approx((share * 2.5e-4 * left[2], 2.5e-3 * left[2]))
+    assert rates_at(780) == pytest.approx((halved * 2.5e-4 * left[780], 0))
+    # 7799 is step 129 of its epoch, 0 mod 3
+    assert rates_at(7799) == pytest.approx((halved * 2.5e-4 * left[7799], 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "rest"), [("pdnet", 1_811_712, 1_699_719), ("cosnet", 3_739_266, 607_106)]
+)
+def test_parts_of_a_method_are_its_body_and_its_heads(name, body, rest):
+    model = compose.model_config(name, "smoke", backbone="mobilenet_v2")
+    with torch.device("meta"):
+        method = compose.build_segmenter(model)
+    module = SegmentationModule(method, lr_factors=model.chosen_recipe.lr_factors)
+    found = {part: sum(p.numel() for p in group) for part, (_, group) in module._groups.items()}
+    assert sorted(found.values()) == sorted([body, rest])
+    assert found[""] == rest
 
 
 def test_rates_of_pdnets_text_are_not_halved():

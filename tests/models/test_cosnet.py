@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, TrainingError
 from kolbench.models.components.cosnet import COSNetOptions
 from kolbench.models.cosnet import COSNetSegmenter
 from kolbench.models.losses.cosnet import COSNetLossOptions, map_error
@@ -86,6 +86,16 @@ def test_the_losses_of_a_video_step_are_those_of_both_maps():
     torch.testing.assert_close(
         found["reference"], map_error(maps.reference, batch["reference_mask"], options)
     )
+
+
+@pytest.mark.parametrize("kind", ["video", "beside clips", "alone"])
+def test_a_batch_of_one_is_refused_in_training(kind):
+    alone = {name: entry[:1] for name, entry in step(kind).items()}
+    segmenter = method()
+    with pytest.raises(TrainingError, match=r"one picture.*budget\.batch=2 or more"):
+        segmenter.losses(alone)
+    # norms that keep their statistics need no second picture
+    assert segmenter.eval().losses(alone)
 
 
 def along(segmenter: COSNetSegmenter, frames: Tensor) -> list[Tensor]:
