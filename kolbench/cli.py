@@ -4,8 +4,6 @@ import io
 import os
 import re
 import sys
-import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +21,14 @@ from kolbench.config.groups import Invocation
 from kolbench.config.old_names import current_word
 from kolbench.config.schema import PATHS
 from kolbench.config.typed import typed_config
-from kolbench.errors import TERMINATED, ConfigError, KolbenchError, missing_library
+from kolbench.errors import (
+    TERMINATED,
+    ConfigError,
+    KolbenchError,
+    disk_failure,
+    missing_library,
+    told,
+)
 from kolbench.io.heap import keep_freed_memory
 from kolbench.runs import sweep_outputs
 
@@ -70,7 +75,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         _stop(explain(error), EXIT_USAGE)
     except OSError as error:
-        _stop(_disk(error), EXIT_FAILED)
+        _stop(disk_failure(error), EXIT_FAILED)
     except KeyboardInterrupt:
         _stop(f"stopped by the keyboard; {AGAIN}", 130)
     except SystemExit as stop:
@@ -164,29 +169,12 @@ def run_job(config: DictConfig) -> float | None:
 
 def _note_failure(label: str, error: Exception) -> None:
     """Keeps why a job failed, for the exit code and the last line; a job of a sweep says it at once."""
-    if told := missing_library(error):
-        error = ConfigError(told)
-    elif isinstance(error, OSError):
-        error = KolbenchError(_disk(error))
-    elif not isinstance(error, KolbenchError):
-        error = KolbenchError(_unexpected(error))
+    if lacking := missing_library(error):
+        error = ConfigError(lacking)
+    error = told(error)
     if label:
         print(f"kolbench: {label}: {error}", file=sys.stderr)
     _failures.append((label, error))
-
-
-def _disk(error: OSError) -> str:
-    return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}."
-
-
-def _unexpected(error: Exception) -> str:
-    """A fault of ours in one line; the stack trace goes to a file, for a report."""
-    with tempfile.NamedTemporaryFile("w", prefix="kolbench-", suffix=".txt", delete=False) as file:
-        traceback.print_exception(error, file=file)
-    return (
-        f"{type(error).__name__}: {error}. That is a fault of kolbench or a value it should have refused; "
-        f"{file.name} holds the details for a report."
-    )
 
 
 def _invocation(values: Values) -> Invocation:

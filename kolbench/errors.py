@@ -2,6 +2,8 @@
 
 import difflib
 import re
+import tempfile
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,6 +40,25 @@ def missing_library(error: BaseException) -> str | None:
         f"{found[1]} is missing here, and OpenCV needs it. Debian, Ubuntu: apt-get install libgl1 "
         "libglib2.0-0. Or without: pip uninstall opencv-python, then pip install opencv-python-headless."
     )
+
+
+def told(error: Exception) -> KolbenchError:
+    """Any exception as an error that can be shown; the trace of one that nobody expected goes to a file."""
+    if isinstance(error, KolbenchError):
+        return error
+    if isinstance(error, OSError):
+        return KolbenchError(disk_failure(error))
+    with tempfile.NamedTemporaryFile("w", prefix="kolbench-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    return KolbenchError(
+        f"{type(error).__name__}: {error}. That is a fault of kolbench or a value it should have refused; "
+        f"{file.name} holds the details for a report."
+    )
+
+
+def disk_failure(error: OSError) -> str:
+    """What the system says against a file, in a sentence."""
+    return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}."
 
 
 def nearest(word: str, choices: Iterable[str], likeness: float = 0.5) -> str | None:

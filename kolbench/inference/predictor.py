@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from kolbench.engine.parallel import in_processes
-from kolbench.errors import DataError, KolbenchError
+from kolbench.errors import DataError, KolbenchError, told
 from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import FLOW, Float32Array, PictureResult, Refiner, UInt8Array
 
@@ -147,14 +147,12 @@ def binarize(alpha: Float32Array, threshold: float | None) -> Float32Array:
 def _or_error(
     segment: Callable[[UInt8Array], Float32Array], image: UInt8Array
 ) -> Float32Array | KolbenchError:
-    """What a method gives for a picture, or why it gives nothing; faults of the program are let through."""
+    """What a method gives for a picture, or why it gives nothing, whatever it stumbled over."""
     try:
         return segment(image)
-    except KolbenchError as error:
-        return error
-    except (MemoryError, RuntimeError, cv2.error) as error:
+    except Exception as error:  # the other pictures go on
         if not is_of_memory(error):
-            raise
+            return told(error)
     # made out here, so that it does not keep the frames of the failure and the arrays in them
     height, width = image.shape[:2]
     return DataError(

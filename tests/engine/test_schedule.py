@@ -154,7 +154,9 @@ RECIPES = [
 def test_recipes_have_the_rates_of_the_released_code_or_the_paper(name, recipe, share, halved, frozen):
     model = compose.model_config(name, "smoke", recipe=recipe, backbone="mobilenet_v2")
     chosen = model.chosen_recipe
-    schedule = _schedule(chosen.scheduler).in_order(IN_TURN * 44)
+    made = _schedule(chosen.scheduler)
+    assert isinstance(made, PolyByStepKind)
+    schedule = made.in_order(IN_TURN * 44)
     assert schedule.frozen_at_zero == frozen
     (part, own), *others = chosen.lr_factors.items()
     assert others == []

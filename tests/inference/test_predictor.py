@@ -1,7 +1,9 @@
 """From pictures to alphas: order, processes, refiner, threshold, pictures that a method refuses."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -169,11 +171,15 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("what", FAULTS)
-def test_faults_of_the_program_stay_faults(what):
-    predictor = Predictor(Brightness(), segment=lambda _: FAULTS[what]())
-    with pytest.raises((RuntimeError, cv2.error)) as raised:
-        list(predictor.each([("a", np.zeros((2, 3, 3), np.uint8))]))
-    assert not is_of_memory(raised.value)
+def test_a_fault_of_the_program_is_told_with_its_trace_and_is_none_of_memory(what):
+    calls = iter((FAULTS[what], lambda: np.ones((2, 3), np.float32)))
+    predictor = Predictor(Brightness(), segment=lambda _: next(calls)())
+    (_, _, failed), (_, _, after) = predictor.each([(name, np.zeros((2, 3, 3), np.uint8)) for name in "ab"])
+    assert "memory" not in str(failed)
+    trace = Path(re.search(r"\S+kolbench-\S+\.txt", str(failed))[0])
+    assert "Traceback" in trace.read_text()
+    trace.unlink()
+    assert np.all(after == 1)
 
 
 def test_memory_of_a_gpu_is_memory():

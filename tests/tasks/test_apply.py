@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import av
 import cv2
@@ -62,6 +64,41 @@ def shots(tmp_path):
     Image.fromarray(clips.picture(1, SIZE)).save(folder / "day 1" / "phone.jpg", exif=exif, quality=95)
     (folder / "broken.jpg").write_bytes(b"<html>404</html>")
     return folder
+
+
+def test_what_nobody_expected_of_one_input_is_named_with_its_trace_and_the_others_go_on(
+    tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "abc":
+        Image.fromarray(clips.picture(0, SIZE)).save(folder / f"{name}.png")
+    clips.make_clip(folder / "clip.mp4", 3)
+    clips.make_clip(folder / "odd.mp4", 3)
+    read = images.read_rgb
+
+    def stumbles(path):
+        if path.stem == "b":
+            raise IndexError("tuple index out of range")
+        return read(path)
+
+    monkeypatch.setattr(images, "read_rgb", stumbles)
+
+    def fails(path, *rest):
+        if path.stem == "odd":
+            raise ZeroDivisionError("division by zero")
+        return VideoReader(path, *rest)
+
+    monkeypatch.setattr(pipeline, "VideoReader", fails)
+    assert run("predict", folder, tmp_path / "out") == {"pictures": 2, "frames": 3, "failed": 2}
+    said = capsys.readouterr().out
+    for name, kind in (("b.png", "IndexError: tuple index"), ("odd.mp4", "ZeroDivisionError: division")):
+        (line,) = [line for line in said.splitlines() if line.startswith("skipped") and name in line]
+        assert kind in line
+        trace = Path(re.search(r"\S+kolbench-\S+\.txt", line)[0])
+        assert "Traceback" in trace.read_text()
+        trace.unlink()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png", "clip.mp4"]
 
 
 def test_pictures_and_ads_of_another_colour_space_are_converted_and_that_is_said(tmp_path, capsys):

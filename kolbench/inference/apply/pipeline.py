@@ -13,7 +13,7 @@ from pathlib import Path
 from kolbench.config.compose import instantiate
 from kolbench.config.schema import TaskResult
 from kolbench.data.flow import FlowOptions, ShotFlow
-from kolbench.errors import TERMINATED, ConfigError, KolbenchError
+from kolbench.errors import TERMINATED, ConfigError, KolbenchError, told
 from kolbench.inference.apply import inputs
 from kolbench.inference.apply.config import ApplyConfig
 from kolbench.inference.apply.inputs import PIPE, Item
@@ -199,14 +199,14 @@ def _pictures(application: Application, items: Sequence[Item]) -> None:
         renderings = {kind: kind.begin() for kind in application.kinds}
         try:
             made = {kind: rendering(frame, final, False) for kind, rendering in renderings.items()}
-        except KolbenchError as error:
-            outcome.failures.append(f"{item.source}: {error}")
+            for kind, picture in made.items():
+                target = application.targets[kind.name][item]
+                write_picture(target, picture)
+                for line in renderings[kind].finish(target, 0.0):
+                    print(f"{item.source}: {line}")
+        except Exception as error:  # whatever one input brings, the others go on
+            outcome.failures.append(f"{item.source}: {told(error)}")
             return
-        for kind, picture in made.items():
-            target = application.targets[kind.name][item]
-            write_picture(target, picture)
-            for line in renderings[kind].finish(target, 0.0):
-                print(f"{item.source}: {line}")
         outcome.pictures += 1
 
     with (
@@ -228,6 +228,9 @@ def _decoded(items: Iterable[Item], outcome: Outcome) -> Iterator[tuple[Item, UI
             image = images.read_rgb(item.source)
         except KolbenchError as error:
             yield item, error
+            continue
+        except Exception as error:  # whatever one input brings, the others go on
+            yield item, KolbenchError(f"{item.source}: {told(error)}")
             continue
         outcome.notes += note_of_frames(item.source)
         yield item, image
@@ -258,6 +261,9 @@ def _clip(application: Application, item: Item) -> None:
         frames, lines = _stream(application, item)
     except KolbenchError as error:
         application.outcome.failures.append(str(error))
+        return
+    except Exception as error:  # whatever one input brings, the others go on
+        application.outcome.failures.append(f"{item.source}: {told(error)}")
         return
     application.outcome.frames += frames
     rate = frames / (time.monotonic() - started)
