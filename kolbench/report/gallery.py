@@ -234,9 +234,9 @@ def _pictures(name: str, shown: Sequence[RunNumbers]) -> tuple[bytes, bytes, dic
     first = shown[0].run
     thumb = below(first.root, first.thumb_file(name)).read_bytes()
     height, width = images.rgb_from_bytes(thumb, str(first.thumb_file(name))).shape[:2]
-    truth = _shrunk(below(first.root, first.truth_file(name)), height, width)
+    truth = shrunk(below(first.root, first.truth_file(name)), height, width)
     alphas = {
-        run.label: _shrunk(below(run.run.root, run.run.alpha_file(name)), height, width) for run in shown
+        run.label: shrunk(below(run.run.root, run.run.alpha_file(name)), height, width) for run in shown
     }
     return thumb, truth, alphas
 
@@ -254,7 +254,7 @@ def below(folder: Path, path: Path) -> Path:
     return path
 
 
-def _shrunk(path: Path, height: int, width: int) -> bytes:
+def shrunk(path: Path, height: int, width: int) -> bytes:
     """An 8-bit grey PNG file, averaged down to (height, width), as PNG."""
     levels, white = masks.read_alpha(path)
     if white != 255 or abs(levels.shape[0] * width - levels.shape[1] * height) > max(levels.shape):

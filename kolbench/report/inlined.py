@@ -22,9 +22,9 @@ def page(package: str, name: str) -> Template:
     return environment.from_string(template(package, name))
 
 
-def script_of(package: str, name: str) -> str:
-    """A page's script, after what every page's script begins with."""
-    return template(__package__, THEME) + template(package, name)
+def script_of(package: str, *names: str) -> str:
+    """A page's script, of one file or several, after what every page's script begins with."""
+    return template(__package__, THEME) + "".join(template(package, name) for name in names)
 
 
 def digest(text: str) -> str:

@@ -19,6 +19,7 @@ from kolbench.io.files import write_atomically
 from kolbench.metrics import scores
 from kolbench.report import inlined, layout, table_files
 from kolbench.report.drawing import Figure
+from kolbench.report.footage import Footage, ShownClip
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.report.layout import Table
 from kolbench.report.numbers import RunNumbers, numbers_of
@@ -32,6 +33,10 @@ _HERE = "kolbench.report"
 _DIGITS = 9
 COLOURS = {"fp": FALSE_FOREGROUND, "fn": MISSED_FOREGROUND, "edge": (255, 0, 200)}
 _LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w])", re.IGNORECASE)
+
+
+# a picture as the script reads it
+Entry = dict[str, object]
 
 
 class ShownCell(NamedTuple):
@@ -60,6 +65,7 @@ def render(
     figures: Sequence[Figure],
     galleries: Sequence[Gallery],
     sentences: Sequence[str],
+    footage: Footage | None = None,
 ) -> str:
     """The whole page as text; the same runs give the same text.
 
@@ -70,13 +76,17 @@ def render(
         comparison: the runs whose scores follow the threshold slider.
         tables, figures, galleries: in the order in which they are shown.
         sentences: what the results allow to say, shown first.
+        footage: clips to be gone through; None = there are none.
 
     Raises:
-        KeyError: a gallery shows a label that is no run of the test set.
+        KeyError: a gallery or a clip shows a label that is no run of the test set.
     """
     runs = sorted(numbers_of(comparison).runs, key=lambda run: layout.HEADINGS.index(run.heading))
-    data, shown = _gallery_data(runs, galleries)
-    css, script = inlined.template(_HERE, "report.css"), inlined.script_of(_HERE, "report.js")
+    numbers, blobs = {run.label: number for number, run in enumerate(runs)}, dict[str, int]()
+    entries, shown = _gallery_data(galleries, numbers, blobs)
+    clips = [] if footage is None else [_clip_data(clip, numbers, blobs) for clip in footage.clips]
+    data = _page_data(runs) | {"shots": entries, "clips": clips, "blobs": list(blobs)}
+    css, script = inlined.template(_HERE, "report.css"), inlined.script_of(_HERE, "clips.js", "report.js")
     # the only texts that are not escaped: our own files, and figures that our own code drew
     return inlined.page(_HERE, "report.html.j2").render(
         css=Markup(css),  # noqa: S704
@@ -91,6 +101,7 @@ def render(
         tables=[_shown_table(table) for table in tables],
         figures=[(figure, Markup(figure.svg)) for figure in figures],  # noqa: S704
         galleries=shown,
+        footage=footage,
         blocks=_live_blocks(runs),
         live=[(name, scores.DEFINITIONS[name]) for name in LIVE],
         colours=COLOURS,
@@ -203,13 +214,24 @@ def _number(value: object) -> float | None:
     return None if math.isnan(number) else number
 
 
+def _page_data(runs: Sequence[RunNumbers]) -> dict[str, object]:
+    """What the script reads of all runs."""
+    ramp = io.BytesIO()
+    Image.fromarray(np.arange(scores.LEVELS, dtype=np.uint8)[None]).save(ramp, "PNG")
+    return {
+        "colours": COLOURS,
+        "truth_cutoff": scores.cutoff_level(0.5),
+        "cutoffs": [scores.cutoff_level(position) for position in POSITIONS],
+        "methods": [live_scores(run) for run in runs],
+        "ramp": _uri(ramp.getvalue(), "png"),
+    }
+
+
 def _gallery_data(
-    runs: Sequence[RunNumbers], galleries: Sequence[Gallery]
-) -> tuple[dict[str, object], list[tuple[Gallery, list[tuple[int, Shot, dict[str, object]]]]]]:
-    """What the script reads, and each gallery with its shots' numbers and entries in it."""
-    numbers = {run.label: number for number, run in enumerate(runs)}
-    blobs: dict[str, int] = {}
-    entries: list[dict[str, object]] = []
+    galleries: Sequence[Gallery], numbers: Mapping[str, int], blobs: dict[str, int]
+) -> tuple[list[Entry], list[tuple[Gallery, list[tuple[int, Shot, Entry]]]]]:
+    """What the script reads of shots, and each gallery with its shots' numbers and entries in it."""
+    entries: list[Entry] = []
     shown = []
     for found in galleries:
         shots = []
@@ -218,21 +240,26 @@ def _gallery_data(
             shots.append((len(entries), shot, entry))
             entries.append(entry)
         shown.append((found, shots))
-    ramp = io.BytesIO()
-    Image.fromarray(np.arange(scores.LEVELS, dtype=np.uint8)[None]).save(ramp, "PNG")
-    data = {
-        "colours": COLOURS,
-        "truth_cutoff": scores.cutoff_level(0.5),
-        "cutoffs": [scores.cutoff_level(position) for position in POSITIONS],
-        "methods": [live_scores(run) for run in runs],
-        "shots": entries,
-        "blobs": list(blobs),
-        "ramp": _uri(ramp.getvalue(), "png"),
+    return entries, shown
+
+
+def _clip_data(clip: ShownClip, numbers: Mapping[str, int], blobs: dict[str, int]) -> dict[str, object]:
+    """A clip as the script reads it: its frames as shots are, and J of all frames by number of the run."""
+    return {
+        "name": clip.name,
+        "count": clip.frames,
+        "frames": [_entry(shot, numbers, blobs) for shot in clip.shots],
+        "positions": list(clip.positions),
+        "j": {
+            numbers[label]: [
+                None if math.isnan(value) else round(value, _DIGITS) for value in values.tolist()
+            ]
+            for label, values in clip.j.items()
+        },
     }
-    return data, shown
 
 
-def _entry(shot: Shot, numbers: Mapping[str, int], blobs: dict[str, int]) -> dict[str, object]:
+def _entry(shot: Shot, numbers: Mapping[str, int], blobs: dict[str, int]) -> Entry:
     """A shot as positions in `blobs`, which holds each picture once however many galleries show it."""
 
     def blob(data: bytes, kind: str) -> int:

@@ -7,7 +7,7 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.metrics import scores
-from kolbench.report import figures, gallery, page, table_files, tables
+from kolbench.report import figures, footage, gallery, page, table_files, tables
 from kolbench.runs import benchmark, folds
 from kolbench.runs.finished import Comparison, find, matches, test_sets
 
@@ -62,15 +62,17 @@ def write_report(comparison: Comparison, folder: Path) -> list[str]:
     Returns:
         What the results allow to say.
     """
-    with progress.bar("making the report", 4) as advance:
+    with progress.bar("making the report", 5) as advance:
         made_tables = tables.all_tables(comparison)
         advance(1)
         made_figures = figures.all_figures(comparison)
         advance(1)
         galleries = gallery.all_galleries(comparison)
         advance(1)
+        clips = footage.footage_of(comparison)
+        advance(1)
         said = tables.sentences(comparison)
-        html = page.render(comparison, made_tables, made_figures, galleries, said)
+        html = page.render(comparison, made_tables, made_figures, galleries, said, clips)
         advance(1)
     _clear(folder)
     for table in made_tables:

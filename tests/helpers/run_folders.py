@@ -18,11 +18,14 @@ from kolbench.io.files import write_json
 from kolbench.io.images import write_jpeg, write_png
 from kolbench.metrics import histogram, scores
 from kolbench.metrics.counts import ImageCounts
+from kolbench.metrics.video.accuracy import UNTRIMMED
+from kolbench.metrics.video.clip_scores import mean_over_clips
+from kolbench.metrics.video.meter import COLUMNS
 from kolbench.report import figures, gallery, tables
 from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery
 from kolbench.report.layout import Table
-from kolbench.runs import finished, run_folder
+from kolbench.runs import clips, finished, record, run_folder
 from kolbench.runs.finished import Comparison
 from kolbench.runs.record import VERSION
 
@@ -153,6 +156,32 @@ def make_run(
     (folder / run_folder.CONFIG).write_text(yaml.safe_dump(config), encoding="utf-8")
     write_json(folder / run_folder.RUN, record | dict(changes or {}))
     return folder
+
+
+def add_clips(run: Path, j_of_clips: Sequence[float | Sequence[float]], trim: str = UNTRIMMED) -> None:
+    """Makes the videos of a run's test pictures clips, each with a J for all frames, or one for each frame.
+
+    F is half of J, dtSSD 3, flicker 0.1.
+    """
+    path = run / run_folder.RUN
+    numbers = finished.find(str(run))[0].test
+    pictures: dict[str, list[str]] = {}
+    for name, group in zip(numbers.names, numbers.groups, strict=True):
+        pictures.setdefault(group, []).append(name)
+    blank = dict.fromkeys(COLUMNS, np.nan)
+    rows = [
+        {"clip": clip, "name": name, **blank, "j": value, "f": value / 2, "dtssd": 3 if number else np.nan}
+        for (clip, names), j in zip(pictures.items(), j_of_clips, strict=True)
+        for number, (name, value) in enumerate(zip(names, np.broadcast_to(j, len(names)), strict=True))
+    ]
+    clips.write_frames(run / run_folder.CLIP_FRAMES, rows)
+    write_json(
+        run / run_folder.CLIPS,
+        {clip: {"pictures": names, "flicker": 0.1} for clip, names in pictures.items()},
+    )
+    found = clips.read(run, trim)
+    video = mean_over_clips(clip.scores for clip in found.values())
+    replace(record.read(path), clips=found, video=video, trim=trim).write(path)
 
 
 def page_runs(folder: Path) -> Comparison:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.metrics import scores
-from kolbench.report import curves, gallery, page
+from kolbench.report import curves, footage, gallery, page
 from kolbench.report.layout import Table
 from kolbench.report.numbers import numbers_of
 from tests.helpers.browser import (
@@ -30,7 +30,7 @@ from tests.helpers.browser import (
     too_wide,
     until,
 )
-from tests.helpers.run_folders import page_parts, page_runs
+from tests.helpers.run_folders import add_clips, page_parts, page_runs
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +52,20 @@ SORTED = Table(
 )
 
 
+# of the five clips of page_runs: 3, 2, 3, 2 and 2 frames; the clip of two frames with 0.1 is the hardest
+J_OF_CLIPS = {
+    "rsudisnet": [0.9, [0.1, 0.3], [0.8, 0.5, 0.7], 0.6, 0.7],
+    "modnet": [0.9, [0.2, 0.3], [0.7, 0.9, 0.75], 0.6, [0.5, np.nan]],
+}
+
+
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):
-    return page_runs(tmp_path_factory.mktemp("runs"))
+    folder = tmp_path_factory.mktemp("runs")
+    found = page_runs(folder)
+    for method, j in J_OF_CLIPS.items():
+        add_clips(folder / method, j)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +76,7 @@ def parts(comparison):
 @pytest.fixture(scope="module")
 def report(comparison, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "deeper" / "report.html"
-    page.write(path, page.render(comparison, *parts))
+    page.write(path, page.render(comparison, *parts, footage.footage_of(comparison)))
     return path
 
 
@@ -90,7 +101,9 @@ def attacked(comparison, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("attacked") / "report.html"
     # a real figure of the renamed runs: matplotlib has to escape their labels
     drawn = curves.threshold_curves(numbers_of(renamed))
-    page.write(path, page.render(renamed, [bad_table], [drawn], [bad_gallery], [ATTACK]))
+    clip = footage.ShownClip(ATTACK, shots[:1], (0,), {label: np.array([0.5]) for label in shots[0].alphas})
+    clips = footage.Footage(ATTACK, (clip,))
+    page.write(path, page.render(renamed, [bad_table], [drawn], [bad_gallery], [ATTACK], clips))
     return path
 
 
@@ -338,13 +351,103 @@ def test_the_large_view_chooses_pictures_methods_and_threshold(browser, parts):
     assert not find(browser, "#large").is_displayed()
 
 
+def clip_pixels(driver, side, position):
+    """(h, w, 3) of a canvas of the clip, once that frame is drawn."""
+    until(driver, "document.getElementById('clips').dataset.drawn === arguments[0]", str(position))
+    found = driver.execute_script(
+        "const canvas = document.getElementById(`canvas-clip-${arguments[0]}`);"
+        "const read = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
+        "return [canvas.height, canvas.width, ...read.data]",
+        side,
+    )
+    return np.array(found[2:], np.uint8).reshape(found[0], found[1], 4)[..., :3]
+
+
+def choose(driver, select, text):
+    driver.execute_script(
+        "const choice = document.getElementById(arguments[0]);"
+        "choice.value = [...choice.options].find((o) => o.text === arguments[1]).value;"
+        "choice.dispatchEvent(new Event('change'))",
+        select,
+        text,
+    )
+
+
+def marks(driver):
+    """Class -> path of what the chart shows."""
+    return driver.execute_script(
+        "return Object.fromEntries([...document.querySelectorAll('#clip-chart path')]"
+        ".map((p) => [p.getAttribute('class'), p.getAttribute('d')]))"
+    )
+
+
+def test_the_arrow_keys_go_through_a_clip_and_name_j(browser):
+    until(browser, "document.getElementById('clips').dataset.drawn === '0'")
+    # the hardest clip stands first
+    assert find(browser, "#clip option").text == "test_video_001"
+    choose(browser, "clip", "test_video_002")
+    slider = find(browser, "#clip-frame")
+    browser.execute_script("arguments[0].focus()", slider)
+    press(browser, "ARROW_RIGHT")
+    until(browser, "document.getElementById('clips').dataset.drawn === '1'")
+    assert find(browser, "#clip-position").text == "1 / 2: test_0006"
+    assert (
+        slider.get_attribute("aria-valuetext") == "frame 1, the last is 2; modnet J 0.900, rsudisnet J 0.500"
+    )
+    assert [find(browser, f"#clip-score-{side}").text for side in ("left", "right")] == ["J 0.900", "J 0.500"]
+    assert "at frame 1: modnet J 0.900" in find(browser, "#clip-chart").get_attribute("aria-label")
+    # 1000 x 100, upwards: the middle of three frames, and J of each frame
+    shown = marks(browser)
+    assert shown["line left"] == "M0.0 30.0L500.0 10.0L1000.0 25.0"
+    assert shown["line right"] == "M0.0 20.0L500.0 50.0L1000.0 30.0"
+    assert shown["now"] == "M500.0 0V100"
+    assert shown["dot left"] == "M500.0 10.0h0.001"
+    press(browser, "HOME")
+    until(browser, "document.getElementById('clips').dataset.drawn === '0'")
+    browser.execute_script("document.getElementById('clip-gap').focus()")
+    press(browser, "ENTER")
+    until(browser, "document.getElementById('clips').dataset.drawn === '1'")
+    assert browser.switch_to.active_element == slider
+
+
+def test_the_frames_of_a_clip_show_truth_and_masks(browser, comparison):
+    clip = next(c for c in footage.footage_of(comparison).clips if c.name == "test_video_002")
+    choose(browser, "clip", "test_video_002")
+    choose(browser, "clip-left", "rsudisnet")
+    choose(browser, "clip-right", "modnet")
+    shot = clip.shots[0]
+    truth, alpha = levels(shot.truth) > 127, levels(shot.alphas["modnet"])
+    framed = clip_pixels(browser, "frame", 0)
+    padded = np.pad(truth, 1, mode="edge")
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    assert ((framed == (255, 0, 200)).all(-1) == (truth & ~inner)).all()
+    browser.execute_script("document.querySelector('#clips input[value=alpha]').click()")
+    assert (clip_pixels(browser, "right", 0) == alpha[..., None]).all()
+    assert not find(browser, "#clip-faults").is_displayed()
+    # the threshold of the page is the clip's as well
+    set_slider(browser, 100)
+    browser.execute_script("document.querySelector('#clips input[value=foreground]').click()")
+    assert (clip_pixels(browser, "right", 0) == 0).all()
+
+
+def test_a_frame_without_j_breaks_the_line_and_is_called_unknown(browser):
+    choose(browser, "clip", "test_video_004")
+    browser.execute_script("document.getElementById('clip-frame').focus()")
+    press(browser, "END")
+    until(browser, "document.getElementById('clips').dataset.drawn === '1'")
+    assert find(browser, "#clip-score-left").text == "J unknown"
+    assert marks(browser)["line left"] == "M0.0 50.0"
+    assert "dot left" not in marks(browser)
+    assert marks(browser)["dot right"] == "M1000.0 30.0h0.001"
+
+
 def test_everything_is_reached_by_tab_and_shows_its_focus(browser):
     count = browser.execute_script(
         "window.wanted = [...document.querySelectorAll('a[href], button, input, select, [tabindex=\"0\"]')]"
-        ".filter((e) => e.checkVisibility() && !(e.name === 'mode' && !e.checked));"
+        ".filter((e) => e.checkVisibility() && !(e.type === 'radio' && !e.checked));"
         "window.reached = new Set(); window.unseen = [];"
         "document.addEventListener('focusin', ({ target }) => { reached.add(target);"
-        " const shown = target.name === 'mode' ? target.nextElementSibling : target;"
+        " const shown = target.type === 'radio' ? target.nextElementSibling : target;"
         " if (getComputedStyle(shown).outlineStyle === 'none') unseen.push(target.outerHTML); });"
         "return wanted.length"
     )
@@ -375,10 +478,14 @@ def test_names_that_try_to_be_markup_are_text(chromium, attacked):
             ".rule",
             ".shot h4",
             ".why",
+            "#clips .lead",
+            "#clip option",
         ):
             assert browser.execute_script(f"return {text}", selector) == ATTACK, selector
         assert ATTACK in browser.execute_script(f"return {text}", "#live tr[data-method] th")
         assert ATTACK in browser.execute_script(f"return {text}", ".tile[data-source='0'] .name")
+        assert ATTACK in browser.execute_script(f"return {text}", "#clip-left option")
+        assert ATTACK in browser.execute_script(f"return {text}", "#clip-name-left")
         find(browser, ".tile[data-source='0']").click()
         until(browser, "document.getElementById('large-name').textContent === arguments[0]", ATTACK)
         assert ATTACK in browser.execute_script(f"return {text}", "#left option")

@@ -1,23 +1,18 @@
 """Scores of video segmentation in the report: tables worked by hand, intervals, J over time."""
 
-import json
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from kolbench.metrics.video.clip_scores import mean_over_clips
-from kolbench.metrics.video.meter import COLUMNS
 from kolbench.report.clip_curves import j_over_time
 from kolbench.report.clips import clips as clip_table
 from kolbench.report.clips import videos
 from kolbench.report.intervals import mean_interval
 from kolbench.report.numbers import Numbers
-from kolbench.runs import clips, record, run_folder
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
-from tests.helpers.run_folders import make_run
+from tests.helpers.run_folders import add_clips, make_run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -30,23 +25,7 @@ def numbers_of(folder):
 def scored(folder, method, j_of_clips, trim="none"):
     """A run whose clips are its videos, of three and two pictures in turn, with a J for each."""
     run = make_run(folder / method, method, pictures=5 * len(j_of_clips) // 2, files=False)
-    numbers = find(str(run))[0].test
-    pictures: dict[str, list[str]] = {}
-    for name, group in zip(numbers.names, numbers.groups, strict=True):
-        pictures.setdefault(group, []).append(name)
-    blank = dict.fromkeys(COLUMNS, np.nan)
-    rows = [
-        {"clip": clip, "name": name, **blank, "j": j, "f": j / 2, "dtssd": 3 if number else np.nan}
-        for (clip, names), j in zip(pictures.items(), j_of_clips, strict=True)
-        for number, name in enumerate(names)
-    ]
-    clips.write_frames(run / run_folder.CLIP_FRAMES, rows)
-    flicker = {clip: {"pictures": names, "flicker": 0.1} for clip, names in pictures.items()}
-    (run / run_folder.CLIPS).write_text(json.dumps(flicker))
-    found = clips.read(run, trim)
-    video = mean_over_clips(clip.scores for clip in found.values())
-    path = run / run_folder.RUN
-    replace(record.read(path), clips=found, video=video, trim=trim).write(path)
+    add_clips(run, j_of_clips, trim)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 "use strict";
 
-// Sorting of tables, masks at a threshold, the large view; theme.js stands before it.
+// Sorting of tables, masks at a threshold, the large view; theme.js and clips.js stand before it.
 (() => {
   const byId = (id) => document.getElementById(id);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -79,25 +79,29 @@
       return context.getImageData(0, 0, width, height).data;
     }
 
-    function read(blob, { width, height }, grey) {
-      if (!decoded.has(blob)) {
-        const found = pixels(blobs[blob], width, height);
-        decoded.set(blob, grey ? found.then((rgba) => rgba.filter((_, i) => i % 4 === 0)) : found);
-      }
+    async function decode(blob, { width, height }, grey) {
+      const rgba = await pixels(blobs[blob], width, height);
+      return grey ? rgba.filter((_, i) => i % 4 === 0) : rgba;
+    }
+
+    function read(blob, size, grey) {
+      if (!decoded.has(blob)) decoded.set(blob, decode(blob, size, grey));
       return decoded.get(blob);
     }
 
-    // everything that a shot's tiles are drawn from, once
+    // what a shot's tiles are drawn from, with the alphas of these methods
+    async function gather(shot, sources, from) {
+      const [picture, truth, ...alphas] = await Promise.all([
+        from(shot.picture, shot, false),
+        from(shot.truth, shot, true),
+        ...sources.map((method) => from(shot.alphas[method], shot, true)),
+      ]);
+      return { picture, truth, alphas: Object.fromEntries(sources.map((m, i) => [m, alphas[i]])) };
+    }
+
+    // everything of a shot, once
     function load(shot) {
-      shot.loaded ??= (async () => {
-        const entries = Object.entries(shot.alphas);
-        const [picture, truth, ...alphas] = await Promise.all([
-          read(shot.picture, shot, false),
-          read(shot.truth, shot, true),
-          ...entries.map(([, blob]) => read(blob, shot, true)),
-        ]);
-        return { picture, truth, alphas: Object.fromEntries(entries.map(([m], i) => [m, alphas[i]])) };
-      })();
+      shot.loaded ??= gather(shot, Object.keys(shot.alphas), read);
       return shot.loaded;
     }
 
@@ -121,12 +125,12 @@
       return either ? both / either : 1;
     }
 
-    function draw(canvas, shot, loaded, source) {
+    function draw(canvas, shot, loaded, source, how = mode) {
       const { width, height } = shot;
       const image = new ImageData(width, height);
       const found = mask(loaded, source);
       if (found === null) image.data.set(loaded.picture);
-      else painters[mode](image.data, loaded, found, width);
+      else painters[how](image.data, loaded, found, width);
       if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
       // pixels come from here, not from a graphics card
       canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
@@ -262,6 +266,7 @@
         waiting = false;
         refreshNear();
         drawLarge();
+        drawClip();
       });
     }
 
@@ -364,6 +369,11 @@
     large.addEventListener("click", (event) => {
       if (event.target === large) large.close();
     });
+
+    // frames are many: they are decoded anew each time they are shown
+    const drawClip = data.clips.length
+      ? makeClips(data.clips, methods, draw, (frame, sources) => gather(frame, sources, decode))
+      : () => {};
 
     showNumbers();
     pixels(data.ramp, 256, 1).then((rgba) => {
