@@ -1,7 +1,7 @@
 """From pictures to alphas outside of training and scoring: method, refiner, many cores, threshold."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +16,8 @@ from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import FLOW, Float32Array, PictureResult, Refiner, UInt8Array
 
 T = TypeVar("T")
+# a frame and what goes beside it -> alpha
+ShotSegment = Callable[[UInt8Array, Sequence[UInt8Array]], Float32Array]
 # of torch's allocators, which raise a bare RuntimeError: CPU on Linux and macOS, on Windows, devices, C++
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
 
@@ -24,11 +26,11 @@ class Predictor:
     """image (H, W, 3) uint8 RGB -> alpha (H, W) float32 in [0, 1].
 
     Args:
-        segmenter: in evaluation mode; it reads the image only.
+        segmenter: in evaluation mode; it reads the image only, in videos flow too.
         refiner: see kolbench.refiners; its `refine_picture` is preferred, if it has one. None = none.
         segment: how the method is run on one picture; None = segmenter.segment.
-        shot: makes the function that runs a stateful method on the frames of one shot, in their order; None =
-            that of `Clip`.
+        shot: makes the function that runs a method with a state, or one that reads flow, on the frames of one
+            shot, in their order, each with what goes beside it; None = that of `Clip`.
     """
 
     def __init__(
@@ -36,12 +38,12 @@ class Predictor:
         segmenter: Segmenter,
         refiner: Refiner | None = None,
         segment: Callable[[UInt8Array], Float32Array] | None = None,
-        shot: Callable[[], Callable[[UInt8Array], Float32Array]] | None = None,
+        shot: Callable[[], ShotSegment] | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.segment = segment or segmenter.segment
         self.refiner = refiner
-        self._given_shot = shot
+        self._shot = shot or (lambda: Clip(segmenter).segment)
         # what the method is given with the frame that comes next
         self.beside: tuple[UInt8Array, ...] = ()
 
@@ -50,15 +52,9 @@ class Predictor:
         """Whether the method is given what moves beside each frame of a video."""
         return FLOW in self.segmenter.input_keys
 
-    def _shot(self) -> Callable[[UInt8Array], Float32Array]:
-        if self._given_shot is not None:
-            return self._given_shot()
-        clip = Clip(self.segmenter)
-        return lambda image: clip.segment(image, self.beside)
-
     def for_clip(self) -> "Predictor":
         """The same method for the frames of one clip; `begin_shot` comes before the first of them."""
-        return Predictor(self.segmenter, self.refiner, self.segment, self._given_shot)
+        return Predictor(self.segmenter, self.refiner, self.segment, self._shot)
 
     def begin_shot(self) -> None:
         """Lets a method forget the frames before; from here on one with a state carries it along.
@@ -66,7 +62,8 @@ class Predictor:
         One that reads flow is given `beside` with each frame.
         """
         if self.segmenter.stateful or self.reads_flow:
-            self.segment = self._shot()
+            frame = self._shot()
+            self.segment = lambda image: frame(image, self.beside)
 
     def __call__(self, image: UInt8Array) -> Float32Array:
         """The alpha of one picture, at its own size.

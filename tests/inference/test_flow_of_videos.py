@@ -7,13 +7,21 @@ from torch import Tensor
 
 from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.flow import FlowOptions, ShotFlow
+from kolbench.engine.evaluation import evaluate
 from kolbench.inference.apply.pipeline import _in_shots
 from kolbench.inference.predictor import Predictor
+from kolbench.io.masks import read_alpha
+from kolbench.models.matnet import MATNetSegmenter
 from kolbench.models.mirrored import with_tta
 from kolbench.segmenter import Segmenter
+from kolbench.tasks.evaluation import open_data
 from kolbench.types import Prediction
 from kolbench.video.frame import Frame
 from tests.data.test_flow import HEIGHT, WIDTH, Clips, frame
+from tests.helpers import clips
+from tests.helpers.data_files import put
+from tests.helpers.pdnet import fill_by_name
+from tests.helpers.tasks import configured, run_task
 
 
 class Green(Segmenter):
@@ -78,3 +86,47 @@ def test_of_two_views_both_have_it():
 
 def test_a_picture_of_no_video_does_not_move():
     assert (Green().eval().segment(frame(0)) == 1).all()
+
+
+METHOD = (
+    "experiment=matnet",
+    "model.size=64",
+    "model.backbone=mobilenet_v2",
+    "model.backbone_weights=null",
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def matnet() -> MATNetSegmenter:
+    """With weights by which flow counts."""
+    segmenter = MATNetSegmenter(64, backbone="mobilenet_v2")
+    fill_by_name(segmenter.network, 0.75)
+    return segmenter.eval()
+
+
+def test_a_video_has_the_alphas_of_scoring(matnet, tmp_path, monkeypatch):
+    monkeypatch.setenv("KOLBENCH_HOME", str(tmp_path / "home"))
+    pictures = [clips.picture(number, (72, 96)) for number in range(4)]
+    for clip, split in (("a", "train"), ("b", "val"), ("c", "test")):
+        for number, image in enumerate(pictures if clip == "c" else pictures[:1]):
+            put(tmp_path / "data" / clip / "images" / f"{number}.png", image)
+            mask = 255 * (image[..., 0] > 200).astype(np.uint8)
+            put(tmp_path / "data" / clip / "masks" / f"{number}.png", mask)
+        (tmp_path / "data" / f"{split}.txt").write_text(clip)
+    words = (*METHOD, "budget=quick", "data=davis", f"data.root={tmp_path / 'data'}")
+    data = open_data(configured(*words), CPU)
+    evaluate(matnet, {"test": data.evaluation_dataloaders()["test"]}, CPU, tmp_path / "run")
+
+    torch.save(matnet.network.state_dict(), tmp_path / "matnet.pth")
+    video = clips.make_clip(tmp_path / "clip.mov", codec="png", pictures=pictures)
+    paths = {"weights": str(tmp_path / "matnet.pth"), "input": str(video), "output": str(tmp_path / "out")}
+    run_task("task=predict", *METHOD, "save=alpha", "format=png", **paths)
+
+    written = sorted((tmp_path / "out").rglob("*.png"))
+    assert len(written) == len(pictures)
+    for number, (path, image) in enumerate(zip(written, pictures, strict=True)):
+        levels = read_alpha(path)[0]
+        assert np.array_equal(levels, read_alpha(tmp_path / "run" / "alphas" / "c" / f"{number}.png")[0])
+        # and flow has a part in it
+        assert np.abs(levels - np.rint(255 * matnet.segment(image))).max() > 5

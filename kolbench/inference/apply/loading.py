@@ -1,5 +1,6 @@
 """The method of a configuration, ready for pictures: weights, device, fastest form, refiner."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -62,11 +63,11 @@ class FastShot:
         self._fast = fast
         self._clip: Clip | None = None
 
-    def __call__(self, image: UInt8Array) -> Float32Array:
-        """(H, W, 3) uint8 -> alpha (H, W) float32."""
+    def __call__(self, image: UInt8Array, beside: Sequence[UInt8Array] = ()) -> Float32Array:
+        """(H, W, 3) uint8 -> alpha (H, W) float32. beside: see `Clip.segment`."""
         if self._clip is None:
             self._clip = Clip(self._fast.form_for(image))
-        return segment_in_bounded_memory(self._clip.segment, image)
+        return segment_in_bounded_memory(partial(self._clip.segment, beside=beside), image)
 
 
 def open_predictor(config: ApplyConfig, pictures: int = 1) -> Predictor:
