@@ -76,7 +76,7 @@ def parts(comparison):
 @pytest.fixture(scope="module")
 def report(comparison, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "deeper" / "report.html"
-    page.write(path, page.render(comparison, *parts, footage.footage_of(comparison)))
+    page.write(path, page.render(comparison, *parts, footage=footage.footage_of(comparison)))
     return path
 
 
@@ -411,7 +411,9 @@ def test_the_arrow_keys_go_through_a_clip_and_name_j(browser):
 
 
 def test_the_frames_of_a_clip_show_truth_and_masks(browser, comparison):
-    clip = next(c for c in footage.footage_of(comparison).clips if c.name == "test_video_002")
+    shown = footage.footage_of(comparison)
+    assert shown is not None
+    clip = next(c for c in shown.clips if c.name == "test_video_002")
     choose(browser, "clip", "test_video_002")
     choose(browser, "clip-left", "rsudisnet")
     choose(browser, "clip-right", "modnet")

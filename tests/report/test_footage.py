@@ -25,6 +25,12 @@ def comparison_of(folder):
     return found
 
 
+def shown(comparison, **options):
+    found = footage_of(comparison, **options)
+    assert found is not None
+    return found
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Clips of 3, 2, 3 and 2 frames; their mean J is 0.8, 0.5, 0.3 and 0.6."""
@@ -35,7 +41,7 @@ def runs(tmp_path_factory):
 
 
 def test_all_frames_are_there_with_the_hardest_clip_first(runs):
-    footage = footage_of(runs)
+    footage = shown(runs)
     assert [clip.name for clip in footage.clips] == [f"test_video_00{number}" for number in (2, 1, 3, 0)]
     assert [len(clip.shots) for clip in footage.clips] == [3, 2, 2, 3]
     assert footage.clips[1].positions == (0, 1)
@@ -47,18 +53,18 @@ def test_all_frames_are_there_with_the_hardest_clip_first(runs):
 
 
 def test_too_many_bytes_leave_every_other_frame_and_the_first_of_each_clip(runs):
-    whole = footage_of(runs)
+    whole = shown(runs)
     sizes = [
         4 / 3 * sum(map(len, (shot.thumb, shot.truth, *shot.alphas.values())))
         for clip in whole.clips
         for shot in clip.shots
     ]
-    thinned = footage_of(runs, most_bytes=round(sum(sizes)) - 1)
+    thinned = shown(runs, most_bytes=round(sum(sizes)) - 1)
     assert [clip.positions for clip in thinned.clips] == [(0, 2), (0,), (0,), (0, 2)]
     assert [clip.frames for clip in thinned.clips] == [3, 2, 2, 3]
     assert len(thinned.clips[0].j["unet"]) == 3
     assert "Of 10 frames 6 are here, every second" in thinned.rule
-    least = footage_of(runs, most_bytes=1)
+    least = shown(runs, most_bytes=1)
     assert [clip.positions for clip in least.clips] == [(0,)] * 4
     assert "every third" in least.rule
 
@@ -78,7 +84,7 @@ def test_frames_are_shrunk_to_the_thumbnail_size(tmp_path):
         halves[:, 320:] = 255
         write_png(run / "truths" / f"{name}.png", halves)
         write_png(run / "alphas" / f"{name}.png", 255 - halves)
-    (shot, *_) = footage_of(comparison_of(tmp_path)).clips[0].shots
+    (shot, *_) = shown(comparison_of(tmp_path)).clips[0].shots
     opened = [
         np.asarray(Image.open(io.BytesIO(data))) for data in (shot.thumb, shot.truth, shot.alphas["modnet"])
     ]
@@ -100,7 +106,7 @@ def test_frames_are_joined_by_name_in_time(runs):
 
 def test_a_clip_without_any_j_is_last(tmp_path):
     filmed(tmp_path, "modnet", [np.nan, 0.9])
-    footage = footage_of(comparison_of(tmp_path))
+    footage = shown(comparison_of(tmp_path))
     assert [clip.name for clip in footage.clips] == ["test_video_001", "test_video_000"]
 
 
