@@ -76,7 +76,9 @@ def parts(comparison):
 @pytest.fixture(scope="module")
 def report(comparison, parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "deeper" / "report.html"
-    page.write(path, page.render(comparison, *parts, footage=footage.footage_of(comparison)))
+    tables, figures, galleries, sentences = parts
+    shown = footage.footage_of(comparison)
+    page.write(path, page.render(comparison, tables, figures, galleries, sentences, shown))
     return path
 
 
