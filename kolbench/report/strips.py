@@ -1,0 +1,66 @@
+"""Strips of small pictures with their names below, one strip below the other."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure as Drawing
+
+from kolbench.io import images
+from kolbench.report import drawing
+
+_TILE_PX = 128
+_MOST_COLUMNS, _FEWEST_COLUMNS = 6, 4
+_GAP, _TITLE, _NAME = 0.06, 0.24, 0.2  # inches
+
+# name below it, file; all pictures of a strip are drawn in the shape of the first
+Strip = list[tuple[str, Path]]
+
+
+def drawn(strips: Mapping[str, Strip]) -> Drawing:
+    """The strips, each below its title.
+
+    Raises:
+        DataError: a picture is missing or damaged.
+    """
+    heights = [_strip_height(strip) for strip in strips.values()]
+    page = Drawing(figsize=(drawing.WIDTH, sum(heights)))
+    top = sum(heights)
+    for (title, strip), height in zip(strips.items(), heights, strict=True):
+        _draw_strip(page, top, title, strip)
+        top -= height
+    return page
+
+
+def _columns(strip: Strip) -> int:
+    rows = -(-len(strip) // _MOST_COLUMNS)
+    return max(_FEWEST_COLUMNS, -(-len(strip) // rows))
+
+
+def _tile_size(strip: Strip) -> tuple[float, float]:
+    """Width and height in inches; all pictures of a strip have the shape of the first."""
+    width = drawing.WIDTH / _columns(strip) - _GAP
+    pixels = images.read_rgb(strip[0][1])
+    return width, width * pixels.shape[0] / pixels.shape[1]
+
+
+def _strip_height(strip: Strip) -> float:
+    rows = -(-len(strip) // _columns(strip))
+    return _TITLE + rows * (_tile_size(strip)[1] + _NAME) + _GAP
+
+
+def _draw_strip(page: Drawing, top: float, label: str, strip: Strip) -> None:
+    """Tiles with their names below, below the label, from `top` inches downwards."""
+    total = page.get_figheight()
+    width, height = _tile_size(strip)
+    page.text(_GAP / 2 / drawing.WIDTH, (top - _TITLE + 0.06) / total, label)
+    for number, (name, path) in enumerate(strip):
+        row, column = divmod(number, _columns(strip))
+        left = _GAP / 2 + column * (width + _GAP)
+        bottom = top - _TITLE - row * (height + _NAME) - height
+        place = (left / drawing.WIDTH, bottom / total, width / drawing.WIDTH, height / total)
+        tile = page.add_axes(place, xticks=[], yticks=[])
+        pixels = images.thumbnail(images.read_rgb(path), _TILE_PX)
+        tile.imshow(pixels, aspect="auto", interpolation="nearest")
+        tile.grid(visible=False)
+        tile.spines[:].set(visible=True, color=drawing.GREY)
+        tile.set_xlabel(name, fontsize=8, labelpad=2)
