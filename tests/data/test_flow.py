@@ -144,6 +144,14 @@ def test_loaders_give_flow_that_moves_with_its_picture(tmp_path):
     assert next(iter(loaders["val"]))["flow"].shape == (1, 3, HEIGHT, WIDTH)
 
 
+def test_one_test_picture_has_its_flow_without_the_loaders(tmp_path):
+    source = Clips()
+    source.given_splits = {"train": [3], "val": [4], "test": [0, 1, 2]}
+    flow = ClipFlow(source, FlowOptions(), tmp_path)
+    data = SegmentationDataModule(source, 0, 1, [], data_config(), NO_LIMIT, flow=flow)
+    assert torch.equal(data.test_batch(1)["flow"][0], flow.of(1, (HEIGHT, WIDTH)) / 255)
+
+
 def test_where_a_flow_picture_ends_nothing_moves():
     grey = torch.zeros(3, 40, 40, dtype=torch.uint8)
     mask = torch.zeros(1, 40, 40, dtype=torch.uint8)
