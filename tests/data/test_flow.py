@@ -123,6 +123,16 @@ def test_flow_is_found_once_for_whole_clips(tmp_path):
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_the_frame_behind_the_last_truth_is_a_neighbour(tmp_path):
+    source = Clips()
+    source.unscored_after = {2: "a/4"}
+    found = ClipFlow(source, FlowOptions(), tmp_path)
+    found.prepare([0])
+    flow = motion(small_grey(frame(9), 256), small_grey(frame(12), 256))
+    picture = torch.from_numpy(drawn(flow, FlowOptions())).permute(2, 0, 1)
+    assert torch.equal(found.of(2, (HEIGHT, WIDTH)), picture)
+
+
 class Moving(Segmenter):
     input_keys = ("image", "flow")
 
