@@ -62,8 +62,8 @@ class Source(ABC):
     """Index of a frame of a clip -> names of the frames without truth that come right before it, in time.
     Methods that remember frames are given them; nobody scores them."""
     unscored_after: Mapping[int, str] = {}
-    """Index of a clip's last frame with truth -> name of the frame without truth right behind it. Optical flow
-    is found to it, else nobody is given it."""
+    """Index of a clip's last frame with truth -> name of the frame without truth right behind it. Flow is
+    found to it, and no method is given it."""
     known_hashes: Mapping[int, np.uint64] | None = None
     """Index -> perceptual hash, where the layout has read every image itself and found all of them good."""
 
