@@ -68,6 +68,8 @@ class ClipFlow:
             if self._source.clips[row] == clip:
                 yield from ((other, None) for other in self._source.unscored.get(row, ()))
                 yield name, row
+                if row in self._source.unscored_after:
+                    yield self._source.unscored_after[row], None
 
     def _find(self, frames: list[tuple[str, int | None]]) -> None:
         shot, before = ShotFlow(self._options), ""

@@ -40,6 +40,30 @@ def unscored_before(
     return found
 
 
+def unscored_after(names: Sequence[str], clips: Sequence[str], others: Mapping[str, str]) -> dict[int, str]:
+    """Finds the frame without truth that stands right behind each clip's last frame that has one.
+
+    Args:
+        names: of the frames with truth. clips: of each. others: frame without truth -> its clip.
+
+    Returns:
+        Index of a clip's last frame with truth -> name, where there is one.
+    """
+    rows = {name: row for row, name in enumerate(names)}
+    clip_of = {**others, **dict(zip(names, clips, strict=True))}
+    found: dict[str, tuple[int, str]] = {}
+    last = ""
+    for name in sorted(clip_of, key=lambda name: in_time(clip_of[name], name)):
+        clip = clip_of[name]
+        if name in rows:
+            # what stood behind an earlier one stands between two
+            found.pop(clip, None)
+        elif last in rows and clip_of[last] == clip:
+            found[clip] = rows[last], name
+        last = name
+    return dict(found.values())
+
+
 def first_frames(rows: Sequence[int], clips: Sequence[str]) -> list[int]:
     """Finds the first frame of each picture's clip among some pictures.
 

@@ -339,7 +339,11 @@ class SegmentationDataModule(LightningDataModule):
 
     def test_batch(self, number: int) -> Batch:
         """One test picture, counted from 0, alone in a batch as `evaluation_dataloaders` gives it."""
-        return collate([self._evaluation["test"][number]])
+        scored = self._evaluation["test"]
+        if self.flow is not None:
+            # its scores may have been kept from before, the flow not
+            self.flow.prepare([scored.indices[number]])
+        return collate([scored[number]])
 
     def test_picture(self, number: int) -> Sample:
         """One test picture, counted from 0, as `eval_protocol` has it."""

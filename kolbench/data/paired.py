@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kolbench.data import listing
-from kolbench.data.clip_frames import in_time, unscored_before, unscored_note
+from kolbench.data.clip_frames import in_time, unscored_after, unscored_before, unscored_note
 from kolbench.data.mask_files import MaskFiles
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError, nearest
@@ -67,6 +67,7 @@ class PairedSource(Source):
         )
         others = {name: clips[name] for name in images.keys() - masks.keys() if clips.get(name)}
         self.unscored = unscored_before(names, self.clips, others)
+        self.unscored_after = unscored_after(names, self.clips, others)
         self._mask_files = MaskFiles(masks)
 
     def read(self, index: int) -> Sample:
@@ -93,8 +94,9 @@ class PairedSource(Source):
 
     def fingerprint(self) -> str:
         """Digests pictures and masks (see listing.digest)."""
-        between = [name for before in self.unscored.values() for name in before]
-        parts = [(f"{name} image", self._images[name], False) for name in [*self.names, *between]]
+        others = [name for before in self.unscored.values() for name in before]
+        others += self.unscored_after.values()
+        parts = [(f"{name} image", self._images[name], False) for name in [*self.names, *others]]
         return listing.digest([*parts, *((f"{name} mask", self._masks[name], True) for name in self.names)])
 
     def describe(self) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kolbench.data.checking import check_all
-from kolbench.data.clip_frames import unscored_before
+from kolbench.data.clip_frames import unscored_after, unscored_before
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.davis import DavisSource
 from kolbench.engine.evaluation import evaluate
@@ -41,6 +41,26 @@ def test_frames_without_truth_stand_before_the_next_frame_of_their_clip_in_time(
     names, of = ["a/2", "a/10", "b/1"], ["a", "a", "b"]
     others = {"a/11": "a", "a/9": "a", "a/1": "a", "b/0": "b", "c/0": "c", "a/3": "a"}
     assert unscored_before(names, of, others) == {0: ["a/1"], 1: ["a/3", "a/9"], 2: ["b/0"]}
+
+
+def test_the_next_frame_without_truth_behind_a_clips_last_truth_is_known():
+    names, of = ["a/2", "a/10", "b/1", "c/1"], ["a", "a", "b", "c"]
+    others = {"a/12": "a", "a/11": "a", "a/9": "a", "b/0": "b", "c/2": "c", "d/0": "d"}
+    assert unscored_after(names, of, others) == {1: "a/11", 3: "c/2"}
+
+
+def test_the_reader_knows_it_and_it_counts_in_the_fingerprint(tmp_path):
+    before = sparse(tmp_path)
+    assert before.unscored_after == {}
+    digests = {before.fingerprint()}
+    for seed in (1, 2):
+        put(tmp_path / "a" / "images" / "12.jpg", picture(seed))
+        with_one = DavisSource(tmp_path)
+        assert with_one.unscored_after == {2: "a/12"}
+        digests.add(with_one.fingerprint())
+    assert len(digests) == 3
+    # nobody else is given it
+    assert with_one.unscored == before.unscored
 
 
 def test_the_reader_lists_them_and_they_count_in_the_fingerprint(tmp_path):

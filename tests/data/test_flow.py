@@ -123,6 +123,16 @@ def test_flow_is_found_once_for_whole_clips(tmp_path):
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_the_frame_behind_the_last_truth_is_a_neighbour(tmp_path):
+    source = Clips()
+    source.unscored_after = {2: "a/4"}
+    found = ClipFlow(source, FlowOptions(), tmp_path)
+    found.prepare([0])
+    flow = motion(small_grey(frame(9), 256), small_grey(frame(12), 256))
+    picture = torch.from_numpy(drawn(flow, FlowOptions())).permute(2, 0, 1)
+    assert torch.equal(found.of(2, (HEIGHT, WIDTH)), picture)
+
+
 class Moving(Segmenter):
     input_keys = ("image", "flow")
 
@@ -142,6 +152,14 @@ def test_loaders_give_flow_that_moves_with_its_picture(tmp_path):
     loaders = data.evaluation_dataloaders()
     assert (next(iter(loaders["test"]))["flow"] == 1).all()
     assert next(iter(loaders["val"]))["flow"].shape == (1, 3, HEIGHT, WIDTH)
+
+
+def test_one_test_picture_has_its_flow_without_the_loaders(tmp_path):
+    source = Clips()
+    source.given_splits = {"train": [3], "val": [4], "test": [0, 1, 2]}
+    flow = ClipFlow(source, FlowOptions(), tmp_path)
+    data = SegmentationDataModule(source, 0, 1, [], data_config(), NO_LIMIT, flow=flow)
+    assert torch.equal(data.test_batch(1)["flow"][0], flow.of(1, (HEIGHT, WIDTH)) / 255)
 
 
 def test_where_a_flow_picture_ends_nothing_moves():

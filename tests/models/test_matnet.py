@@ -3,10 +3,14 @@
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
 
+from kolbench.config.compose import model_config
+from kolbench.data.augment import apply
 from kolbench.errors import ConfigError
 from kolbench.models.losses import matnet as losses
 from kolbench.models.matnet import MATNetSegmenter
+from kolbench.tasks.evaluation import augmentation_of
 
 SIDE = 64
 
@@ -68,6 +72,18 @@ def test_logits_are_resized_to_the_frame_in_one_step():
     given = [segmenter.input_spec.preprocess(each) for each in (image, flow)]
     expected = segmenter.network.segment(given[0], given[1], (90, 150)).sigmoid()
     assert torch.equal(segmenter.predict(image, flow).alpha, expected)
+
+
+def test_a_turned_picture_is_interpolated_and_its_flow_goes_with_it():
+    steps = augmentation_of(model_config("matnet"))
+    place = torch.arange(0, 192, 2, dtype=torch.uint8)
+    ramp = torch.stack([place.expand(96, 96), place.expand(96, 96).T, 190 - place.expand(96, 96)])
+    mask = torch.zeros(1, 96, 96, dtype=torch.uint8)
+    layers, _ = apply(v2.Compose(steps), ramp, mask, 3, flow=ramp)
+    image, flow = (layers[name].int() for name in ("image", "flow"))
+    # its levels are even, those between two of them are not
+    assert (image[:, 30:66, 30:66] % 2 == 1).any()
+    assert (image - flow)[:, 30:66, 30:66].abs().max() <= 2
 
 
 def test_released_files_load_with_what_they_hold_for_nothing():

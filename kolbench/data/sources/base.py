@@ -61,6 +61,9 @@ class Source(ABC):
     unscored: Mapping[int, Sequence[str]] = {}
     """Index of a frame of a clip -> names of the frames without truth that come right before it, in time.
     Methods that remember frames are given them; nobody scores them."""
+    unscored_after: Mapping[int, str] = {}
+    """Index of a clip's last frame with truth -> name of the frame without truth right behind it. Flow is
+    found to it, and no method is given it."""
     known_hashes: Mapping[int, np.uint64] | None = None
     """Index -> perceptual hash, where the layout has read every image itself and found all of them good."""
 
@@ -96,7 +99,7 @@ class Source(ABC):
         """
 
     def read_unscored(self, name: str) -> UInt8Array:
-        """Reads one of the frames that `unscored` names, (H, W, 3) uint8 RGB.
+        """Reads one of the frames that `unscored` and `unscored_after` name, (H, W, 3) uint8 RGB.
 
         Raises:
             DataError: it cannot be used; names the file.

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from kolbench.data import listing
-from kolbench.data.clip_frames import in_time, unscored_before, unscored_note
+from kolbench.data.clip_frames import in_time, unscored_after, unscored_before, unscored_note
 from kolbench.data.mask_files import MaskFiles
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError, DataError, nearest
@@ -89,6 +89,7 @@ class DavisSource(Source):
         self._notes = lists.notes
         others = {name: _clip(name) for name in self._images.keys() - self._masks.keys()}
         self.unscored = unscored_before(names, self._clips, others)
+        self.unscored_after = unscored_after(names, self._clips, others)
         self._has_instances = self._any_ids()
 
     def read(self, index: int) -> Sample:
@@ -119,10 +120,11 @@ class DavisSource(Source):
 
     def fingerprint(self) -> str:
         """Digests frames and masks (see listing.digest), and the choice of objects."""
-        between = [name for before in self.unscored.values() for name in before]
+        others = [name for before in self.unscored.values() for name in before]
+        others += self.unscored_after.values()
         digest = listing.digest(
             [
-                *((f"{name} image", self._images[name], False) for name in [*self.names, *between]),
+                *((f"{name} image", self._images[name], False) for name in [*self.names, *others]),
                 *((f"{name} mask", self._masks[name], True) for name in self.names),
             ]
         )
