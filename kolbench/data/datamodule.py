@@ -341,7 +341,7 @@ class SegmentationDataModule(LightningDataModule):
         """One test picture, counted from 0, alone in a batch as `evaluation_dataloaders` gives it."""
         scored = self._evaluation["test"]
         if self.flow is not None:
-            # its scores may have been kept from before, the flow not
+            # a panel asks for single pictures, and for no loader before
             self.flow.prepare([scored.indices[number]])
         return collate([scored[number]])
 
