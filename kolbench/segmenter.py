@@ -15,6 +15,7 @@ from kolbench.types import (
     FIRST_REFERENCE,
     FLOW,
     IMAGE_STEP,
+    REFERENCE,
     Batch,
     Float32Array,
     PictureResult,
@@ -69,7 +70,8 @@ class Segmenter(nn.Module):
 
     Attributes:
         input_keys: the entries of a batch that `predict` is given, in its order, and nothing else: the truth
-            cannot leak where it is not passed. Most methods read `image` only.
+            cannot leak where it is not passed. Most methods read `image` only. `flow` and `reference` are
+            made of a clip's frames; in videos there is no `reference`, so `predict` does without.
         truth_access: what of the truth it is given: `none`; `box`, as if a person had drawn the true bounding
             box; `mask`, the true mask itself. Tables show each kind in a block of its own.
         never_exported: why no file of it can give its alphas, a sentence; "" where one can.
@@ -143,8 +145,8 @@ class Segmenter(nn.Module):
 
     @property
     def works_on_pictures(self) -> bool:
-        """Whether a picture is all it needs; what moves is found in videos, and elsewhere nothing does."""
-        return set(self.input_keys) <= {"image", FLOW}
+        """Whether a picture is all it needs; what moves, and other frames, are found in videos alone."""
+        return set(self.input_keys) <= {"image", FLOW, REFERENCE}
 
     @property
     def trainable(self) -> bool:

@@ -38,8 +38,8 @@ EVAL_PROTOCOLS = (NATIVE, PORTRAITNET)
 
 # batches of a training: of single pictures, or of frames of clips, each with another frame of its clip
 IMAGE_STEP, VIDEO_STEP = "image", "video"
-# the entry of a batch that holds what moves to the next frame, as a picture
-FLOW = "flow"
+# the entries of a batch that hold what moves to the next frame, as a picture, and other frames of the clip
+FLOW, REFERENCE = "flow", "reference"
 
 # which frame of its clip a frame is trained with: the first, changed as it is, or any, changed by itself
 FIRST_REFERENCE, RANDOM_REFERENCE = "first", "random"
@@ -91,10 +91,10 @@ class Batch(TypedDict, total=False):
         Tensor  # (B, 1, H, W) float32 in {0, 1}: what the frame before may have shown; where augment makes it
     )
     rough: Tensor  # (B, 1, H, W) float32 in {0, 1}: the truth made coarse; of methods that refine masks
-    reference: (
-        Tensor  # (B, 3, H, W) float32 in [0, 1]: another frame of each picture's clip; in video steps alone
-    )
-    reference_mask: Tensor  # (B, 1, H, W) float32 in [0, 1]: its truth
+    # float32 in [0, 1]: another frame of each picture's clip, (B, 3, H, W), in video steps alone; in
+    # evaluation batches of methods that read them N such frames, (B, N, 3, H, W)
+    reference: Tensor
+    reference_mask: Tensor  # (B, 1, H, W) float32 in [0, 1]: its truth; in video steps alone
     flow: (
         Tensor  # (B, 3, H, W) float32 in [0, 1]: what moves to the next frame, as a picture; where it is read
     )

@@ -1,7 +1,7 @@
 """Optical flow of the frames of a source's clips: found once, kept as pictures."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kolbench import preprocessing
+from kolbench.data.clip_frames import Frame, whole_clips
 from kolbench.data.flow import WHITE, FlowOptions, ShotFlow
 from kolbench.data.sources.base import Source
 from kolbench.io import images, progress
@@ -41,11 +42,14 @@ class ClipFlow:
         Raises:
             DataError: a frame cannot be read.
         """
-        wanted = dict.fromkeys(self._source.clips[row] for row in rows if self._source.clips[row])
+        source = self._source
+        wanted = dict.fromkeys(source.clips[row] for row in rows if source.clips[row])
+        clips = whole_clips(source.names, source.clips, source.unscored)
+        frames_of = {clip: self._with_the_next(clips[clip]) for clip in wanted}
         missing = {
             clip: frames
-            for clip, frames in ((clip, list(self._frames(clip))) for clip in wanted)
-            if not all(self._file(name).is_file() for name, _ in frames)
+            for clip, frames in frames_of.items()
+            if not all(self._file(frame.name).is_file() for frame in frames)
         }
         if not missing:
             return
@@ -62,16 +66,13 @@ class ClipFlow:
         """The same of a frame without truth."""
         return _sized(self._kept(name), size)
 
-    def _frames(self, clip: str) -> Iterator[tuple[str, int | None]]:
-        """Names of a clip's frames in time, each with its row, None without a truth."""
-        for row, name in enumerate(self._source.names):
-            if self._source.clips[row] == clip:
-                yield from ((other, None) for other in self._source.unscored.get(row, ()))
-                yield name, row
-                if row in self._source.unscored_after:
-                    yield self._source.unscored_after[row], None
+    def _with_the_next(self, frames: Sequence[Frame]) -> list[Frame]:
+        """A clip's frames up to the last one with a truth, and the one behind it where there is one."""
+        last = frames[-1].row
+        after = None if last is None else self._source.unscored_after.get(last)
+        return list(frames) if after is None else [*frames, Frame(after, None)]
 
-    def _find(self, frames: list[tuple[str, int | None]]) -> None:
+    def _find(self, frames: Sequence[Frame]) -> None:
         shot, before = ShotFlow(self._options), ""
         for name, row in frames:
             image = self._source.read_unscored(name) if row is None else self._source.read(row).image

@@ -2,8 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from kolbench.data import listing
+
+
+class Frame(NamedTuple):
+    """A frame of a clip; row: of the source, None of a frame without truth."""
+
+    name: str
+    row: int | None
 
 
 def in_time(clip: str, name: str) -> tuple[str, list[tuple[int, str]], str]:
@@ -62,6 +70,25 @@ def unscored_after(names: Sequence[str], clips: Sequence[str], others: Mapping[s
             found[clip] = rows[last], name
         last = name
     return dict(found.values())
+
+
+def whole_clips(
+    names: Sequence[str], clips: Sequence[str], unscored: Mapping[int, Sequence[str]]
+) -> dict[str, list[Frame]]:
+    """Lists the frames of each clip, with those that have no truth.
+
+    Args:
+        names: of a source's rows, in time. clips: of each, "" = of none. unscored: row -> frames before it.
+
+    Returns:
+        Clip -> its frames in time, up to the last one with a truth.
+    """
+    found: dict[str, list[Frame]] = {}
+    for row, (name, clip) in enumerate(zip(names, clips, strict=True)):
+        if clip:
+            before = [Frame(other, None) for other in unscored.get(row, ())]
+            found.setdefault(clip, []).extend([*before, Frame(name, row)])
+    return found
 
 
 def first_frames(rows: Sequence[int], clips: Sequence[str]) -> list[int]:

@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from kolbench.data import augment, checking, duplicates, protocols, splits, targets
 from kolbench.data.clip_flow import ClipFlow
+from kolbench.data.clip_references import ClipReferences, ReferenceOptions, WithReferences
 from kolbench.data.config import ALL, DataConfig
 from kolbench.data.dataset import (
     EpochSampler,
@@ -31,7 +32,7 @@ from kolbench.data.steps import StepSampler, StepSet, Stream, ordered
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import progress
 from kolbench.segmenter import Segmenter
-from kolbench.types import BINARY, IMAGE_STEP, NATIVE, VIDEO_STEP, Batch, Sample
+from kolbench.types import BINARY, IMAGE_STEP, NATIVE, REFERENCE, VIDEO_STEP, Batch, Sample
 
 PRETRAINING_CHECK_PICTURES = 100
 MEAN_MASK_PX = (128, 128)
@@ -61,6 +62,8 @@ class SegmentationDataModule(LightningDataModule):
         still: pictures for the image steps of methods that have video steps too; nothing of it is scored. Of
             a source with a split the training pictures count, else all.
         flow: of the source's clips, for methods that read it; None = none does.
+        scored_with: the other frames of its clip that a frame is scored with, for methods that read them;
+            None = none does.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
@@ -81,6 +84,7 @@ class SegmentationDataModule(LightningDataModule):
         entries: v2.Transform | None = None,
         still: Source | None = None,
         flow: ClipFlow | None = None,
+        scored_with: ReferenceOptions | None = None,
     ) -> None:
         super().__init__()
         self.flow = flow
@@ -104,6 +108,8 @@ class SegmentationDataModule(LightningDataModule):
         self.workers = config.worker_count(accelerated)
         self._samples: SampleCache | None = None
         self._remembers = False
+        self._scored_with = scored_with
+        self._validated_with = scored_with
         self._still_samples: SampleCache | None = None
         self._references: References | None = None
         self._steps: Sequence[str] = (IMAGE_STEP,)
@@ -197,6 +203,7 @@ class SegmentationDataModule(LightningDataModule):
         video steps is trained on frames of clips, each together with another frame of its clip.
         """
         self._remembers = segmenter.stateful
+        self._validated_with = self._scored_with if REFERENCE in segmenter.input_keys else None
         self._steps = segmenter.training_steps
         clips, rows = self.source.clips, self.rows["train"]
         in_clips = VIDEO_STEP in segmenter.training_steps and any(clips[row] for row in rows)
@@ -319,7 +326,8 @@ class SegmentationDataModule(LightningDataModule):
 
     def val_dataloader(self) -> Loader:
         """Validation pictures one by one at their own size, for a training to choose its epoch by."""
-        return self._loader(_seen(self._validation, self._remembers), 1)
+        seen = _seen(self._validation, self._remembers)
+        return self._loader(self._with_references(seen, self._validated_with, NATIVE), 1)
 
     def test_dataloader(self) -> list[Loader]:
         """A loader for each entry of `evaluated_rows`: pictures one by one as `eval_protocol` has them."""
@@ -333,9 +341,8 @@ class SegmentationDataModule(LightningDataModule):
         """
         if self.flow is not None:
             self.flow.prepare(row for rows in self.evaluated_rows().values() for row in rows)
-        return {
-            name: self._loader(_seen(self._evaluation[name], remembers), 1) for name in self.evaluated_rows()
-        }
+        seen = {name: _seen(self._evaluation[name], remembers) for name in self.evaluated_rows()}
+        return {name: self._loader(self._scored(pictures), 1) for name, pictures in seen.items()}
 
     def test_batch(self, number: int) -> Batch:
         """One test picture, counted from 0, alone in a batch as `evaluation_dataloaders` gives it."""
@@ -343,11 +350,21 @@ class SegmentationDataModule(LightningDataModule):
         if self.flow is not None:
             # a panel asks for single pictures, and for no loader before
             self.flow.prepare([scored.indices[number]])
-        return collate([scored[number]])
+        return collate([self._scored(scored)[number]])
 
     def test_picture(self, number: int) -> Sample:
         """One test picture, counted from 0, as `eval_protocol` has it."""
         return self._evaluation["test"].picture(number)
+
+    def _scored(self, pictures: Dataset[Any]) -> Dataset[Any]:
+        return self._with_references(pictures, self._scored_with, self.eval_protocol)
+
+    def _with_references(
+        self, pictures: Dataset[Any], options: ReferenceOptions | None, protocol: str
+    ) -> Dataset[Any]:
+        if options is None:
+            return pictures
+        return WithReferences(pictures, ClipReferences(self.source, options, self.seed, protocol))
 
     def _loader(
         self,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kolbench.data.clip_references import EVEN, PAST, SAMPLINGS
 from kolbench.errors import TrainingError, require_choice, require_whole
 from kolbench.models.components.cosnet import FUSIONS, TRAINING_HEADS, COSNet, COSNetOptions
 from kolbench.models.losses.cosnet import COSNetLossOptions, map_error
@@ -17,7 +18,7 @@ from kolbench.preprocessing import (
     InputSpec,
     current_resize_mode,
 )
-from kolbench.types import IMAGE_STEP, RANDOM_REFERENCE, VIDEO_STEP, Batch, Prediction, State
+from kolbench.types import IMAGE_STEP, RANDOM_REFERENCE, REFERENCE, VIDEO_STEP, Batch, Prediction, State
 
 SMALLEST = 16
 LIGHT = ("resnet18", "mobilenet_v2")
@@ -35,7 +36,10 @@ class _Kept(NamedTuple):
 
 
 class COSNetSegmenter(NetworkSegmenter[COSNet]):
-    """COSNet with its losses; it compares a frame with the first one and others that were before.
+    """COSNet with its losses; it compares a frame with other frames of its clip.
+
+    Which ones in scoring, `reference_sampling` says. Videos, and single pictures, always take `past`, as what
+    comes later is not known there. Training takes one random frame of the clip.
 
     Args:
         size: side of the input in pixels, at least 16; 473 in the released code.
@@ -45,8 +49,11 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
             of `resnet18` and `mobilenet_v2` those of `COSNetOptions.light`.
         colours: how pictures are normalised: `imagenet`, as torchvision's bodies were trained; or `bgr255`,
             blue first, 0 to 255, less a mean, as the released checkpoints want them.
-        references: N, frames that each is compared with, at least 1: the clip's first, and others evenly
-            spaced before it; 5 in the released code. Kept features are at most 2 N, however long a clip is.
+        references: N, frames that each is compared with, at least 1; 5 in the released code.
+        reference_sampling: `past`: the clip's first frame, and others evenly spaced before the frame; kept
+            features are at most 2 N, however long a clip is. `even`: N frames evenly spaced over the whole
+            clip, the same for all its frames, so that each is encoded once; `random`, the released code's: N
+            frames drawn for each, see ClipReferences. Both look ahead, and need the clip as data.
         reference_fusion: see COSNet.segment.
         wbce, wbce_cap, l1_weight, encoder_weight: see COSNetLossOptions.
         resize_mode: `stretch`: size x size, the aspect ignored, or `shortest_edge`, see InputSpec.
@@ -77,6 +84,7 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
         freeze_shortcut_bn: bool = True,
         colours: str = "imagenet",
         references: int = 5,
+        reference_sampling: str = PAST,
         reference_fusion: str = "prediction",
         wbce: str = "cosnet",
         wbce_cap: float | None = 1000.0,
@@ -101,6 +109,11 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
         spec = InputSpec(size, resize_mode=resize_mode, multiple=1, mean=mean, std=std)
         super().__init__(spec, COSNet(options), TRAINING_HEADS)
         self.references = require_whole("model.references", references, 1, 100)
+        sampling = require_choice("model.reference_sampling", reference_sampling, SAMPLINGS)
+        if sampling != PAST:
+            self.input_keys = ("image", REFERENCE)
+        # features of references are those of the whole clip
+        self._once_a_clip = sampling == EVEN
         self.reference_fusion = require_choice("model.reference_fusion", reference_fusion, FUSIONS)
         self.loss_options = COSNetLossOptions(wbce, wbce_cap, l1_weight, encoder_weight)
         self.network.load_backbone(backbone_weights)
@@ -109,17 +122,17 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
         """(B, 3, H, W) in [0, 1] -> alpha; aux is empty.
 
         Args:
-            inputs: the frame. state: what is kept of the clip, see `_Kept`; a clip's first frame, and a
-                single picture, is compared with itself.
+            inputs: the frame, and with `even` and `random` its references (B, N, 3, H, W); without them it
+                goes on as with `past`. state: with references the features of `even`, none of `random`;
+                otherwise what is kept of the clip, see `_Kept`, and a clip's first frame, as a single
+                picture, is compared with itself.
         """
-        image = inputs[0]
+        image, *others = inputs
         given = self._colours(self.input_spec.preprocess(image))
         own = self.network.encode(given)
-        kept = _read(state)
-        chosen = _evenly(kept.features, self.references) or (own,)
+        chosen, following = self._beside(others[0], state) if others else self._past(own, state)
         alpha = self.network.segment(own, chosen, given.shape[-2:], self.reference_fusion)
-        following = _followed(kept, own, 2 * self.references)
-        return Prediction(self.input_spec.postprocess(alpha, *image.shape[-2:]), state=_written(following))
+        return Prediction(self.input_spec.postprocess(alpha, *image.shape[-2:]), state=following)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a video step, of an image step beside clips, or of pictures where there are no clips.
@@ -146,6 +159,20 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
             terms = self._pair_terms(image, mask, image, mask)
         alone = self.network.forward_single(image).float()
         return {**terms, "encoder": options.encoder_weight * map_error(alone, mask, options)}
+
+    def _past(self, own: Tensor, state: State | None) -> tuple[Sequence[Tensor], State]:
+        """Features of the references among the frames before, and what is kept for the next frame."""
+        kept = _read(state)
+        chosen = _evenly(kept.features, self.references) or (own,)
+        return chosen, _written(_followed(kept, own, 2 * self.references))
+
+    def _beside(self, references: Tensor, state: State | None) -> tuple[Sequence[Tensor], State]:
+        """Features of the references given, (B, N, 3, H, W), and what is kept for the next frame."""
+        if self._once_a_clip and state:
+            return state, state
+        pictures = (self.input_spec.preprocess(picture) for picture in references.unbind(1))
+        found = tuple(self.network.encode(self._colours(picture)) for picture in pictures)
+        return found, found if self._once_a_clip else ()
 
     def _require_two(self, pictures: int) -> None:
         if pictures < 2 and self.network.encoder.layer5.bn_x.training:

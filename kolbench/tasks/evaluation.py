@@ -13,8 +13,9 @@ from kolbench.config.fields import require_mapping
 from kolbench.config.groups import Component, DataGroup, ModelConfig
 from kolbench.config.old_names import current_target
 from kolbench.config.schema import FLIP, NO_TTA, UNSMOOTHED
-from kolbench.data import perturb
+from kolbench.data import clip_references, perturb
 from kolbench.data.clip_flow import ClipFlow
+from kolbench.data.clip_references import ReferenceOptions
 from kolbench.data.config import DataConfig
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.flow import FlowOptions
@@ -71,6 +72,7 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         epoch_pictures=config.budget.epoch_pictures,
         eval_protocol=config.eval_protocol,
         entries=_made_entries(config.model),
+        scored_with=ReferenceOptions.of_model(config.model.options),
         still=None if (group := still_group(config.data)) is None else instantiate(group.source),
     )
 
@@ -245,6 +247,8 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
     modules = [*_EVALUATION_MODULES, *_TTA_MODULES[config.tta], *built]
     # of the other methods no alpha follows from it
     modules += [] if _made_entries(config.model) is None else [perturb.__name__]
+    scored_with = ReferenceOptions.of_model(config.model.options)
+    modules += [] if scored_with is None else [clip_references.__name__]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))
     return training / EVALUATIONS / digest
 

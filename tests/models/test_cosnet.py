@@ -12,6 +12,7 @@ from kolbench.models.components.cosnet import COSNetOptions
 from kolbench.models.cosnet import COSNetSegmenter
 from kolbench.models.losses.cosnet import COSNetLossOptions, map_error
 from kolbench.segmenter import Clip
+from tests.helpers.networks import settled
 
 SIDE = 64
 
@@ -19,6 +20,13 @@ SIDE = 64
 def method(**options) -> COSNetSegmenter:
     torch.manual_seed(0)
     return COSNetSegmenter(SIDE, backbone="mobilenet_v2", **options)
+
+
+def lively(**options) -> COSNetSegmenter:
+    """One whose norms know their inputs, so that its alphas tell frames and references apart."""
+    segmenter = method(**options)
+    settled(segmenter.network, segmenter.input_spec.preprocess(pictures(4, 9)))
+    return segmenter
 
 
 def pictures(count: int, seed: int = 0) -> Tensor:
@@ -106,9 +114,10 @@ def along(segmenter: COSNetSegmenter, frames: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("fusion", ["prediction", "summary", "group"])
 def test_frames_are_compared_with_the_first_and_those_between(fusion):
-    segmenter = method(references=2, reference_fusion=fusion).eval()
+    segmenter = lively(references=2, reference_fusion=fusion)
     frames = pictures(6)
     found = along(segmenter, frames)
+    assert min(float(alpha.std()) for alpha in found) > 1e-3
     with torch.no_grad():
         features = [
             segmenter.network.encode(segmenter.input_spec.preprocess(frame[None])) for frame in frames
@@ -120,6 +129,48 @@ def test_frames_are_compared_with_the_first_and_those_between(fusion):
             torch.testing.assert_close(found[at], expected, rtol=0, atol=1e-6)
     # another clip does not know this one
     torch.testing.assert_close(along(segmenter, frames[2:3])[0], along(segmenter, frames[2:])[0])
+
+
+@pytest.mark.parametrize("sampling", ["even", "random"])
+@pytest.mark.parametrize("fusion", ["prediction", "summary", "group"])
+@torch.no_grad()
+def test_frames_are_compared_with_the_references_that_scoring_gives(sampling, fusion):
+    segmenter = lively(reference_sampling=sampling, reference_fusion=fusion)
+    assert segmenter.input_keys == ("image", "reference")
+    assert segmenter.works_on_pictures
+    frames, others = pictures(3), pictures(3, 1)[None]
+    network, seen = segmenter.network, []
+    network.encoder.register_forward_hook(lambda *given: seen.append(given[1][0]))
+    clip = Clip(segmenter)
+    found = [clip.predict(frame[None], others).alpha for frame in frames]
+    # the references of a whole clip are encoded once
+    assert len(seen) == (3 + 3 if sampling == "even" else 3 + 3 * 3)
+
+    def encoded(picture):
+        return network.encode(segmenter.input_spec.preprocess(picture))
+
+    references = [encoded(other) for other in others.unbind(1)]
+    for frame, alpha in zip(frames, found, strict=True):
+        expected = network.segment(encoded(frame[None]), references, (SIDE, SIDE), fusion)
+        torch.testing.assert_close(alpha, expected, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_references_that_are_drawn_anew_are_not_remembered():
+    segmenter = lively(reference_sampling="random")
+    frame, first, second = pictures(1), pictures(2, 1)[None], pictures(2, 2)[None]
+    clip = Clip(segmenter)
+    found = [clip.predict(frame, others).alpha for others in (first, second)]
+    assert not torch.equal(*found)
+    assert torch.equal(found[1], segmenter.predict(frame, second).alpha)
+
+
+@pytest.mark.parametrize("sampling", ["even", "random"])
+def test_videos_and_single_pictures_take_frames_from_before(sampling):
+    frames = pictures(4)
+    found = along(lively(reference_sampling=sampling, references=2), frames)
+    expected = along(lively(references=2), frames)
+    assert all(map(torch.equal, found, expected))
 
 
 @torch.no_grad()
@@ -180,6 +231,7 @@ def test_heads_of_training_may_be_missing():
         ({"colours": "rgb"}, "model.colours=rgb is not a choice"),
         ({"references": 0}, "model.references=0 is not a whole number"),
         ({"reference_fusion": "max"}, "model.reference_fusion=max"),
+        ({"reference_sampling": "future"}, "model.reference_sampling=future is not a choice"),
         ({"wbce": "plain"}, "model.wbce=plain"),
         ({"encoder_weight": -1}, "model.encoder_weight=-1 must be at least 0"),
     ],
