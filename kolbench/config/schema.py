@@ -37,6 +37,10 @@ NO_TTA, FLIP = "none", "flip"
 # the choice of smooth= that leaves alphas as they are
 UNSMOOTHED = "none"
 TTA = (NO_TTA, FLIP)
+# what happens to the test pictures before they are scored, see data.corruptions, and how badly at most
+UNCORRUPTED = "none"
+CORRUPTIONS = ("jpeg", "blur", "noise", "dark", "crop", "resize", "social")
+SEVERITIES = 5
 
 
 def _growing(value: object) -> bool:
@@ -96,6 +100,8 @@ KEYS: Mapping[str, Key] = {
     "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),
     "trim": Key(one_of(*TRIMS)),
     "tta": Key(one_of(*TTA)),
+    "corrupt": Key(one_of(UNCORRUPTED, *CORRUPTIONS)),
+    "severity": Key(whole(1, SEVERITIES)),
     "frames": Key(whole(1)),
     "port": Key(whole(0, 65535)),
     "limit_mb": Key(whole(1, 1000)),

@@ -30,8 +30,13 @@ class ClipFlow:
     def __init__(self, source: Source, options: FlowOptions, folder: Path) -> None:
         self._source = source
         self._options = options
+        self._below = folder
         key = f"{source.fingerprint()} {options}"
         self._folder = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+    def of_source(self, source: Source) -> "ClipFlow":
+        """The same of another source, such as these pictures corrupted."""
+        return ClipFlow(source, self._options, self._below)
 
     def prepare(self, rows: Iterable[int]) -> None:
         """Finds what is not kept yet, for whole clips.

@@ -16,6 +16,8 @@ from kolbench.data import augment, checking, duplicates, protocols, splits, targ
 from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.clip_references import ClipReferences, ReferenceOptions, WithReferences
 from kolbench.data.config import ALL, DataConfig
+from kolbench.data.corrupted import CorruptedSource
+from kolbench.data.corruptions import Corruption
 from kolbench.data.dataset import (
     EpochSampler,
     EvaluationSet,
@@ -64,6 +66,7 @@ class SegmentationDataModule(LightningDataModule):
         flow: of the source's clips, for methods that read it; None = none does.
         scored_with: the other frames of its clip that a frame is scored with, for methods that read them;
             None = none does.
+        corruption: of the test pictures, and of no others; None = they are scored as they are.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
@@ -85,6 +88,7 @@ class SegmentationDataModule(LightningDataModule):
         still: Source | None = None,
         flow: ClipFlow | None = None,
         scored_with: ReferenceOptions | None = None,
+        corruption: Corruption | None = None,
     ) -> None:
         super().__init__()
         self.flow = flow
@@ -94,6 +98,7 @@ class SegmentationDataModule(LightningDataModule):
         self.batch = batch
         self.epoch_pictures = epoch_pictures
         self.eval_protocol = eval_protocol
+        self.corruption = corruption
         self.transforms = list(transforms)
         self.config = config
         made = _split(source, config)
@@ -121,6 +126,12 @@ class SegmentationDataModule(LightningDataModule):
             )
         scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries, flow=flow)
         self._evaluation = {name: scored(self.rows[name]) for name in ("val", "test")}
+        if corruption is not None:
+            tested = CorruptedSource(source, corruption)
+            moved = None if flow is None else flow.of_source(tested)
+            self._evaluation["test"] = EvaluationSet(
+                tested, self.rows["test"], protocol=eval_protocol, entries=entries, flow=moved
+            )
         # read once and in order: to keep them would only fill the memory
         self._evaluation[ALL] = scored(self.splits.all(), memory_bytes=0)
         native = EvaluationSet(source, self.rows["val"], entries=entries, flow=flow)
@@ -165,6 +176,7 @@ class SegmentationDataModule(LightningDataModule):
         if self.still is not None:
             lines += [f"data.still: {line}" for line in self.still.describe()]
             lines.append(f"data.still: {len(self.still_rows)} pictures for image steps")
+        lines += [] if self.corruption is None else [self.corruption.words()]
         return [*lines, *protocols.WORDS[self.eval_protocol]]
 
     def verify(self) -> list[str]:
@@ -327,7 +339,7 @@ class SegmentationDataModule(LightningDataModule):
     def val_dataloader(self) -> Loader:
         """Validation pictures one by one at their own size, for a training to choose its epoch by."""
         seen = _seen(self._validation, self._remembers)
-        return self._loader(self._with_references(seen, self._validated_with, NATIVE), 1)
+        return self._loader(self._with_references(seen, self.source, self._validated_with, NATIVE), 1)
 
     def test_dataloader(self) -> list[Loader]:
         """A loader for each entry of `evaluated_rows`: pictures one by one as `eval_protocol` has them."""
@@ -339,32 +351,34 @@ class SegmentationDataModule(LightningDataModule):
         Args:
             remembers: whether the method remembers frames, so that it is given those without truth too.
         """
-        if self.flow is not None:
-            self.flow.prepare(row for rows in self.evaluated_rows().values() for row in rows)
-        seen = {name: _seen(self._evaluation[name], remembers) for name in self.evaluated_rows()}
-        return {name: self._loader(self._scored(pictures), 1) for name, pictures in seen.items()}
+        sets = {name: self._evaluation[name] for name in self.evaluated_rows()}
+        for scored in sets.values():
+            if scored.flow is not None:
+                scored.flow.prepare(scored.indices)
+        seen = {name: (_seen(scored, remembers), scored.source) for name, scored in sets.items()}
+        return {name: self._loader(self._scored(*pictures), 1) for name, pictures in seen.items()}
 
     def test_batch(self, number: int) -> Batch:
         """One test picture, counted from 0, alone in a batch as `evaluation_dataloaders` gives it."""
         scored = self._evaluation["test"]
-        if self.flow is not None:
+        if scored.flow is not None:
             # a panel asks for single pictures, and for no loader before
-            self.flow.prepare([scored.indices[number]])
-        return collate([self._scored(scored)[number]])
+            scored.flow.prepare([scored.indices[number]])
+        return collate([self._scored(scored, scored.source)[number]])
 
     def test_picture(self, number: int) -> Sample:
         """One test picture, counted from 0, as `eval_protocol` has it."""
         return self._evaluation["test"].picture(number)
 
-    def _scored(self, pictures: Dataset[Any]) -> Dataset[Any]:
-        return self._with_references(pictures, self._scored_with, self.eval_protocol)
+    def _scored(self, pictures: Dataset[Any], source: Source) -> Dataset[Any]:
+        return self._with_references(pictures, source, self._scored_with, self.eval_protocol)
 
     def _with_references(
-        self, pictures: Dataset[Any], options: ReferenceOptions | None, protocol: str
+        self, pictures: Dataset[Any], source: Source, options: ReferenceOptions | None, protocol: str
     ) -> Dataset[Any]:
         if options is None:
             return pictures
-        return WithReferences(pictures, ClipReferences(self.source, options, self.seed, protocol))
+        return WithReferences(pictures, ClipReferences(source, options, self.seed, protocol))
 
     def _loader(
         self,

@@ -32,7 +32,7 @@ NEVER_DECIDES = (
     "kolbench.report",
 )
 # how pictures are scored: trainings import it and are validated without it
-ONLY_SCORES = ("kolbench.data.protocols",)
+ONLY_SCORES = ("kolbench.data.protocols", "kolbench.data.corrupted", "kolbench.data.corruptions")
 
 # Keys that may change without changing one weight.
 _DATA_IRRELEVANT = (

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar, Union
 
-from kolbench.config.schema import NO_TTA, UNSMOOTHED
+from kolbench.config.schema import NO_TTA, UNCORRUPTED, UNSMOOTHED
 from kolbench.errors import DataError
 from kolbench.io.files import write_json
 from kolbench.types import BINARY, NATIVE
@@ -150,7 +150,8 @@ class RunRecord:
     eval_protocol: how pictures were scored, one of `EVAL_PROTOCOLS`; runs without the key are native.
     truth: `alpha` where they were scored against true alphas too, which `truths/` then holds, else `binary`.
     tta: `flip` where alpha is the mean of two views, else `none`. smooth: how alphas of clips were smoothed
-    over time, `none` where they were not.
+    over time, `none` where they were not. corrupt, severity: what happened to the test pictures before, and
+    how badly, 1 to 5; `none` and None where nothing did.
     rests_on: data and weights of others, with their licences. baselines: name -> `threshold` and scores.
     instances: box and mask AP. clips: clip of the test pictures -> its flicker and scores; video: their
     scores averaged over clips, by the names of `kolbench.metrics.video.clip_scores`; trim: which ends of a
@@ -179,6 +180,8 @@ class RunRecord:
     truth: str = BINARY
     tta: str = NO_TTA
     smooth: str = UNSMOOTHED
+    corrupt: str = UNCORRUPTED
+    severity: int | None = None
     threshold: float | None = None
     threshold_from: str | None = None
     truth_access: str = ""

@@ -12,11 +12,12 @@ from kolbench.config.compose import data_group, instantiate, located
 from kolbench.config.fields import require_mapping
 from kolbench.config.groups import Component, DataGroup, ModelConfig
 from kolbench.config.old_names import current_target
-from kolbench.config.schema import FLIP, NO_TTA, UNSMOOTHED
-from kolbench.data import clip_references, perturb
+from kolbench.config.schema import FLIP, NO_TTA, UNCORRUPTED, UNSMOOTHED
+from kolbench.data import clip_references, corrupted, corruptions, perturb
 from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.clip_references import ReferenceOptions
-from kolbench.data.config import DataConfig
+from kolbench.data.config import ALL, DataConfig
+from kolbench.data.corruptions import Corruption
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.flow import FlowOptions
 from kolbench.data.sources.base import Source
@@ -73,8 +74,25 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         eval_protocol=config.eval_protocol,
         entries=_made_entries(config.model),
         scored_with=ReferenceOptions.of_model(config.model.options),
+        corruption=_corruption(config),
         still=None if (group := still_group(config.data)) is None else instantiate(group.source),
     )
+
+
+def _corruption(config: PicturesConfig) -> Corruption | None:
+    """What happens to the test pictures; None where nothing does.
+
+    Raises:
+        ConfigError: all pictures are to be scored, training ones included.
+    """
+    if config.corrupt == UNCORRUPTED:
+        return None
+    if config.data.values.get("protocol") == ALL:
+        raise ConfigError(
+            f"corrupt={config.corrupt} corrupts the test pictures alone, and data.protocol=all scores all of "
+            "them as one set; leave one of the two away."
+        )
+    return Corruption(config.corrupt, config.severity, config.seed)
 
 
 def still_group(data: DataGroup) -> DataGroup | None:
@@ -139,6 +157,7 @@ def ready(segmenter: Segmenter, data: SegmentationDataModule) -> Segmenter:
 
     Raises:
         ConfigError: mattes of whole pictures would be stretched over the squares of another protocol.
+            Or such mattes are to be scored on corrupted pictures, which they were not made of.
         DataError: mattes are missing.
     """
     if data.eval_protocol != NATIVE and isinstance(segmenter, MasksSegmenter) and segmenter.resize:
@@ -146,6 +165,11 @@ def ready(segmenter: Segmenter, data: SegmentationDataModule) -> Segmenter:
             f"eval_protocol={data.eval_protocol} does not score whole pictures, and their mattes would be "
             "stretched over what it scores. Give mattes of its squares with model.resize=false, or leave "
             "eval_protocol= away."
+        )
+    if data.corruption is not None and isinstance(segmenter, MasksSegmenter):
+        raise ConfigError(
+            f"corrupt={data.corruption.kind} changes pictures, and the mattes of model.masks_dir were made "
+            "of them as they are. Leave corrupt= away."
         )
     if isinstance(segmenter, MeanMask):
         segmenter.fit_mean(data.mean_mask())
@@ -240,6 +264,7 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
         **({} if config.tta == NO_TTA else {"tta": config.tta}),
         **({} if config.smooth.name == UNSMOOTHED else {"smooth": config.smooth.to_mapping()}),
     }
+    chosen |= {} if data.corruption is None else {"corruption": asdict(data.corruption)}
     # without mattes nothing has changed
     chosen |= {} if data.truth == BINARY else {"truth": data.truth}
     # what scores need besides is added later: engine.completion knows the code of each
@@ -247,6 +272,7 @@ def evaluation_folder(training: Path, data: SegmentationDataModule, config: Scor
     modules = [*_EVALUATION_MODULES, *_TTA_MODULES[config.tta], *built]
     # of the other methods no alpha follows from it
     modules += [] if _made_entries(config.model) is None else [perturb.__name__]
+    modules += [] if data.corruption is None else [corrupted.__name__, corruptions.__name__]
     scored_with = ReferenceOptions.of_model(config.model.options)
     modules += [] if scored_with is None else [clip_references.__name__]
     digest = fingerprint.digest(chosen, fingerprint.code_hash(modules))

@@ -18,7 +18,7 @@ import torch
 import kolbench
 from kolbench.config import compose
 from kolbench.config.fields import Values
-from kolbench.config.schema import TaskResult
+from kolbench.config.schema import UNCORRUPTED, TaskResult
 from kolbench.data.config import ALL
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
@@ -109,6 +109,8 @@ class RunRecorder:
             eval_protocol=self.config.eval_protocol,
             tta=self.config.tta,
             smooth=self.config.smooth.name,
+            corrupt=self.config.corrupt,
+            severity=None if self.config.corrupt == UNCORRUPTED else self.config.severity,
             sweep=invocation.sweep,
             choices=dict(invocation.choices),
             overrides=tuple(invocation.overrides),
@@ -331,7 +333,8 @@ class RunRecorder:
 def _scored_pictures(record: RunRecord) -> str:
     """The same for runs that may be compared: pictures by their content, and how they were scored."""
     source = str(record.fingerprint and record.fingerprint.source)[:16]
-    return source if record.eval_protocol == NATIVE else f"{source}-{record.eval_protocol}"
+    source += "" if record.eval_protocol == NATIVE else f"-{record.eval_protocol}"
+    return source if record.corrupt == UNCORRUPTED else f"{source}-{record.corrupt}-{record.severity}"
 
 
 def _cost_figures(record: RunRecord) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from kolbench.config.fields import Values
 from kolbench.config.groups import Budget, Component, DataGroup, ModelConfig, Paths
-from kolbench.config.schema import NO_TTA, UNSMOOTHED, TaskConfig
+from kolbench.config.schema import NO_TTA, UNCORRUPTED, UNSMOOTHED, TaskConfig
 from kolbench.metrics.video.accuracy import UNTRIMMED
 from kolbench.types import NATIVE
 
@@ -16,7 +16,8 @@ from kolbench.types import NATIVE
 class PicturesConfig:
     """What decides the pictures of a run, their split, their augmentation and how they are scored.
 
-    eval_protocol: one of `EVAL_PROTOCOLS`; runs of before have none and are native.
+    eval_protocol: one of `EVAL_PROTOCOLS`; runs of before have none and are native. corrupt, severity: what
+    happens to the test pictures, one of schema.CORRUPTIONS or `none`, and how badly, 1 to 5.
     """
 
     data: DataGroup
@@ -24,6 +25,8 @@ class PicturesConfig:
     budget: Budget
     seed: int
     eval_protocol: str = field(default=NATIVE, kw_only=True)
+    corrupt: str = field(default=UNCORRUPTED, kw_only=True)
+    severity: int = field(default=3, kw_only=True)
 
 
 @dataclass(frozen=True)

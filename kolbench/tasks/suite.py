@@ -70,6 +70,8 @@ class SuiteConfig(TaskConfig):
     threshold: float | None
     eval_protocol: str
     tta: str
+    corrupt: str
+    severity: int
     seed: int
     device: str
     resume: str

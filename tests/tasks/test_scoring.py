@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kolbench.data.corruptions import Corruption
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.synthetic import SyntheticSource
 from kolbench.errors import ConfigError, DataError
@@ -92,6 +93,34 @@ def test_an_evaluation_without_mattes_is_not_taken_for_one_with_them(tmp_path):
     # squares hold no mattes
     squares = ("eval_protocol=portraitnet", *scenes)
     assert evaluated(tmp_path, *squares, "data.truth=alpha") == evaluated(tmp_path, *squares)
+
+
+def test_an_evaluation_of_corrupted_pictures_is_one_of_its_own(tmp_path):
+    scenes = ("data.picture_size=64",)
+    plain = evaluated(tmp_path, *scenes)
+    assert plain == evaluated(tmp_path, *scenes, "corrupt=none", "severity=5")
+    others = [("jpeg", 3), ("jpeg", 5), ("dark", 5)]
+    kept = {evaluated(tmp_path, *scenes, f"corrupt={kind}", f"severity={level}") for kind, level in others}
+    assert len({plain, *kept}) == 4
+    # not typed, it is 3
+    assert evaluated(tmp_path, *scenes, "corrupt=jpeg") in kept
+
+
+def test_corruptions_that_make_no_sense_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="corrupt=fog is not one of none, jpeg"):
+        evaluated(tmp_path, "corrupt=fog")
+    with pytest.raises(ConfigError, match="severity=6 is not a whole number"):
+        evaluated(tmp_path, "corrupt=dark", "severity=6")
+    with pytest.raises(
+        ConfigError, match=r"corrupt=dark corrupts the test pictures alone.*data\.protocol=all"
+    ):
+        evaluated(tmp_path, "corrupt=dark", "data.protocol=all")
+    source = SyntheticSource(0, 64, {"train": 1, "val": 1, "test": 1})
+    write_png(tmp_path / "x.png", np.zeros((64, 64), np.uint8))
+    dark = Corruption("dark", 2, 0)
+    data = SegmentationDataModule(source, 0, 1, [], data_config(), NO_LIMIT, corruption=dark)
+    with pytest.raises(ConfigError, match=r"corrupt=dark changes pictures.*model\.masks_dir"):
+        evaluation.ready(MasksSegmenter(tmp_path), data)
 
 
 def test_true_alphas_are_refused_where_a_layout_holds_none(tmp_path):
