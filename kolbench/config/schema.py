@@ -39,7 +39,8 @@ UNSMOOTHED = "none"
 TTA = (NO_TTA, FLIP)
 # what happens to the test pictures before they are scored, see data.corruptions, and how badly at most
 UNCORRUPTED = "none"
-CORRUPTIONS = ("jpeg", "blur", "noise", "dark", "crop", "resize", "social")
+CROP = "crop"
+CORRUPTIONS = ("jpeg", "blur", "noise", "dark", CROP, "resize", "social")
 SEVERITIES = 5
 
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from kolbench.config.schema import CORRUPTIONS, SEVERITIES
+from kolbench.config.schema import CORRUPTIONS, CROP, SEVERITIES
 from kolbench.data.dataset import seed_for
 from kolbench.errors import require_choice, require_whole
 from kolbench.types import Sample, UInt8Array
@@ -45,8 +45,6 @@ RESIZE_SHARE = (0.75, 0.5, 0.35, 0.25, 0.15)
 SOCIAL_SIDE = (1080, 720, 540, 480, 360)
 SOCIAL_QUALITY = (80, 65, 50, 35, 22)
 SHARPEN_SIGMA, SHARPEN_AMOUNT = 1.0, 0.3
-
-_CROP = "crop"
 
 
 class Window(NamedTuple):
@@ -83,14 +81,14 @@ class Corruption:
         Returns:
             The same sample with another `image`; `crop` cuts all of its parts.
         """
-        if self.kind == _CROP:
+        if self.kind == CROP:
             share = CROP_SHARE[self.severity - 1]
             return cropped(sample, window(sample.mask.shape, share, self._rng(clip or name)))
         return sample._replace(image=self._image(sample.image, name))
 
     def words(self) -> str:
         """What is said of it before a run."""
-        what = "pictures and their truths are" if self.kind == _CROP else "pictures are"
+        what = "pictures and their truths are" if self.kind == CROP else "pictures are"
         return (
             f"corrupt={self.kind} severity={self.severity}: the test {what} corrupted, as seed={self.seed} "
             "draws it; validation pictures, which choose the threshold, stay as they are"

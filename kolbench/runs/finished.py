@@ -3,9 +3,8 @@
 import glob
 import hashlib
 import re
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ import yaml
 from kolbench.config.old_names import current_model
 from kolbench.errors import DataError
 from kolbench.metrics.counts import ImageCounts
-from kolbench.runs import clips, run_folder
+from kolbench.runs import clips, labels, run_folder
 from kolbench.runs import record as records
 from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import DataFingerprint, RunRecord
@@ -26,23 +25,6 @@ BASELINES = ("allfg", "ellipse", "meanmask")
 # below a `runs` folder, but shared by runs and no runs themselves
 _NO_RUNS = ("trainings", "untrained")
 _NEEDED = ("method", "truth_access", "threshold", "seed", "data", "started")
-_LONGEST_WORD, _LONGEST_LABEL = 32, 64
-# what tells runs of one method apart, in the order in which a label names it
-_TELLING = (
-    "experiment",
-    "init",
-    "callbacks",
-    "model",
-    "refiner",
-    "tta",
-    "smooth",
-    "budget",
-    "data",
-    "trainer",
-    "threshold",
-    "weights",
-    "seed",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +33,14 @@ class FinishedRun:
 
     folder: where it lies. record: its `run.json`. label: unique among its test set, such as
     `rsudisnet seed=1`. family: the label less the seed; runs of one family differ in nothing else.
+    clean_label: the label less what happened to the test pictures.
     """
 
     folder: Path
     record: RunRecord
     label: str
     family: str
+    clean_label: str = field(default="", kw_only=True)
 
     @property
     def method(self) -> str:
@@ -195,7 +179,7 @@ class Comparison:
     sets of one name are reported. runs: methods that read the picture only first, then those that are given
     the true box, then the true mask; each by label. pictures: names of the test pictures, in the order of
     every run's rows. groups: the video of each, or its own name where videos are unknown. benchmarks: of any
-    methods, in any order.
+    methods, in any order. corrupted: runs on these pictures, corrupted, by label; they are not ranked.
     """
 
     name: str
@@ -203,6 +187,7 @@ class Comparison:
     pictures: tuple[str, ...]
     groups: tuple[str, ...]
     benchmarks: tuple[Benchmark, ...] = ()
+    corrupted: tuple[FinishedRun, ...] = ()
 
     @cached_property
     def compared(self) -> tuple[FinishedRun, ...]:
@@ -238,6 +223,7 @@ def _same_outputs(record: RunRecord) -> tuple[object, ...]:
         record.refiner,
         record.tta,
         record.smooth,
+        (record.corrupt, record.severity),
         sorted(word for word in words if re.match(r"(refiner|weights|smooth|model\.)", word)),
     )
 
@@ -305,19 +291,25 @@ def test_sets(runs: Sequence[FinishedRun]) -> list[Comparison]:
         by_pictures.setdefault(_pictures_digest(run), []).append(run)
     names = [_data_name(group[0].record) for group in by_pictures.values()]
     sets = [
-        _test_set(name if names.count(name) == 1 else f"{name}-{digest[:6]}", _labelled_anew(group))
+        _test_set(name if names.count(name) == 1 else f"{name}-{digest[:6]}", labelled_anew(group))
         for name, (digest, group) in zip(names, by_pictures.items(), strict=True)
     ]
     return sorted(sets, key=lambda found: -len(found.runs))
 
 
-def _labelled_anew(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+def labelled_anew(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """The same runs, each with a label of its own among them."""
     known = {run.folder: run for run in runs}
     renamed = []
     for made in _labelled({folder: run.record for folder, run in known.items()}):
         folds = known[made.folder].fold_count
         note = f" ({folds} folds joined)" if folds else ""
-        run = replace(known[made.folder], label=made.label + note, family=made.family + note)
+        run = replace(
+            known[made.folder],
+            label=made.label + note,
+            family=made.family + note,
+            clean_label=made.clean_label + note,
+        )
         run.__dict__["scored"] = known[made.folder].scored  # read already
         renamed.append(run)
     return renamed
@@ -325,8 +317,12 @@ def _labelled_anew(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
 
 def _test_set(name: str, runs: Sequence[FinishedRun]) -> Comparison:
     test = runs[0].test
-    ordered = sorted(runs, key=lambda run: (records.TRUTH_ACCESS.index(run.truth_access), run.label))
-    return Comparison(name, tuple(ordered), tuple(test.names), groups_of(test))
+    return Comparison(name, in_order(runs), tuple(test.names), groups_of(test))
+
+
+def in_order(runs: Iterable[FinishedRun]) -> tuple[FinishedRun, ...]:
+    """By what of the truth they are given, then by label."""
+    return tuple(sorted(runs, key=lambda run: (records.TRUTH_ACCESS.index(run.truth_access), run.label)))
 
 
 def groups_of(scored: ImageCounts) -> tuple[str, ...]:
@@ -389,7 +385,7 @@ def _begun(record: RunRecord) -> datetime:
 
 def _identity(record: RunRecord) -> dict[str, object]:
     pictures = record.fingerprint or DataFingerprint()
-    words = sorted(word for word in record.overrides if not word.startswith(("paths.", "logger")))
+    words = sorted(word for word in labels.words_of(record) if not word.startswith(("paths.", "logger")))
     return {
         "words": tuple(words),
         "method": record.method,
@@ -402,45 +398,10 @@ def _identity(record: RunRecord) -> dict[str, object]:
 
 
 def _labelled(finished: Mapping[Path, RunRecord]) -> list[FinishedRun]:
-    """Each with its method's name and those of its overrides that another run of that method lacks."""
-    runs = []
-    words = {folder: _telling_words(record) for folder, record in finished.items()}
-    for folder, record in finished.items():
-        others = [words[f] for f, other in finished.items() if other.method == record.method]
-        shared = set.intersection(*others)
-        own = sorted(words[folder] - shared, key=_telling_order)
-        seed = f"seed={record.seed}"
-        parts = [record.method]
-        parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
-        family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
-        runs.append(FinishedRun(folder, record, f"{family} {seed}" if seed in own else family, family))
-    return _numbered(runs)
-
-
-def _shortened(word: str) -> str:
-    """A path or the like by its two ends."""
-    half = _LONGEST_WORD // 2
-    return word if len(word) <= _LONGEST_WORD else f"{word[: half - 1]}…{word[-half:]}"
-
-
-def _telling_words(record: RunRecord) -> set[str]:
-    return {word for word in record.overrides if _telling_order(word) < len(_TELLING) and " " not in word} | {
-        f"seed={record.seed}"
-    }
-
-
-def _telling_order(word: str) -> int:
-    root = word.lstrip("+").partition("=")[0].partition(".")[0]
-    return _TELLING.index(root) if root in _TELLING else len(_TELLING)
-
-
-def _numbered(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """Labels that are still the same get a number, and such runs are families of their own."""
-    labels = [run.label for run in runs]
-    seen: dict[str, int] = {}
-    numbered = []
-    for run in runs:
-        seen[run.label] = seen.get(run.label, 0) + 1
-        number = f" ({seen[run.label]})" if labels.count(run.label) > 1 else ""
-        numbered.append(FinishedRun(run.folder, run.record, run.label + number, run.family + number))
-    return numbered
+    named = labels.names_of(finished)
+    return [
+        FinishedRun(
+            folder, record, named[folder].label, named[folder].family, clean_label=named[folder].clean
+        )
+        for folder, record in finished.items()
+    ]
