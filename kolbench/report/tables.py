@@ -30,6 +30,7 @@ from kolbench.report.portrait import portraits
 from kolbench.report.sentences import sentences
 from kolbench.report.sizes import size_and_speed
 from kolbench.report.statistics import Difference, across_seeds
+from kolbench.report.test_set import pictures
 from kolbench.report.video import ablations, portraits_in_video
 from kolbench.runs.finished import Comparison
 from kolbench.runs.record import TrainingSummary
@@ -72,7 +73,7 @@ def all_tables(comparison: Comparison) -> list[Table]:
     builders = (
         *(headline, differences, size_and_speed, portraits, backgrounds, thresholds),
         *(seeds, scenarios, products, videos, portraits_in_video, ablations, clips, training),
-        licences,
+        *(pictures, licences),
     )
     main, *others = (builder(numbers) for builder in builders)
     return [found for found in (main, *families(numbers), *others) if len(found.frame)]

@@ -3,7 +3,6 @@
 import glob
 import hashlib
 import re
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ import yaml
 from kolbench.config.old_names import current_model
 from kolbench.errors import DataError
 from kolbench.metrics.counts import ImageCounts
-from kolbench.runs import clips, run_folder
+from kolbench.runs import clips, complexity, labels, run_folder
 from kolbench.runs import record as records
 from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import DataFingerprint, RunRecord
@@ -26,23 +25,6 @@ BASELINES = ("allfg", "ellipse", "meanmask")
 # below a `runs` folder, but shared by runs and no runs themselves
 _NO_RUNS = ("trainings", "untrained")
 _NEEDED = ("method", "truth_access", "threshold", "seed", "data", "started")
-_LONGEST_WORD, _LONGEST_LABEL = 32, 64
-# what tells runs of one method apart, in the order in which a label names it
-_TELLING = (
-    "experiment",
-    "init",
-    "callbacks",
-    "model",
-    "refiner",
-    "tta",
-    "smooth",
-    "budget",
-    "data",
-    "trainer",
-    "threshold",
-    "weights",
-    "seed",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +140,15 @@ class FinishedRun:
             DataError: the file is damaged.
         """
         return clips.read_frames(self.folder)
+
+    @cached_property
+    def complexity(self) -> Mapping[str, float]:
+        """Test picture -> GLCM entropy in bits, from `complexity.parquet`; empty where the folder has none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        return complexity.read(self.folder)
 
     @property
     def fold_count(self) -> int:
@@ -402,45 +393,5 @@ def _identity(record: RunRecord) -> dict[str, object]:
 
 
 def _labelled(finished: Mapping[Path, RunRecord]) -> list[FinishedRun]:
-    """Each with its method's name and those of its overrides that another run of that method lacks."""
-    runs = []
-    words = {folder: _telling_words(record) for folder, record in finished.items()}
-    for folder, record in finished.items():
-        others = [words[f] for f, other in finished.items() if other.method == record.method]
-        shared = set.intersection(*others)
-        own = sorted(words[folder] - shared, key=_telling_order)
-        seed = f"seed={record.seed}"
-        parts = [record.method]
-        parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
-        family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
-        runs.append(FinishedRun(folder, record, f"{family} {seed}" if seed in own else family, family))
-    return _numbered(runs)
-
-
-def _shortened(word: str) -> str:
-    """A path or the like by its two ends."""
-    half = _LONGEST_WORD // 2
-    return word if len(word) <= _LONGEST_WORD else f"{word[: half - 1]}…{word[-half:]}"
-
-
-def _telling_words(record: RunRecord) -> set[str]:
-    return {word for word in record.overrides if _telling_order(word) < len(_TELLING) and " " not in word} | {
-        f"seed={record.seed}"
-    }
-
-
-def _telling_order(word: str) -> int:
-    root = word.lstrip("+").partition("=")[0].partition(".")[0]
-    return _TELLING.index(root) if root in _TELLING else len(_TELLING)
-
-
-def _numbered(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """Labels that are still the same get a number, and such runs are families of their own."""
-    labels = [run.label for run in runs]
-    seen: dict[str, int] = {}
-    numbered = []
-    for run in runs:
-        seen[run.label] = seen.get(run.label, 0) + 1
-        number = f" ({seen[run.label]})" if labels.count(run.label) > 1 else ""
-        numbered.append(FinishedRun(run.folder, run.record, run.label + number, run.family + number))
-    return numbered
+    names = labels.labels_of(finished)
+    return [FinishedRun(folder, record, *names[folder]) for folder, record in finished.items()]

@@ -1,0 +1,80 @@
+"""What runs are called in a report: their method's name, and what tells them apart."""
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from kolbench.runs.record import RunRecord
+
+_LONGEST_WORD, _LONGEST_LABEL = 32, 64
+# what tells runs of one method apart, in the order in which a label names it
+_TELLING = (
+    "experiment",
+    "init",
+    "callbacks",
+    "model",
+    "refiner",
+    "tta",
+    "smooth",
+    "budget",
+    "data",
+    "trainer",
+    "threshold",
+    "weights",
+    "seed",
+)
+
+
+class Label(NamedTuple):
+    """label: unique among the runs that were named together. family: the same less the seed."""
+
+    label: str
+    family: str
+
+
+def labels_of(records: Mapping[Path, RunRecord]) -> dict[Path, Label]:
+    """Run folder -> its method's name with those of its overrides that another run of that method lacks.
+
+    Labels that are still the same get a number, and such runs are families of their own.
+    """
+    words = {folder: _telling_words(record) for folder, record in records.items()}
+    found = {}
+    for folder, record in records.items():
+        others = [words[other] for other, known in records.items() if known.method == record.method]
+        shared = set.intersection(*others)
+        own = sorted(words[folder] - shared, key=_telling_order)
+        seed = f"seed={record.seed}"
+        parts = [record.method]
+        parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
+        family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
+        found[folder] = Label(f"{family} {seed}" if seed in own else family, family)
+    return _numbered(found)
+
+
+def _shortened(word: str) -> str:
+    """A path or the like by its two ends."""
+    half = _LONGEST_WORD // 2
+    return word if len(word) <= _LONGEST_WORD else f"{word[: half - 1]}…{word[-half:]}"
+
+
+def _telling_words(record: RunRecord) -> set[str]:
+    return {word for word in record.overrides if _telling_order(word) < len(_TELLING) and " " not in word} | {
+        f"seed={record.seed}"
+    }
+
+
+def _telling_order(word: str) -> int:
+    root = word.lstrip("+").partition("=")[0].partition(".")[0]
+    return _TELLING.index(root) if root in _TELLING else len(_TELLING)
+
+
+def _numbered(found: Mapping[Path, Label]) -> dict[Path, Label]:
+    texts = [known.label for known in found.values()]
+    seen: dict[str, int] = {}
+    numbered = {}
+    for folder, (label, family) in found.items():
+        seen[label] = seen.get(label, 0) + 1
+        number = f" ({seen[label]})" if texts.count(label) > 1 else ""
+        numbered[folder] = Label(label + number, family + number)
+    return numbered
