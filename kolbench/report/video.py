@@ -73,7 +73,7 @@ def _cells(run: RunNumbers, numbers: Numbers, row: Video | None) -> dict[str, Ce
 
 
 def _speed_cells(found: Benchmark | None) -> dict[str, Cell]:
-    """Frames a second at two threads, with all that is found for a frame, and the milliseconds of its flow."""
+    """Frames a second at two threads, with all that is found for one, and milliseconds of its flow."""
     speed = None if found is None else found.speed(FPS_THREADS)
     return {
         "FPS": None if speed is None else 1000 / speed.in_clip.median_ms,

@@ -20,7 +20,7 @@ from kolbench.inference.export.exported import open_exported
 from kolbench.io import progress
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import as_released, load_into, model_of
-from kolbench.models.mirrored import with_tta
+from kolbench.models.mirrored import viewed, with_tta
 from kolbench.runs.benchmark import BENCHMARK, Benchmark, Form, MeasuredOn, Spread
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import below_method
@@ -105,7 +105,7 @@ def run(config: BenchmarkConfig) -> TaskResult:
         training=sizes.training,
         deployed=sizes.deployed,
         tta=config.tta,
-        notes=(*notes, *([FINDS] if method.weights == RANDOM and ran == UNCHANGED else [])),
+        notes=(*notes, *([FINDS] if method.weights == RANDOM and _finds(segmenter) else [])),
         started=started,
     )
     folder = below_method(config.paths, config.model.name, method.name).run
@@ -177,6 +177,13 @@ def _machine_lines(machine: MeasuredOn) -> list[str]:
 
 def _cells(spread: Spread) -> tuple[str, str]:
     return f"{spread.median_ms:.2f}", f"{spread.p10_ms:.2f} to {spread.p90_ms:.2f}"
+
+
+def _finds(segmenter: Segmenter) -> bool:
+    """Whether its work depends on the picture: a detector's does."""
+    from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+    return isinstance(viewed(segmenter)[0].inference_network(), GeneralizedRCNN)
 
 
 def _median(spread: Spread | None) -> str:
