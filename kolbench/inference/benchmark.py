@@ -20,6 +20,7 @@ from kolbench.errors import ConfigError
 from kolbench.inference.backends import UNCHANGED, deployed_graph, prepare
 from kolbench.inference.export.graph import GraphSegmenter, network_of
 from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
+from kolbench.inference.video_cost import FLOW, FRAME, frame_calls
 from kolbench.models.mirrored import viewed
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import resize, with_prior
@@ -30,6 +31,7 @@ from kolbench.types import UInt8Array
 SCENE_SEED = 20
 CPU = torch.device("cpu")
 NETWORK, SEGMENT = "network", "segment"
+_OTHERS = (NETWORK, FRAME, FLOW)
 
 # threads and what is run with them
 Run = tuple[int, str]
@@ -114,7 +116,8 @@ def speeds_of(
         }
         found = in_turn(calls, warm_up, repeats, use, advance)
     speeds = tuple(
-        Speed(count, spread(found[count, SEGMENT]), _spread_of(found, (count, NETWORK))) for count in threads
+        Speed(count, spread(found[count, SEGMENT]), *(_spread_of(found, (count, what)) for what in _OTHERS))
+        for count in threads
     )
     return speeds, ran, notes
 
@@ -220,10 +223,11 @@ def _forms(
 
 
 def _calls(segmenter: Segmenter, image: UInt8Array) -> dict[str, Callable[[], object]]:
-    """What is timed of a method: its network on its own input, where it has one, and a whole picture."""
+    """What is timed of a method: its network, where it has one, a whole picture, and a frame of a clip."""
     calls: dict[str, Callable[[], object]] = {
         SEGMENT: lambda: segment_in_bounded_memory(segmenter.segment, image)
     }
+    calls |= frame_calls(segmenter, shrunk(image, LONGEST))
     plain, views = viewed(segmenter)
     network = _network_call(plain, shrunk(image, LONGEST))
     return calls if network is None else {NETWORK: _repeated(network, views), **calls}

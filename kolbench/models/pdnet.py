@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kolbench.errors import require_choice, require_whole
 from kolbench.models.components.blocks import resize_aligned
 from kolbench.models.components.frozen_features import CHANNELS, FrozenFeatures
+from kolbench.models.components.part_colours import painted_parts
 from kolbench.models.components.pdnet import (
     AUXILIARY,
     Frame,
@@ -22,7 +23,8 @@ from kolbench.models.components.pdnet import (
 from kolbench.models.losses.pdnet import SEM, LossOptions, Semantics, mask_error, part_terms
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RESIZE_MODES, InputSpec, current_resize_mode
-from kolbench.types import IMAGE_STEP, VIDEO_STEP, Batch, Prediction, State
+from kolbench.segmenter import SHOWN_ABOVE
+from kolbench.types import IMAGE_STEP, VIDEO_STEP, Batch, Prediction, State, UInt8Array
 
 SMALLEST = 16
 Value = TypeVar("Value")
@@ -170,6 +172,18 @@ class PDNetSegmenter(NetworkSegmenter[PDNet]):
         references = [self._reference(item) for item in _chosen(kept or [own], self.recent)]
         following = _followed(kept or [own], own, self.recent)
         return Prediction(self._alpha(frame, references, image), state=tuple(chain(*following)))
+
+    @torch.no_grad()
+    def visualize(self, *inputs: Tensor) -> UInt8Array:
+        """The parts in colours, over the darkened picture; with one part, or without IPDA, the cut-out."""
+        image = inputs[0]
+        frame = self.network.look(self.input_spec.preprocess(image))
+        maps = self.network.part_logits(frame)
+        if maps is None or maps.parts.shape[1] == 1:
+            return super().visualize(image)
+        shares = part_probability(maps.parts, self.network.options.part_activation)
+        shown = resize_aligned(shares.float(), image.shape[-2:])[0]
+        return painted_parts(image[0], shown, self._alpha(frame, [], image)[0] > SHOWN_ABOVE)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of a video step, or without `reference` in the batch that of an image step.

@@ -173,15 +173,34 @@ def canvas(heights: Sequence[float], entries: Sequence[Entry] = (), lines: bool 
         entries: of the legend.
         lines: show dashes in the legend, not only markers.
     """
+    drawing = _with_legend(sum(heights), entries, lines)
+    axes = drawing.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    return [row[0] for row in axes]
+
+
+def grid(count: int, height: float, entries: Sequence[Entry]) -> list[Axes]:
+    """Axes of a height in inches in rows of two, all of one scale, and below them a legend of lines."""
+    columns = min(2, count)
+    rows = -(-count // columns)
+    drawing = _with_legend(height * rows, entries, lines=True)
+    axes = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    if count < rows * columns:
+        axes[-1, -1].remove()
+        # now the lowest of its column
+        axes[-2, -1].tick_params(labelbottom=True)
+    return list(axes.flat[:count])
+
+
+def _with_legend(height: float, entries: Sequence[Entry], lines: bool) -> Drawing:
+    """A drawing with room for axes of a height in inches, and with its legend."""
     longest = max((_width(entry.text) for entry in entries), default=0.0)
     columns = max(1, min(3, int(WIDTH / (longest + _HANDLE))))
     rows = -(-len(entries) // columns)
-    drawing = Drawing(figsize=(WIDTH, sum(heights) + 0.19 * rows), layout="constrained")
-    axes = drawing.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    drawing = Drawing(figsize=(WIDTH, height + 0.19 * rows), layout="constrained")
     if entries:
         handles = [_handle(entry, lines) for entry in entries]
         drawing.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4)
-    return [row[0] for row in axes]
+    return drawing
 
 
 def _width(text: str) -> float:

@@ -3,7 +3,17 @@
 import re
 from collections.abc import Callable
 
-from kolbench.report import clip_curves, comparisons, curves, drawing, rank_diagram, strips, worst_moments
+from kolbench.report import (
+    clip_curves,
+    comparisons,
+    curves,
+    drawing,
+    rank_diagram,
+    robustness,
+    strips,
+    test_set,
+    worst_moments,
+)
 from kolbench.report.comparisons import pareto_front
 from kolbench.report.drawing import Figure, write
 from kolbench.report.numbers import Numbers, numbers_of
@@ -31,8 +41,10 @@ def all_figures(comparison: Comparison) -> list[Figure]:
         learning,
         rank_diagram.ranks,
         comparisons.scenarios,
+        robustness.severities,
         clip_curves.j_over_time,
         worst_moments.worst_moments,
+        test_set.test_set,
     )
     drawn = (make(numbers) for make in makers)
     return [figure for figure in drawn if figure is not None]

@@ -134,6 +134,7 @@ class Numbers:
         self.comparison = comparison
         self.runs = tuple(RunNumbers(run) for run in comparison.runs)
         self.of = {numbers.label: numbers for numbers in self.runs}
+        self.corrupted = tuple(RunNumbers(run) for run in comparison.corrupted)
 
     @cached_property
     def miou(self) -> dict[str, Interval]:

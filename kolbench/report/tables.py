@@ -27,9 +27,11 @@ from kolbench.report.layout import (
 from kolbench.report.licences import licences, seen
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.portrait import portraits
+from kolbench.report.robustness import corrupted, robustness
 from kolbench.report.sentences import sentences
 from kolbench.report.sizes import size_and_speed
 from kolbench.report.statistics import Difference, across_seeds
+from kolbench.report.test_set import pictures
 from kolbench.report.video import ablations, portraits_in_video
 from kolbench.runs.finished import Comparison
 from kolbench.runs.record import TrainingSummary
@@ -71,8 +73,8 @@ def all_tables(comparison: Comparison) -> list[Table]:
     numbers = numbers_of(comparison)
     builders = (
         *(headline, differences, size_and_speed, portraits, backgrounds, thresholds),
-        *(seeds, scenarios, products, videos, portraits_in_video, ablations, clips, training),
-        licences,
+        *(seeds, scenarios, products, robustness, corrupted, videos, portraits_in_video, ablations),
+        *(clips, training, pictures, licences),
     )
     main, *others = (builder(numbers) for builder in builders)
     return [found for found in (main, *families(numbers), *others) if len(found.frame)]

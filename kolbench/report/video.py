@@ -6,8 +6,11 @@ from kolbench.report import published
 from kolbench.report.clips import NOT_THE_THRESHOLD
 from kolbench.report.layout import NOT_RUN, Cell, Row, Table, table
 from kolbench.report.numbers import Numbers, RunNumbers
-from kolbench.report.portrait import fps
+from kolbench.report.portrait import FPS_THREADS
 from kolbench.report.published import ABLATIONS, VIDEOS, Ablation, Video
+from kolbench.runs.benchmark import Benchmark
+from kolbench.runs.record import RunRecord
+from kolbench.types import FLOW, REFERENCE
 
 NAME, TITLE = "portrait_video", "Portraits in video: scores beside those of the PDNet paper"
 ABLATION_NAME, ABLATION_TITLE = (
@@ -19,6 +22,8 @@ SETS = ("mvps", "pphumanseg14k")
 SCORES = ("j_and_f", "j_mean", "j_recall", "j_decay", "f_mean", "f_recall", "f_decay")
 ABLATED = ("j_and_f", "j_mean", "f_mean")
 PDNET = "pdnet"
+# smoothing that shows a frame once it knows the next one
+ONE_FRAME_DELAY = "ofd"
 
 
 def portraits_in_video(numbers: Numbers) -> Table:
@@ -60,10 +65,27 @@ def _cells(run: RunNumbers, numbers: Numbers, row: Video | None) -> dict[str, Ce
         "method": run.label,
         "set": record.data,
         **{name: record.video.get(name) for name in SCORES},
-        "FPS": fps(numbers.benchmarks.get(run.label)),
+        **_speed_cells(numbers.benchmarks.get(run.label)),
+        "looks ahead": _look_ahead(record),
         "parameters": record.parameters or None,
         **_printed(row),
     }
+
+
+def _speed_cells(found: Benchmark | None) -> dict[str, Cell]:
+    """Frames a second at two threads, with all that is found for one, and milliseconds of its flow."""
+    speed = None if found is None else found.speed(FPS_THREADS)
+    return {
+        "FPS": None if speed is None else 1000 / speed.in_clip.median_ms,
+        "flow ms": None if speed is None or speed.flow is None else speed.flow.median_ms,
+    }
+
+
+def _look_ahead(record: RunRecord) -> str:
+    """How much of what comes later a frame is scored with."""
+    if REFERENCE in record.input_keys:
+        return "whole clip"
+    return "1 frame" if FLOW in record.input_keys or record.smooth == ONE_FRAME_DELAY else "no"
 
 
 def _printed(row: Video | None) -> dict[str, Cell]:
@@ -109,7 +131,9 @@ def _notes() -> list[str]:
         f"{NOT_THE_THRESHOLD}",
         f"(paper): {published.VIDEO_SOURCE}. Other clips, bodies and training unless 'set' says so: "
         "not to be compared digit by digit. Rows without a run may enter as masks (experiment=masks).",
-        "FPS: pictures a second by task=benchmark, from memory to alpha at two threads, without reading the "
-        "video and without finding flow; empty where there is none. parameters: of the network at inference, "
-        "heads of training included.",
+        "FPS: frames of a clip a second by task=benchmark, from memory to alpha at two threads, without "
+        "reading the video; flow and what is kept of frames before are counted. flow ms: milliseconds of the "
+        "flow alone. Empty where there is no benchmark.",
+        "looks ahead: what comes later in the clip and is known when a frame is scored; 'whole clip' cannot "
+        "be done while a video runs. parameters: of the network at inference, heads of training included.",
     ]

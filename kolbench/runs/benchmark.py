@@ -54,12 +54,21 @@ class Speed:
     """Of one picture with so many threads.
 
     network: the network alone, on its own input; None where a method has none. segment: from the picture in
-    memory to its alpha at the picture's size.
+    memory to its alpha at the picture's size. frame: the next frame of a clip, with what is kept of frames
+    before and the flow that is found for it; None where a frame is a picture like any other. flow: that flow
+    alone; None where none is read.
     """
 
     threads: int
     segment: Spread
     network: Spread | None = None
+    frame: Spread | None = None
+    flow: Spread | None = None
+
+    @property
+    def in_clip(self) -> Spread:
+        """Of a frame of a clip."""
+        return self.frame or self.segment
 
 
 @dataclass(frozen=True)

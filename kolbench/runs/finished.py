@@ -15,7 +15,7 @@ import yaml
 from kolbench.config.old_names import current_model
 from kolbench.errors import DataError
 from kolbench.metrics.counts import ImageCounts
-from kolbench.runs import clips, labels, run_folder
+from kolbench.runs import clips, complexity, labels, run_folder
 from kolbench.runs import record as records
 from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import DataFingerprint, RunRecord
@@ -142,6 +142,15 @@ class FinishedRun:
             DataError: the file is damaged.
         """
         return clips.read_frames(self.folder)
+
+    @cached_property
+    def complexity(self) -> Mapping[str, float]:
+        """Test picture -> GLCM entropy in bits, from `complexity.parquet`; empty where the folder has none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        return complexity.read(self.folder)
 
     @property
     def fold_count(self) -> int:
@@ -398,10 +407,10 @@ def _identity(record: RunRecord) -> dict[str, object]:
 
 
 def _labelled(finished: Mapping[Path, RunRecord]) -> list[FinishedRun]:
-    named = labels.names_of(finished)
+    names = labels.labels_of(finished)
     return [
         FinishedRun(
-            folder, record, named[folder].label, named[folder].family, clean_label=named[folder].clean
+            folder, record, names[folder].label, names[folder].family, clean_label=names[folder].clean
         )
         for folder, record in finished.items()
     ]

@@ -48,6 +48,11 @@ class JoinedFolds(FinishedRun):
         """Of the clips of all folds."""
         return {clip: frames for fold in self.folds for clip, frames in fold.clip_frames.items()}
 
+    @cached_property
+    def complexity(self) -> Mapping[str, float]:
+        """Of the test pictures of all folds."""
+        return {name: value for fold in self.folds for name, value in fold.complexity.items()}
+
     @property
     def model(self) -> Mapping[str, object]:
         """As of every fold."""

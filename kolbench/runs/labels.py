@@ -1,9 +1,9 @@
-"""What runs are called in a report: by their method, and by what their commands differ in."""
+"""What runs are called in a report: their method's name, and what tells them apart."""
 
 import textwrap
-from collections import Counter
-from collections.abc import Hashable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from kolbench.config.schema import UNCORRUPTED
 from kolbench.runs.record import RunRecord
@@ -25,55 +25,51 @@ _TELLING = (
     "weights",
     "seed",
 )
-# said of every run on corrupted pictures, whatever the others are of
+# of every run on corrupted pictures, whatever the others are of
 _CORRUPTION = ("corrupt", "severity")
 
 
-class Name(NamedTuple):
-    """label: of one run alone. family: less the seed. clean: less what happened to its test pictures."""
+class Label(NamedTuple):
+    """label: unique among the runs that were named together. family: the same less the seed. clean: the same
+    less what happened to the test pictures, without a number of its own."""
 
     label: str
     family: str
     clean: str
 
 
-Place = TypeVar("Place", bound=Hashable)
+def labels_of(records: Mapping[Path, RunRecord]) -> dict[Path, Label]:
+    """Run folder -> its method's name with those of its overrides that another run of that method lacks.
 
-
-def names_of(records: Mapping[Place, RunRecord]) -> dict[Place, Name]:
-    """Each with its method's name and those of its overrides that another run of that method lacks.
-
-    Args:
-        records: of runs, by anything that tells them apart.
+    Labels that are still the same get a number, and such runs are families of their own.
     """
-    words = {place: _telling_words(record) for place, record in records.items()}
+    words = {folder: _telling_words(record) for folder, record in records.items()}
     found = {}
-    for place, record in records.items():
-        others = [words[p] for p, other in records.items() if other.method == record.method]
-        own = words[place] - set[str].intersection(*others)
-        found[place] = _name(record, sorted(own, key=_telling_order))
+    for folder, record in records.items():
+        others = [words[other] for other, known in records.items() if known.method == record.method]
+        shared = set.intersection(*others)
+        own = sorted(words[folder] - shared, key=_telling_order)
+        seed = f"seed={record.seed}"
+        parts = [record.method]
+        parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
+        family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
+        corrupted = " ".join([family, *corruption_of(record)])
+        of_seed = f" {seed}" if seed in own else ""
+        found[folder] = Label(corrupted + of_seed, corrupted, family + of_seed)
     return _numbered(found)
 
 
 def words_of(record: RunRecord) -> list[str]:
     """The words of its command; those that say how pictures are corrupted as they count, typed or not."""
     words = [word for word in record.overrides if word.lstrip("+").partition("=")[0] not in _CORRUPTION]
-    return [*words, *_corruption(record)]
+    return [*words, *corruption_of(record)]
 
 
-def _corruption(record: RunRecord) -> list[str]:
+def corruption_of(record: RunRecord) -> list[str]:
+    """The words that corrupt its test pictures; empty where nothing does."""
     if record.corrupt == UNCORRUPTED:
         return []
     return [f"corrupt={record.corrupt}", f"severity={record.severity}"]
-
-
-def _name(record: RunRecord, own: list[str]) -> Name:
-    seed = f"seed={record.seed}"
-    parts = [record.method, *(_shortened(word.removeprefix("model.")) for word in own if word != seed)]
-    family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
-    corrupted = " ".join([family, *_corruption(record)])
-    of_seed = f" {seed}" if seed in own else ""
-    return Name(corrupted + of_seed, corrupted, family + of_seed)
 
 
 def _shortened(word: str) -> str:
@@ -83,9 +79,7 @@ def _shortened(word: str) -> str:
 
 
 def _telling_words(record: RunRecord) -> set[str]:
-    """Without those of a corruption, which stand in every label."""
-    words = set(record.overrides)
-    return {word for word in words if _telling_order(word) < len(_TELLING) and " " not in word} | {
+    return {word for word in record.overrides if _telling_order(word) < len(_TELLING) and " " not in word} | {
         f"seed={record.seed}"
     }
 
@@ -95,13 +89,12 @@ def _telling_order(word: str) -> int:
     return _TELLING.index(root) if root in _TELLING else len(_TELLING)
 
 
-def _numbered(names: Mapping[Place, Name]) -> dict[Place, Name]:
-    """Labels that are still the same get a number, and such runs are families of their own."""
-    counts = Counter(name.label for name in names.values())
-    seen: Counter[str] = Counter()
+def _numbered(found: Mapping[Path, Label]) -> dict[Path, Label]:
+    texts = [known.label for known in found.values()]
+    seen: dict[str, int] = {}
     numbered = {}
-    for place, name in names.items():
-        seen[name.label] += 1
-        number = f" ({seen[name.label]})" if counts[name.label] > 1 else ""
-        numbered[place] = name._replace(label=name.label + number, family=name.family + number)
+    for folder, (label, family, clean) in found.items():
+        seen[label] = seen.get(label, 0) + 1
+        number = f" ({seen[label]})" if texts.count(label) > 1 else ""
+        numbered[folder] = Label(label + number, family + number, clean)
     return numbered

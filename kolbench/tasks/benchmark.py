@@ -20,7 +20,7 @@ from kolbench.inference.export.exported import open_exported
 from kolbench.io import progress
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import as_released, load_into, model_of
-from kolbench.models.mirrored import with_tta
+from kolbench.models.mirrored import viewed, with_tta
 from kolbench.runs.benchmark import BENCHMARK, Benchmark, Form, MeasuredOn, Spread
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import below_method
@@ -105,7 +105,7 @@ def run(config: BenchmarkConfig) -> TaskResult:
         training=sizes.training,
         deployed=sizes.deployed,
         tta=config.tta,
-        notes=(*notes, *([FINDS] if method.weights == RANDOM and ran == UNCHANGED else [])),
+        notes=(*notes, *([FINDS] if method.weights == RANDOM and _finds(segmenter) else [])),
         started=started,
     )
     folder = below_method(config.paths, config.model.name, method.name).run
@@ -148,16 +148,22 @@ def print_benchmark(found: Benchmark) -> None:
     table.add_column("threads", justify="right")
     for column in ("network", "10 to 90 %", "end to end", "10 to 90 %", "FPS"):
         table.add_column(column, justify="right", no_wrap=True)
+    clips = any(speed.frame is not None for speed in found.speeds)
+    if clips:
+        for column in ("frame of a clip", "flow of it"):
+            table.add_column(column, justify="right", no_wrap=True)
     for speed in found.speeds:
         network = ("-", "-") if speed.network is None else _cells(speed.network)
         fps = f"{1000 / speed.segment.median_ms:.2f}"
-        table.add_row(str(speed.threads), *network, *_cells(speed.segment), fps)
+        of_clip = [_median(speed.frame), _median(speed.flow)] if clips else []
+        table.add_row(str(speed.threads), *network, *_cells(speed.segment), fps, *of_clip)
     print("\n".join(lines))
     console = Console()
     Console(width=max(console.width, TABLE_WIDTH)).print(table)
     print(
         f"median of {found.repeats} runs after {found.warm_up} that are not counted; end to end: from the "
         "picture in memory to its alpha, no file read or written"
+        + ("; frame of a clip: with what is kept of frames before, and flow, in it" if clips else "")
     )
 
 
@@ -171,6 +177,17 @@ def _machine_lines(machine: MeasuredOn) -> list[str]:
 
 def _cells(spread: Spread) -> tuple[str, str]:
     return f"{spread.median_ms:.2f}", f"{spread.p10_ms:.2f} to {spread.p90_ms:.2f}"
+
+
+def _finds(segmenter: Segmenter) -> bool:
+    """Whether its work depends on the picture: a detector's does."""
+    from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+    return isinstance(viewed(segmenter)[0].inference_network(), GeneralizedRCNN)
+
+
+def _median(spread: Spread | None) -> str:
+    return "-" if spread is None else f"{spread.median_ms:.2f}"
 
 
 def _ran(backend: str) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kolbench.config.schema import TaskConfig, TaskResult
+from kolbench.config.schema import UNCORRUPTED, TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
 from kolbench.report import statistics
@@ -111,9 +111,12 @@ def _only(key: str, folder: Path | None) -> FinishedRun:
 
 
 def _what(run: FinishedRun) -> str:
-    protocol = run.record.eval_protocol
-    of_it = "" if protocol == NATIVE else f" under eval_protocol={protocol}"
-    return f"{len(run.test.names)} of {run.record.data}{of_it}"
+    record = run.record
+    of_it = "" if record.eval_protocol == NATIVE else f" under eval_protocol={record.eval_protocol}"
+    of_it += (
+        "" if record.corrupt == UNCORRUPTED else f" after corrupt={record.corrupt} severity={record.severity}"
+    )
+    return f"{len(run.test.names)} of {record.data}{of_it}"
 
 
 def _images(run: FinishedRun) -> Float64Array:

@@ -9,7 +9,8 @@ from kolbench.io import progress
 from kolbench.metrics import scores
 from kolbench.report import figures, footage, gallery, page, table_files, tables
 from kolbench.runs import benchmark, folds
-from kolbench.runs.finished import Comparison, find, matches, test_sets
+from kolbench.runs.corrupted import comparisons
+from kolbench.runs.finished import Comparison, find, matches
 
 PAGE = "report.html"
 WRITTEN = {"tables": (".csv", ".md", ".tex"), "figures": (".svg", ".png"), "galleries": (".png",)}
@@ -42,12 +43,13 @@ def run(config: ReportConfig) -> TaskResult:
     for line in incomplete:
         print(line)
     benchmarks = tuple(benchmark.below(matches(config.runs)))
-    sets = [replace(comparison, benchmarks=benchmarks) for comparison in test_sets(found)]
+    sets = [replace(comparison, benchmarks=benchmarks) for comparison in comparisons(found)]
     for comparison in sets:
         folder = output if len(sets) == 1 else output / comparison.name
         said = write_report(comparison, folder)
         runs, pictures = len(comparison.runs), len(comparison.pictures)
-        print(f"{comparison.name}: {runs} runs on the same {pictures} test pictures")
+        corrupted = f", {len(comparison.corrupted)} on them corrupted" if comparison.corrupted else ""
+        print(f"{comparison.name}: {runs} runs on the same {pictures} test pictures{corrupted}")
         for sentence in said:
             print(f"  {sentence}")
         print(f"report in {folder / PAGE}", flush=True)

@@ -17,7 +17,7 @@ from kolbench.runs.record import RunRecord
 
 ALPHA = "alpha"
 # words of a command that say on what a method is scored, and how
-_ON_WHAT = ("data", "refiner", "tta", "smooth", "threshold", "budget.limit")
+_ON_WHAT = ("data", "refiner", "tta", "smooth", "corrupt", "severity", "threshold", "budget.limit")
 # true alphas are asked for, of pictures at their own size, in a folder of their own
 _REPLACED = ("metrics=", "data.truth=", "eval_protocol=", "paths.run=")
 

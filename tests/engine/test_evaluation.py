@@ -11,9 +11,12 @@ from torch.utils.data import DataLoader
 from kolbench.engine import completion
 from kolbench.engine.evaluation import evaluate
 from kolbench.io import masks
+from kolbench.io.arrays import as_arrays
 from kolbench.metrics import scores
 from kolbench.metrics.scores import matting
+from kolbench.metrics.texture import glcm_entropy
 from kolbench.models.trivial import Ellipse
+from kolbench.runs import complexity
 
 MATTE = (torch.arange(24 * 32).reshape(1, 1, 24, 32) % 256) / 255
 
@@ -41,3 +44,16 @@ def test_true_alphas_are_kept_in_8_bits_and_scored(tmp_path: Path, soft: bool) -
     if soft:
         names = [score.name for score in scores.family_scores("matting") if score.by_default]
         assert [float(values[name][0]) for name in names] == list(matting.quick(alpha, truth))
+
+
+def test_how_complex_test_pictures_are_is_kept_and_of_frames_without_truth_nothing(tmp_path: Path) -> None:
+    flat = batch(soft=False) | {"image": torch.full((1, 3, 24, 32), 0.5), "name": ["flat"]}
+    noisy = batch(soft=False) | {"name": ["noisy"]}
+    unscored = batch(soft=False) | {"name": ["unscored"], "unscored": True}
+    loaders = {
+        "val": DataLoader([batch(soft=False)], batch_size=None),
+        "test": DataLoader([flat, noisy, unscored], batch_size=None),
+    }
+    evaluate(Ellipse(), loaders, torch.device("cpu"), tmp_path)
+    shown = as_arrays(noisy["image"])[0]
+    assert complexity.read(tmp_path) == {"flat": 0.0, "noisy": glcm_entropy(shown)}

@@ -7,15 +7,18 @@ import torch
 from torch import nn
 
 from kolbench.config.compose import build_segmenter, model_config
+from kolbench.data.flow import FlowOptions, ShotFlow
 from kolbench.data.scenes.scene import make_scene
 from kolbench.errors import ConfigError
-from kolbench.inference import benchmark
+from kolbench.inference import benchmark, video_cost
 from kolbench.inference.export.graph import GraphSegmenter
 from kolbench.models.mirrored import Mirrored
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec
 from kolbench.runs.benchmark import Form, Spread
+from kolbench.segmenter import Segmenter
+from kolbench.types import Prediction
 
 
 class Small(nn.Module):
@@ -77,6 +80,56 @@ def test_the_spread_of_eleven_times():
     assert benchmark.spread([10.0 * n for n in (3, 0, 7, 1, 9, 2, 10, 4, 8, 5, 6)]) == Spread(
         50.0, 10.0, 90.0
     )
+
+
+class Remembers(Segmenter):
+    """Its alpha says how many frames of the clip were before, and how bright the flow's picture is."""
+
+    stateful = True
+
+    def __init__(self, flow_options=None):
+        super().__init__()
+        self.input_keys = ("image",) if flow_options is None else ("image", "flow")
+        self.flow_options = flow_options
+        self.given = []
+
+    def predict(self, *inputs, state=None):
+        count = torch.zeros(()) if state is None else state[0] + 1
+        self.given.append((int(count), [entry.clone() for entry in inputs]))
+        return Prediction(inputs[0].mean(1, keepdim=True), state=(count,))
+
+
+def test_frames_of_a_clip_are_timed_with_what_is_kept_of_those_before():
+    method, image = Remembers(), benchmark.drawn_picture(48, 40)
+    (call,) = video_cost.frame_calls(method, image).values()
+    for _ in range(10):
+        call()
+    assert [count for count, _ in method.given] == list(range(10))
+    shown = [np.rint(planes[0].numpy()[0].transpose(1, 2, 0) * 255) for _, planes in method.given]
+    assert np.array_equal(shown[3], np.roll(image, 12, 1))
+    # the ninth frame is the first one again
+    assert np.array_equal(shown[8], image)
+
+
+def test_flow_is_found_anew_for_each_frame():
+    method, image = Remembers(FlowOptions(size=48)), benchmark.drawn_picture(64, 64)
+    calls = video_cost.frame_calls(method, image)
+    assert list(calls) == ["frame", "flow"]
+    for _ in range(3):
+        calls["frame"]()
+    shot = ShotFlow(FlowOptions(size=48))
+    shot.push(np.roll(image, 8, 1))
+    expected = shot.push(np.roll(image, 12, 1))
+    frame, flow = method.given[2][1]
+    assert np.array_equal(np.rint(frame.numpy()[0].transpose(1, 2, 0) * 255), np.roll(image, 8, 1))
+    assert flow.shape == frame.shape
+    assert np.array_equal(calls["flow"]()[0], image)
+    small = cv2.resize(flow.numpy()[0].transpose(1, 2, 0) * 255, (48, 48), interpolation=cv2.INTER_AREA)
+    assert np.abs(small - expected).mean() < 4
+
+
+def test_frames_of_methods_that_remember_nothing_are_pictures():
+    assert video_cost.frame_calls(small(), benchmark.drawn_picture(48, 40)) == {}
 
 
 def test_sizes_of_both_forms_by_hand():

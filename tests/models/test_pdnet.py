@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -14,7 +15,7 @@ from kolbench.models.checkpoints.read import load_state_strict, read_state_dict
 from kolbench.models.losses import pdnet as losses
 from kolbench.models.losses.pdnet import LossOptions
 from kolbench.models.pdnet import PRESETS, PDNetSegmenter
-from kolbench.segmenter import Clip
+from kolbench.segmenter import Clip, Segmenter
 from tests.helpers.networks import unreached
 
 SMALL: dict[str, Any] = {"backbone": "mobilenet_v2", "width": 16}
@@ -318,3 +319,27 @@ def test_checkpoints_may_lack_the_heads_of_training():
 def test_wrong_settings_are_named(changes, message):
     with pytest.raises(ConfigError, match=message):
         method(**changes)
+
+
+def test_parts_are_drawn_in_colours_inside_the_foreground():
+    segmenter = lively(parts=3)
+    image = FRAMES[0]
+    head = segmenter.network.head
+    with torch.no_grad():
+        # half of the picture above 0.5
+        head.weight /= head.weight.abs().sum() * 1000
+        head.bias -= segmenter.predict(image).alpha.median().logit()
+        inside = segmenter.predict(image).alpha[0, 0].numpy() > 0.5
+    shown = segmenter.visualize(image).astype(int)
+    assert shown.shape == (50, 70, 3)
+    assert 0.2 < inside.mean() < 0.8
+    # grey has equal channels; the colours of parts have not
+    spread = np.ptp(shown, axis=2)
+    assert (spread[~inside] == 0).all()
+    assert (spread[inside] > 20).mean() > 0.9
+
+
+@pytest.mark.parametrize("options", [{"parts": 1}, {"ipda": False}])
+def test_without_parts_the_cut_out_is_drawn(options):
+    segmenter = lively(**options)
+    assert np.array_equal(segmenter.visualize(FRAMES[0]), Segmenter.visualize(segmenter, FRAMES[0]))

@@ -11,6 +11,7 @@ from kolbench.report.numbers import Numbers
 from kolbench.report.tables import all_tables
 from kolbench.report.video import ablations, portraits_in_video
 from kolbench.runs import record, run_folder
+from kolbench.runs.benchmark import Benchmark, MeasuredOn, Speed, Spread
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
 from tests.helpers.run_folders import make_run
@@ -72,6 +73,30 @@ def test_the_rows_of_the_papers_ablations_find_their_runs(folder):
     assert rows.loc[(4, "3 parts"), "j_and_f"] == 0.6
     assert pd.isna(rows.loc[(4, "1 part"), "run"])
     assert rows.loc[(5, "2 references"), "FPS (paper)"] == 9.7
+
+
+def test_speed_counts_what_a_frame_of_a_clip_takes_and_what_is_known_ahead_is_said(tmp_path):
+    keys = {"matnet": ("image", "flow"), "cosnet": ("image", "reference"), "pdnet": ("image",)}
+    for method, given in keys.items():
+        filmed(tmp_path / method, method)
+        path = tmp_path / method / run_folder.RUN
+        replace(record.read(path), input_keys=given).write(path)
+    filmed(tmp_path / "late", "modnet")
+    path = tmp_path / "late" / run_folder.RUN
+    replace(record.read(path), smooth="ofd").write(path)
+    alone, frame, flow = (Spread(ms, ms, ms) for ms in (20.0, 50.0, 15.0))
+    speeds = {"matnet": Speed(2, alone, None, frame, flow), "pdnet": Speed(2, alone)}
+    measured = [
+        Benchmark(method, "w", "eager", (48, 64), 1, 3, (speed,), MeasuredOn(), {"name": method})
+        for method, speed in speeds.items()
+    ]
+    numbers = Numbers(replace(comparison_of(tmp_path), benchmarks=tuple(measured)))
+    rows = portraits_in_video(numbers).frame.dropna(subset="looks ahead").set_index("method")
+    assert rows.loc["matnet", ["FPS", "flow ms"]].tolist() == [20, 15]
+    assert rows.loc["pdnet", "FPS"] == 50
+    assert pd.isna(rows.loc["pdnet", "flow ms"])
+    told = {"matnet": "1 frame", "cosnet": "whole clip", "pdnet": "no", "modnet": "1 frame"}
+    assert rows["looks ahead"].to_dict() == told
 
 
 def test_our_settings_have_the_keys_that_the_rows_ask_for():

@@ -289,6 +289,12 @@ class PDNet(nn.Module):
             raise ValueError("a network without IPDA has no references.")
         return self.ipda.remember(frame.decoupled)
 
+    def part_logits(self, frame: Frame) -> PartLogits | None:
+        """Where something is salient in a frame, and which part it is; None without IPDA."""
+        if self.ipda is None or frame.decoupled is None:
+            return None
+        return self.ipda.logits(frame.decoupled)
+
     def segment(self, frame: Frame, references: Sequence[Reference], size: Sequence[int]) -> Tensor:
         """Logits of a frame.
 
@@ -352,9 +358,7 @@ class PDNet(nn.Module):
     def _training_maps(self, frame: Frame) -> FrameMaps:
         heads = (self.head_1, self.head_2, self.head_3, self.head_4)
         auxiliary = tuple(head(level) for head, level in zip(heads, frame.levels, strict=True))
-        if self.ipda is None or frame.decoupled is None:
-            return FrameMaps(auxiliary, None)
-        return FrameMaps(auxiliary, self.ipda.logits(frame.decoupled))
+        return FrameMaps(auxiliary, self.part_logits(frame))
 
 
 def part_probability(logits: Tensor, activation: str = "softmax") -> Tensor:

@@ -1,0 +1,210 @@
+"""What corrupted test pictures cost: tables by corruption and severity, and lines over severity."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from kolbench.config.schema import CORRUPTIONS, CROP, SEVERITIES
+from kolbench.report import drawing
+from kolbench.report.drawing import Entry, Figure, Style
+from kolbench.report.layout import Cell, Row, Table, definitions, table
+from kolbench.report.numbers import MIOU, Numbers, RunNumbers
+
+SCORES = ("miou", "product_recall")
+_PANEL = 1.75  # inches
+_KINDS = (
+    "jpeg, blur, noise, dark, resize, social: the picture alone; crop cuts picture and truth alike, so its "
+    "truth is another one. How far each severity goes, from 1 to 5: kolbench/data/corruptions.py."
+)
+_THRESHOLDS = (
+    "Each run at its own threshold. Only test pictures are corrupted, so a threshold from validation is one "
+    "from pictures as they are."
+)
+
+
+class Condition(NamedTuple):
+    """What happened to the test pictures."""
+
+    kind: str
+    severity: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.severity}"
+
+
+class Method(NamedTuple):
+    """A method's runs: on pictures as they are, where there is one, and by what happened to them."""
+
+    name: str
+    clean: RunNumbers | None
+    corrupted: dict[Condition, RunNumbers]
+
+    @property
+    def any_run(self) -> RunNumbers:
+        """One of those on corrupted pictures."""
+        return next(iter(self.corrupted.values()))
+
+    def value(self, condition: Condition, score: str) -> float | None:
+        """Its mean score on corrupted pictures; None = there is no such run."""
+        run = self.corrupted.get(condition)
+        return None if run is None else run.means[score]
+
+    def loss(self, condition: Condition, score: str) -> float | None:
+        """By how many points that is below its score on pictures as they are; None = not known."""
+        value = self.value(condition, score)
+        return None if value is None or self.clean is None else 100 * (self.clean.means[score] - value)
+
+
+def methods(numbers: Numbers) -> list[Method]:
+    """The methods that were scored on corrupted pictures, by name; of runs alike, the newest counts."""
+    clean = {run.run.clean_label: run for run in _oldest_first(numbers.runs) if condition_of(run) is None}
+    found: dict[str, dict[Condition, RunNumbers]] = {}
+    for run in _oldest_first(numbers.corrupted):
+        if (condition := condition_of(run)) is not None:
+            found.setdefault(run.run.clean_label, {})[condition] = run
+    return [Method(name, clean.get(name), found[name]) for name in sorted(found)]
+
+
+def condition_of(run: RunNumbers) -> Condition | None:
+    """What happened to its test pictures; None = nothing."""
+    record = run.run.record
+    return None if record.severity is None else Condition(record.corrupt, record.severity)
+
+
+def conditions(found: Iterable[Method]) -> list[Condition]:
+    """All that any of the methods met, in the order of `CORRUPTIONS`, mild ones first."""
+    known = {condition for method in found for condition in method.corrupted}
+    return sorted(known, key=lambda condition: (CORRUPTIONS.index(condition.kind), condition.severity))
+
+
+def robustness(numbers: Numbers) -> Table:
+    """`robustness`: a row for each method and score, a column for each corruption and severity."""
+    found = methods(numbers)
+    met = conditions(found)
+    rows: list[Row] = []
+    for score in SCORES:
+        having = [method for method in found if _has(method, score)]
+        rows += [(method.any_run.heading, _values(method, score, met)) for method in having]
+        compared = [method for method in having if method.clean is not None]
+        rows += [(method.any_run.heading, _losses(method, score, met)) for method in compared]
+    notes = [
+        "clean: pictures as they are. Other columns: the same pictures after a corruption, and its severity.",
+        "loss: by how many points (hundredths) a score is below the one on pictures as they are. Empty: "
+        "there is no such run.",
+        *definitions(SCORES),
+        _THRESHOLDS,
+        _KINDS,
+    ]
+    return table("robustness", "Robustness: scores on corrupted test pictures", rows, notes)
+
+
+def corrupted(numbers: Numbers) -> Table:
+    """`corrupted`: a row for each run on corrupted pictures, with the interval of what it loses."""
+    met = [(method, condition) for method in methods(numbers) for condition in conditions([method])]
+    losses = {
+        method.corrupted[condition].label: 100
+        * (method.clean.images["miou"] - method.corrupted[condition].images["miou"])
+        for method, condition in met
+        if method.clean is not None
+    }
+    intervals = numbers.intervals(losses) if losses else {}
+    rows: list[Row] = []
+    for method, condition in met:
+        run = method.corrupted[condition]
+        found = intervals.get(run.label)
+        known = found is not None and found.known
+        cells: dict[str, Cell] = {
+            "method": run.label,
+            "threshold": run.run.threshold,
+            "threshold from": run.run.record.threshold_from,
+            "miou": run.means["miou"],
+            "iou": run.means["iou"],
+            "product_recall": run.means["product_recall"] if _has(method, "product_recall") else None,
+            "miou, loss": found and found.value,
+            "low": found.low if found and known else None,
+            "high": found.high if found and known else None,
+        }
+        rows.append((run.heading, cells))
+    notes = [
+        "loss: by how many points (hundredths) miou is below the one of the same method on the same pictures "
+        "as they are.",
+        "low, high: 95 % interval of that loss over groups (the video of a picture where it is known, else "
+        "the picture itself); empty where there are too few.",
+        *definitions(["miou", "iou", "product_recall"]),
+        _THRESHOLDS,
+        _KINDS,
+    ]
+    return table("corrupted", "Runs on corrupted test pictures", rows, notes)
+
+
+@drawing.rules()
+def severities(numbers: Numbers) -> Figure | None:
+    """mIoU over severity, axes for each corruption, a line for each method; None without such runs."""
+    found = methods(numbers)
+    if not found:
+        return None
+    kinds = list(dict.fromkeys(condition.kind for condition in conditions(found)))
+    chosen = _styles(numbers, found)
+    entries = [Entry(chosen[method.name], _said(method)) for method in found]
+    axes = drawing.grid(len(kinds), _PANEL, entries)
+    for panel, kind in zip(axes, kinds, strict=True):
+        for method in found:
+            line = _line(method, kind)
+            style = chosen[method.name]
+            panel.plot([*line], [*line.values()], **(style.point() | style.line()))
+        panel.set_title(kind, fontsize=9)
+        panel.set_xticks(range(SEVERITIES + 1), ["clean", *map(str, range(1, SEVERITIES + 1))])
+        panel.set_xlim(-0.4, SEVERITIES + 0.2)
+    page = drawing.page_of(axes[0])
+    page.supxlabel("severity", fontsize=9)
+    page.supylabel("mIoU", fontsize=9)
+    cut = " crop cuts picture and truth alike." if CROP in kinds else ""
+    return drawing.finish(
+        page,
+        "robustness",
+        "mIoU on corrupted test pictures",
+        f"Mean over the test pictures after each corruption, by severity.{cut} {MIOU} Only test pictures are "
+        "corrupted: a threshold from validation is one from pictures as they are.",
+    )
+
+
+def _has(method: Method, score: str) -> bool:
+    """Whether a score is of anything: that of products, where any are labelled."""
+    return score != "product_recall" or any(run.has_product.any() for run in method.corrupted.values())
+
+
+def _values(method: Method, score: str, met: list[Condition]) -> dict[str, Cell]:
+    clean = None if method.clean is None else method.clean.means[score]
+    after = {str(condition): method.value(condition, score) for condition in met}
+    return {"method": method.name, "score": score, "clean": clean, **after}
+
+
+def _losses(method: Method, score: str, met: list[Condition]) -> dict[str, Cell]:
+    after = {str(condition): method.loss(condition, score) for condition in met}
+    return {"method": method.name, "score": f"{score}, loss", "clean": None, **after}
+
+
+def _line(method: Method, kind: str) -> dict[int, float]:
+    """Severity -> mIoU, 0 being pictures as they are; empty where the kind was not tried."""
+    found = {
+        condition.severity: run.means["miou"]
+        for condition, run in sorted(method.corrupted.items(), key=lambda item: item[0])
+        if condition.kind == kind
+    }
+    return {0: method.clean.means["miou"], **found} if found and method.clean is not None else found
+
+
+def _styles(numbers: Numbers, found: list[Method]) -> dict[str, Style]:
+    """By a method's name: as its run on pictures as they are is drawn in all figures, where there is one."""
+    known = drawing.styles(numbers)
+    return {
+        method.name: drawing.nth_style(place) if method.clean is None else known[method.clean.label]
+        for place, method in enumerate(found)
+    }
+
+
+def _said(method: Method) -> str:
+    return f"{method.name}{drawing.HELP[method.any_run.run.truth_access]}"
+
+
+def _oldest_first(runs: Iterable[RunNumbers]) -> list[RunNumbers]:
+    return sorted(runs, key=lambda run: run.run.record.started)
