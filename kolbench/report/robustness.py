@@ -6,6 +6,7 @@ from typing import NamedTuple
 from kolbench.config.schema import CORRUPTIONS, CROP, SEVERITIES
 from kolbench.report import drawing
 from kolbench.report.drawing import Entry, Figure, Style
+from kolbench.report.intervals import difference_intervals
 from kolbench.report.layout import Cell, Row, Table, definitions, table
 from kolbench.report.numbers import MIOU, Numbers, RunNumbers
 
@@ -46,12 +47,13 @@ class Method(NamedTuple):
     def value(self, condition: Condition, score: str) -> float | None:
         """Its mean score on corrupted pictures; None = there is no such run."""
         run = self.corrupted.get(condition)
-        return None if run is None else run.means[score]
+        return None if run is None else run.means.get(score)
 
     def loss(self, condition: Condition, score: str) -> float | None:
         """By how many points that is below its score on pictures as they are; None = not known."""
         value = self.value(condition, score)
-        return None if value is None or self.clean is None else 100 * (self.clean.means[score] - value)
+        clean = None if self.clean is None else self.clean.means.get(score)
+        return None if value is None or clean is None else 100 * (clean - value)
 
 
 def methods(numbers: Numbers) -> list[Method]:
@@ -101,12 +103,12 @@ def corrupted(numbers: Numbers) -> Table:
     """`corrupted`: a row for each run on corrupted pictures, with the interval of what it loses."""
     met = [(method, condition) for method in methods(numbers) for condition in conditions([method])]
     losses = {
-        method.corrupted[condition].label: 100
-        * (method.clean.images["miou"] - method.corrupted[condition].images["miou"])
+        method.corrupted[condition].label: method.clean.images["miou"]
+        - method.corrupted[condition].images["miou"]
         for method, condition in met
         if method.clean is not None
     }
-    intervals = numbers.intervals(losses) if losses else {}
+    intervals = difference_intervals(losses, numbers.comparison.groups) if losses else {}
     rows: list[Row] = []
     for method, condition in met:
         run = method.corrupted[condition]
@@ -118,10 +120,10 @@ def corrupted(numbers: Numbers) -> Table:
             "threshold from": run.run.record.threshold_from,
             "miou": run.means["miou"],
             "iou": run.means["iou"],
-            "product_recall": run.means["product_recall"] if _has(method, "product_recall") else None,
-            "miou, loss": found and found.value,
-            "low": found.low if found and known else None,
-            "high": found.high if found and known else None,
+            "product_recall": run.means.get("product_recall"),
+            "miou, loss": None if found is None else 100 * found.value,
+            "low": 100 * found.low if found and known else None,
+            "high": 100 * found.high if found and known else None,
         }
         rows.append((run.heading, cells))
     notes = [
@@ -146,7 +148,7 @@ def severities(numbers: Numbers) -> Figure | None:
     chosen = _styles(numbers, found)
     entries = [Entry(chosen[method.name], _said(method)) for method in found]
     axes = drawing.grid(len(kinds), _PANEL, entries)
-    for panel, kind in zip(axes, kinds, strict=True):
+    for number, (panel, kind) in enumerate(zip(axes, kinds, strict=True)):
         for method in found:
             line = _line(method, kind)
             style = chosen[method.name]
@@ -154,12 +156,12 @@ def severities(numbers: Numbers) -> Figure | None:
         panel.set_title(kind, fontsize=9)
         panel.set_xticks(range(SEVERITIES + 1), ["clean", *map(str, range(1, SEVERITIES + 1))])
         panel.set_xlim(-0.4, SEVERITIES + 0.2)
-    page = drawing.page_of(axes[0])
-    page.supxlabel("severity", fontsize=9)
-    page.supylabel("mIoU", fontsize=9)
+        panel.set_ylabel("" if number % 2 else "mIoU")
+        # the lowest of its column
+        panel.set_xlabel("severity" if number >= len(kinds) - 2 else "")
     cut = " crop cuts picture and truth alike." if CROP in kinds else ""
-    return drawing.finish(
-        page,
+    return drawing.finish_axes(
+        axes[0],
         "robustness",
         "mIoU on corrupted test pictures",
         f"Mean over the test pictures after each corruption, by severity.{cut} {MIOU} Only test pictures are "
@@ -173,7 +175,7 @@ def _has(method: Method, score: str) -> bool:
 
 
 def _values(method: Method, score: str, met: list[Condition]) -> dict[str, Cell]:
-    clean = None if method.clean is None else method.clean.means[score]
+    clean = None if method.clean is None else method.clean.means.get(score)
     after = {str(condition): method.value(condition, score) for condition in met}
     return {"method": method.name, "score": score, "clean": clean, **after}
 

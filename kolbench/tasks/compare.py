@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kolbench.config.schema import UNCORRUPTED, TaskConfig, TaskResult
+from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
 from kolbench.report import statistics
 from kolbench.report.intervals import SIGNIFICANCE, TOO_FEW, fewest_groups, group_means
 from kolbench.report.layout import listed
 from kolbench.report.statistics import Difference
+from kolbench.runs import labels
 from kolbench.runs.finished import FinishedRun, find, test_sets
 from kolbench.types import NATIVE, Float64Array
 
@@ -113,10 +114,9 @@ def _only(key: str, folder: Path | None) -> FinishedRun:
 def _what(run: FinishedRun) -> str:
     record = run.record
     of_it = "" if record.eval_protocol == NATIVE else f" under eval_protocol={record.eval_protocol}"
-    of_it += (
-        "" if record.corrupt == UNCORRUPTED else f" after corrupt={record.corrupt} severity={record.severity}"
-    )
-    return f"{len(run.test.names)} of {record.data}{of_it}"
+    words = labels.corruption_of(record)
+    after = f" after {' '.join(words)}" if words else ""
+    return f"{len(run.test.names)} of {record.data}{of_it}{after}"
 
 
 def _images(run: FinishedRun) -> Float64Array:

@@ -1,6 +1,7 @@
 """What fit and test hand to the command line."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -104,6 +105,41 @@ def test_an_evaluation_of_corrupted_pictures_is_one_of_its_own(tmp_path):
     assert len({plain, *kept}) == 4
     # not typed, it is 3
     assert evaluated(tmp_path, *scenes, "corrupt=jpeg") in kept
+
+
+@pytest.mark.slow
+def test_corrupted_test_pictures_are_scored_apart_and_reported_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("experiment=kmeans", "budget=smoke", "data.picture_size=64")
+    after = {"clean": (), "noisy": ("corrupt=noise", "severity=5"), "cut": ("corrupt=crop", "severity=4")}
+    runs = {name: tmp_path / "runs" / "kmeans" / name for name in after}
+    for name, folder in runs.items():
+        run_task(*words, *after[name], paths={"runs": "runs", "run": str(folder)})
+    known = {name: record.read(folder / "run.json") for name, folder in runs.items()}
+    said = {name: (found.corrupt, found.severity) for name, found in known.items()}
+    assert said == {"clean": ("none", None), "noisy": ("noise", 5), "cut": ("crop", 4)}
+    kept = {path.parent for path in (tmp_path / "runs" / "untrained").rglob("histograms.parquet")}
+    assert len(kept) == 3
+    counts = {name: run_folder.read_histograms(f / run_folder.HISTOGRAMS) for name, f in runs.items()}
+    for name in ("noisy", "cut"):
+        # validation pictures, and so the threshold, are those of before
+        assert np.array_equal(counts[name]["val"].counts.fg, counts["clean"]["val"].counts.fg)
+        assert known[name].threshold == known["clean"].threshold
+    assert counts["clean"]["test"].sizes[0] == (64, 64)
+    assert counts["cut"]["test"].sizes[0] == (38, 38)
+    # task=test does the same
+    again = tmp_path / "runs" / "kmeans" / "again"
+    run_task("task=test", *words, *after["noisy"], paths={"runs": "runs", "run": str(again)})
+    assert record.read(again / "run.json").scores == known["noisy"].scores
+    run_task("task=report", runs=str(tmp_path / "runs"), output=str(tmp_path / "report"))
+    table = pd.read_csv(tmp_path / "report" / "tables" / "robustness.csv").set_index("score")
+    assert list(table) == ["method", "clean", "noise 5", "crop 4"]
+    found = table.loc["miou"]
+    expected = [known[name].scores["miou"] for name in ("clean", "noisy", "cut")]
+    assert found[["clean", "noise 5", "crop 4"]].tolist() == pytest.approx(expected)
+    assert (tmp_path / "report" / "figures" / "robustness.png").is_file()
+    with pytest.raises(ConfigError, match=r"same test pictures.*after corrupt=crop severity=4"):
+        run_task("task=compare", a=str(runs["clean"]), b=str(runs["cut"]))
 
 
 def test_corruptions_that_make_no_sense_are_refused(tmp_path):
