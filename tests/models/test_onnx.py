@@ -382,8 +382,9 @@ def test_the_catalogue_feeds_robust_video_matting(tmp_path):
     ]
     number = TensorProto.FLOAT
     given = [helper.make_tensor_value_info("src", number, ("n", 3, "h", "w"))]
+    free = ("n", "c", "h", "w")
     given += [
-        helper.make_tensor_value_info(f"r{n}i", number, ("n", f"c{n}", f"h{n}", f"w{n}")) for n in numbers
+        helper.make_tensor_value_info(f"r{n}i", number, [f"{side}{n}" for side in free]) for n in numbers
     ]
     given += [helper.make_tensor_value_info("downsample_ratio", number, (1,))]
     taken = [helper.make_tensor_value_info(name, number, None) for name in ("fgr", "pha")]
