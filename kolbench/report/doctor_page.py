@@ -31,10 +31,9 @@ WORDS = {"refused": "refused by training", "warning": "warnings", "note": "notes
 
 
 class ShownFault(NamedTuple):
-    """A fault as the page has it. file: below the root. thumbs: `data:` URIs."""
+    """A fault as the page has it. thumbs: `data:` URIs."""
 
     fault: Fault
-    file: str
     thumbs: list[str]
 
 
@@ -54,8 +53,8 @@ def render(name: str, diagnosis: Diagnosis, faults: Sequence[Fault], root: Path 
     """The whole page as text; what stands in files and names is escaped.
 
     Args:
-        name: of the data set. diagnosis: of it. faults: its faults, perhaps with what was done about them.
-        root: its folder, which is left away in front of files; None where it has none.
+        name: of the data set. diagnosis: of it. faults: as they are shown. root: its folder; None where it
+            has none.
     """
     pictures = [one.measures for one in diagnosis.examined if one.measures is not None]
     css = inlined.template(_HERE, "report.css") + inlined.template(_HERE, "doctor.css")
@@ -70,7 +69,7 @@ def render(name: str, diagnosis: Diagnosis, faults: Sequence[Fault], root: Path 
         pictures=len(diagnosis.examined),
         counts=[(severity, WORDS[severity], counted(faults)[severity]) for severity in SEVERITIES],
         lines=diagnosis.lines,
-        sections=sections(diagnosis, faults, root),
+        sections=sections(diagnosis, faults),
         mended=any(found.mended for found in faults),
         rows=diagnosis.rows,
         has_groups=any(row.groups for row in diagnosis.rows),
@@ -84,7 +83,7 @@ def render(name: str, diagnosis: Diagnosis, faults: Sequence[Fault], root: Path 
     )
 
 
-def sections(diagnosis: Diagnosis, faults: Sequence[Fault], root: Path | None) -> list[Section]:
+def sections(diagnosis: Diagnosis, faults: Sequence[Fault]) -> list[Section]:
     """The faults by kind, with thumbnails of the first of each."""
     kinds = {kind: [found for found in faults if found.kind == kind] for kind in KINDS}
     there = {kind: found for kind, found in kinds.items() if found}
@@ -93,29 +92,17 @@ def sections(diagnosis: Diagnosis, faults: Sequence[Fault], root: Path | None) -
     with progress.bar("drawing thumbnails", len(there)) as advance:
         for kind in ordered:
             found = there[kind]
-            shown = [_shown(one, diagnosis.source, root) for one in found[:MOST_SHOWN]]
-            rest = [_shown(one, None, root) for one in found[MOST_SHOWN:MOST_LISTED]]
+            shown = [_shown(one, diagnosis.source) for one in found[:MOST_SHOWN]]
+            rest = [_shown(one, None) for one in found[MOST_SHOWN:MOST_LISTED]]
             more = max(0, len(found) - MOST_LISTED)
             made.append(Section(kind, KINDS[kind].title, KINDS[kind].severity, len(found), shown, rest, more))
             advance(1)
     return made
 
 
-def below(file: str, root: Path | None) -> str:
-    """A file's name as people read it: without the folder that all lie in."""
-    if root is None:
-        return file
-    return "the whole set" if file == str(root) else file.removeprefix(f"{root}/")
-
-
-def _shown(found: Fault, source: Source | None, root: Path | None) -> ShownFault:
-    thumbs = (
-        []
-        if source is None
-        else [_uri(thumb) for row in found.pictures[:2] if (thumb := _thumb(source, row)) is not None]
-    )
-    what = found.what if root is None else found.what.replace(f"{root}/", "")
-    return ShownFault(found._replace(what=what), below(found.file, root), thumbs)
+def _shown(found: Fault, source: Source | None) -> ShownFault:
+    pictures = [] if source is None else [_thumb(source, row) for row in found.pictures[:2]]
+    return ShownFault(found, [_uri(picture) for picture in pictures if picture is not None])
 
 
 def _thumb(source: Source, row: int) -> UInt8Array | None:

@@ -20,7 +20,7 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.data.config import DataConfig
 from kolbench.data.health import mending
 from kolbench.data.health.diagnosis import Diagnosis, diagnose, unopened
-from kolbench.data.health.fault import Fault, counted
+from kolbench.data.health.fault import Fault, below, counted
 from kolbench.data.health.measures import Measures
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError
@@ -69,11 +69,12 @@ def run(config: DoctorConfig) -> TaskResult:
         diagnosis = diagnose(source, settings, said)
     output.mkdir(parents=True, exist_ok=True)
     mends = config.fix and any(one.measures for one in diagnosis.examined)
-    faults = mending.mend(diagnosis, output / MENDED) if mends else diagnosis.faults
+    found = mending.mend(diagnosis, output / MENDED) if mends else diagnosis.faults
+    faults = [below(one, root) for one in found]
     name = config.data.name if root is None else root.absolute().name
     page.write(output / PAGE, doctor_page.render(name, diagnosis, faults, root))
-    write_tables(output, diagnosis, faults, root)
-    print_faults(faults, root, config.fix)
+    write_tables(output, diagnosis, faults)
+    print_faults(faults, config.fix)
     told = counted(faults)
     print(
         f"{len(diagnosis.examined)} pictures: training refuses {told['refused']} things, "
@@ -112,7 +113,7 @@ def opened(component: Component, said: list[str]) -> Source:
     return found
 
 
-def print_faults(faults: Sequence[Fault], root: Path | None, mended: bool) -> None:
+def print_faults(faults: Sequence[Fault], mended: bool) -> None:
     """The table in the terminal: the first faults of each kind, and how many more there are."""
     if not faults:
         return
@@ -122,21 +123,18 @@ def print_faults(faults: Sequence[Fault], root: Path | None, mended: bool) -> No
     for kind in dict.fromkeys(found.kind for found in faults):
         same = [found for found in faults if found.kind == kind]
         for found in same[:MOST_ROWS]:
-            cells = (doctor_page.below(found.file, root), doctor_page.below(found.what, root), found.advice)
             more = [found.mended] if mended else []
-            table.add_row(found.severity, *map(escape, (*cells, *more)))
+            cells = (found.file, found.what, found.advice, *more)
+            table.add_row(found.severity, *map(escape, cells))
         if len(same) > MOST_ROWS:
             table.add_row(same[0].severity, f"and {len(same) - MOST_ROWS} more", same[0].title)
         table.add_section()
     Console(width=max(Console().width, WIDTH)).print(table)
 
 
-def write_tables(folder: Path, diagnosis: Diagnosis, faults: Sequence[Fault], root: Path | None) -> None:
+def write_tables(folder: Path, diagnosis: Diagnosis, faults: Sequence[Fault]) -> None:
     """`faults.csv`, a row per fault, and `pictures.csv`, the measures of each picture that can be used."""
-    rows = (
-        (one.severity, one.kind, doctor_page.below(one.file, root), one.what, one.advice, one.mended)
-        for one in faults
-    )
+    rows = ((one.severity, one.kind, one.file, one.what, one.advice, one.mended) for one in faults)
     _write_csv(folder / FAULTS, ("severity", "kind", "file", "what", "advice", "mended"), rows)
     if diagnosis.source is not None:
         home = {row: split for split, members in diagnosis.splits or () for row in members}

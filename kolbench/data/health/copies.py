@@ -61,18 +61,20 @@ def copies_within(
 
 
 def same_masks(
-    source: Source, rows: Iterable[int], masks: Mapping[int, bytes], images: Mapping[int, bytes]
+    source: Source, rows: Iterable[int], masks: Mapping[int, bytes], hashes: Mapping[int, np.uint64]
 ) -> list[Fault]:
     """Masks that are pixel by pixel those of another picture, which looks otherwise.
 
     Args:
-        rows: of pictures whose masks are neither empty nor full. masks, images: index -> digest.
+        rows: of pictures whose masks are neither empty nor full. masks: index -> digest. hashes: index ->
+            perceptual hash.
     """
     first: dict[bytes, int] = {}
     found = []
     for row in rows:
         other = first.setdefault(masks[row], row)
-        if images[other] != images[row] and not _same_video(source, other, row):
+        apart = int(np.bitwise_count(hashes[other] ^ hashes[row]))
+        if apart > duplicates.MAX_DISTANCE and not _same_video(source, other, row):
             what = f"It is the mask of {source.names[other]}, pixel by pixel."
             found.append(fault("same_mask", source.names[row], what, [row, other]))
     return found

@@ -74,7 +74,7 @@ def _small(source: Source, made: Splits) -> list[Fault]:
             found.append(fault("splits", split, what, advice=advice))
         groups = {source.groups[row] for row in getattr(made, split)} - {None}
         if groups and split == "test" and len(groups) < FEWEST_GROUPS:
-            what = f"{size} pictures of {len(groups)} groups only, which is few for an interval."
+            what = f"Groups (videos) of its {size} pictures: {len(groups)}, which is few for an interval."
             found.append(fault("splits", split, what))
     unused = len(source) - len(made.all())
     if unused:

@@ -90,5 +90,5 @@ def _copies(source: Source, made: Splits, config: DataConfig, examined: Sequence
     return [
         *across,
         *copies.copies_within(source, made, hashes, images),
-        *copies.same_masks(source, telling, masks, images),
+        *copies.same_masks(source, telling, masks, hashes),
     ]

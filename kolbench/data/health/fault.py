@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 REFUSED, WARNING, NOTE = "refused", "warning", "note"
@@ -124,7 +125,7 @@ def _parted(message: str, file: str) -> tuple[str, str]:
         return line[1], line[2]
     begins = re.match(r"(\S*/.*?\.\w{2,5})(?:: | (?=\w))(.+)", message, re.DOTALL)
     if begins and (not file or begins[1].startswith(file.rpartition("/")[0])):
-        return begins[1], begins[2]
+        return begins[1], begins[2][:1].upper() + begins[2][1:]
     return file, message
 
 
@@ -140,6 +141,14 @@ def sentences(text: str) -> tuple[str, str]:
     if not sign:
         return first, ""
     return f"{what}.", advice[:1].upper() + advice[1:]
+
+
+def below(found: Fault, root: Path | None) -> Fault:
+    """The fault with files named as they are below the data set's folder; None = it has none."""
+    if root is None:
+        return found
+    file = "the whole set" if found.file == str(root) else found.file.removeprefix(f"{root}/")
+    return found._replace(file=file, what=found.what.replace(f"{root}/", ""))
 
 
 def in_order(faults: Iterable[Fault]) -> list[Fault]:
