@@ -43,6 +43,7 @@ class Section(NamedTuple):
     kind: str
     title: str
     severity: str
+    advice: str
     faults: int
     shown: list[ShownFault]
     listed: list[ShownFault]
@@ -95,7 +96,7 @@ def sections(diagnosis: Diagnosis, faults: Sequence[Fault]) -> list[Section]:
             shown = [_shown(one, diagnosis.source) for one in found[:MOST_SHOWN]]
             rest = [_shown(one, None) for one in found[MOST_SHOWN:MOST_LISTED]]
             more = max(0, len(found) - MOST_LISTED)
-            made.append(Section(kind, KINDS[kind].title, KINDS[kind].severity, len(found), shown, rest, more))
+            made.append(Section(kind, *KINDS[kind], len(found), shown, rest, more))
             advance(1)
     return made
 

@@ -125,7 +125,8 @@ def _parted(message: str, file: str) -> tuple[str, str]:
         return line[1], line[2]
     begins = re.match(r"(\S*/.*?\.\w{2,5})(?:: | (?=\w))(.+)", message, re.DOTALL)
     if begins and (not file or begins[1].startswith(file.rpartition("/")[0])):
-        return begins[1], begins[2][:1].upper() + begins[2][1:]
+        told = begins[2]
+        return begins[1], message if told.startswith("and ") else told[:1].upper() + told[1:]
     return file, message
 
 
