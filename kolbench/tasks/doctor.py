@@ -54,6 +54,7 @@ def run(config: DoctorConfig) -> TaskResult:
 
     Raises:
         ConfigError: a key does not fit, or there is a mended copy already.
+        DataError: there is no such folder.
     """
     output, root = config.output or Path("doctor"), root_of(config.data)
     if config.fix:
@@ -63,6 +64,8 @@ def run(config: DoctorConfig) -> TaskResult:
     try:
         source = opened(config.data.source, said)
     except DataError as error:
+        if root is not None and not root.is_dir():
+            raise
         diagnosis = unopened(root, str(error), said)
     else:
         print(*source.describe(), sep="\n", flush=True)
@@ -77,13 +80,17 @@ def run(config: DoctorConfig) -> TaskResult:
     print_faults(faults, config.fix)
     told = counted(faults)
     print(
-        f"{len(diagnosis.examined)} pictures: training refuses {told['refused']} things, "
-        f"{told['warning']} warnings, {told['note']} notes; page in {output / PAGE}"
+        f"{_many(len(diagnosis.examined), 'picture')}: {told['refused']} refused by training, "
+        f"{_many(told['warning'], 'warning')}, {_many(told['note'], 'note')}; page in {output / PAGE}"
     )
     if config.fix:
         print(_mended(output / MENDED) if mends else "nothing to mend: no picture can be used")
     figures = {severity: float(count) for severity, count in told.items()}
     return TaskResult(exit_code=EXIT_REFUSED if diagnosis.refused else 0, figures=figures)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _mended(folder: Path) -> str:

@@ -78,7 +78,7 @@ def _small(source: Source, made: Splits) -> list[Fault]:
             found.append(fault("splits", split, what))
     unused = len(source) - len(made.all())
     if unused:
-        what = f"{unused} pictures stand in no split and are not used."
+        what = f"Pictures that stand in no split and are not used: {unused}."
         found.append(fault("splits", "the lists", what, advice="Add them to a list, or leave them out."))
     counts = Counter(group for group in source.groups if group is not None)
     if len(counts) > 1:

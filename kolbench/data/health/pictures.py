@@ -9,6 +9,7 @@ from kolbench.data.health.file_facts import UPRIGHT
 from kolbench.data.health.measures import Measures
 from kolbench.data.health.outliers import FLAT_BITS
 from kolbench.data.sources.base import Source
+from kolbench.types import BINARY
 
 # of the picture's outermost pixels; the mask of a person who fills the frame reaches three sides at most
 INVERTED_EDGE = 0.8
@@ -24,7 +25,7 @@ def picture_faults(source: Source, index: int, examined: Examined) -> list[Fault
     mask = _file(source, index, "mask")
     said = [
         *_of_file(image, examined, index),
-        *_of_mask(mask, examined.measures, index),
+        *_of_mask(mask, examined.measures, index, source.truth == BINARY),
         *_of_product(_file(source, index, "product"), examined, index),
     ]
     if examined.doubt:
@@ -56,7 +57,7 @@ def _of_file(image: str, examined: Examined, index: int) -> list[Fault]:
     return found
 
 
-def _of_mask(mask: str, measures: Measures, index: int) -> list[Fault]:
+def _of_mask(mask: str, measures: Measures, index: int, binary: bool) -> list[Fault]:
     share = measures.foreground
     if share == 0:
         return [fault("empty", mask, "Nothing is foreground.", [index])]
@@ -68,9 +69,10 @@ def _of_mask(mask: str, measures: Measures, index: int) -> list[Fault]:
         found.append(fault("inverted", mask, what, [index]))
     if share < TINY_SHARE:
         found.append(fault("tiny", mask, f"Foreground is {share:.2%} of the picture.", [index]))
-    if measures.specks:
-        what = f"{measures.specks} objects are smaller than 0.02 % of the picture."
-        found.append(fault("specks", mask, what.replace("1 objects are", "1 object is", 1), [index]))
+    # hair of a true alpha comes in pieces
+    if measures.specks and binary:
+        objects = "1 object is" if measures.specks == 1 else f"{measures.specks} objects are"
+        found.append(fault("specks", mask, f"{objects} smaller than 0.02 % of the picture.", [index]))
     if measures.objects > 1:
         what = f"{measures.objects} objects of at least a quarter of the largest one's area."
         found.append(fault("persons", mask, what, [index]))

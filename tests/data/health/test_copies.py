@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kolbench.data.health import copies
+from kolbench.data.health.fault import Fault
 from kolbench.data.sources.base import Source
 from kolbench.data.splits import Splits
 from kolbench.types import Sample
@@ -31,7 +32,7 @@ def pixels(text: str) -> dict[int, bytes]:
     return {row: letter.encode() for row, letter in enumerate(text)}
 
 
-def told(faults: Sequence[copies.Fault]) -> list[tuple[str, str]]:
+def told(faults: Sequence[Fault]) -> list[tuple[str, str]]:
     return [(found.file, found.what) for found in faults]
 
 

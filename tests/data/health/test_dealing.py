@@ -9,6 +9,7 @@ from kolbench.data.config import DataConfig
 from kolbench.data.health import dealing
 from kolbench.data.health.examination import Examined
 from kolbench.data.health.measures import Measures
+from kolbench.data.splits import Splits
 from tests.data.health.test_copies import Named
 
 NAMES = [f"p{number:02d}" for number in range(60)]
@@ -35,7 +36,7 @@ def test_leaks_small_splits_large_groups_and_what_is_unused():
     assert ("splits", "val") not in told
     assert sum(one.file == "test" for one in found) == 2
     assert told["splits", "v"] == "The group has 30 of 50 pictures in groups."
-    assert told["splits", "the lists"] == "1 pictures stand in no split and are not used."
+    assert told["splits", "the lists"] == "Pictures that stand in no split and are not used: 1."
     # the paper's split leaves groups alone
     _, paper = dealing.dealt(source, DataConfig(split="paper"))
     assert not any(one.kind == "leak" for one in paper)
@@ -60,7 +61,7 @@ def test_rows_average_what_can_be_used():
     assert [row.name for row in dealing.split_rows(source, made, examined)] == ["test", "all"]
     [_, everything] = dealing.split_rows(source, made, examined)
     assert everything == ("all", 3, 2, 1, 0.5, 0.5, 1)
-    row = dealing.split_rows(source, dealing.Splits([1], [], []), examined)[0]
+    row = dealing.split_rows(source, Splits([1], [], []), examined)[0]
     assert row[:4] == ("train", 1, 0, 0)
     assert np.isnan(row.foreground)
     assert row.product == pytest.approx(math.nan, nan_ok=True)
