@@ -44,13 +44,13 @@ def measured(pictures: Sequence[Measures]) -> list[Measured]:
         ),
         of("entropy", "GLCM entropy", "bits", [one.entropy for one in pictures], 1),
     ]
-    return [one for one in found if not np.isnan(one.values).all()]
+    return [one for one in found if (~np.isnan(one.values)).any()]
 
 
 @drawing.rules()
 def histograms(pictures: Sequence[Measures]) -> list[Figure]:
-    """A histogram of each measure; empty where there are no pictures."""
-    return [_histogram(one) for one in measured(pictures)] if pictures else []
+    """A histogram of each measure in which pictures differ."""
+    return [_histogram(one) for one in measured(pictures) if np.nanmin(one.values) < np.nanmax(one.values)]
 
 
 def _histogram(one: Measured) -> Figure:

@@ -78,7 +78,7 @@ def render(name: str, diagnosis: Diagnosis, faults: Sequence[Fault], root: Path 
         quantiles=list(QUANTILES),
         spreads=[
             (one, [f"{value:.{one.decimals}f}" for value in spread(one.values).values()])
-            for one in (doctor_figures.measured(pictures) if pictures else [])
+            for one in doctor_figures.measured(pictures)
         ],
         figures=[(figure, Markup(figure.svg)) for figure in doctor_figures.histograms(pictures)],  # noqa: S704
     )
