@@ -39,6 +39,7 @@ WITHOUT_RUNS = {
     "task=filter": ("OUT.*", 1),
     "task=export": ("x.*", 2),
     "task=weights": ("runs", 0),
+    "task=doctor": ("doctor/doctor.html", 1),
 }
 PLACEHOLDERS = (
     *("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"),

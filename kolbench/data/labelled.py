@@ -139,7 +139,7 @@ class LabelledSource(Source):
         empty: str = LEAVE_OUT,
     ) -> None:
         self._rule = require_choice("data.held", products, held.RULES)
-        self.root, self._found = root, found
+        self.root, self._found, self._pictures = root, found, pictures
         require_choice("data.empty", empty, EMPTY)
         self._left_out = sorted(found.empty) if empty == LEAVE_OUT else []
         names = sorted(found.images.keys() - set(self._left_out))
@@ -180,6 +180,14 @@ class LabelledSource(Source):
         shapes = held.held(self.shapes(name, height, width), self._rule, height, width)
         mask, product = draw(shapes, height, width)
         return Sample(image, mask, None if self._rule == held.NONE else product)
+
+    def files(self, index: int) -> Mapping[str, Path]:
+        """The image; what is drawn on it has no file of its own."""
+        return {"image": self._found.images[self.names[index]]}
+
+    def left_out(self) -> Mapping[Path, str]:
+        """Images that nobody labelled."""
+        return {self._pictures.by_name[name]: "is not labelled" for name in self._unlabelled}
 
     def fingerprint(self) -> str:
         """Digests the label files and the images (see listing.digest)."""

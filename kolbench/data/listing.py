@@ -4,7 +4,7 @@ import csv
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,9 @@ SHOWN = 20
 BLOCK_BYTES = 64 * 1024
 WHOLE_BYTES = 64 * 1024 * 1024
 
+# what is done about a fault after which reading can go on: raise it, or note it
+Refuse = Callable[[str], None]
+
 
 class Lists(NamedTuple):
     """What files beside the images say about them, in the order of the names.
@@ -35,6 +38,15 @@ class Lists(NamedTuple):
     tags: list[str]
     given_splits: dict[str, list[int]] | None
     notes: list[str]
+
+
+def refuse(message: str) -> None:
+    """What is done about a fault unless all of them are wanted.
+
+    Raises:
+        DataError: always.
+    """
+    raise DataError(message)
 
 
 def require_folder(folder: str | Path, key: str = "data.root") -> Path:
@@ -104,8 +116,12 @@ def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
             yield path
 
 
-def pictures_below(folder: Path) -> dict[str, Path]:
+def pictures_below(folder: Path, refuse: Refuse = refuse) -> dict[str, Path]:
     """Finds all image files below `folder` at any depth; name -> file.
+
+    Args:
+        folder: to search.
+        refuse: told of each fault; where it returns, the first of two files counts.
 
     Raises:
         DataError: two files differ in their suffix only, so a mask would belong to both.
@@ -114,11 +130,11 @@ def pictures_below(folder: Path) -> dict[str, Path]:
     for path in visible_files(folder, PICTURE_SUFFIXES):
         key = key_of(path, folder)
         if key in found:
-            raise DataError(
+            refuse(
                 f"{found[key]} and {path} have the same name without suffix, so masks and splits cannot "
                 "tell them apart. Rename or remove one."
             )
-        found[key] = path
+        found.setdefault(key, path)
     return found
 
 
@@ -141,6 +157,21 @@ def unmatched(what: str, names: set[str], others: Mapping[str, Path]) -> list[st
             lines.append(f"{name} and {other} differ in upper and lower case only; name them alike")
             break
     return lines
+
+
+def without_partner(matched: set[str], files: Mapping[str, Mapping[str, Path]]) -> dict[Path, str]:
+    """File -> what it lacks.
+
+    Args:
+        matched: names that have an image and a mask. files: `image`, `mask` and others -> name -> file.
+    """
+    lacking = {"image": "has no mask of the same name", "mask": "has no image of the same name"}
+    return {
+        path: lacking.get(what, "has no image and mask of the same name")
+        for what, paths in files.items()
+        for name, path in sorted(paths.items())
+        if name not in matched
+    }
 
 
 def drawn(sizes: Mapping[str, int], share: float) -> list[str]:
@@ -239,6 +270,7 @@ def read_lists(
     names: Sequence[str],
     absent: Mapping[str, str] | None = None,
     clips: Mapping[str, Sequence[int]] | None = None,
+    refuse: Refuse = refuse,
 ) -> Lists:
     """Reads groups, tags and splits of the named images.
 
@@ -251,6 +283,7 @@ def read_lists(
         names: of the images that can be used.
         absent: names that cannot, and why.
         clips: names that stand for several images, and the indices of these.
+        refuse: told of each fault; where it returns, the line is passed over.
 
     Raises:
         DataError: names file and line of an unknown stem, or of an image that is listed twice.
@@ -261,8 +294,8 @@ def read_lists(
     notes: list[str] = []
     table = root / "groups.csv"
     if table.is_file():
-        groups = _read_groups(table, known, tags)
-    splits = _read_splits(root, known) or folder_splits
+        groups = _read_groups(table, known, tags, refuse)
+    splits = _read_splits(root, known, refuse) or folder_splits
     if splits is not None:
         unlisted = len(names) - sum(len(indices) for indices in splits.values())
         if unlisted:
@@ -309,44 +342,58 @@ def _from_folders(names: Sequence[str]) -> tuple[list[str | None], dict[str, lis
     return ["/".join(parent) or None for parent in parents], None
 
 
-def _read_groups(table: Path, known: _Known, tags: list[str]) -> list[str | None]:
+def _lines(path: Path, refuse: Refuse) -> list[str]:
+    """The lines of a text; none where it cannot be read."""
+    try:
+        return read_text(path).splitlines()
+    except DataError as error:
+        refuse(str(error))
+        return []
+
+
+def _read_groups(table: Path, known: _Known, tags: list[str], refuse: Refuse) -> list[str | None]:
     groups: list[str | None] = [None] * len(known.pictures)
-    for number, cells in enumerate(csv.reader(read_text(table).splitlines()), start=1):
+    for number, cells in enumerate(csv.reader(_lines(table, refuse)), start=1):
         if not cells or not "".join(cells).strip() or (number == 1 and cells[0].strip() in ("stem", "name")):
             continue
         if len(cells) not in (2, 3):
-            raise DataError(
-                f"{table}, line {number}: {len(cells)} columns; they are stem,group or stem,group,tag."
-            )
-        for row in known.rows(cells[0], f"{table}, line {number}"):
+            refuse(f"{table}, line {number}: {len(cells)} columns; they are stem,group or stem,group,tag.")
+            continue
+        for row in _rows_meant(known, cells[0], f"{table}, line {number}", refuse):
             groups[row] = cells[1].strip() or None
             tags[row] = cells[2].strip() if len(cells) == 3 else ""
     return groups
 
 
-def _read_splits(root: Path, known: _Known) -> dict[str, list[int]] | None:
+def _rows_meant(known: _Known, line: str, where: str, refuse: Refuse) -> Sequence[int]:
+    """The images that a line means; none where it means nothing."""
+    try:
+        return known.rows(line, where)
+    except DataError as error:
+        refuse(str(error))
+        return []
+
+
+def _read_splits(root: Path, known: _Known, refuse: Refuse) -> dict[str, list[int]] | None:
     files = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
     if not any(path.is_file() for path in files.values()):
         return None
     splits: dict[str, list[int]] = {split: [] for split in SPLIT_NAMES}
     seen: dict[int, str] = {}
     for split, path in files.items():
-        lines = read_text(path).splitlines() if path.is_file() else []
+        lines = _lines(path, refuse) if path.is_file() else []
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
-            rows = known.rows(line, where)
-            if not rows:
-                why = known.absent[known.stem(line)]
-                raise DataError(f"{where}: {line.strip()} {why}. Add what is missing, or remove the line.")
-            for row in rows:
-                if row in seen:
-                    raise DataError(
-                        f"{where}: {line.strip()} stands already in {seen[row]}. Keep one of them."
-                    )
-                seen[row] = where
-            splits[split] += rows
+            rows = _rows_meant(known, line, where, refuse)
+            if not rows and (why := known.absent.get(known.stem(line))):
+                refuse(f"{where}: {line.strip()} {why}. Add what is missing, or remove the line.")
+            if before := [seen[row] for row in rows if row in seen]:
+                refuse(f"{where}: {line.strip()} stands already in {before[0]}. Keep one of them.")
+            new = [row for row in rows if row not in seen]
+            seen |= dict.fromkeys(new, where)
+            splits[split] += new
     return splits
 
 

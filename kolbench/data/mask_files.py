@@ -58,6 +58,11 @@ class MaskFiles:
         """Reads a mask, (H, W) uint8 in {0, 1}."""
         return self.inspect(name).mask
 
+    def levels_of(self, name: str) -> tuple[str, str]:
+        """Kind and warning of a mask that was read, see `MaskReading`; "" of others."""
+        reading = self._readings.get(name)
+        return ("", "") if reading is None else (reading.kind, reading.warning)
+
     def judge(self, asked: str, names: Sequence[str]) -> truth.Verdict:
         """Whether the masks are binary or true alphas, by a sample of `names`; asked: one of truth.TRUTHS."""
         readings = []

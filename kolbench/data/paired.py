@@ -83,6 +83,21 @@ class PairedSource(Source):
         require_same_size(self._images[name], image, self._masks[name], mask)
         return Sample(image, mask, matte=matte if self.truth == ALPHA else None)
 
+    def files(self, index: int) -> Mapping[str, Path]:
+        """Image and mask."""
+        name = self.names[index]
+        return {"image": self._images[name], "mask": self._masks[name]}
+
+    def mask_levels(self, index: int) -> tuple[str, str]:
+        """Of binary masks."""
+        return self._mask_files.levels_of(self.names[index])
+
+    def left_out(self) -> Mapping[Path, str]:
+        """Images without a mask and masks without an image, but for frames that methods may remember."""
+        between = {name for before in self.unscored.values() for name in before}
+        used = {*self.names, *between, *self.unscored_after.values()}
+        return listing.without_partner(used, {"image": self._images, "mask": self._masks})
+
     def read_unscored(self, name: str) -> UInt8Array:
         """Reads a frame of a clip that has no mask."""
         return read_rgb(self._images[name])

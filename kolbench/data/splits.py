@@ -260,19 +260,31 @@ def assert_disjoint(
         _require_apart(splits.apart(), [clip or None for clip in clips], "clip", hint)
 
 
-def _require_apart(
-    parts: Iterable[tuple[str, list[int]]], labels: Sequence[str | None], what: str, hint: str
-) -> None:
+def shared(
+    parts: Iterable[tuple[str, list[int]]], labels: Sequence[str | None]
+) -> dict[str, tuple[str, str]]:
+    """Labels that stand in several parts, with the first two of these.
+
+    Args:
+        parts: name and rows of each. labels: of each row, such as its group; None is shared with nobody.
+    """
     home: dict[str, str] = {}
-    shared: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, str]] = {}
     for split, rows in parts:
         for row in rows:
             label = labels[row]
             if label is not None and home.setdefault(label, split) != split:
-                shared.setdefault(label, (home[label], split))
-    if shared:
-        listed = "; ".join(f"{label} in {a} and {b}" for label, (a, b) in list(shared.items())[:5])
-        raise DataError(f"{len(shared)} {what}s stand in two splits: {listed}. {hint}")
+                found.setdefault(label, (home[label], split))
+    return found
+
+
+def _require_apart(
+    parts: Iterable[tuple[str, list[int]]], labels: Sequence[str | None], what: str, hint: str
+) -> None:
+    found = shared(parts, labels)
+    if found:
+        listed = "; ".join(f"{label} in {a} and {b}" for label, (a, b) in list(found.items())[:5])
+        raise DataError(f"{len(found)} {what}s stand in two splits: {listed}. {hint}")
 
 
 def describe(splits: Splits, source: Source, policy: str, fold: str = "") -> str:

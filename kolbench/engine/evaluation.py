@@ -10,10 +10,10 @@ from lightning.pytorch.callbacks import Callback
 
 from kolbench.engine import completion
 from kolbench.engine.callbacks.clip_scores import ClipScoreCallback
-from kolbench.engine.callbacks.complexity import ComplexityCallback
 from kolbench.engine.callbacks.instance_scores import InstanceScoreCallback
 from kolbench.engine.callbacks.progress_bar import progress_callback
 from kolbench.engine.callbacks.scores import ScoreCallback
+from kolbench.engine.callbacks.traits import TraitsCallback
 from kolbench.engine.devices import describe
 from kolbench.engine.module import SegmentationModule
 from kolbench.engine.parallel import Precomputed
@@ -52,7 +52,7 @@ def evaluate(
         device: where to predict.
         pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where the method
             finds single persons, the APs of the split `test`, where it is made of clips, their flicker and
-            the numbers of each frame, for the GLCM entropy of its pictures, for `timing.json`, the device,
+            the numbers of each frame, for what its pictures are like, for `timing.json`, the device,
             and for `counted.json` (`kolbench.engine.completion`); None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is scored; None = none.
@@ -72,7 +72,7 @@ def evaluate(
             SavePictures(pictures, test),
             InstanceScoreCallback(pictures / DETECTION, test),
             ClipScoreCallback(pictures, test),
-            ComplexityCallback(pictures, test),
+            TraitsCallback(pictures, test),
         ]
     with quiet_lightning():
         trainer = Trainer(

@@ -41,6 +41,13 @@ def to_srgb(image: Image.Image) -> Image.Image:
     return converted
 
 
+def other_profile(image: Image.Image) -> str:
+    """The name of the profile that `to_srgb` converts from; "" where it would leave the picture as it is."""
+    profile = image.info.get("icc_profile")
+    found = _transform(profile) if isinstance(profile, bytes) else None
+    return "" if found is None else found[2]
+
+
 def notes() -> list[str]:
     """A sentence on the pictures that `to_srgb` converted since the last call, where it converted any."""
     with _lock:

@@ -178,12 +178,12 @@ def _deep_colour(data: bytes) -> Array | None:
 
 def upright(array: Array, image: Image.Image) -> Array:
     """(H, W) or (H, W, C) levels of any dtype, turned as the image's EXIF orientation says; contiguous."""
-    turn = _UPRIGHT.get(_orientation(image))
+    turn = _UPRIGHT.get(orientation(image))
     return np.ascontiguousarray(turn(array) if turn else array)
 
 
-def _orientation(image: Image.Image) -> int:
-    """As EXIF says; 1, upright, where it says nothing or its bytes are broken."""
+def orientation(image: Image.Image) -> int:
+    """What EXIF says of it, from 1 to 8; 1, upright, where it says nothing or its bytes are broken."""
     with _broken_exif_unsaid():
         try:
             return int(image.getexif().get(_EXIF_ORIENTATION, 1))

@@ -1,14 +1,16 @@
 """Networks that anybody exported to ONNX, run like a method."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice
-from kolbench.models.components.onnx_graph import OnnxGraph
+from kolbench.models.components.onnx_graph import CLASSES, LEVELS, MASK, OnnxGraph
+from kolbench.models.components.onnx_inputs import Constant
 from kolbench.preprocessing import (
     RESIZE_MODES,
     InputSpec,
@@ -39,15 +41,21 @@ class OnnxSegmenter(Segmenter):
         multiple: both sides are rounded down to a multiple of it, except with `stretch`.
         mean, std: per channel in the network's own order, on values in `range`: (x - mean) / std.
         divide_by_max: first divide each picture by its own maximum (U2Net).
-        range: (0, 1) or (0, 255), the values before `mean` and `std`.
+        range: (0, 1) or (0, 255), the values before `mean` and `std`; None: (0, 255) where the file takes
+            whole numbers, which are given as they are, else (0, 1).
         channels: `rgb` or `bgr`.
         layout, input, output: see OnnxGraph.
         activation: of the output, to a probability: `none`, `sigmoid`, or `softmax` over its channels.
-        class_index: the channel that is the foreground; None where there is one only.
+        class_index: the channel that is the foreground, None where there is one only; of an output of whole
+            numbers, a class for each pixel, the foreground's number.
+        output_range: (0, 1) or (0, 255), what the output spans behind `activation`; None: (0, 255) where it
+            is of 8-bit numbers, or the first picture's values say so, else (0, 1).
         postprocess: `none`, or `minmax`: stretch each picture's alpha to [0, 1].
         resample: `bilinear` or `area`, both ways.
         prior: whether the file takes a fourth channel, the alpha that it gave for the frame before, or 0.
         threads: of ONNX Runtime; None = as many as torch has.
+        constants, states: of further inputs, see `onnx_inputs.told_apart`. What an output gives back to the
+            next frame is remembered along a clip.
 
     Attributes:
         file: as given; its content decides the result.
@@ -66,20 +74,22 @@ class OnnxSegmenter(Segmenter):
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
         divide_by_max: bool = False,
-        range: Sequence[float] = (0, 1),  # noqa: A002  # the user's key
+        range: Sequence[float] | None = None,  # noqa: A002  # the user's key
         channels: str = "rgb",
         layout: str = "auto",
         input: str | None = None,  # noqa: A002  # the user's key
         output: str | int | None = None,
         activation: str = "none",
         class_index: int | None = None,
+        output_range: Sequence[float] | None = None,
         postprocess: str = "none",
         resample: str = "bilinear",
         prior: bool = False,
         threads: int | None = None,
+        constants: Mapping[str, Constant] | None = None,
+        states: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self.stateful = prior
         if file is None:
             raise ConfigError(
                 "model.file has no value: add model.file=NETWORK.onnx, or weights=ID where the task takes "
@@ -100,13 +110,21 @@ class OnnxSegmenter(Segmenter):
         self.class_index = class_index
         self.multiple = multiple
         self.file = Path(file)
-        self.graph = OnnxGraph(self.file, input, output, layout, 3 + prior, threads)
+        self.graph = OnnxGraph(self.file, input, output, layout, 3 + prior, threads, constants, states)
+        if prior and self.graph.recurrent:
+            raise ConfigError(f"{file} remembers frames by itself: leave model.prior away.")
+        self.prior = prior
+        self.stateful = prior or self.graph.recurrent
         self.size = size
         self._stretched = stretched_size(resize_mode, size, multiple, self.graph.fixed, self.file)
         self._scaled: InputSpec | None = None
         if size is not None and self._stretched is None:
             self._scaled = InputSpec(size, "shortest_edge", multiple)
-        self._values = value_spec(mean, std, range, divide_by_max, resample)
+        span = (0, 255) if range is None and self.graph.whole_numbers else range or (0, 1)
+        self._values = value_spec(mean, std, span, divide_by_max, resample)
+        if self.graph.whole_numbers:
+            _require_levels(self.file, self._values, span)
+        self._white = white_of(output_range, self.graph.kind)
         self._warned_range = False
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
@@ -126,21 +144,22 @@ class OnnxSegmenter(Segmenter):
     def predict(self, *inputs: Tensor, state: State | None = None) -> Prediction:
         """(B, 3, H, W) in [0, 1] -> alpha; the graph runs on the CPU wherever the images are.
 
-        With `prior`, state is the alphas before, (B, 1, h, w) at the input size.
+        State is, with `prior`, the alphas before, (1, 1, h, w) each at the input size; of a recurrent network
+        what it gives back, picture after picture.
 
         Raises:
-            ConfigError: the network refuses this size, or `class_index` does not fit its output.
+            ConfigError: the network refuses this size, or `class_index` or `output_range` does not fit.
             WeightsError: the output is no map of the picture, or not finite.
         """
         image = inputs[0]
-        before = state[0].unsqueeze(1) if state else [None] * len(image)
+        kept = _split(state, len(image))
         found = [
-            self._foreground_of(picture[None].float().cpu(), prior)
-            for picture, prior in zip(image, before, strict=True)
+            self._foreground_of(picture[None].float().cpu(), before)
+            for picture, before in zip(image, kept, strict=True)
         ]
         height, width = int(image.shape[-2]), int(image.shape[-1])
-        alphas = [self._values.postprocess(self._spread(alpha), height, width) for alpha in found]
-        carried = (torch.cat(found),) if self.stateful else None
+        alphas = [self._values.postprocess(self._spread(alpha), height, width) for alpha, _ in found]
+        carried = tuple(chain.from_iterable(following for _, following in found)) if self.stateful else None
         return Prediction(torch.cat(alphas).to(image.device), state=carried)
 
     def prepared(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
@@ -149,11 +168,17 @@ class OnnxSegmenter(Segmenter):
             image = image.flip(1)
         size = self.input_size(int(image.shape[-2]), int(image.shape[-1]))
         given = self._values.normalise(resize(image, size, self._values.resample))
-        return with_prior(given, prior) if self.stateful else given
+        return with_prior(given, prior) if self.prior else given
 
-    def _foreground_of(self, image: Tensor, prior: Tensor | None) -> Tensor:
-        maps = self.graph.run(self.prepared(image, prior)[0].numpy())
-        return self._foreground(torch.from_numpy(maps)[None])
+    def _foreground_of(self, image: Tensor, before: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        """(1, 1, h, w) alpha of one picture, and what is kept of it."""
+        if self.prior:
+            maps = self.graph.run(self.prepared(image, before[0] if before else None)[0].numpy()).maps
+            alpha = self._foreground(torch.from_numpy(maps)[None])
+            return alpha, (alpha,)
+        found = self.graph.run(self.prepared(image)[0].numpy(), [kept.numpy() for kept in before])
+        alpha = self._foreground(torch.from_numpy(found.maps)[None])
+        return alpha, tuple(torch.from_numpy(kept) for kept in found.state)
 
     def _spread(self, alpha: Tensor) -> Tensor:
         return minmax(alpha) if self.postprocess == "minmax" else alpha
@@ -161,6 +186,8 @@ class OnnxSegmenter(Segmenter):
     def _foreground(self, maps: Tensor) -> Tensor:
         """(1, C, h, w) output -> (1, 1, h, w) alpha."""
         count = maps.shape[1]
+        if self.graph.kind == CLASSES or (self.graph.kind == LEVELS and self.class_index is not None):
+            return self._of_class(maps)
         index = 0 if self.class_index is None and count == 1 else self.class_index
         if index is None or not 0 <= index < count:
             raise ConfigError(
@@ -172,21 +199,74 @@ class OnnxSegmenter(Segmenter):
         chosen = maps[:, index : index + 1]
         if self.activation == "sigmoid":
             return chosen.sigmoid()
-        self._warn_of_range(chosen)
-        return chosen
+        return self._to_share(chosen)
 
-    def _warn_of_range(self, alpha: Tensor) -> None:
+    def _of_class(self, maps: Tensor) -> Tensor:
+        """(1, 1, h, w) class numbers -> 1 where they are the foreground's."""
+        if self.class_index is None or maps.shape[1] > 1:
+            seen = ", ".join(f"{number:g}" for number in sorted(set(maps.flatten().tolist()))[:10])
+            raise ConfigError(
+                f"The output of {self.file} holds whole numbers ({seen} in this picture), a class for each "
+                "pixel: set model.class_index to the foreground's."
+            )
+        return (maps == self.class_index).float()
+
+    def _to_share(self, alpha: Tensor) -> Tensor:
+        """Values as the file gives them -> [0, 1]; the first picture decides where nothing else does."""
         low, high = float(alpha.min()), float(alpha.max())
         # minmax brings any range to [0, 1]
-        fine = low >= -OVERSHOOT and high <= 1 + OVERSHOOT
-        if fine or self.postprocess == "minmax" or self._warned_range:
-            return
-        self._warned_range = True
-        warnings.warn(
-            f"The output of {self.file} reaches from {low:.3g} to {high:.3g}; it is cut off to [0, 1]. If "
-            "these are logits, set model.activation=sigmoid or softmax.",
-            stacklevel=2,
+        if self.postprocess == "minmax":
+            return alpha
+        if self._white is None:
+            self._white = 255.0 if low >= -OVERSHOOT and 2 < high <= 255 + OVERSHOOT else 1.0
+            if self._white > 1:
+                self._warn(f"reaches {high:.3g} and is taken as levels of 0 to 255 (model.output_range)")
+        if low < -OVERSHOOT or high > self._white * (1 + OVERSHOOT):
+            self._warn(
+                f"reaches from {low:.3g} to {high:.3g}; it is cut off to [0, {self._white:g}]. If these are "
+                "logits, set model.activation=sigmoid or softmax; if these are levels, "
+                "model.output_range=[0,255]"
+            )
+        return alpha / self._white
+
+    def _warn(self, words: str) -> None:
+        if not self._warned_range:
+            self._warned_range = True
+            warnings.warn(f"The output of {self.file} {words}.", stacklevel=2)
+
+
+def white_of(span: Sequence[float] | None, kind: str) -> float | None:
+    """The output's value for the foreground, 1 or 255; None where neither the command nor the file says it.
+
+    Raises:
+        ConfigError: `span` is neither (0, 1) nor (0, 255).
+    """
+    if span is not None and tuple(span) not in RANGES:
+        raise ConfigError(f"model.output_range={list(span)} is not a choice; it is [0,1] or [0,255].")
+    if span is not None:
+        return float(span[1])
+    return {LEVELS: 255.0, MASK: 1.0}.get(kind)
+
+
+def _require_levels(file: Path, values: InputSpec, span: Sequence[float]) -> None:
+    plain = InputSpec(1, multiple=1, mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3)
+    if (
+        tuple(span) != (0, 255)
+        or values.divide_by_max
+        or (values.mean, values.std) != (plain.mean, plain.std)
+    ):
+        raise ConfigError(
+            f"{file} takes whole numbers, the levels 0 to 255: leave model.range, model.mean, model.std and "
+            "model.divide_by_max away, as the network has them inside."
         )
+
+
+def _split(state: State | None, count: int) -> list[Sequence[Tensor]]:
+    """What is kept of each of so many pictures."""
+    if not state:
+        return [()] * count
+    each = len(state) // count
+    return [state[number * each : (number + 1) * each] for number in range(count)]
 
 
 def stretched_size(

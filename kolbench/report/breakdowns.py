@@ -8,6 +8,7 @@ import numpy.typing as npt
 from kolbench.report.intervals import TOO_FEW, fewest_groups
 from kolbench.report.layout import Cell, Row, Table, definitions, listed, table
 from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.report.scenario_tags import rules_in_words
 from kolbench.types import Float64Array, Int64Array
 
 # the mean of fewer pictures is too much of an accident to be called the worst group
@@ -26,6 +27,7 @@ def scenarios(numbers: Numbers) -> Table:
     notes = [
         "A column per tag, with the number of its pictures: mean miou over them, each run at its own "
         f"threshold. {_TAGS}",
+        *([rules_in_words()] if numbers.tagged_by_rule else []),
         _WORST,
         *definitions(["miou"]),
     ]

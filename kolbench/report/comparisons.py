@@ -117,7 +117,8 @@ def scenarios(numbers: Numbers) -> Figure | None:
         "scenarios",
         "mIoU by scenario",
         "Mean over the test pictures with a tag; their number in brackets. Hardest tags last, by the mean "
-        f"over the methods shown; each method's worst tag of at least {FEWEST} pictures is ringed. {MIOU}",
+        f"over the methods shown; each method's worst tag of at least {FEWEST} pictures is ringed. "
+        f"{'Tags are by rule, see the table of scenarios. ' if numbers.tagged_by_rule else ''}{MIOU}",
     )
 
 

@@ -5,6 +5,7 @@ from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from kolbench.config.schema import UNSMOOTHED
 from kolbench.metrics import scores
@@ -17,6 +18,7 @@ from kolbench.report.intervals import (
     pooled_by_group,
     pooled_intervals,
 )
+from kolbench.report.scenario_tags import tags_of
 from kolbench.report.statistics import Difference, differences
 from kolbench.runs.benchmark import Benchmark, latest_of
 from kolbench.runs.finished import Comparison, FinishedRun
@@ -233,13 +235,31 @@ class Numbers:
 
     @cached_property
     def tags(self) -> dict[str, Int64Array]:
-        """Tag -> rows of its pictures, in alphabetical order. A picture may have several tags."""
-        words = next((run.test.tags for run in self.comparison.runs if any(run.test.tags)), [])
+        """Tag -> rows of its pictures, in alphabetical order. A picture may have several tags.
+
+        By rule where nobody has tagged the pictures and they were measured; else empty.
+        """
+        words = next((run.test.tags for run in self.comparison.runs if any(run.test.tags)), None)
+        if words is None:
+            return tags_of(self.traits) if len(self.traits) else {}
         found: dict[str, list[int]] = {}
         for row, tags in enumerate(words):
             for tag in dict.fromkeys((tags or "").split()):
                 found.setdefault(tag, []).append(row)
         return {tag: np.asarray(found[tag], np.int64) for tag in sorted(found)}
+
+    @cached_property
+    def tagged_by_rule(self) -> bool:
+        """Whether `tags` follow from rules."""
+        return bool(self.tags) and not any(any(run.test.tags) for run in self.comparison.runs)
+
+    @cached_property
+    def traits(self) -> pd.DataFrame:
+        """What each test picture is like, by the first run that measured all; no rows where none did."""
+        names = list(self.comparison.pictures)
+        measured = (run.run.traits for run in self.runs)
+        found = next((known for known in measured if set(names) <= set(known.index)), None)
+        return pd.DataFrame() if found is None else found.loc[names]
 
     @cached_property
     def recorded_baselines(self) -> dict[str, Mapping[str, float]]:

@@ -94,13 +94,8 @@ def _size_cells(sizes: Int64Array) -> dict[str, Cell]:
 
 
 def _entropies(numbers: Numbers) -> Float64Array:
-    """Of all test pictures, by the first run that knows them all; empty where none does."""
-    names = numbers.comparison.pictures
-    for run in numbers.runs:
-        known = run.run.complexity
-        if all(name in known for name in names):
-            return np.array([known[name] for name in names])
-    return np.zeros(0)
+    """Of all test pictures; empty where they were not measured."""
+    return numbers.traits["glcm_entropy"].to_numpy(np.float64) if len(numbers.traits) else np.zeros(0)
 
 
 def _clips(numbers: Numbers) -> dict[str, tuple[str, ...]]:

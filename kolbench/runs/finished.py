@@ -15,7 +15,7 @@ import yaml
 from kolbench.config.old_names import current_model
 from kolbench.errors import DataError
 from kolbench.metrics.counts import ImageCounts
-from kolbench.runs import clips, complexity, labels, run_folder
+from kolbench.runs import clips, labels, run_folder, traits
 from kolbench.runs import record as records
 from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import DataFingerprint, RunRecord
@@ -144,13 +144,13 @@ class FinishedRun:
         return clips.read_frames(self.folder)
 
     @cached_property
-    def complexity(self) -> Mapping[str, float]:
-        """Test picture -> GLCM entropy in bits, from `complexity.parquet`; empty where the folder has none.
+    def traits(self) -> pd.DataFrame:
+        """What each test picture is like, by name, from `traits.parquet`; no rows where there is none.
 
         Raises:
             DataError: the file is damaged.
         """
-        return complexity.read(self.folder)
+        return traits.read(self.folder)
 
     @property
     def fold_count(self) -> int:

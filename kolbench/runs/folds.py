@@ -49,9 +49,9 @@ class JoinedFolds(FinishedRun):
         return {clip: frames for fold in self.folds for clip, frames in fold.clip_frames.items()}
 
     @cached_property
-    def complexity(self) -> Mapping[str, float]:
+    def traits(self) -> pd.DataFrame:
         """Of the test pictures of all folds."""
-        return {name: value for fold in self.folds for name, value in fold.complexity.items()}
+        return pd.concat([fold.traits for fold in self.folds])
 
     @property
     def model(self) -> Mapping[str, object]:

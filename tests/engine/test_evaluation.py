@@ -1,6 +1,7 @@
 """What an evaluation leaves of soft and of binary truths."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from kolbench.io.arrays import as_arrays
 from kolbench.metrics import scores
 from kolbench.metrics.scores import matting
 from kolbench.metrics.texture import glcm_entropy
+from kolbench.metrics.traits import traits_of
 from kolbench.models.trivial import Ellipse
-from kolbench.runs import complexity
+from kolbench.runs import traits
 
 MATTE = (torch.arange(24 * 32).reshape(1, 1, 24, 32) % 256) / 255
 
@@ -46,7 +48,7 @@ def test_true_alphas_are_kept_in_8_bits_and_scored(tmp_path: Path, soft: bool) -
         assert [float(values[name][0]) for name in names] == list(matting.quick(alpha, truth))
 
 
-def test_how_complex_test_pictures_are_is_kept_and_of_frames_without_truth_nothing(tmp_path: Path) -> None:
+def test_what_test_pictures_are_like_is_kept_and_of_frames_without_truth_nothing(tmp_path: Path) -> None:
     flat = batch(soft=False) | {"image": torch.full((1, 3, 24, 32), 0.5), "name": ["flat"]}
     noisy = batch(soft=False) | {"name": ["noisy"]}
     unscored = batch(soft=False) | {"name": ["unscored"], "unscored": True}
@@ -55,5 +57,8 @@ def test_how_complex_test_pictures_are_is_kept_and_of_frames_without_truth_nothi
         "test": DataLoader([flat, noisy, unscored], batch_size=None),
     }
     evaluate(Ellipse(), loaders, torch.device("cpu"), tmp_path)
-    shown = as_arrays(noisy["image"])[0]
-    assert complexity.read(tmp_path) == {"flat": 0.0, "noisy": glcm_entropy(shown)}
+    found = traits.read(tmp_path)
+    shown, truth = as_arrays(noisy["image"])[0], as_arrays(noisy["mask"])[0]
+    assert list(found.index) == ["flat", "noisy"]
+    assert list(found["glcm_entropy"]) == [0.0, glcm_entropy(shown)]
+    assert found.loc["noisy"].to_dict() == pytest.approx(asdict(traits_of(shown, truth)), nan_ok=True)

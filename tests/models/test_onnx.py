@@ -15,8 +15,10 @@ import kolbench
 from kolbench.config import compose
 from kolbench.errors import ConfigError, WeightsError
 from kolbench.io import images
+from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec
+from kolbench.segmenter import Clip
 
 WEIGHTS = np.array([[0.5, -1.0, 0.25], [1.0, 0.5, -0.5]], np.float32)
 
@@ -26,7 +28,15 @@ FREE = ("n", 3, "h", "w")
 
 
 def net(
-    path, shape=FREE, channels=1, nodes=None, outputs=("y",), dtype=TensorProto.FLOAT, extra=(), **attributes
+    path,
+    shape=FREE,
+    channels=1,
+    nodes=None,
+    outputs=("y",),
+    dtype=TensorProto.FLOAT,
+    extra=(),
+    made=TensorProto.FLOAT,
+    **attributes,
 ):
     """Writes y = weights x + bias, or other nodes on the input `x` and the constants `w`, `b`."""
     weights = [
@@ -35,7 +45,7 @@ def net(
     ]
     nodes = nodes or [helper.make_node("Conv", ["x", "w", "b"], ["y"], **attributes)]
     given = [helper.make_tensor_value_info("x", dtype, shape), *extra]
-    taken = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
+    taken = [helper.make_tensor_value_info(name, made, None) for name in outputs]
     graph = helper.make_graph(nodes, "net", given, taken, weights)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("my.domain", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
@@ -179,6 +189,217 @@ def test_channels_last_and_other_numbers(tmp_path):
     assert np.abs(alpha_of(path, image, activation="sigmoid") - sigmoid(logits)).max() < 1e-3
 
 
+def test_whole_numbers_are_given_as_levels(tmp_path):
+    image = picture()
+    levels = np.rint(image.double().numpy() * 255)
+    nodes = [
+        node("Transpose", ["x"], ["first"], perm=[0, 3, 1, 2]),
+        node("Cast", ["first"], ["f"], to=TensorProto.FLOAT),
+        node("Conv", ["f", "w", "b"], ["y"]),
+    ]
+    for dtype in (TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64):
+        path = net(tmp_path / "x.onnx", ("n", "h", "w", 3), nodes=nodes, dtype=dtype)
+        found = alpha_of(path, image, activation="sigmoid")
+        assert np.abs(found - sigmoid(convolved(levels))).max() < 1e-6
+    for options in ({"range": [0, 1]}, {"mean": [1, 2, 3]}, {"std": [2, 2, 2]}, {"divide_by_max": True}):
+        with pytest.raises(ConfigError, match=r"whole numbers, the levels 0 to 255: leave model\.range"):
+            OnnxSegmenter(path, resize_mode="native", **options)
+
+
+# bounds and axis of a slice
+FIRST_CHANNEL = [numpy_helper.from_array(np.array([n]), name) for n, name in enumerate(("zero", "one"))]
+
+
+def classes(path, made, shape=(1, "h", "w")):
+    """Class 0, 7 or 15 of each pixel, as its first channel is dark, middling or bright."""
+    bounds = [
+        node("Slice", ["x", "zero", "one", "one"], ["red"]),
+        node("Greater", ["red", "low"], ["above"]),
+        node("Greater", ["red", "high"], ["far"]),
+        node("Where", ["above", "seven", "none"], ["some"]),
+        node("Where", ["far", "person", "some"], ["found"]),
+        node("Cast", ["found"], ["y"], to=made),
+    ]
+    values = {"low": 1 / 3, "high": 2 / 3, "none": 0.0, "seven": 7.0, "person": 15.0}
+    constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in values.items()]
+    constants += FIRST_CHANNEL
+    graph = helper.make_graph(
+        bounds,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, FREE)],
+        [helper.make_tensor_value_info("y", made, None)],
+        constants,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_whole_numbers_that_come_out_are_classes(tmp_path):
+    image = picture()
+    image[0, 0] = torch.tensor([0.1, 0.5, 0.9]).repeat(16).reshape(6, 8)
+    red = image[0, 0].numpy()
+    for made in (TensorProto.INT64, TensorProto.INT32, TensorProto.UINT8):
+        path = classes(tmp_path / "x.onnx", made)
+        assert np.array_equal(alpha_of(path, image, class_index=15)[0, 0], (red > 2 / 3).astype(np.float32))
+        found = alpha_of(path, image, class_index=7)[0, 0]
+        assert np.array_equal(found, ((red > 1 / 3) & (red <= 2 / 3)).astype(np.float32))
+    with pytest.raises(ConfigError, match=r"whole numbers \(0, 7, 15 in this .*set model\.class_index"):
+        alpha_of(classes(tmp_path / "x.onnx", TensorProto.INT64), image)
+
+
+def scaled(path, factor, made=TensorProto.FLOAT):
+    """The first channel, times a factor."""
+    nodes = [
+        node("Slice", ["x", "zero", "one", "one"], ["red"]),
+        node("Mul", ["red", "factor"], ["z"]),
+        node("Round", ["z"], ["rounded"]),
+        node("Cast", ["rounded" if made == TensorProto.UINT8 else "z"], ["y"], to=made),
+    ]
+    constants = [numpy_helper.from_array(np.array(factor, np.float32), "factor")]
+    constants += FIRST_CHANNEL
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, FREE)]
+    taken = [helper.make_tensor_value_info("y", made, None)]
+    graph = helper.make_graph(nodes, "net", given, taken, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_outputs_of_0_to_255_are_scaled(tmp_path):
+    image = picture()
+    red = image[:, :1].numpy()
+    levels = alpha_of(scaled(tmp_path / "levels.onnx", 255, TensorProto.UINT8), image)
+    assert np.allclose(levels, np.rint(red * 255) / 255, atol=1e-7)
+    path = scaled(tmp_path / "numbers.onnx", 255)
+    assert np.allclose(alpha_of(path, image, output_range=[0, 255]), red, atol=1e-6)
+    method = OnnxSegmenter(path, resize_mode="native")
+    with pytest.warns(UserWarning, match=r"taken as levels of 0 to 255 \(model\.output_range\)"):
+        assert np.allclose(method.predict(image).alpha, red, atol=1e-6)
+    # the first picture has decided, also for one that is nearly black
+    assert np.allclose(method.predict(image / 300).alpha, red / 300, atol=1e-6)
+    other = OnnxSegmenter(path, resize_mode="native", output_range=[0, 1])
+    with pytest.warns(UserWarning, match=r"cut off to \[0, 1\].*model\.output_range=\[0,255\]"):
+        other.predict(image)
+    with pytest.raises(ConfigError, match=r"model\.output_range=\[0, 9\] is not a choice"):
+        OnnxSegmenter(path, resize_mode="native", output_range=[0, 9])
+
+
+def recurrent(path, state="r1i", back="r1o", extra=(("ratio", (1,)),), dtype=TensorProto.FLOAT, channels=3):
+    """Logits are ratio * (weights x + bias) and those of the frame before."""
+    numbers = [name for name, _ in extra]
+    nodes = [
+        node("Cast", [state], ["before"], to=TensorProto.FLOAT),
+        node("Conv", ["x", "w", "b"], ["z"]),
+        node("Mul", ["z", numbers[0]], ["weighted"]) if numbers else node("Identity", ["z"], ["weighted"]),
+        node("Add", ["weighted", "before"], ["y"]),
+        node("Cast", ["y"], [back], to=dtype),
+    ]
+    constants = [
+        numpy_helper.from_array(np.resize(WEIGHTS[:1], (1, channels, 1, 1)), "w"),
+        numpy_helper.from_array(BIAS[:1], "b"),
+    ]
+    given = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", channels, "h", "w")),
+        helper.make_tensor_value_info(state, dtype, ("n", 1, "a", "c")),
+        *(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in extra),
+    ]
+    taken = [
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
+        helper.make_tensor_value_info(back, dtype, None),
+    ]
+    graph = helper.make_graph(nodes, "net", given, taken, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (("r1i", "r1o"), {}),
+        (("state_in", "state_out"), {}),
+        (("memory", "kept"), {"states": {"memory": "kept"}}),
+        (("h0", "hn"), {}),
+    ],
+)
+def test_recurrent_networks_remember_along_a_clip(tmp_path, names, options):
+    path = recurrent(tmp_path / "x.onnx", *names)
+    given = {"resize_mode": "native", "activation": "sigmoid", "constants": {"ratio": 0.5}, **options}
+    method = OnnxSegmenter(path, **given)
+    assert method.stateful
+    frames = [picture(seed=seed) for seed in range(3)]
+    logits = [0.5 * convolved(frame.double().numpy()) for frame in frames]
+    for _ in range(2):
+        clip = Clip(method)
+        for number, frame in enumerate(frames):
+            alpha = clip.predict(frame).alpha.numpy()
+            assert np.abs(alpha - sigmoid(sum(logits[: number + 1]))).max() < 1e-6
+    # two clips at once, each with what was before in it
+    pair = torch.cat(frames[:2])
+    first = method.predict(pair)
+    second = method.predict(pair.flip(0), state=first.state)
+    assert np.abs(second.alpha.numpy() - sigmoid(sum(logits[:2]))).max() < 1e-6
+
+
+def test_states_keep_their_type_and_constants_may_follow_the_picture(tmp_path):
+    path = recurrent(tmp_path / "half.onnx", dtype=TensorProto.FLOAT16)
+    for size, ratio in ((4, 0.5), (100, 1.0)):
+        method = OnnxSegmenter(
+            path, resize_mode="native", activation="sigmoid", constants={"ratio": {"longest": size}}
+        )
+        found = method.predict(picture())
+        (kept,) = found.state
+        assert kept.dtype == torch.float16
+        expected = ratio * convolved(picture().double().numpy())
+        assert np.abs(kept.numpy() - expected).max() < 1e-3
+        again = method.predict(picture(), state=found.state).alpha.numpy()
+        assert np.abs(again - sigmoid(2 * expected)).max() < 1e-3
+
+
+def test_inputs_that_nobody_explains_are_asked_for(tmp_path):
+    path = recurrent(tmp_path / "x.onnx", "memory", "kept")
+    with pytest.raises(WeightsError, match=r"needs memory, ratio beside the picture x.*outputs are y, kept"):
+        OnnxSegmenter(path, resize_mode="native")
+    with pytest.raises(ConfigError, match=r"no constants model\.constants=ration; .*Did you mean .*ratio"):
+        OnnxSegmenter(path, resize_mode="native", constants={"ration": 1.0})
+    with pytest.raises(ConfigError, match=r"no states model\.states=keep; it has y, kept"):
+        OnnxSegmenter(path, resize_mode="native", constants={"ratio": 1.0}, states={"memory": "keep"})
+    with pytest.raises(ConfigError, match=r"remembers frames by itself: leave model\.prior away"):
+        OnnxSegmenter(
+            recurrent(tmp_path / "four.onnx", extra=(), channels=4), resize_mode="native", prior=True
+        )
+
+
+def test_the_catalogue_feeds_robust_video_matting(tmp_path):
+    """A graph with the inputs and outputs of the released file: four states, and the ratio as a number."""
+    numbers = range(1, 5)
+    nodes = [node("Identity", ["src"], ["fgr"]), node("Conv", ["src", "w", "b"], ["z"])]
+    nodes += [node("Mul", ["z", "downsample_ratio"], ["y"]), node("Sigmoid", ["y"], ["fresh"])]
+    nodes += [node("Add", [f"r{n}i", "fresh"], [f"r{n}o"]) for n in numbers]
+    nodes += [node("Mul", ["r4o", "half"], ["pha"])]
+    constants = [
+        numpy_helper.from_array(WEIGHTS[:1, :, None, None], "w"),
+        numpy_helper.from_array(BIAS[:1], "b"),
+        numpy_helper.from_array(np.array(0.5, np.float32), "half"),
+    ]
+    number = TensorProto.FLOAT
+    given = [helper.make_tensor_value_info("src", number, ("n", 3, "h", "w"))]
+    free = ("n", "c", "h", "w")
+    given += [
+        helper.make_tensor_value_info(f"r{n}i", number, [f"{side}{n}" for side in free]) for n in numbers
+    ]
+    given += [helper.make_tensor_value_info("downsample_ratio", number, (1,))]
+    taken = [helper.make_tensor_value_info(name, number, None) for name in ("fgr", "pha")]
+    taken += [helper.make_tensor_value_info(f"r{n}o", number, None) for n in numbers]
+    graph = helper.make_graph(nodes, "rvm", given, taken, constants)
+    path = tmp_path / "rvm.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    method = OnnxSegmenter(path, **catalogue().entry("rvm-mobilenetv3-onnx").feed)
+    clip, frames = Clip(method), [picture(8, 1024, seed=seed) for seed in range(2)]
+    fresh = [sigmoid(0.5 * convolved(frame.double().numpy())) for frame in frames]
+    for number, frame in enumerate(frames, start=1):
+        alpha = clip.predict(frame).alpha.numpy()
+        assert np.abs(alpha - 0.5 * sum(fresh[:number])).max() < 1e-6
+
+
 def test_a_coarser_output_is_brought_to_the_pictures_size(tmp_path):
     path = net(tmp_path / "x.onnx", strides=[4, 4])
     image = picture(33, 47)
@@ -293,12 +514,19 @@ def test_files_that_are_no_network_are_refused(tmp_path):
     whole = (tmp_path / "modnet.onnx").read_bytes()
     for name, content in (
         ("empty.onnx", b""),
-        ("page.onnx", b"<html>Sign in</html>"),
         ("checkpoint.onnx", (tmp_path / "x.pth").read_bytes()),
         ("half.onnx", whole[: len(whole) // 2]),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(WeightsError, match=rf"{name} cannot be opened as an ONNX network"):
+            OnnxSegmenter(tmp_path / name, size=32)
+    for name, content, told in (
+        ("page.onnx", b"\n<!DOCTYPE html><html>Sign in</html>", "a web page; download the file itself"),
+        ("bare.onnx", b"<html>Sign in</html>", "a web page"),
+        ("pointer.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "run git lfs pull"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=rf"{name} is no ONNX network: it is .*{told}"):
             OnnxSegmenter(tmp_path / name, size=32)
     path = net(tmp_path / "own.onnx", nodes=[node("Mine", ["x"], ["y"], domain="my.domain")])
     with pytest.raises(WeightsError, match=r"own\.onnx cannot be opened .*Mine"):
@@ -311,14 +539,17 @@ def test_networks_that_take_something_else_are_refused(tmp_path):
     mean = [node("ReduceMean", ["x"], ["y"])]
     cast = [node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)]
     cases = {
-        "two": ({"nodes": double, "extra": [second]}, r"needs 2 inputs \(x, state\)"),
+        "two": (
+            {"nodes": double, "extra": [second]},
+            r"needs state beside the picture x.*model\.states=\{state: OUTPUT\}.*are y",
+        ),
         "flat": ({"shape": (1, 12), "nodes": mean}, r"takes \(1, 12\), but one picture is \(1, 3, H, W\)"),
         "pair": ({"shape": (2, 3, "h", "w")}, r"takes \(2, 3, \?, \?\)"),
         "grey": (
             {"shape": (1, 1, "h", "w"), "nodes": mean},
             r"\(1, 1, \?, \?\), read as nchw with 1 channels",
         ),
-        "whole": ({"dtype": TensorProto.INT64, "nodes": cast}, r"takes tensor\(int64\)"),
+        "truth": ({"dtype": TensorProto.BOOL, "nodes": cast}, r"takes tensor\(bool\) as x"),
     }
     for name, (options, message) in cases.items():
         path = net(tmp_path / f"{name}.onnx", **options)

@@ -1,14 +1,16 @@
 """What the report says of the test pictures: hand-worked numbers, and figures of what is known alone."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kolbench.errors import DataError
+from kolbench.metrics.traits import Traits
 from kolbench.report import test_set as section
 from kolbench.report.numbers import Numbers
-from kolbench.runs import complexity, run_folder
+from kolbench.runs import run_folder, traits
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
 from tests.helpers.run_folders import HEIGHT, WIDTH, add_clips, make_run, scene
@@ -25,7 +27,9 @@ def known(run, values=None):
     """Gives a run the entropies of its pictures: 8, 9, 10 and so on."""
     names = find(str(run))[0].test.names
     entropies = {name: 8.0 + number for number, name in enumerate(names)} if values is None else values
-    complexity.write(run / run_folder.COMPLEXITY, entropies)
+    plain = Traits(0, 100, 0.2, 1, 50, float("nan"), 0)
+    found = {name: replace(plain, glcm_entropy=value) for name, value in entropies.items()}
+    traits.write(run / run_folder.TRAITS, found)
 
 
 @pytest.fixture
@@ -96,6 +100,6 @@ def test_without_anything_known_there_is_no_figure(plain):
 
 
 def test_a_damaged_file_is_named(tmp_path):
-    (tmp_path / run_folder.COMPLEXITY).write_bytes(b"PAR1 no more")
-    with pytest.raises(DataError, match=r"complexity\.parquet cannot be read .*run it again"):
-        complexity.read(tmp_path)
+    (tmp_path / run_folder.TRAITS).write_bytes(b"PAR1 no more")
+    with pytest.raises(DataError, match=r"traits\.parquet cannot be read .*run it again"):
+        traits.read(tmp_path)

@@ -1,6 +1,7 @@
 """`data=alpha`: cut-outs with an alpha channel, which is the truth."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ class AlphaSource(Source):
             behind = np.full((1, 1, 3), 255, np.uint8)
         image = np.ascontiguousarray(rgba[..., :3]) if behind is None else composed(rgba, behind)
         return Sample(image, halved(matte), matte=matte if self._truth == ALPHA else None)
+
+    def files(self, index: int) -> Mapping[str, Path]:
+        """The cut-out, which holds its truth."""
+        return {"image": self._images[self.names[index]]}
 
     def fingerprint(self) -> str:
         """Digests the cut-outs and what is put behind them (see listing.digest)."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -97,6 +98,24 @@ class Source(ABC):
         Raises:
             DataError: it cannot be used; names the file.
         """
+
+    def files(self, index: int) -> Mapping[str, Path]:
+        """The files of one image: `image`, and `mask` and `product` where these have files of their own.
+
+        Empty where the layout does not say.
+        """
+        return {}
+
+    def mask_levels(self, index: int) -> tuple[str, str]:
+        """How the levels of a mask file that was read were understood, and what may be wrong with that.
+
+        Both are "" where the layout does not say.
+        """
+        return "", ""
+
+    def left_out(self) -> Mapping[Path, str]:
+        """File -> why it is not used, for files that look as if they were meant to be."""
+        return {}
 
     def read_unscored(self, name: str) -> UInt8Array:
         """Reads one of the frames that `unscored` and `unscored_after` name, (H, W, 3) uint8 RGB.

@@ -114,6 +114,11 @@ class DavisSource(Source):
             ids = np.where(np.isin(ids, wanted), ids, 0).astype(np.uint8)
         return Sample(image, (ids > 0).astype(np.uint8), instances=ids)
 
+    def files(self, index: int) -> Mapping[str, Path]:
+        """Frame and mask."""
+        name = self.names[index]
+        return {"image": self._images[name], "mask": self._masks[name]}
+
     def read_unscored(self, name: str) -> UInt8Array:
         """Reads a frame that has no mask."""
         return read_rgb(self._images[name])

@@ -33,6 +33,7 @@ class FolderSource(Source):
         person_colour, product_colour: where masks are label maps, the colours or class numbers of persons and
             of what they hold; see data.label_map. None = as labelmap.txt says, if it lies there.
         labels: of labelmap.txt: class (`kol`, `product`, `background`) -> names.
+        refuse: told of each fault of names and lists; where it returns, that is passed over.
 
     Raises:
         DataError: a folder is missing, nothing matches, names collide, or a list names an unknown picture; or
@@ -50,19 +51,20 @@ class FolderSource(Source):
         person_colour: object = None,
         product_colour: object = None,
         labels: LabelMap | None = None,
+        refuse: listing.Refuse = listing.refuse,
     ) -> None:
         self._asked = require_choice("data.truth", truth, TRUTHS)
         self.root = listing.require_folder(root)
         folders = subfolder(self.root, images), subfolder(self.root, masks)
-        self._images, self._masks = (listing.pictures_below(folder) for folder in folders)
+        self._images, self._masks = (listing.pictures_below(folder, refuse) for folder in folders)
         held = self.root / products
-        self._products = listing.pictures_below(held) if held.is_dir() else {}
+        self._products = listing.pictures_below(held, refuse) if held.is_dir() else {}
         names = sorted(self._images.keys() & self._masks.keys())
         if not names:
             raise DataError(_nothing_matches(*folders, self._images, self._masks))
         absent = dict.fromkeys(self._images.keys() - self._masks.keys(), "has no mask")
         absent |= dict.fromkeys(self._masks.keys() - self._images.keys(), "has a mask but no image")
-        lists = listing.read_lists(self.root, names, absent)
+        lists = listing.read_lists(self.root, names, absent, refuse=refuse)
         super().__init__(names, lists.groups, lists.tags, lists.given_splits)
         self._notes = lists.notes
         self._meanings = meanings(self.root, person_colour, product_colour, labels)
@@ -110,6 +112,22 @@ class FolderSource(Source):
                 f"{colours_in(first)}; say which in data.person_colour."
             )
         return files
+
+    def files(self, index: int) -> Mapping[str, Path]:
+        """Image and mask, and the product mask where there is one."""
+        name = self.names[index]
+        found = {"image": self._images[name], "mask": self._masks[name]}
+        return found | ({"product": self._products[name]} if name in self._products else {})
+
+    def mask_levels(self, index: int) -> tuple[str, str]:
+        """Of binary masks."""
+        return self._mask_files.levels_of(self.names[index]) if self.truth == BINARY else ("", "")
+
+    def left_out(self) -> Mapping[Path, str]:
+        """Images without a mask, masks and product masks without an image."""
+        return listing.without_partner(
+            set(self.names), {"image": self._images, "mask": self._masks, "product": self._products}
+        )
 
     @property
     def truth(self) -> str:

@@ -52,6 +52,14 @@ class KolSource(Source):
         """Reads one labelled frame as FolderSource or LabelmeSource does."""
         return self._inner.read(index)
 
+    def files(self, index: int) -> Mapping[str, Path]:
+        """As the masks or label files of the frame have them."""
+        return self._inner.files(index)
+
+    def mask_levels(self, index: int) -> tuple[str, str]:
+        """Of masks; label files have none."""
+        return self._inner.mask_levels(index)
+
     def fingerprint(self) -> str:
         """Digests the labelled frames."""
         return self._inner.fingerprint()

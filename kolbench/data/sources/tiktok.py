@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -92,6 +92,15 @@ class TiktokSource(Source):
         mask = self._mask_files.read(name)
         require_same_size(self._images[name], image, self._masks[name], mask)
         return Sample(image, mask)
+
+    def files(self, index: int) -> Mapping[str, Path]:
+        """Image and mask."""
+        name = self.names[index]
+        return {"image": self._images[name], "mask": self._masks[name]}
+
+    def mask_levels(self, index: int) -> tuple[str, str]:
+        """Of its mask files."""
+        return self._mask_files.levels_of(self.names[index])
 
     def fingerprint(self) -> str:
         """Digests images and masks (see listing.digest)."""

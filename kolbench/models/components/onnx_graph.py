@@ -1,39 +1,60 @@
 """Anybody's network as an ONNX file: opened with checks, run by ONNX Runtime on the CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from kolbench.errors import ConfigError, WeightsError, nearest, require_choice
+from kolbench.models.components.onnx_inputs import Constant, Values, number_type, told_apart, unknown
 from kolbench.types import Float32Array
 
 LAYOUTS = ("auto", "nchw", "nhwc")
-_DTYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
+# what an output holds: probabilities or logits; levels of 0 to 255; a class for each pixel; a mask
+VALUES, LEVELS, CLASSES, MASK = "values", "levels", "classes", "mask"
+_KINDS = {
+    "tensor(float)": VALUES,
+    "tensor(float16)": VALUES,
+    "tensor(double)": VALUES,
+    "tensor(uint8)": LEVELS,
+    "tensor(bool)": MASK,
+}
+# beginnings of files that stand for a network without being one
+_NO_NETWORKS = {
+    b"version https://git-lfs": "it is a Git LFS pointer; run git lfs pull",
+    b"<!doctype html": "it is a web page; download the file itself, not the page that shows it",
+    b"<html": "it is a web page; download the file itself, not the page that shows it",
 }
 
 
+class Found(NamedTuple):
+    """What a graph gave: maps (C, h, w) float32, and what it is given back with the next frame."""
+
+    maps: Float32Array
+    state: tuple[Values, ...]
+
+
 class OnnxGraph:
-    """A network that takes one RGB picture, perhaps with the alpha of the frame before.
+    """A network that takes one RGB picture, perhaps with the alpha of the frame before or what it remembers.
 
     Nothing but the graph is executed: no libraries of custom operators are loaded.
 
     Args:
         file: the ONNX file; weights that it keeps in files of their own are found beside it.
-        input_name: of the picture; None = the only input.
+        input_name: of the picture; None = the only input, or the first with four axes.
         output: name or position of the output that is used; None = the first.
         layout: `nchw`, `nhwc`, or `auto`: `nhwc` where only the file's last axis has `channels` entries.
         channels: 3, or 4 with the alpha of the frame before.
         threads: None = as many as torch has when it is opened.
+        constants, states: of the other inputs, see `onnx_inputs.told_apart`.
 
     Attributes:
         fixed: (height, width) that the file takes; None for a side that is free.
+        whole_numbers: whether it takes a picture as whole numbers.
+        kind: what its output holds by its type: `values`, `levels`, `classes` or `mask`.
+        recurrent: whether it is given back what it gave for the frame before.
 
     Raises:
         ConfigError: ONNX Runtime is not installed, or no such input, output or layout.
@@ -48,32 +69,44 @@ class OnnxGraph:
         layout: str = "auto",
         channels: int = 3,
         threads: int | None = None,
+        constants: Mapping[str, Constant] | None = None,
+        states: Mapping[str, str] | None = None,
     ) -> None:
         self.file = Path(file)
         require_choice("model.layout", layout, LAYOUTS)
         self._session = _open(self.file, threads or torch.get_num_threads())
-        node = _chosen_input(self._session.get_inputs(), input_name, self.file)
-        if node.type not in _DTYPES:
-            raise WeightsError(
-                f"{self.file} takes {node.type}, but a picture is given as numbers in a tensor."
-            )
-        self._input: str = node.name
-        self._dtype = _DTYPES[node.type]
-        self._output = _chosen_output([o.name for o in self._session.get_outputs()], output, self.file)
+        outputs = self._session.get_outputs()
+        self._inputs = told_apart(
+            self._session.get_inputs(), outputs, input_name, constants or {}, states or {}, self.file
+        )
+        node = self._inputs.picture
+        self._dtype = number_type(node, self.file)
+        self.whole_numbers = issubclass(self._dtype, np.integer)
+        self._output = _chosen_output([o.name for o in outputs], output, self.file)
+        self.kind = next(_KINDS.get(o.type, CLASSES) for o in outputs if o.name == self._output)
+        self.recurrent = bool(self._inputs.states)
         sizes = [side if isinstance(side, int) and side > 0 else None for side in node.shape]
         self.layout = _layout(sizes, layout, channels, self.file)
         self.fixed = (sizes[2], sizes[3]) if self.layout == "nchw" else (sizes[1], sizes[2])
 
-    def run(self, picture: Float32Array) -> Float32Array:
-        """(channels, h, w) float32, normalised -> (C, h', w') float32, h' : w' as h : w.
+    def run(self, picture: Float32Array, state: Sequence[Values] = ()) -> Found:
+        """Runs the graph on one picture.
+
+        Args:
+            picture: (channels, h, w) float32, normalised. state: what it gave for the frame before; () = at a
+                clip's beginning zeros, of one entry where a file leaves a side free.
+
+        Returns:
+            Maps (C, h', w'), h' : w' as h : w, and the state for the next frame.
 
         Raises:
             ConfigError: the network refuses this size.
             WeightsError: its output is no map of the picture, or not finite.
         """
         height, width = picture.shape[1:]
+        given = {self._inputs.picture.name: self._given(picture), **self._inputs.beside(height, width, state)}
         try:
-            (values,) = self._session.run([self._output], {self._input: self._given(picture)})
+            values, *carried = self._session.run([self._output, *self._inputs.states.values()], given)
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise ConfigError(
                 f"{self.file} fails on a picture of {width}x{height} px: {_first_line(error)} "
@@ -85,11 +118,11 @@ class OnnxGraph:
                 f"The output {self._output} of {self.file} is not finite; check model.range, model.mean and "
                 "model.std, or export the network in float32."
             )
-        return found
+        return Found(found, tuple(carried))
 
     def _given(self, picture: Float32Array) -> Any:
         values = picture[None] if self.layout == "nchw" else picture.transpose(1, 2, 0)[None]
-        if self._dtype == np.uint8:
+        if self.whole_numbers:
             values = np.clip(np.rint(values), 0, 255)
         return np.ascontiguousarray(values, self._dtype)
 
@@ -128,6 +161,11 @@ def _open(file: Path, threads: int) -> Any:
         hint = nearest(file.name, siblings)
         meant = f" Did you mean {file.parent / hint}?" if hint else ""
         raise WeightsError(f"There is no file model.file={file}.{meant}")
+    with file.open("rb") as opened:
+        start = opened.read(64).lstrip().lower()
+    told = next((words for first, words in _NO_NETWORKS.items() if start.startswith(first)), None)
+    if told is not None:
+        raise WeightsError(f"{file} is no ONNX network: {told}.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -143,19 +181,6 @@ def _open(file: Path, threads: int) -> Any:
         ) from error
 
 
-def _chosen_input(nodes: Sequence[Any], name: str | None, file: Path) -> Any:
-    names = [node.name for node in nodes]
-    chosen = name if name is not None else names[0] if names else None
-    if chosen not in names:
-        raise ConfigError(_unknown("input", chosen, names, file))
-    if len(names) > 1:
-        raise WeightsError(
-            f"{file} needs {len(names)} inputs ({', '.join(names)}), but a method is given a picture only. "
-            "Export it with the others as constants."
-        )
-    return nodes[names.index(chosen)]
-
-
 def _chosen_output(names: list[str], output: str | int | None, file: Path) -> str:
     if output is None:
         return names[0]
@@ -164,13 +189,7 @@ def _chosen_output(names: list[str], output: str | int | None, file: Path) -> st
         return str(output)
     if isinstance(output, int) and 0 <= output < len(names):
         return names[output]
-    raise ConfigError(_unknown("output", output, names, file))
-
-
-def _unknown(key: str, name: str | int | None, names: list[str], file: Path) -> str:
-    hint = nearest(str(name), names)
-    meant = f" Did you mean model.{key}={hint}?" if hint else ""
-    return f"{file} has no {key} model.{key}={name}; it has {', '.join(names)}.{meant}"
+    raise ConfigError(unknown("output", output, names, file))
 
 
 def _layout(sizes: list[int | None], layout: str, wanted: int, file: Path) -> str:

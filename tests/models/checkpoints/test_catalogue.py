@@ -16,7 +16,7 @@ VALUES = load_yaml(conf_dir() / "weights.yaml")
 
 def test_every_entry_is_whole_and_safe():
     found = catalogue()
-    assert len(found.entries) == 16
+    assert len(found.entries) == 17
     for entry in found.entries.values():
         assert all(address.startswith("https://") for address in entry.addresses)
         assert entry.file == Path(entry.file).name

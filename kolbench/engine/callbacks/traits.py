@@ -1,4 +1,4 @@
-"""How complex the test pictures are, noted while a method is scored on them."""
+"""What the test pictures are like, noted while a method is scored on them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ from lightning.pytorch.callbacks import Callback
 
 from kolbench.engine.step_output import is_scored
 from kolbench.io.arrays import as_arrays
-from kolbench.metrics.texture import glcm_entropy
-from kolbench.runs import complexity
-from kolbench.runs.run_folder import COMPLEXITY
+from kolbench.metrics.traits import Traits, traits_of
+from kolbench.runs import traits
+from kolbench.runs.run_folder import TRAITS
 
 
-class ComplexityCallback(Callback):
-    """Writes `complexity.parquet` of one loader: the GLCM entropy of each picture that has a truth.
+class TraitsCallback(Callback):
+    """Writes `traits.parquet` of one loader: what its pictures that have a truth are like.
 
     Args:
         folder: of the file.
@@ -24,7 +24,7 @@ class ComplexityCallback(Callback):
     def __init__(self, folder: Path, loader_index: int) -> None:
         self.folder = folder
         self.loader_index = loader_index
-        self._entropies: dict[str, float] = {}
+        self._found: dict[str, Traits] = {}
 
     def on_test_batch_end(
         self,
@@ -38,9 +38,13 @@ class ComplexityCallback(Callback):
         """Adds the pictures of a batch."""
         if dataloader_idx != self.loader_index or not is_scored(batch):
             return
-        for name, image in zip(batch["name"], as_arrays(batch["image"]), strict=True):
-            self._entropies[name] = glcm_entropy(image)
+        images, truths = as_arrays(batch["image"]), as_arrays(batch["mask"])
+        products = as_arrays(batch["product"]) if "product" in batch else [None] * len(images)
+        persons = [int(each.max()) for each in batch["instances"]] if "instances" in batch else None
+        for row, name in enumerate(batch["name"]):
+            number = None if persons is None else persons[row]
+            self._found[name] = traits_of(images[row], truths[row], products[row], number)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes what was found."""
-        complexity.write(self.folder / COMPLEXITY, self._entropies)
+        traits.write(self.folder / TRAITS, self._found)
