@@ -52,6 +52,7 @@ def test_an_evaluation_is_found_again_by_the_weights_content(weights: Path, tmp_
         evaluated_rows=lambda: {"test": [0]},
         eval_protocol="native",
         truth="binary",
+        corruption=None,
         source=SimpleNamespace(groups=None, clips=[""], tags=None),
     )
     config = configured("experiment=ellipse", *NETWORK, f"refiner.weights={weights}")
