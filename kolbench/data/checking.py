@@ -1,8 +1,9 @@
 """Reads every image of a source once before a run: bad ones are named together, good ones hashed."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,21 @@ def perceptual_hash(image: UInt8Array) -> np.uint64:
     return np.uint64(int.from_bytes(np.packbits(bits).tobytes(), "big"))
 
 
+@dataclass(frozen=True)
+class Readings:
+    """What reading every image of a source has shown.
+
+    hashes: index -> perceptual hash of the good ones. faults: index -> what is wrong with an image or its
+    truth. unscored: the same of frames without truth, by name. full: number of truths that are foreground
+    everywhere.
+    """
+
+    hashes: dict[int, np.uint64] = field(default_factory=dict)
+    faults: dict[int, str] = field(default_factory=dict)
+    unscored: dict[str, str] = field(default_factory=dict)
+    full: int = 0
+
+
 def checked_hashes(source: Source, what: str) -> dict[int, np.uint64]:
     """Reads every image with its truth once; index -> perceptual hash.
 
@@ -45,53 +61,77 @@ def checked_hashes(source: Source, what: str) -> dict[int, np.uint64]:
     Raises:
         DataError: lists all images that cannot be used.
     """
-    hashes: dict[int, np.uint64] = {}
-    with progress.bar(what, len(source)) as advance:
-
-        def keep(index: int, image: UInt8Array) -> None:
-            hashes[index] = perceptual_hash(image)
-            advance(1)
-
-        check_all(source, keep)
-    return hashes
+    found = read_all(source, what)
+    refuse(source, found)
+    return found.hashes
 
 
-def check_all(source: Source, keep: Callable[[int, UInt8Array], None] | None = None) -> None:
+def read_all(source: Source, what: str) -> Readings:
     """Reads every image once, frames without truth too, so that no run dies hours later.
 
     Args:
-        source: what to check.
-        keep: called with index and (H, W, 3) uint8 RGB of each good image, in order.
+        source: what to read.
+        what: stands beside the progress.
+    """
+    found = Readings()
+    full = 0
+    with (
+        progress.bar(what, len(source)) as advance,
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+    ):
+        for start in range(0, len(source), CHUNK):
+            indices = range(start, min(start + CHUNK, len(source)))
+            for index, outcome in zip(indices, pool.map(partial(_attempt, source), indices), strict=True):
+                advance(1)
+                if isinstance(outcome, DataError):
+                    found.faults[index] = str(outcome)
+                    continue
+                full += bool(outcome.mask.all())
+                found.hashes[index] = perceptual_hash(outcome.image)
+        between = _between(source)
+        faults = zip(between, pool.map(partial(_fault, source), between), strict=True)
+        found.unscored.update({name: fault for name, fault in faults if fault})
+    return replace(found, full=full)
+
+
+def refuse(source: Source, found: Readings) -> None:
+    """Refuses a source of which something cannot be used.
 
     Raises:
         DataError: one error that lists all bad images (the first 20, and how many more); or all truths are
             foreground everywhere, so that whatever calls all a person would be right.
     """
-    problems: list[str] = []
-    full = 0
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(source), CHUNK):
-            indices = range(start, min(start + CHUNK, len(source)))
-            for index, outcome in zip(indices, pool.map(partial(_attempt, source), indices), strict=True):
-                if isinstance(outcome, DataError):
-                    problems.append(str(outcome))
-                    continue
-                full += bool(outcome.mask.all())
-                if keep is not None:
-                    keep(index, outcome.image)
-        between = [name for before in source.unscored.values() for name in before]
-        problems += filter(None, pool.map(partial(_fault, source), between))
+    problems = [*found.faults.values(), *found.unscored.values()]
     if problems:
-        rest = len(problems) - listing.SHOWN
-        listed = "\n  ".join(problems[: listing.SHOWN]) + (f"\n  and {rest} more" if rest > 0 else "")
         raise DataError(
-            f"{len(problems)} of {len(source) + len(between)} pictures cannot be used:\n  {listed}"
+            f"{len(problems)} of {len(source) + len(_between(source))} pictures cannot be used:\n  "
+            f"{listed(problems)}\n  data.on_error=skip goes on without them; task=doctor shows them."
         )
-    if full and full == len(source):
+    refuse_full(found.full, len(source))
+
+
+def refuse_full(full: int, count: int) -> None:
+    """Refuses truths of which all that can be read are foreground everywhere.
+
+    Raises:
+        DataError: they are.
+    """
+    if full and full == count:
         raise DataError(
-            f"All {full} masks are foreground everywhere, so there is nothing to tell apart. A mask is black "
-            "where there is nobody; where it has other colours or class numbers, say data.person_colour."
+            f"All {full} masks are foreground everywhere, so there is nothing to tell apart. A mask is "
+            "black where there is nobody; where it has other colours or class numbers, say "
+            "data.person_colour."
         )
+
+
+def listed(problems: Sequence[str]) -> str:
+    """The first 20, a line each, and how many more."""
+    rest = len(problems) - listing.SHOWN
+    return "\n  ".join(problems[: listing.SHOWN]) + (f"\n  and {rest} more" if rest > 0 else "")
+
+
+def _between(source: Source) -> list[str]:
+    return [name for before in source.unscored.values() for name in before]
 
 
 def _attempt(source: Source, index: int) -> Sample | DataError:

@@ -10,6 +10,9 @@ from kolbench.errors import ConfigError, require_choice
 
 ALL = "all"
 PROTOCOLS = ("test", ALL)
+# what happens where a picture cannot be used: nothing begins, or it is left out and counted
+STOP, SKIP = "stop", "skip"
+ON_ERROR = (STOP, SKIP)
 CACHES = ("auto", "memory", "disk")
 # protocol by its name in earlier versions
 OLD_PROTOCOLS = {"whole": ALL}
@@ -23,7 +26,8 @@ class DataConfig:
     cross-validation in so many folds and the one that is tested, counted from 0; 0 folds = none.
     train_pictures: train on so many of the training pictures, drawn by train_draw; None = on all.
     protocol: `test`, or `all` to score every picture too, training ones included. allow_duplicates: whether
-    near-duplicates may stand in two splits. region_px: width of the transition region of a training picture
+    near-duplicates may stand in two splits. on_error: stop, or skip to leave out what cannot be
+    read. region_px: width of the transition region of a training picture
     of 512 px. cache: where decoded training pictures are kept. workers: loader processes, or auto.
     colours: whether true foreground and background colours are loaded.
 
@@ -40,6 +44,7 @@ class DataConfig:
     protocol: str = "test"
     allow_duplicates: bool = False
     region_px: int = 30
+    on_error: str = STOP
     cache: str = "auto"
     workers: int | str = "auto"
     colours: bool = False
@@ -47,6 +52,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "protocol", OLD_PROTOCOLS.get(self.protocol, self.protocol))
         require_choice("data.cache", self.cache, CACHES)
+        require_choice("data.on_error", self.on_error, ON_ERROR)
         require_choice("data.protocol", self.protocol, PROTOCOLS)
         if self.folds and not (self.folds >= splits.FEWEST_FOLDS and 0 <= self.fold < self.folds):
             raise ConfigError(

@@ -15,6 +15,7 @@ from kolbench.types import Float64Array, Int64Array
 
 NAME, TITLE = "pictures", "The test pictures"
 _BARS = 24
+_MOST_NAMES = 10
 _ENTROPY = (
     "GLCM entropy: of neighbouring grey levels in bits, from 0 (a flat picture) to 16; mean of four "
     "directions at distance 1, 256 levels, the longer side made 512 px. The PDNet paper's Figure 3 prints "
@@ -52,6 +53,7 @@ def pictures(numbers: Numbers) -> Table:
     notes = [
         "foreground share: mean over pictures of their share of pixels. groups: videos where they are known.",
         *([_ENTROPY] if len(entropies) else []),
+        *_skipped_notes(numbers),
         *(["frames of a clip: those with a truth; the median."] if lengths else []),
     ]
     return table(NAME, TITLE, [("", cells)], notes)
@@ -84,6 +86,16 @@ def test_set(numbers: Numbers) -> Figure | None:
         + ("Lengths are numbers of frames with a truth. " if lengths else "")
         + ("A clip counts for every scenario that one of its frames is tagged with." if scenarios else ""),
     )
+
+
+def _skipped_notes(numbers: Numbers) -> list[str]:
+    """Which runs left out pictures of their data set that could not be read."""
+    return [
+        f"{run.label}: {len(names)} pictures of the data set could not be read and were left out "
+        f"(data.on_error=skip): {', '.join(names[:_MOST_NAMES])}{' ...' if len(names) > _MOST_NAMES else ''}."
+        for run in numbers.runs
+        if (names := run.run.record.skipped)
+    ]
 
 
 def _size_cells(sizes: Int64Array) -> dict[str, Cell]:

@@ -37,6 +37,8 @@ ONLY_SCORES = ("kolbench.data.protocols", "kolbench.data.corrupted", "kolbench.d
 # Keys that may change without changing one weight.
 _DATA_IRRELEVANT = (
     *("cache", "workers", "allow_duplicates", "source", "protocol", "licence"),
+    # which pictures are left counts
+    "on_error",
     # what the truth is found to be counts
     "truth",
     # its content counts, and the code that reads it

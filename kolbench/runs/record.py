@@ -156,7 +156,8 @@ class RunRecord:
     instances: box and mask AP. clips: clip of the test pictures -> its flicker and scores; video: their
     scores averaged over clips, by the names of `kolbench.metrics.video.clip_scores`; trim: which ends of a
     clip their J and F leave out. notes: note of a method -> number of test pictures. pictures: split ->
-    number; `train`, those trained on, where the run trained.
+    number; `train`, those trained on, where the run trained. skipped: pictures that could not be read and
+    were left out (`data.on_error=skip`).
     """
 
     status: str = ""
@@ -190,6 +191,7 @@ class RunRecord:
     scores: Mapping[str, float] = field(default_factory=dict)
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pictures: Mapping[str, int] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
     all: Mapping[str, float] | None = None
     timed_on: str | None = None
     instances: Mapping[str, float] | None = None

@@ -16,10 +16,11 @@ from kolbench.config.schema import FLIP, NO_TTA, UNCORRUPTED, UNSMOOTHED
 from kolbench.data import clip_references, corrupted, corruptions, perturb
 from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.clip_references import ReferenceOptions
-from kolbench.data.config import ALL, DataConfig
+from kolbench.data.config import ALL, SKIP, DataConfig
 from kolbench.data.corruptions import Corruption
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.flow import FlowOptions
+from kolbench.data.readable import ReadableSource
 from kolbench.data.sources.base import Source
 from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
@@ -55,7 +56,10 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
     Raises:
         ConfigError: true alphas are asked for of a layout that holds none.
     """
+    chosen = DataConfig.from_mapping(config.data.values)
     source: Source = instantiate(config.data.source)
+    if chosen.on_error == SKIP and source.needs_checking:
+        source = ReadableSource(source)
     if config.data.values.get("truth") == ALPHA and source.truth != ALPHA:
         raise ConfigError(
             f"data.truth=alpha: data={config.data.name} holds no true alphas. data=folder, data=p3m10k and "
@@ -67,7 +71,7 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         seed=config.seed,
         batch=config.budget.batch,
         transforms=augmentation_of(config.model),
-        config=DataConfig.from_mapping(config.data.values),
+        config=chosen,
         limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
         epoch_pictures=config.budget.epoch_pictures,

@@ -241,6 +241,7 @@ class RunRecorder:
                 for name in baselines
             },
             pictures=self._trained_on(data) | {split: len(part.names) for split, part in scored.items()},
+            skipped=tuple(getattr(data.source, "skipped", ())),
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
             timed_on=str(self._beside(TIMING)["device"]),
             instances=self._beside(run_folder.DETECTION) or None,

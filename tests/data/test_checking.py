@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from kolbench.data import checking, duplicates
-from kolbench.data.checking import check_all
+from kolbench.data.checking import checked_hashes, read_all
 from kolbench.data.sources.folder import FolderSource
 from kolbench.errors import DataError
 from kolbench.io import images
@@ -35,19 +35,22 @@ def test_the_same_picture_again_is_near_and_another_is_far(seed):
     assert distance(image, scene(seed + 100)) > 4 * duplicates.MAX_DISTANCE
 
 
-def test_check_all_lists_every_bad_picture_in_one_error(tmp_path, monkeypatch):
+def test_every_bad_picture_is_listed_in_one_error(tmp_path, monkeypatch):
     monkeypatch.setattr(checking, "CHUNK", 16)
     root = folder(tmp_path, [f"{n:03d}" for n in range(50)])
     bad = list(range(0, 50, 2))
     for number in bad:
         (root / "images" / f"{number:03d}.png").write_bytes(b"<html>")
     put(root / "masks" / "001.png", np.zeros((HEIGHT, WIDTH + 1), np.uint8))
-    kept: list[int] = []
+    source = FolderSource(root)
     with pytest.raises(DataError) as error:
-        check_all(FolderSource(root), lambda index, image: kept.append(index))
+        checked_hashes(source, "")
     text = str(error.value)
     assert text.startswith("26 of 50 pictures cannot be used:")
     assert text.count("web page") == 19
     assert "001.png is 20x12 px, but" in text
-    assert text.endswith("and 6 more")
-    assert kept == [n for n in range(50) if n not in {*bad, 1}]
+    assert "and 6 more" in text
+    assert text.endswith("data.on_error=skip goes on without them; task=doctor shows them.")
+    found = read_all(source, "")
+    assert list(found.hashes) == [n for n in range(50) if n not in {*bad, 1}]
+    assert sorted(found.faults) == sorted([*bad, 1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kolbench.data.checking import check_all
+from kolbench.data.checking import checked_hashes
 from kolbench.data.clip_frames import unscored_after, unscored_before
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.davis import DavisSource
@@ -74,7 +74,7 @@ def test_the_reader_lists_them_and_they_count_in_the_fingerprint(tmp_path):
     assert DavisSource(tmp_path).fingerprint() != before
     (tmp_path / "a" / "images" / "3.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"1 of 39 pictures cannot be used:\n.*a/images/3\.jpg"):
-        check_all(source)
+        checked_hashes(source, "")
 
 
 def test_only_methods_that_remember_see_them_and_nobody_scores_them(tmp_path):

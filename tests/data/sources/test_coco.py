@@ -7,7 +7,7 @@ from pycocotools import mask as coco
 
 from kolbench.config.compose import instantiate
 from kolbench.data import rle
-from kolbench.data.checking import check_all
+from kolbench.data.checking import checked_hashes
 from kolbench.data.sources.coco import CocoSource
 from kolbench.errors import ConfigError, DataError
 from tests.helpers.data_files import HEIGHT, WIDTH, picture, put
@@ -278,7 +278,7 @@ def test_a_picture_of_another_size_is_named(tmp_path):
     put(tmp_path / "a.png", picture(0, WIDTH, HEIGHT))
     write(tmp_path / "x.json", ["a.png"], thing(1, PERSON, SQUARE))
     with pytest.raises(DataError, match=r"a\.png: .* 20x12 px, but its picture is 12x20 px\. .*EXIF"):
-        check_all(CocoSource(tmp_path))
+        checked_hashes(CocoSource(tmp_path), "")
 
 
 def test_paths_never_lead_out_of_the_root(tmp_path):

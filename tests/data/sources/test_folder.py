@@ -5,7 +5,7 @@ import pytest
 
 from kolbench.config.compose import instantiate
 from kolbench.data import duplicates, splits
-from kolbench.data.checking import check_all, perceptual_hash
+from kolbench.data.checking import checked_hashes
 from kolbench.data.sources.folder import FolderSource
 from kolbench.errors import ConfigError, DataError
 from kolbench.io import images, masks
@@ -206,7 +206,7 @@ def test_street_kol(shared):
     line = splits.describe(made, source, "auto")
     assert line == "593 train / 100 val / 100 test pictures, disjoint by file list"
     hashes: dict[int, np.uint64] = {}
-    check_all(source, lambda index, image: hashes.update({index: perceptual_hash(image)}))
+    hashes.update(checked_hashes(source, ""))
     assert len(hashes) == 793
     assert duplicates.cross_split_duplicates(hashes, made) == []
     # one scene photographed twice, which differs enough to pass; unrelated pictures are 10 bits apart
@@ -232,7 +232,7 @@ def test_label_maps_are_read_by_colour(tmp_path):
     root = label_maps(tmp_path, ["a", "b"])
     # without a word nothing would be background, and whatever says so would be right
     with pytest.raises(DataError, match=r"2 of 2 pictures.*\n.*nowhere black.*#5a5a5a.*data\.person_colour"):
-        check_all(FolderSource(root))
+        checked_hashes(FolderSource(root), "")
     words = ("data=folder", f"data.root={root}", "data.person_colour='#ff0000'", "data.product_colour=lime")
     source = instantiate(configured("experiment=ellipse", *words).data.source)
     read = source.read(0)
@@ -297,8 +297,8 @@ def test_masks_that_are_all_full_are_refused(tmp_path):
     root = folder(tmp_path, ["a", "b"])
     full = np.full((HEIGHT, WIDTH), 255, np.uint8)
     put(root / "masks" / "a.png", full)
-    check_all(FolderSource(root))
+    checked_hashes(FolderSource(root), "")
     assert "1 of 2 masks are foreground everywhere" in FolderSource(root).describe()
     put(root / "masks" / "b.png", full)
     with pytest.raises(DataError, match=r"All 2 masks are foreground everywhere"):
-        check_all(FolderSource(root))
+        checked_hashes(FolderSource(root), "")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kolbench.data.checking import check_all
+from kolbench.data.checking import checked_hashes
 from kolbench.data.sources.labelme import LabelmeSource
 from kolbench.errors import ConfigError, DataError
 from tests.helpers.data_files import HEIGHT, SQUARE, WIDTH, annotate, bitmap, picture, put, shape
@@ -228,4 +228,4 @@ def test_cvat_xml_named_json_beside_its_picture_is_named_when_read(tmp_path):
     put(tmp_path / "b.png", picture())
     (tmp_path / "b.json").write_text("<?xml version='1.0'?><annotation/>")
     with pytest.raises(DataError, match=r"1 of 2 pictures.*\n.*b\.json is no Labelme file: it is XML"):
-        check_all(LabelmeSource(tmp_path))
+        checked_hashes(LabelmeSource(tmp_path), "")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kolbench.config.compose import instantiate
-from kolbench.data.checking import check_all
+from kolbench.data.checking import checked_hashes
 from kolbench.data.sources.labelstudio import LabelStudioSource
 from kolbench.errors import DataError
 from tests.helpers.data_files import HEIGHT, WIDTH, picture, put
@@ -194,7 +194,7 @@ def test_the_yaml_and_the_fingerprint(tmp_path):
     write(tmp_path, task("a.png", [SQUARE]))
     words = ("data=labelstudio", f"data.root={tmp_path}")
     source = instantiate(configured("experiment=ellipse", *words).data.source)
-    check_all(source)
+    checked_hashes(source, "")
     seen = {source.fingerprint()}
     write(tmp_path, task("a.png", [SQUARE, BAG]))
     seen.add(LabelStudioSource(tmp_path).fingerprint())

@@ -108,7 +108,7 @@ def test_all_bad_pictures_of_a_set_are_named_at_once(tmp_path):
     with pytest.raises(
         DataError, match=r"2 of 4 pictures cannot be used:\n.*0001\.jpg is 20x12[\s\S]*0003\.jpg"
     ):
-        checking.check_all(source)
+        checking.checked_hashes(source, "")
 
 
 @pytest.mark.parametrize(

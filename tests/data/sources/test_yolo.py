@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kolbench.config.compose import instantiate
-from kolbench.data.checking import check_all
+from kolbench.data.checking import checked_hashes
 from kolbench.data.sources.yolo import YoloSource
 from kolbench.errors import ConfigError, DataError
 from tests.helpers.data_files import HEIGHT, WIDTH, picture, put
@@ -129,7 +129,7 @@ def test_files_that_supervision_wrote(tmp_path):
 )
 def test_wrong_lines_are_named(tmp_path, wrong, words):
     with pytest.raises(DataError, match=words):
-        check_all(YoloSource(tree(tmp_path, line(0, SQUARE), wrong)))
+        checked_hashes(YoloSource(tree(tmp_path, line(0, SQUARE), wrong)), "")
 
 
 @pytest.mark.parametrize(
