@@ -86,9 +86,9 @@ class ReadableSource(Source):
         lines = self._source.describe()
         if not self.skipped:
             return lines
-        count = len(self.skipped)
         told = checking.listed(list(self.skipped.values()))
-        return [*lines, f"data.on_error=skip: {count} pictures cannot be used and are left out:\n  {told}"]
+        count = f"{len(self.skipped)} of {len(self._source)} pictures"
+        return [*lines, f"data.on_error=skip: left out, as they cannot be used, {count}:\n  {told}"]
 
 
 def _placed(rows: Rows | None, place: Mapping[int, int]) -> Rows | None:

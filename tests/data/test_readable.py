@@ -52,7 +52,7 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_the_same(tmp_path):
     assert [source.names[row] for row in source.given_splits["test"]] == ["06", "07"]
     assert sorted(source.known_hashes) == list(range(6))
     line = source.describe()[-1]
-    assert line.startswith("data.on_error=skip: 2 pictures cannot be used and are left out:\n  ")
+    assert line.startswith("data.on_error=skip: left out, as they cannot be used, 2 of 8 pictures:\n  ")
     assert line.count("web page") == 2
 
 
