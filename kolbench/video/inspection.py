@@ -57,7 +57,7 @@ def opened(path: Path) -> Iterator[Any]:
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         # an absolute path is never taken for a URL
-        with av.open(str(path.absolute()), container_options=options) as container:
+        with av.open(str(path.absolute()), container_options=options, metadata_errors="replace") as container:
             yield container
     except av.error.FFmpegError as error:
         raise DataError(f"{path} cannot be read as a video: {_reason(path, error)}") from None

@@ -50,7 +50,7 @@ def read_timeline(path: Path) -> Timeline:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); copy it again.")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = video_stream(container, path)
             # only numbers are kept: the packets themselves are the whole file
             stamps = [
@@ -126,7 +126,7 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = video_stream(container, path)
             stream.thread_type = "AUTO"
             frames, position = _decode(container, stream), timeline.pts[0]

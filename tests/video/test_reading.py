@@ -397,3 +397,22 @@ def test_names_are_files_whatever_they_look_like(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes((tmp_path / "c.mp4").read_bytes())
         monkeypatch.chdir(tmp_path)
         assert len(read(name)[1]) == 3
+
+
+def test_a_title_that_is_no_utf8_hinders_nobody(tmp_path):
+    path = tmp_path / "x.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "a song of 1998"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.full((24, 32, 3), 90, np.uint8), format="rgb24")
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+    whole = path.read_bytes()
+    assert b"a song of 1998" in whole
+    path.write_bytes(whole.replace(b"a song of 1998", b"a s\xf6ng of 1998"))
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 1
+    timeline = read_timeline(path)
+    (shown,) = extract(path, timeline, choose_moments(timeline, 1))
+    assert shown[1].shape == (24, 32, 3)
