@@ -50,16 +50,26 @@ _EVALUATION_MODULES = (
 )
 
 
-def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataModule:
+def open_source(config: PicturesConfig) -> Source:
+    """The pictures that the `data` group names, without those that cannot be read where it asks for that."""
+    source: Source = instantiate(config.data.source)
+    skips = DataConfig.from_mapping(config.data.values).on_error == SKIP
+    return ReadableSource(source) if skips and source.needs_checking else source
+
+
+def open_data(
+    config: PicturesConfig, device: torch.device, source: Source | None = None
+) -> SegmentationDataModule:
     """The datamodule that the resolved configuration describes.
+
+    Args:
+        config: of the task. device: where methods run.
+        source: what `open_source` gave; None = it is opened.
 
     Raises:
         ConfigError: true alphas are asked for of a layout that holds none.
     """
-    chosen = DataConfig.from_mapping(config.data.values)
-    source: Source = instantiate(config.data.source)
-    if chosen.on_error == SKIP and source.needs_checking:
-        source = ReadableSource(source)
+    source = open_source(config) if source is None else source
     if config.data.values.get("truth") == ALPHA and source.truth != ALPHA:
         raise ConfigError(
             f"data.truth=alpha: data={config.data.name} holds no true alphas. data=folder, data=p3m10k and "
@@ -71,7 +81,7 @@ def open_data(config: PicturesConfig, device: torch.device) -> SegmentationDataM
         seed=config.seed,
         batch=config.budget.batch,
         transforms=augmentation_of(config.model),
-        config=chosen,
+        config=DataConfig.from_mapping(config.data.values),
         limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
         epoch_pictures=config.budget.epoch_pictures,

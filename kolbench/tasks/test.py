@@ -9,6 +9,7 @@ from kolbench.config.compose import build_segmenter, instantiate, load_yaml
 from kolbench.config.fields import require_mapping
 from kolbench.config.schema import TaskResult
 from kolbench.data import splits
+from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named
@@ -55,11 +56,12 @@ def run(config: TestConfig) -> TaskResult:
         raise ConfigError(f"task=test needs weights=RUN_FOLDER or weights=FILE for {config.model.name}.")
     scored_as = with_tta(segmenter, config.tta)
     refiner = instantiate(config.refiner)
-    if asked is not None:
-        config = _all_for_testing(config)
+    source = None if asked is None else evaluation.open_source(config)
+    if source is not None:
+        config = _all_for_testing(config, source)
     with RunRecorder(config) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)
-        data = evaluation.open_data(config, recorder.device)
+        data = evaluation.open_data(config, recorder.device, source)
         recorder.say(*data.describe())
         recorder.rest_on(
             [
@@ -87,7 +89,7 @@ def run(config: TestConfig) -> TaskResult:
         return recorder.finish(scored_as, scored, baselines, data, refiner, _known_threshold(asked))
 
 
-def _all_for_testing(config: TestConfig) -> TestConfig:
+def _all_for_testing(config: TestConfig, source: Source) -> TestConfig:
     """The command with every picture a test picture, where nothing says which ones are for training.
 
     A run whose training split these very pictures keeps that split, folds included, so that no picture that
@@ -95,7 +97,6 @@ def _all_for_testing(config: TestConfig) -> TestConfig:
     """
     if config.invocation.typed_keys & _SPLIT_KEYS:
         return config
-    source = instantiate(config.data.source)
     values = dict(config.data.values)
     run = None if config.weights is None else _run_of(config.weights)
     trained = None if run is None else record.of_weights(run).fingerprint

@@ -61,6 +61,19 @@ def test_pictures_of_the_training_keep_their_split(place):
     assert found["threshold_from"] == "validation"
 
 
+def test_where_pictures_were_skipped_the_rest_keeps_its_split(place: Path) -> None:
+    shutil.copytree(place / "mine", place / "hurt")
+    (place / "hurt" / "images" / "4.png").write_bytes(b"<html>")
+    data = ("data=folder", "data.root=hurt", "data.allow_duplicates=true", "data.on_error=skip")
+    kolbench("experiment=unet", *data, "budget=smoke", "budget.size=64", "hydra.run.dir=part", cwd=place)
+    trained = json.loads((place / "part" / "run.json").read_text())
+    found, told = scored(place, "weights=part", "data.root=hurt", "data.on_error=skip")
+    assert trained["skipped"] == found["skipped"] == ["4"]
+    assert "data.on_error=skip: left out, as they cannot be used, 1 of 5 pictures:" in told
+    assert found["pictures"] == {name: trained["pictures"][name] for name in ("val", "test")}
+    assert sum(trained["pictures"].values()) == 4
+
+
 @pytest.mark.parametrize("weights", ["fold", "fold/checkpoints/best.ckpt"])
 def test_pictures_of_another_fold_are_no_test_pictures(place: Path, weights: str) -> None:
     if not (place / "fold").exists():
