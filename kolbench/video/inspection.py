@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kolbench.errors import DataError
+from kolbench.video.clocks import NOTHING_TO_MEND, ClockSurvey, Mending, mended
 from kolbench.video.timelines import plain, video_stream
 
 # containers that hold their pictures themselves: playlists and image patterns would open other files
@@ -25,19 +26,23 @@ TRY_AGAIN = "Copy it again, or convert it with another program."
 class Survey(NamedTuple):
     """A video as its packets describe it, in memory that does not depend on its length.
 
-    frames: how many packets hold a picture that is shown. start, last: pts of the first and last of them;
-    end: pts at which the last one's display ends. time_base: seconds of one unit of pts. origin: seconds
-    at which the file's clock starts, 0 unless its kind of container starts anywhere (MPEG-TS).
-    stamps_are_dts: the packets carry times of decoding, which say nothing of reordered pictures (AVI).
+    frames: how many packets hold a picture that is shown. keyframes: how many of them decoding can start at.
+    start, last: pts of the first and last of them; end: pts at which the last one's display ends.
+    time_base: seconds of one unit of pts. origin: seconds at which the file's clock starts, 0 unless its
+    kind of container starts anywhere (MPEG-TS). stamps_are_dts: the packets carry times of decoding, which
+    say nothing of reordered pictures (AVI). mending: how a clock that starts anew becomes one, which all
+    other times here are of.
     """
 
     frames: int
+    keyframes: int
     start: int
     last: int
     end: int
     time_base: Fraction
     origin: Fraction
     stamps_are_dts: bool
+    mending: Mending
 
 
 @contextmanager
@@ -84,57 +89,67 @@ def reads_animation(path: Path) -> bool:
 
 
 def take(path: Path) -> Survey:
-    """Reads all packets of all streams once, without decoding.
+    """Reads all packets of all streams once, and again where their clock is to be mended; decodes nothing.
 
     Raises:
-        DataError: the file is empty, no video, holds no picture, is damaged or breaks off.
+        DataError: the file is empty, no video, holds no picture or breaks off.
     """
+    survey, mending = _read(path, NOTHING_TO_MEND)
+    return _read(path, mending)[0] if mending.corrections else survey
+
+
+def _read(path: Path, mending: Mending) -> tuple[Survey, Mending]:
+    """The file under a mending, and what is to be mended of it besides."""
     with opened(path) as container:
         stream = video_stream(container, path)
-        tally, reach = _Tally(), 0.0
-        for packet in container.demux():
-            if packet.is_corrupt:
-                raise DataError(f"{path} is damaged or breaks off{_at(packet)}. {TRY_AGAIN}")
+        discontinuous = bool(container.format.flags & CLOCK_STARTS_ANYWHERE)
+        tally, reach, clocks = _Tally(), 0.0, ClockSurvey(discontinuous)
+        moving = {found.index for found in (stream, *container.streams.audio)}
+        for packet in mended(container.demux(), mending):
+            if packet.stream_index in moving:
+                clocks.add(packet)
             stamp = packet.dts if packet.pts is None else packet.pts
             if stamp is None or packet.time_base is None:
                 continue
             reach = max(reach, float((stamp + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index == stream.index and packet.size and not packet.is_discard:
-                tally.add(stamp, packet.duration or 0)
+                tally.add(stamp, packet.duration or 0, packet.is_keyframe)
         if not tally.frames or not stream.time_base:
             raise DataError(f"{path} holds no frame; record or copy it again.")
         _require_whole(path, container, reach)
-        discontinuous = container.format.flags & CLOCK_STARTS_ANYWHERE and container.start_time is not None
-        return Survey(
+        survey = Survey(
             tally.frames,
+            tally.keyframes,
             tally.start,
             tally.last,
             _end(tally, stream),
             stream.time_base,
-            Fraction(container.start_time, 1_000_000) if discontinuous else Fraction(0),
+            _origin(container) if discontinuous else Fraction(0),
             container.format.name == "avi" and not tally.reordered,
+            mending,
         )
+        return survey, clocks.result()
 
 
-def _at(packet: Any) -> str:
-    stamp = packet.dts if packet.pts is None else packet.pts
-    return "" if stamp is None else f" at {float(stamp * packet.time_base):.2f} s"
+def _origin(container: Any) -> Fraction:
+    return Fraction(container.start_time or 0, 1_000_000)
 
 
 class _Tally:
     """Counts pictures and remembers the outermost two."""
 
     def __init__(self) -> None:
-        self.frames = 0
+        self.frames = self.keyframes = 0
         self.start = self.last = self.duration = 0
         self.reordered = False
 
-    def add(self, stamp: int, duration: int) -> None:
+    def add(self, stamp: int, duration: int, is_keyframe: bool) -> None:
         self.reordered |= self.frames > 0 and stamp < self.last
         if not self.frames or stamp > self.last:
             self.last, self.duration = stamp, duration
         self.start = min(self.start, stamp) if self.frames else stamp
         self.frames += 1
+        self.keyframes += is_keyframe
 
     def usual_step(self) -> int:
         return max(1, round((self.last - self.start) / max(1, self.frames - 1)))
