@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kolbench.errors import DataError
 from kolbench.video.clocks import NOTHING_TO_MEND, ClockSurvey, Mending, mended
-from kolbench.video.timelines import plain, video_stream
+from kolbench.video.timelines import CLOCK_STARTS_ANYWHERE, plain, video_stream
 
 # containers that hold their pictures themselves: playlists and image patterns would open other files
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,dv,yuv4mpegpipe,gif,apng"
@@ -18,8 +18,6 @@ ANIMATED = (b"GIF8", b"\x89PNG\r\n\x1a\n")
 # these say in a header how long they last, which tells when the rest is missing
 WITH_LENGTH = frozenset({"mov", "matroska"})
 MISSING_SECONDS = 0.5
-# AVFMT_TS_DISCONT: the clock of these containers starts anywhere
-CLOCK_STARTS_ANYWHERE = 0x0200
 TRY_AGAIN = "Copy it again, or convert it with another program."
 
 

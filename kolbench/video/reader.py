@@ -270,6 +270,7 @@ class _Clock:
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None:
             self.damage.add(stamp)
+        self.spoiled |= packet.is_keyframe
 
     def show(self, frame: Any) -> list[tuple[int, bool]]:
         """(pts, whether the frame before stands in for it) of what is shown now, in order."""
