@@ -12,20 +12,10 @@ class Damage:
 
     def __init__(self) -> None:
         self.frames: set[int] = set()
-        self._flagged: list[tuple[int, int]] = []
 
     def add(self, pts: int) -> None:
         """Counts a frame, once however often it is met."""
         self.frames.add(pts)
-
-    def suspect(self, pts: int, following: int) -> None:
-        """A packet that the container flags: it or the `following` one in the file is damaged."""
-        self._flagged.append((pts, following))
-
-    def conclude(self) -> None:
-        """After the last frame: of flagged packets whose frames all came whole, something else is lost."""
-        self.frames |= {pts for pts, following in self._flagged if self.frames.isdisjoint((pts, following))}
-        self._flagged.clear()
 
     def described(self, total: int, seconds: Callable[[int], float], restarts: Sequence[float]) -> str:
         """One line on the damage; empty where there is none.

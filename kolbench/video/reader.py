@@ -23,6 +23,11 @@ ONE_PICTURE_A_PACKET = frozenset({"h264", "hevc", "vp9", "av1"})
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 LAST_TRIES = 32
+# a frame that refers to a damaged one is not shown for so long; what is still damaged then is better than a
+# picture that stands still
+HELD_SECONDS = 2
+# AV_PICTURE_TYPE_B
+BIDIRECTIONAL = 3
 # what the file says of itself and outputs keep; where it was taken is nobody's business
 DESCRIPTION = frozenset({"title", "creation_time", "date"})
 
@@ -254,23 +259,27 @@ class _Clock:
         self.damage = damage
         self.awaited: list[int] = []
         self.shown: int | None = None
-        self.spoiled = False
-        self.flagged: int | None = None
+        self.key: int | None = None
+        self.spoiled_from: int | None = None
+        # packets that the container calls damaged, each with the one after it in the file
+        self.flagged: list[tuple[int, int]] = []
+        self.flag: int | None = None
 
     def expect(self, packet: Any, is_flagged: bool) -> None:
+        """A packet that is decoded next. is_flagged: it, or the next one, is damaged or lost."""
         stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is not None and packet.size and not packet.is_discard:
-            heapq.heappush(self.awaited, stamp)
-            if self.flagged is not None:
-                self.damage.suspect(self.flagged, stamp)
-            self.flagged = stamp if is_flagged else None
+        if stamp is None or not packet.size or packet.is_discard:
+            return
+        heapq.heappush(self.awaited, stamp)
+        if self.flag is not None:
+            self.flagged.append((self.flag, stamp))
+        self.flag = stamp if is_flagged else None
 
     def lose(self, packet: Any) -> None:
         """A packet that cannot be decoded."""
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None:
-            self.damage.add(stamp)
-        self.spoiled |= packet.is_keyframe
+            self._spoil(stamp)
 
     def show(self, frame: Any) -> list[tuple[int, bool]]:
         """(pts, whether the frame before stands in for it) of what is shown now, in order."""
@@ -284,27 +293,57 @@ class _Clock:
         while self.awaited and self.awaited[0] <= pts:
             if (stamp := heapq.heappop(self.awaited)) < pts:
                 missing.append(stamp)
-        is_poor = self._is_poor(frame)
-        if is_poor:
-            self.damage.add(pts)
-            # what refers to a damaged key frame is grey until the next one
-            if before is None and self.survey.keyframes > 1:
-                return []
-        self.shown = pts
         # what precedes the first frame cannot be decoded where a recording was cut: that is no damage
         held = self._held(missing, before) if self.every and not frame.interlaced_frame else []
-        return [*held, (pts, is_poor)]
+        is_poor = self._is_poor(frame, pts)
+        if is_poor and before is None and self.survey.keyframes > 1:
+            return []
+        self.shown = pts
+        return [*held, (pts, is_poor and self._is_fresh(pts))]
 
-    def _is_poor(self, frame: Any) -> bool:
-        """Whether a frame, or the key frame that it depends on, is damaged."""
+    def _is_poor(self, frame: Any, pts: int) -> bool:
+        """Whether a frame is damaged, or refers to one that is, as all do until the next key frame."""
+        self._resolve_flags(pts)
         if frame.key_frame:
-            self.spoiled = frame.is_corrupt
-        return bool(frame.is_corrupt or self.spoiled)
+            self.key, self.spoiled_from = pts, None
+        if frame.is_corrupt:
+            self.damage.add(pts)
+            # others hardly ever refer to such a frame
+            if frame.pict_type != BIDIRECTIONAL:
+                self._spoil(pts)
+            return True
+        if self.spoiled_from is None:
+            return False
+        self.damage.add(pts)
+        return True
+
+    def _is_fresh(self, pts: int) -> bool:
+        """Whether the damage is so young that the picture is better held."""
+        since = pts if self.spoiled_from is None else self.spoiled_from
+        return (pts - since) * self.survey.time_base <= HELD_SECONDS
+
+    def _spoil(self, pts: int) -> None:
+        self.damage.add(pts)
+        if self.spoiled_from is None:
+            self.spoiled_from = pts
+
+    def _resolve_flags(self, pts: int | None) -> None:
+        """Where neither frame of a flagged pair was found damaged, one between them is lost altogether.
+
+        Args:
+            pts: of the frame that comes next; None after the last one.
+        """
+        for pair in [pair for pair in self.flagged if pts is None or max(pair) < pts]:
+            self.flagged.remove(pair)
+            if self.damage.frames.isdisjoint(pair):
+                self.damage.add(pair[0])
+                if self.key is None or self.key <= max(pair):
+                    self._spoil(pair[0])
 
     def _held(self, missing: list[int], before: int | None) -> list[tuple[int, bool]]:
         held = [stamp for stamp in missing if before is not None and stamp > before]
         for stamp in held:
-            self.damage.add(stamp)
+            self._spoil(stamp)
         return [(stamp, True) for stamp in held]
 
     def _stamp(self, frame: Any) -> int:
@@ -320,7 +359,7 @@ class _Clock:
         """The pts of what is missing at the end."""
         missing = sorted(set(self.awaited)) if self.every else []
         held = [pts for pts, _ in self._held(missing, self.shown)]
-        if self.flagged is not None:
-            self.damage.suspect(self.flagged, self.flagged)
-        self.damage.conclude()
+        if self.flag is not None:
+            self.flagged.append((self.flag, self.flag))
+        self._resolve_flags(None)
         return held

@@ -26,21 +26,21 @@ def packets_of(path, kind):
 
 
 @pytest.mark.parametrize("how", ["cut", "zeroed"])
-def test_in_place_of_a_frame_that_lost_a_packet_stands_the_one_before(tmp_path, how):
+def test_the_frame_before_stands_for_one_that_lost_a_packet_and_for_those_that_refer_to_it(tmp_path, how):
     path = damaged.transport_stream(tmp_path / "c.ts", 30)
     whole = read(path)[1]
     places = damaged.frame_packets(path)[14]
     assert len(places) > 4
     reader, frames = read(damaged.lose(path, places[len(places) // 2], how))
     assert [frame.pts for frame in frames] == [frame.pts for frame in whole]
-    assert np.array_equal(frames[14].image, frames[13].image)
+    assert all(np.array_equal(frame.image, frames[13].image) for frame in frames[14:20])
     pictures = damaged.textured(30)
     for number in (*range(14), *range(20, 30)):
         assert clips.level_error(frames[number].image, pictures[number]) < HEALTHY
     assert reader.is_damaged
     assert reader.notes == [
-        "c.ts is damaged: 1 of 30 frames is lost or damaged, first at 0.47 s; the frame before is held where "
-        "one cannot be shown."
+        "c.ts is damaged: 6 of 30 frames are lost or damaged, first at 0.47 s; the frame before is held "
+        "where one cannot be shown."
     ]
 
 
@@ -72,7 +72,10 @@ def test_a_frame_that_is_lost_as_a_whole_is_counted(tmp_path):
     reader, frames = read(damaged.lose(path, damaged.frame_packets(path)[14][0]))
     assert len(frames) == 29
     assert reader.seconds == pytest.approx(1, abs=2e-3)
-    assert "1 of 29 frames is lost or damaged" in reader.notes[0]
+    # one, and those up to the next key frame but the first, where nobody could know yet
+    assert "6 of 29 frames are lost or damaged, first at 0.4" in reader.notes[0]
+    assert np.array_equal(frames[18].image, frames[15].image)
+    assert clips.level_error(frames[19].image, damaged.textured(21)[20]) < HEALTHY
 
 
 def test_noise_in_the_middle_of_a_file_costs_the_frames_it_hits(tmp_path):
@@ -80,7 +83,20 @@ def test_noise_in_the_middle_of_a_file_costs_the_frames_it_hits(tmp_path):
     reader, frames = read(path)
     assert [frame.seconds for frame in frames] == pytest.approx([n / 30 for n in range(90)], abs=1e-3)
     assert all(clips.level_error(frames[n].image, clips.picture(n)) < HEALTHY for n in range(40))
-    assert "3 of 90 frames are lost or damaged, first at 1.3" in reader.notes[0]
+    assert "49 of 90 frames are lost or damaged, first at 1.3" in reader.notes[0]
+
+
+def test_where_no_key_frame_comes_for_long_damaged_frames_are_shown_after_two_seconds(tmp_path):
+    pictures = damaged.textured(60)
+    # eight frames a second
+    path = clips.make_clip(
+        tmp_path / "c.ts", pictures=pictures, fps=8, options={"g": "200", "bf": "0", "crf": "6"}
+    )
+    places = damaged.frame_packets(path)[10]
+    reader, frames = read(damaged.lose(path, places[len(places) // 2]))
+    assert all(np.array_equal(frame.image, frames[9].image) for frame in frames[10:27])
+    assert not any(np.array_equal(frame.image, frames[9].image) for frame in frames[27:])
+    assert "50 of 60 frames are lost or damaged, first at 1.25 s" in reader.notes[0]
 
 
 def test_what_is_whole_is_not_called_damaged(tmp_path):
