@@ -159,7 +159,7 @@ def run_job(config: DictConfig) -> float | None:
         if label and result.row is not None:
             _sweep_rows[tuple(hydra_config.overrides.task)] = result.row
         if result.failed:
-            raise KolbenchError(f"{result.failed} of the inputs failed; they are named above.")
+            raise KolbenchError(f"{result.failed} of the inputs failed or are damaged; they are named above.")
         _exit_codes.append(result.exit_code)
         return result.objective
     except Exception as error:

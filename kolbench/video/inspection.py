@@ -8,36 +8,38 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kolbench.errors import DataError
-from kolbench.video.timelines import plain, video_stream
+from kolbench.video.clocks import NOTHING_TO_MEND, ClockSurvey, Mending, mended
+from kolbench.video.containers import READ, open_file
+from kolbench.video.timelines import CLOCK_STARTS_ANYWHERE, plain, video_stream
 
-# containers that hold their pictures themselves: playlists and image patterns would open other files
-CONTAINERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,dv,yuv4mpegpipe,gif,apng"
 # how pictures begin that may hold an animation which these containers read: GIF, PNG
 ANIMATED = (b"GIF8", b"\x89PNG\r\n\x1a\n")
 # these say in a header how long they last, which tells when the rest is missing
 WITH_LENGTH = frozenset({"mov", "matroska"})
 MISSING_SECONDS = 0.5
-# AVFMT_TS_DISCONT: the clock of these containers starts anywhere
-CLOCK_STARTS_ANYWHERE = 0x0200
 TRY_AGAIN = "Copy it again, or convert it with another program."
 
 
 class Survey(NamedTuple):
     """A video as its packets describe it, in memory that does not depend on its length.
 
-    frames: how many packets hold a picture that is shown. start, last: pts of the first and last of them;
-    end: pts at which the last one's display ends. time_base: seconds of one unit of pts. origin: seconds
-    at which the file's clock starts, 0 unless its kind of container starts anywhere (MPEG-TS).
-    stamps_are_dts: the packets carry times of decoding, which say nothing of reordered pictures (AVI).
+    frames: how many packets hold a picture that is shown. keyframes: how many of them decoding can start at.
+    start, last: pts of the first and last of them; end: pts at which the last one's display ends.
+    time_base: seconds of one unit of pts. origin: seconds at which the file's clock starts, 0 unless its
+    kind of container starts anywhere (MPEG-TS). stamps_are_dts: the packets carry times of decoding, which
+    say nothing of reordered pictures (AVI). mending: how a clock that starts anew becomes one, which all
+    other times here are of.
     """
 
     frames: int
+    keyframes: int
     start: int
     last: int
     end: int
     time_base: Fraction
     origin: Fraction
     stamps_are_dts: bool
+    mending: Mending
 
 
 @contextmanager
@@ -54,10 +56,8 @@ def opened(path: Path) -> Iterator[Any]:
         raise DataError(f"{path} is not a file; check the path.")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); copy it again.")
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
-        # an absolute path is never taken for a URL
-        with av.open(str(path.absolute()), container_options=options, metadata_errors="replace") as container:
+        with open_file(path) as container:
             yield container
     except av.error.FFmpegError as error:
         raise DataError(f"{path} cannot be read as a video: {_reason(path, error)}") from None
@@ -73,7 +73,7 @@ def _reason(path: Path, error: Exception) -> str:
         return "it is a Git LFS pointer; run git lfs pull."
     if getattr(error, "errno", None) == errno.EINVAL:
         # what FFmpeg answers for a container that is not on the list
-        return f"it is none of the containers that are read here ({CONTAINERS}). {TRY_AGAIN}"
+        return f"it is none of the containers that are read here ({READ}). {TRY_AGAIN}"
     return f"{plain(error)}. {TRY_AGAIN}"
 
 
@@ -84,57 +84,67 @@ def reads_animation(path: Path) -> bool:
 
 
 def take(path: Path) -> Survey:
-    """Reads all packets of all streams once, without decoding.
+    """Reads all packets of all streams once, and again where their clock is to be mended; decodes nothing.
 
     Raises:
-        DataError: the file is empty, no video, holds no picture, is damaged or breaks off.
+        DataError: the file is empty, no video, holds no picture or breaks off.
     """
+    survey, mending = _read(path, NOTHING_TO_MEND)
+    return _read(path, mending)[0] if mending.corrections else survey
+
+
+def _read(path: Path, mending: Mending) -> tuple[Survey, Mending]:
+    """The file under a mending, and what is to be mended of it besides."""
     with opened(path) as container:
         stream = video_stream(container, path)
-        tally, reach = _Tally(), 0.0
-        for packet in container.demux():
-            if packet.is_corrupt:
-                raise DataError(f"{path} is damaged or breaks off{_at(packet)}. {TRY_AGAIN}")
+        discontinuous = bool(container.format.flags & CLOCK_STARTS_ANYWHERE)
+        tally, reach, clocks = _Tally(), 0.0, ClockSurvey(discontinuous)
+        moving = {found.index for found in (stream, *container.streams.audio)}
+        for packet in mended(container.demux(), mending):
+            if packet.stream_index in moving:
+                clocks.add(packet)
             stamp = packet.dts if packet.pts is None else packet.pts
             if stamp is None or packet.time_base is None:
                 continue
             reach = max(reach, float((stamp + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index == stream.index and packet.size and not packet.is_discard:
-                tally.add(stamp, packet.duration or 0)
+                tally.add(stamp, packet.duration or 0, packet.is_keyframe)
         if not tally.frames or not stream.time_base:
             raise DataError(f"{path} holds no frame; record or copy it again.")
         _require_whole(path, container, reach)
-        discontinuous = container.format.flags & CLOCK_STARTS_ANYWHERE and container.start_time is not None
-        return Survey(
+        survey = Survey(
             tally.frames,
+            tally.keyframes,
             tally.start,
             tally.last,
             _end(tally, stream),
             stream.time_base,
-            Fraction(container.start_time, 1_000_000) if discontinuous else Fraction(0),
+            _origin(container) if discontinuous else Fraction(0),
             container.format.name == "avi" and not tally.reordered,
+            mending,
         )
+        return survey, clocks.result()
 
 
-def _at(packet: Any) -> str:
-    stamp = packet.dts if packet.pts is None else packet.pts
-    return "" if stamp is None else f" at {float(stamp * packet.time_base):.2f} s"
+def _origin(container: Any) -> Fraction:
+    return Fraction(container.start_time or 0, 1_000_000)
 
 
 class _Tally:
     """Counts pictures and remembers the outermost two."""
 
     def __init__(self) -> None:
-        self.frames = 0
+        self.frames = self.keyframes = 0
         self.start = self.last = self.duration = 0
         self.reordered = False
 
-    def add(self, stamp: int, duration: int) -> None:
+    def add(self, stamp: int, duration: int, is_keyframe: bool) -> None:
         self.reordered |= self.frames > 0 and stamp < self.last
         if not self.frames or stamp > self.last:
             self.last, self.duration = stamp, duration
         self.start = min(self.start, stamp) if self.frames else stamp
         self.frames += 1
+        self.keyframes += is_keyframe
 
     def usual_step(self) -> int:
         return max(1, round((self.last - self.start) / max(1, self.frames - 1)))

@@ -1,24 +1,18 @@
 """The sound of a video, packet by packet beside its new pictures: copied, or encoded anew if need be."""
 
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from kolbench.errors import DataError
+from kolbench.video.clocks import Mending, mended
 from kolbench.video.inspection import opened
+from kolbench.video.sound_plans import SoundPlan
+from kolbench.video.sound_tracks import Copied, Encoded, Track
 from kolbench.video.timelines import plain
 
-# what players expect in a container, which is less than its muxer takes; None = whatever the muxer takes
-HOLDS: dict[str, frozenset[str] | None] = {
-    "mp4": frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}),
-    "mov": frozenset(
-        {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"}
-    ),
-    "webm": frozenset({"opus", "vorbis"}),
-    "matroska": None,
-}
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
@@ -35,53 +29,13 @@ AAC = Encoding("aac", "AAC", (48000, 44100, 32000, 24000, 22050, 16000, 12000, 1
 OPUS = Encoding("libopus", "Opus", (48000,), 64_000)
 
 
-class _Track(Protocol):
-    """One stream of sound on its way out."""
-
-    def packets(self, packet: Any) -> Iterator[Any]:
-        """What is written for one packet of the source; its last one is empty."""
-
-
-class _Copied:
-    """The packets themselves, their clock moved."""
-
-    def __init__(self, stream: Any, origin: Fraction) -> None:
-        self._stream = stream
-        self._origin = origin
-
-    def packets(self, packet: Any) -> Iterator[Any]:
-        if packet.dts is None:
-            return
-        shift = round(self._origin / packet.time_base)
-        packet.dts -= shift
-        if packet.pts is not None:
-            packet.pts -= shift
-        packet.stream = self._stream
-        yield packet
-
-
-class _Encoded:
-    """The sound decoded and encoded anew."""
-
-    def __init__(self, stream: Any, origin: Fraction) -> None:
-        self._stream = stream
-        self._origin = origin
-
-    def packets(self, packet: Any) -> Iterator[Any]:
-        for frame in packet.decode():
-            if frame.pts is not None:
-                frame.pts -= round(self._origin / frame.time_base)
-            yield from self._stream.encode(frame)
-        if packet.dts is None:
-            yield from self._stream.encode(None)
-
-
 class Sound:
     """All sound streams of a video on their way into a container.
 
     Args:
-        path: the source. origin: seconds that are taken from every timestamp. container: PyAV's output,
-            which already has its video stream. target: its file, for messages.
+        path: the source. plans: of its streams of sound, see `plan_sound`. mending, origin: of the
+            source's reader. container: PyAV's output, which already has its video stream. target: its file,
+            for messages.
 
     Attributes:
         notes: a sentence for each stream that is not copied as it is.
@@ -90,15 +44,24 @@ class Sound:
         DataError: the source cannot be read.
     """
 
-    def __init__(self, path: Path, origin: Fraction, container: Any, target: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        plans: Mapping[int, SoundPlan],
+        mending: Mending,
+        origin: Fraction,
+        container: Any,
+        target: Path,
+    ) -> None:
         self.notes: list[str] = []
         self._path = path
+        self._mending = mending
         self._origin = origin
         self._container = container
         self._target = target
         self._opened = ExitStack()
         self._source = self._opened.enter_context(opened(path))
-        found = {stream: self._track(stream) for stream in self._source.streams.audio}
+        found = {stream: self._track(stream, plans[stream.index]) for stream in self._source.streams.audio}
         self._tracks = {stream.index: track for stream, track in found.items() if track is not None}
         self._line = self._packets()
         self._next = next(self._line, None)
@@ -127,7 +90,7 @@ class Sound:
         streams = [stream for stream in self._source.streams.audio if stream.index in self._tracks]
         try:
             # without any stream demux would give all
-            for packet in self._source.demux(streams) if streams else ():
+            for packet in mended(self._source.demux(streams), self._mending) if streams else ():
                 yield from self._tracks[packet.stream.index].packets(packet)
         except (av.error.FFmpegError, ValueError) as error:
             raise DataError(
@@ -135,36 +98,33 @@ class Sound:
                 "program, or leave the sound out with sound=false."
             ) from None
 
-    def _track(self, stream: Any) -> _Track | None:
-        if stream.codec_context is None:
+    def _track(self, stream: Any, plan: SoundPlan) -> Track | None:
+        if not plan.is_known:
             self.notes.append(f"{self._target.name}: sound of an unknown kind is left out.")
             return None
-        codec = stream.codec_context.codec.canonical_name
-        holds = HOLDS[self._container.format.name]
-        if holds is None or codec in holds:
-            # a muxer without a place for the codec says so by a ValueError
-            with suppress(ValueError):
-                copied = self._container.add_stream_from_template(stream)
-                _keep_language(stream, copied)
-                return _Copied(copied, self._origin)
+        if plan.why_encoded is None:
+            copied = self._container.add_stream_from_template(stream)
+            _keep_description(stream, copied)
+            return Copied(copied, self._origin, stream.codec_context.sample_rate or 1000)
         encoding = OPUS if self._container.format.name == "webm" else AAC
         self.notes.append(
-            f"{self._target.name}: the sound was encoded anew as {encoding.name}, "
-            f"because {self._target.suffix} does not hold {codec}."
+            f"{self._target.name}: the sound was encoded anew as {encoding.name}, because {plan.why_encoded}."
         )
-        return _Encoded(self._new_stream(stream, encoding), self._origin)
+        return Encoded(self._new_stream(stream, encoding, plan.channels), self._origin)
 
-    def _new_stream(self, stream: Any, encoding: Encoding) -> Any:
+    def _new_stream(self, stream: Any, encoding: Encoding, channels: int) -> Any:
         asked = stream.codec_context.sample_rate
         rate = asked if asked in encoding.rates else encoding.rates[0]
-        channels = stream.codec_context.channels
         made = self._container.add_stream(encoding.encoder, rate=rate)
         made.codec_context.layout = LAYOUTS.get(channels, "stereo")
         made.codec_context.bit_rate = encoding.bits_per_channel * made.codec_context.channels
-        _keep_language(stream, made)
+        _keep_description(stream, made)
         return made
 
 
-def _keep_language(source: Any, made: Any) -> None:
-    if "language" in source.metadata:
-        made.metadata["language"] = source.metadata["language"]
+def _keep_description(source: Any, made: Any) -> None:
+    """The language and title of a stream, and whether players take it by default."""
+    for key in ("language", "title"):
+        if key in source.metadata:
+            made.metadata[key] = source.metadata[key]
+    made.disposition = source.disposition

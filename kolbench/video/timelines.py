@@ -11,9 +11,13 @@ import numpy as np
 
 from kolbench.errors import DataError
 from kolbench.types import UInt8Array
+from kolbench.video.clocks import NOTHING_TO_MEND, ClockSurvey, Mending, mended
+from kolbench.video.containers import open_file
 from kolbench.video.fields import deinterlaced
 from kolbench.video.pixels import Pixels
 
+# AVFMT_TS_DISCONT: the clock of these containers starts anywhere
+CLOCK_STARTS_ANYWHERE = 0x0200
 # AV_DISPOSITION_ATTACHED_PIC
 ATTACHED_PICTURE = 1 << 10
 
@@ -30,13 +34,15 @@ class Timeline(NamedTuple):
     """All frames of a video, found by reading its packets without decoding.
 
     pts: sorted, in units of time_base seconds. keyframes: the pts where decoding can start. end: pts at
-    which the last frame's display ends.
+    which the last frame's display ends. mending: how a clock that starts anew becomes the one that these are
+    of; nothing can be sought in such a file, so it has no keyframes.
     """
 
     pts: list[int]
     keyframes: list[int]
     end: int
     time_base: Fraction
+    mending: Mending = NOTHING_TO_MEND
 
 
 def read_timeline(path: Path) -> Timeline:
@@ -50,28 +56,34 @@ def read_timeline(path: Path) -> Timeline:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); copy it again.")
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            stream = video_stream(container, path)
-            # only numbers are kept: the packets themselves are the whole file
-            stamps = [
-                (
-                    p.pts if p.pts is not None else p.dts,
-                    bool(p.is_keyframe),
-                    bool(p.is_discard),
-                    p.duration or 0,
-                )
-                for p in container.demux(stream)
-            ]
-            pts = sorted({stamp for stamp, _, discard, _ in stamps if stamp is not None and not discard})
-            if not pts or stream.time_base is None:
-                raise DataError(f"{path} holds no frame; record or copy it again.")
-            keyframes = sorted(stamp for stamp, key, _, _ in stamps if stamp is not None and key)
-            last = max(duration for stamp, _, _, duration in stamps if stamp == pts[-1])
-            return Timeline(pts, keyframes, pts[-1] + (last or _usual_step(pts)), stream.time_base)
+        timeline, mending = _timeline(path, NOTHING_TO_MEND)
+        return _timeline(path, mending)[0] if mending.corrections else timeline
     except av.error.FFmpegError as error:
         raise DataError(
             f"{path} cannot be read as a video: {plain(error)}. Copy or convert it again."
         ) from None
+
+
+def _timeline(path: Path, mending: Mending) -> tuple[Timeline, Mending]:
+    """The timeline under a mending, and what is to be mended besides."""
+
+    with open_file(path) as container:
+        stream = video_stream(container, path)
+        clocks = ClockSurvey(bool(container.format.flags & CLOCK_STARTS_ANYWHERE))
+        # only numbers are kept: the packets themselves are the whole file
+        stamps = []
+        for packet in mended(container.demux(stream), mending):
+            clocks.add(packet)
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            stamps.append((stamp, bool(packet.is_keyframe), bool(packet.is_discard), packet.duration or 0))
+        pts = sorted({stamp for stamp, _, discard, _ in stamps if stamp is not None and not discard})
+        if not pts or stream.time_base is None:
+            raise DataError(f"{path} holds no frame; record or copy it again.")
+        keyframes = sorted(stamp for stamp, key, _, _ in stamps if stamp is not None and key)
+        last = max(duration for stamp, _, _, duration in stamps if stamp == pts[-1])
+        end = pts[-1] + (last or _usual_step(pts))
+        known = [] if mending.corrections else keyframes
+        return Timeline(pts, known, end, stream.time_base, mending), clocks.result()
 
 
 def plain(error: Any) -> str:
@@ -126,10 +138,10 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
     import av
 
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_file(path) as container:
             stream = video_stream(container, path)
             stream.thread_type = "AUTO"
-            frames, position = _decode(container, stream), timeline.pts[0]
+            frames, position = _decode(container, stream, timeline.mending), timeline.pts[0]
             pixels = Pixels(stream.sample_aspect_ratio or None)
             for moment in moments:
                 start = bisect.bisect_right(timeline.keyframes, moment.pts) - 1
@@ -152,11 +164,25 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
 
 def _decode_from(container: Any, stream: Any, pts: int) -> Iterator[Any]:
     container.seek(pts, stream=stream, backward=True)
-    return _decode(container, stream)
+    return _decode(container, stream, NOTHING_TO_MEND)
 
 
-def _decode(container: Any, stream: Any) -> Iterator[Any]:
-    return deinterlaced(container.decode(stream))
+def _decode(container: Any, stream: Any, mending: Mending) -> Iterator[Any]:
+    return deinterlaced(_intact(container, stream, mending))
+
+
+def _intact(container: Any, stream: Any, mending: Mending) -> Iterator[Any]:
+    """Decoded frames without those that are damaged."""
+    import av
+
+    for packet in mended(container.demux(stream), mending):
+        try:
+            frames = packet.decode()
+        except av.error.EOFError:
+            return
+        except av.error.InvalidDataError:
+            continue
+        yield from (frame for frame in frames if not frame.is_corrupt)
 
 
 def _frame_at(frames: Iterator[Any], pts: int) -> Any:

@@ -18,6 +18,7 @@ from kolbench.video.pixels import BT709, LIMITED, Pixels, pad_to_even
 from kolbench.video.reader import VideoReader
 from kolbench.video.sequence import PngSequence
 from kolbench.video.sound import Sound
+from kolbench.video.sound_plans import SoundPlan, plan_sound
 from kolbench.video.timelines import plain
 
 # only a hint for the encoder's rate control where there is no source; timestamps decide
@@ -58,9 +59,11 @@ class VideoWriter:
 
     Attributes:
         notes: sentences on what is not as in the source, complete after the block.
+        sound_plans: what becomes of the source's streams of sound, by index; known from the block's begin on.
 
     Raises:
         ConfigError: the output is the source, a folder or cannot be written.
+        DataError: the source's sound cannot be read; said when the block begins.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class VideoWriter:
         self._container: Any = None
         self._stream: Any = None
         self._sound: Sound | None = None
+        self.sound_plans: dict[int, SoundPlan] = {}
         self._held: Any = None
         self._last_step = 0
         self._durations: dict[int, int] = {}
@@ -102,11 +106,20 @@ class VideoWriter:
         if self._source is not None and self.path.exists() and self.path.samefile(self._source.path):
             raise ConfigError(f"output={self.path} is the input itself; give another name.")
         self._partial.begin()
-        kind = CONTAINERS[self.path.suffix.lower()]
+        suffix = self.path.suffix.lower()
+        kind = CONTAINERS[suffix]
+        muxing = self._muxing(kind)
         try:
+            if self._source is not None and self._with_sound:
+                source = self._source
+                self.sound_plans = plan_sound(
+                    source.path, source.mending, source.origin, kind, suffix, muxing
+                )
             self._container = av.open(
-                str(self._partial.made.absolute()), "w", format=kind, container_options=self._muxing(kind)
+                str(self._partial.made.absolute()), "w", format=kind, container_options=muxing
             )
+            if self._source is not None:
+                self._container.metadata.update(self._source.description)
         except BaseException:
             self._partial.discard()
             raise
@@ -178,6 +191,8 @@ class VideoWriter:
             raise ConfigError(f"output={self.path} has no alpha channel; {HOW_ALPHA_IS_KEPT}.")
 
     def _begin(self, transparent: bool) -> None:
+        import av
+
         height, width = self._size
         stream = self._container.add_stream(self._format.codec, rate=self._rate(), options=self._options)
         if self._format.halves_colour and (height % 2 or width % 2):
@@ -186,6 +201,7 @@ class VideoWriter:
                 "repeating the last column or row, because 4:2:0 video needs even sides."
             )
             height, width = height + height % 2, width + width % 2
+        stream.disposition = av.stream.Disposition.default
         stream.width, stream.height = width, height
         stream.pix_fmt = self._format.transparent if transparent else self._format.opaque
         context = stream.codec_context
@@ -194,7 +210,14 @@ class VideoWriter:
         context.color_range = LIMITED
         self._stream = stream
         if self._source is not None and self._with_sound:
-            self._sound = Sound(self._source.path, self._source.origin, self._container, self.path)
+            self._sound = Sound(
+                self._source.path,
+                self.sound_plans,
+                self._source.mending,
+                self._source.origin,
+                self._container,
+                self.path,
+            )
             self.notes += self._sound.notes
 
     def _rate(self) -> Fraction:

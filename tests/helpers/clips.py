@@ -107,6 +107,9 @@ def make_clip(
     seed: int = 0,
     pictures: Sequence[np.ndarray] | None = None,
     format_name: str | None = None,
+    layout: str = "stereo",
+    described: Mapping[str, str] | None = None,
+    default_sound: int | None = None,
 ) -> Path:
     """Writes a clip of `picture(0), picture(1), ...` and returns its path.
 
@@ -122,6 +125,8 @@ def make_clip(
             right exchanged before that.
         pictures: (H, W, 3|4) uint8 in place of the drawn ones.
         format_name: FFmpeg's name of the container; None = by the suffix.
+        layout: of the sound's channels. described: what the container says of itself.
+        default_sound: the stream of sound that players are to take; None = nothing is said.
     """
     if pictures is not None:
         frames, size = len(pictures), pictures[0].shape[:2]
@@ -136,7 +141,14 @@ def make_clip(
         stream.width, stream.height = size[1], size[0]
         stream.pix_fmt = pixel_format or PIXEL_FORMATS.get(codec, "yuv420p")
         stream.time_base = stream.codec_context.time_base = TIME_BASE
-        tones = [_Tone(container, name, sample_rate, sound_from, n) for n, name in enumerate(_names(sound))]
+        container.metadata.update(described or {})
+        tones = [
+            _Tone(container, name, sample_rate, sound_from, n, layout) for n, name in enumerate(_names(sound))
+        ]
+        for number, tone in enumerate(tones):
+            if default_sound is not None:
+                chosen = av.stream.Disposition.default if number == default_sound else 0
+                tone.stream.disposition = av.stream.Disposition(chosen)
         durations = {}
         for number, (start, end) in enumerate(itertools.pairwise(begins)):
             image = picture(number, size, seed) if pictures is None else pictures[number]
@@ -170,13 +182,19 @@ def _mux(
 
 class _Tone:
     def __init__(
-        self, container: av.container.OutputContainer, codec: str, rate: int, start: float, octave: int
+        self,
+        container: av.container.OutputContainer,
+        codec: str,
+        rate: int,
+        start: float,
+        octave: int,
+        layout: str = "stereo",
     ) -> None:
         self.container = container
         stream = container.add_stream(codec, rate=rate)
         assert isinstance(stream, av.AudioStream)
         self.stream = stream
-        self.stream.codec_context.layout = "stereo"
+        self.stream.codec_context.layout = self.layout = layout
         self.rate, self.pitch = rate, TONE_HZ * 2**octave
         self.first = self.done = round(start * rate)
 
@@ -184,7 +202,9 @@ class _Tone:
         while self.done < seconds * self.rate:
             times = np.arange(self.done, self.done + 1024) / self.rate
             wave = (8000 * np.sin(2 * np.pi * self.pitch * times)).astype(np.int16)
-            frame = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="s16", layout="stereo")
+            channels = self.stream.codec_context.channels
+            samples = np.repeat(wave, channels)[None]
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=self.layout)
             frame.sample_rate, frame.pts, frame.time_base = self.rate, self.done, Fraction(1, self.rate)
             self.container.mux(self.stream.encode(frame))
             self.done += 1024

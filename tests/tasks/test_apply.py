@@ -26,7 +26,7 @@ from kolbench.inference.predictor import Predictor
 from kolbench.io import colour_profiles, images, masks
 from kolbench.models.trivial import Ellipse
 from kolbench.video.reader import VideoReader
-from tests.helpers import clips
+from tests.helpers import clips, damaged
 from tests.helpers.commands import kolbench, start
 from tests.helpers.tasks import run_task
 from tests.io.test_colour_profiles import DISPLAY_P3, expected, profile
@@ -195,6 +195,23 @@ def test_a_broken_video_leaves_nothing_and_the_others_go_on(tmp_path, capsys):
     assert result == {"pictures": 0, "frames": 40, "failed": 1}
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["b.mp4", "c.mp4"]
     assert "a.mp4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("output", ["o.mp4", "pngs"])
+def test_a_damaged_video_is_written_named_in_one_line_and_counted(tmp_path, output, capsys):
+    clip = damaged.transport_stream(tmp_path / "clip.ts", 20)
+    damaged.lose(clip, damaged.frame_packets(clip)[14][3])
+    result = run("predict", clip, tmp_path / output, "save=black")
+    assert result == {"pictures": 0, "frames": 20, "failed": 1}
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "is damaged" in line]
+    assert line.strip().startswith("clip.ts is damaged: 6 of 20 frames are lost or damaged, first at 0.47 s")
+    if output == "o.mp4":
+        before, after = frames_of(clip), frames_of(tmp_path / output)
+        assert [f.seconds for f in after] == pytest.approx([f.seconds for f in before], abs=1e-4)
+        inner = cv2.erode((ellipse((96, 128)) == 1).astype(np.uint8), np.ones((7, 7), np.uint8)) == 1
+        # the grain is encoded twice
+        assert clips.level_error(after[14].image[inner], before[13].image[inner]) < 6
+        assert len(sound_of(tmp_path / output)) == len(sound_of(clip))
 
 
 def test_the_ad_stands_behind_and_the_report_says_how_much_is_seen(tmp_path):

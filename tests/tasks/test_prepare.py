@@ -16,6 +16,7 @@ from kolbench.errors import ConfigError, DataError
 from kolbench.io import images
 from kolbench.tasks import prepare
 from kolbench.video import timelines
+from tests.helpers import clips, damaged
 from tests.helpers.tasks import run_task
 
 WIDTH, HEIGHT = 64, 48
@@ -295,3 +296,16 @@ def test_inputs_without_video(tmp_path):
         prepared({"input": tmp_path, "output": tmp_path / "out"})
     with pytest.raises(DataError, match=r"input=.*nowhere does not exist"):
         prepared({"input": tmp_path / "nowhere", "output": tmp_path / "out"})
+
+
+def test_of_a_joined_and_damaged_video_the_frames_that_are_whole_are_extracted(tmp_path):
+    parts = [damaged.transport_stream(tmp_path / f"{n}.ts", 20, seed=n) for n in range(2)]
+    damaged.lose(parts[0], damaged.frame_packets(parts[0])[19][3])
+    clip = damaged.joined(tmp_path / "c.ts", parts)
+    assert prepared({"input": clip, "output": tmp_path / "set", "frames": 4})["failed"] == 0
+    wanted = [*damaged.textured(20), *damaged.textured(20, seed=1)]
+    files = sorted((tmp_path / "set" / "images" / "c").iterdir())
+    numbers = [int(file.stem[-6:]) for file in files]
+    assert numbers == [5, 15, 25, 35]
+    for file, number in zip(files, numbers, strict=True):
+        assert clips.level_error(np.asarray(Image.open(file)), wanted[number]) < 3

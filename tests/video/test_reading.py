@@ -317,10 +317,9 @@ def faulty(tmp_path_factory):
         ("cover", r"cover\.mp3 .*(holds no video stream|none of the containers)"),
         ("no_frames", r"no_frames\.mp4 holds no video stream"),
         ("headless", r"headless\.mp4 cannot be read as a video"),
-        ("cut_mp4", r"cut\.mp4 is damaged or breaks off at 1\.\d\d s"),
+        ("cut_mp4", r"cut\.mp4 breaks off at 1\.\d\d s, but says of itself that it lasts 3\.00 s"),
         ("cut_mkv", r"cut\.mkv breaks off at 1\.\d\d s, but says of itself that it lasts 3\.00 s"),
         ("cut_webm", r"cut\.webm breaks off at 1\.\d\d s"),
-        ("damaged", r"damaged\.mp4 is damaged after 1\.\d\d s: .* Copy it again, or convert it"),
         ("missing", r"missing\.mp4 is not a file; check the path"),
     ],
 )
@@ -341,12 +340,6 @@ def test_what_is_no_whole_video_is_named_with_what_to_do(faulty, fault, said):
             container.start_encoding()
     with pytest.raises(DataError, match=said):
         read(path)
-
-
-def test_damage_comes_after_the_good_frames(faulty):
-    with VideoReader(faulty["damaged"]) as reader:
-        seen = [frame.seconds for frame, _ in zip(reader, range(15), strict=False)]
-    assert seen == pytest.approx([n / 30 for n in range(15)], abs=1e-3)
 
 
 def test_a_recording_that_starts_between_two_key_frames_starts_at_the_next(tmp_path):

@@ -12,7 +12,7 @@ from kolbench.errors import ConfigError, DataError, KolbenchError
 from kolbench.video.reader import VideoReader
 from kolbench.video.sequence import PngSequence
 from kolbench.video.writers import VideoWriter, open_writer
-from tests.helpers import clips
+from tests.helpers import clips, damaged
 
 
 @pytest.mark.parametrize(("name", "format_name"), clips.OUTPUTS)
@@ -60,11 +60,12 @@ def test_a_clip_without_a_picture_is_no_output(tmp_path):
     assert clips.names_in(tmp_path) == []
 
 
-def test_a_source_that_breaks_off_leaves_nothing(tmp_path):
-    damaged = clips.faulty_clips(tmp_path / "in")["damaged"]
+def test_a_source_that_changes_its_size_leaves_nothing(tmp_path):
+    parts = [clips.make_clip(tmp_path / f"{n}.ts", 5, size=(96, 128 + 32 * n)) for n in range(2)]
+    changing = damaged.joined(tmp_path / "in.ts", parts)
     for name in ("o.mp4", "o"):
-        with pytest.raises(DataError, match="is damaged after"):
-            clips.copy(damaged, tmp_path / "out" / name)
+        with pytest.raises(DataError, match=r"changes its size from 128x96 to 160x96 at 0\.1"):
+            clips.copy(changing, tmp_path / "out" / name)
     assert clips.names_in(tmp_path / "out") == []
 
 

@@ -45,10 +45,11 @@ FROM_STDIN = "stdin.png"
 
 @dataclass
 class Outcome:
-    """What was done so far."""
+    """What was done so far. damaged: videos that were written although some of their frames are lost."""
 
     pictures: int = 0
     frames: int = 0
+    damaged: int = 0
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -61,7 +62,8 @@ class Outcome:
     def result(self) -> TaskResult:
         """What the task returns."""
         return TaskResult(
-            failed=len(self.failures), figures={"pictures": self.pictures, "frames": self.frames}
+            failed=len(self.failures) + self.damaged,
+            figures={"pictures": self.pictures, "frames": self.frames},
         )
 
 
@@ -99,7 +101,7 @@ def apply_method(
         kept: files that are read besides the inputs, and so may not be written.
 
     Returns:
-        How many inputs failed.
+        How many inputs failed or are damaged.
 
     Raises:
         KolbenchError: the settings do not go together, there is no input, or no weights.
@@ -315,6 +317,7 @@ def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
                 frames += 1
                 advance(1)
             finish(stabiliser.flush())
+        application.outcome.damaged += reader.is_damaged
         lines = [*reader.notes, *(note for writer in writers.values() for note in writer.notes)]
         lines += _flicker(stabiliser, len(shots.cuts), application.config.smooth.name)
         for kind, rendering in renderings.items():
