@@ -1,7 +1,7 @@
 """task=prepare: frames from videos, ready to be labelled (RSUDISNet, section 3.4: 20 frames a video)."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def run(config: PrepareConfig) -> TaskResult:
     read is named and skipped, and leaves nothing behind.
 
     Returns:
-        How many videos were skipped.
+        How many videos were skipped or are damaged.
 
     Raises:
         ConfigError: a setting is missing or out of range. DataError: no video, or none could be read.
@@ -52,20 +52,22 @@ def run(config: PrepareConfig) -> TaskResult:
     videos = _find_videos(source)
     (output / "images").mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
+    damages: list[str] = []
     total = written = 0
     with progress.bar("extracting frames", len(videos)) as advance:
         for file, path in videos:
             try:
-                present, new = _prepare_video(path, file, output, count, format_name)
+                present, new, damaged = _prepare_video(path, file, output, count, format_name)
                 total, written = total + present, written + new
+                damages += damaged
             except DataError as error:
                 failures.append(str(error))
             except OSError as error:
                 raise DataError(f"Writing into {output} failed: {error.strerror or error}.") from error
             advance(1)
-    _summarise(output, len(videos) - len(failures), total, written, failures)
+    _summarise(output, len(videos) - len(failures), total, written, failures, damages)
     figures = {"videos": len(videos) - len(failures), "frames": total, "written": written}
-    return TaskResult(failed=len(failures), figures=figures)
+    return TaskResult(failed=len(failures) + len(damages), figures=figures)
 
 
 def _required(key: str, path: Path | None) -> Path:
@@ -86,8 +88,10 @@ def _find_videos(source: Path) -> list[tuple[str, Path]]:
     return [(path.relative_to(folder).as_posix(), path) for path in files]
 
 
-def _prepare_video(path: Path, file: str, output: Path, count: int, format_name: str) -> tuple[int, int]:
-    """(frames there now, frames written) of one video; a failure takes back all that it wrote."""
+def _prepare_video(
+    path: Path, file: str, output: Path, count: int, format_name: str
+) -> tuple[int, int, list[str]]:
+    """Frames there now, frames written, and what is damaged; a failure takes back all that it wrote."""
     digest = listing.content_digest(path, whole=False).hex()[:16]
     before = read_manifest(output)
     timeline = timelines.read_timeline(path)
@@ -102,7 +106,7 @@ def _prepare_video(path: Path, file: str, output: Path, count: int, format_name:
     there = listing.pictures_below(folder)
     missing = [moment for moment in moments if names[moment].partition("/")[2] not in there]
     try:
-        _write_frames(
+        replaced = _write_frames(
             path, timeline, missing, {m: folder.parent / f"{names[m]}.{format_name}" for m in missing}
         )
     except KolbenchError:
@@ -110,15 +114,17 @@ def _prepare_video(path: Path, file: str, output: Path, count: int, format_name:
         if not any(folder.iterdir()):
             folder.rmdir()
         raise
-    return len(moments), len(missing)
+    return len(moments), len(missing), _told(path, replaced)
 
 
 def _write_frames(
     path: Path, timeline: Timeline, moments: Iterable[Moment], targets: Mapping[Moment, Path]
-) -> None:
+) -> list[Moment]:
+    """Those of the moments whose frame is damaged, so that the next whole one was written."""
     done: list[Path] = []
+    replaced: list[Moment] = []
     try:
-        for moment, image in timelines.extract(path, timeline, moments):
+        for moment, image in timelines.extract(path, timeline, moments, replaced.append):
             target = targets[moment]
             WRITERS[target.suffix[1:]](target, image)
             done.append(target)
@@ -126,6 +132,16 @@ def _write_frames(
         for target in done:
             target.unlink()
         raise
+    return replaced
+
+
+def _told(path: Path, replaced: Sequence[Moment]) -> list[str]:
+    if not replaced:
+        return []
+    one = len(replaced) == 1
+    frames = "1 frame is" if one else f"{len(replaced)} frames are"
+    stands = "the next whole one stands for it" if one else "the next whole ones stand for them"
+    return [f"{path}: {frames} damaged, first at {replaced[0].seconds:.2f} s; {stands}"]
 
 
 def _folder_name(stem: str, digest: str, known: Iterable[ManifestRow], images: Path) -> str:
@@ -142,7 +158,11 @@ def _folder_name(stem: str, digest: str, known: Iterable[ManifestRow], images: P
     return name
 
 
-def _summarise(output: Path, videos: int, total: int, written: int, failures: list[str]) -> None:
+def _summarise(
+    output: Path, videos: int, total: int, written: int, failures: list[str], damages: list[str]
+) -> None:
+    for damage in damages:
+        print(damage)
     for failure in failures:
         print(f"skipped: {failure}")
     if not videos:

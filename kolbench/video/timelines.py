@@ -1,7 +1,7 @@
 """Frames of videos, spread evenly over time: where they lie, and how they come out upright."""
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,8 +129,17 @@ def _nearest_unused(pts: Sequence[int], centre: Fraction, used: set[int]) -> int
     return min((n for n in range(len(pts)) if n not in used), key=lambda n: (abs(pts[n] - centre), n))
 
 
-def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterator[tuple[Moment, UInt8Array]]:
+def extract(
+    path: Path,
+    timeline: Timeline,
+    moments: Iterable[Moment],
+    replaced: Callable[[Moment], object] = lambda moment: None,
+) -> Iterator[tuple[Moment, UInt8Array]]:
     """Decodes the chosen frames one by one, upright, with square pixels: (moment, (H, W, 3) uint8 RGB).
+
+    Args:
+        path: of the video. timeline: of it. moments: in order of time.
+        replaced: called with each moment whose frame is damaged; the next whole frame stands for it.
 
     Raises:
         DataError: a frame cannot be decoded.
@@ -157,6 +166,8 @@ def extract(path: Path, timeline: Timeline, moments: Iterable[Moment]) -> Iterat
                         f"{path} breaks off before {moment.seconds:.2f} s; copy or convert it again."
                     )
                 position = moment.pts
+                if frame.pts is not None and frame.pts > moment.pts:
+                    replaced(moment)
                 yield moment, upright(pixels.to_rgb(frame), display_matrix(frame))
     except av.error.FFmpegError as error:
         raise DataError(f"{path} cannot be decoded: {plain(error)}. Copy or convert it again.") from None

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 import struct
 from collections.abc import Mapping
@@ -296,6 +297,15 @@ def test_inputs_without_video(tmp_path):
         prepared({"input": tmp_path, "output": tmp_path / "out"})
     with pytest.raises(DataError, match=r"input=.*nowhere does not exist"):
         prepared({"input": tmp_path / "nowhere", "output": tmp_path / "out"})
+
+
+def test_a_frame_that_is_damaged_is_said_and_the_next_whole_one_stands_for_it(tmp_path, capsys):
+    clip = damaged.transport_stream(tmp_path / "c.ts", 20)
+    damaged.lose(clip, damaged.frame_packets(clip)[5][3])
+    assert prepared({"input": clip, "output": tmp_path / "set", "frames": 20})["failed"] == 1
+    said = capsys.readouterr().out
+    assert re.search(r"c\.ts: \d+ frames are damaged, first at 0\.17 s; the next whole ones stand", said)
+    assert len(list((tmp_path / "set" / "images" / "c").iterdir())) == 20
 
 
 def test_of_a_joined_and_damaged_video_the_frames_that_are_whole_are_extracted(tmp_path):
