@@ -219,6 +219,8 @@ def _handle(entry: Entry, lines: bool) -> Line2D:
 def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
     """The drawing as SVG and PNG; the same drawing gives the same bytes."""
     svg, png = io.StringIO(), io.BytesIO()
+    # numbers at the axes are chosen for the size that the first layout gives, and may be longer
+    drawing.draw_without_rendering()
     drawing.savefig(svg, format="svg", dpi=DPI, metadata=_NO_METADATA)
     # once laid out, the places stay
     drawing.set_layout_engine("none")
