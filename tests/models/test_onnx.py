@@ -20,6 +20,7 @@ from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Clip
+from tests.helpers.tasks import configured
 
 WEIGHTS = np.array([[0.5, -1.0, 0.25], [1.0, 0.5, -0.5]], np.float32)
 
@@ -707,6 +708,19 @@ def test_official_u2netp_is_our_u2netp(shared, postprocess):
     expected = ours.segment(image)
     assert np.ptp(expected) > 0.9
     assert np.abs(theirs.segment(image) - expected).max() < 2e-4
+
+
+@pytest.mark.parametrize("ratio", ["0.25", "{longest: 4}"])
+def test_constants_and_states_are_typed_as_the_yaml_says(tmp_path, ratio):
+    path = recurrent(tmp_path / "x.onnx", "memory", "kept")
+    words = ("experiment=onnx", f"model.file={path}", "model.resize_mode=native", "model.activation=sigmoid")
+    given = (f"model.constants={{ratio: {ratio}}}", "model.states={memory: kept}")
+    built = compose.build_segmenter(configured(*words, *given).model)
+    assert built.stateful
+    # 4 of the longer side of 8 px
+    times = 0.25 if ratio == "0.25" else 0.5
+    expected = sigmoid(times * convolved(picture().double().numpy()))
+    assert np.abs(built.predict(picture()).alpha.numpy() - expected).max() < 1e-6
 
 
 def test_the_yaml_of_onnx_names_every_option(tmp_path):
