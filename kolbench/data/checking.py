@@ -17,6 +17,7 @@ from kolbench.io import progress
 from kolbench.types import Sample, UInt8Array
 
 CHUNK = 64
+ADVICE = "data.on_error=skip goes on without them; task=doctor shows them."
 
 
 def perceptual_hash(image: UInt8Array) -> np.uint64:
@@ -51,18 +52,19 @@ class Readings:
     full: int = 0
 
 
-def checked_hashes(source: Source, what: str) -> dict[int, np.uint64]:
+def checked_hashes(source: Source, what: str, advice: str = ADVICE) -> dict[int, np.uint64]:
     """Reads every image with its truth once; index -> perceptual hash.
 
     Args:
         source: what to read.
         what: stands beside the progress.
+        advice: what to do where some cannot be used.
 
     Raises:
         DataError: lists all images that cannot be used.
     """
     found = read_all(source, what)
-    refuse(source, found)
+    refuse(source, found, advice)
     return found.hashes
 
 
@@ -94,8 +96,8 @@ def read_all(source: Source, what: str) -> Readings:
     return replace(found, full=full)
 
 
-def refuse(source: Source, found: Readings) -> None:
-    """Refuses a source of which something cannot be used.
+def refuse(source: Source, found: Readings, advice: str = ADVICE) -> None:
+    """Refuses a source of which something cannot be used; advice: what to do then.
 
     Raises:
         DataError: one error that lists all bad images (the first 20, and how many more); or all truths are
@@ -105,7 +107,7 @@ def refuse(source: Source, found: Readings) -> None:
     if problems:
         raise DataError(
             f"{len(problems)} of {len(source) + len(_between(source))} pictures cannot be used:\n  "
-            f"{listed(problems)}\n  data.on_error=skip goes on without them; task=doctor shows them."
+            f"{listed(problems)}\n  {advice}"
         )
     refuse_full(found.full, len(source))
 

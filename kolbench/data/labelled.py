@@ -186,8 +186,10 @@ class LabelledSource(Source):
         return {"image": self._found.images[self.names[index]]}
 
     def left_out(self) -> Mapping[Path, str]:
-        """Images that nobody labelled."""
-        return {self._pictures.by_name[name]: "is not labelled" for name in self._unlabelled}
+        """Images that nobody labelled, and those that label files name but that are not there."""
+        why = "is named by a label file and is not there"
+        lost = {self.root / called: why for called in self._found.missing}
+        return lost | {self._pictures.by_name[name]: "is not labelled" for name in self._unlabelled}
 
     def fingerprint(self) -> str:
         """Digests the label files and the images (see listing.digest)."""

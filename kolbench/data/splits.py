@@ -135,9 +135,12 @@ def _by_files(source: Source) -> Splits:
             "line) beside the folders, or use data.split=auto."
         )
     splits = Splits(*(sorted(given.get(name, [])) for name in NAMES))
+    skipped = ", or data.on_error=skip left out all of them" if getattr(source, "skipped", None) else ""
     for name, rows in splits:
         if not rows:
-            raise DataError(f"The given split has no {name} pictures: {name}.txt is missing or empty.")
+            raise DataError(
+                f"The given split has no {name} pictures: {name}.txt is missing or empty{skipped}."
+            )
     return splits
 
 

@@ -49,7 +49,7 @@ class OnnxSegmenter(Segmenter):
         class_index: the channel that is the foreground, None where there is one only; of an output of whole
             numbers, a class for each pixel, the foreground's number.
         output_range: (0, 1) or (0, 255), what the output spans behind `activation`; None: (0, 255) where it
-            is of 8-bit numbers, or the first picture's values say so, else (0, 1).
+            is of 8-bit numbers, or the first picture's values say so in which anything is found, else (0, 1).
         postprocess: `none`, or `minmax`: stretch each picture's alpha to [0, 1].
         resample: `bilinear` or `area`, both ways.
         prior: whether the file takes a fourth channel, the alpha that it gave for the frame before, or 0.
@@ -125,6 +125,8 @@ class OnnxSegmenter(Segmenter):
         if self.graph.whole_numbers:
             _require_levels(self.file, self._values, span)
         self._white = white_of(output_range, self.graph.kind)
+        # whether pictures have decided that it spans 0 to 1
+        self._guessed = False
         self._warned_range = False
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
@@ -186,7 +188,8 @@ class OnnxSegmenter(Segmenter):
     def _foreground(self, maps: Tensor) -> Tensor:
         """(1, C, h, w) output -> (1, 1, h, w) alpha."""
         count = maps.shape[1]
-        if self.graph.kind == CLASSES or (self.graph.kind == LEVELS and self.class_index is not None):
+        numbered = self.graph.kind == CLASSES or (self.graph.kind == LEVELS and self.class_index is not None)
+        if numbered and count == 1:
             return self._of_class(maps)
         index = 0 if self.class_index is None and count == 1 else self.class_index
         if index is None or not 0 <= index < count:
@@ -203,7 +206,7 @@ class OnnxSegmenter(Segmenter):
 
     def _of_class(self, maps: Tensor) -> Tensor:
         """(1, 1, h, w) class numbers -> 1 where they are the foreground's."""
-        if self.class_index is None or maps.shape[1] > 1:
+        if self.class_index is None:
             seen = ", ".join(f"{number:g}" for number in sorted(set(maps.flatten().tolist()))[:10])
             raise ConfigError(
                 f"The output of {self.file} holds whole numbers ({seen} in this picture), a class for each "
@@ -212,22 +215,36 @@ class OnnxSegmenter(Segmenter):
         return (maps == self.class_index).float()
 
     def _to_share(self, alpha: Tensor) -> Tensor:
-        """Values as the file gives them -> [0, 1]; the first picture decides where nothing else does."""
+        """Values as the file gives them -> [0, 1]; where nothing else does, the first that is not 0 decides.
+
+        Raises:
+            ConfigError: what pictures before have decided does not fit this one.
+        """
         low, high = float(alpha.min()), float(alpha.max())
         # minmax brings any range to [0, 1]
         if self.postprocess == "minmax":
             return alpha
-        if self._white is None:
-            self._white = 255.0 if low >= -OVERSHOOT and 2 < high <= 255 + OVERSHOOT else 1.0
-            if self._white > 1:
+        levels = low >= -OVERSHOOT and 2 < high <= 255 + OVERSHOOT
+        if self._guessed and levels:
+            raise ConfigError(
+                f"The output of {self.file} reaches {high:.3g}, and for pictures before it was within "
+                "0 to 1: set model.output_range=[0,255] if these are levels, or [0,1]."
+            )
+        white = self._white
+        if white is None:
+            white = 255.0 if levels else 1.0
+            if levels:
                 self._warn(f"reaches {high:.3g} and is taken as levels of 0 to 255 (model.output_range)")
-        if low < -OVERSHOOT or high > self._white * (1 + OVERSHOOT):
+            # where nothing is found both are right
+            if high > OVERSHOOT or low < -OVERSHOOT:
+                self._white, self._guessed = white, not levels and low >= -OVERSHOOT
+        if low < -OVERSHOOT or high > white * (1 + OVERSHOOT):
             self._warn(
-                f"reaches from {low:.3g} to {high:.3g}; it is cut off to [0, {self._white:g}]. If these are "
+                f"reaches from {low:.3g} to {high:.3g}; it is cut off to [0, {white:g}]. If these are "
                 "logits, set model.activation=sigmoid or softmax; if these are levels, "
                 "model.output_range=[0,255]"
             )
-        return alpha / self._white
+        return alpha / white
 
     def _warn(self, words: str) -> None:
         if not self._warned_range:

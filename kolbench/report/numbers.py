@@ -21,6 +21,7 @@ from kolbench.report.intervals import (
 from kolbench.report.scenario_tags import tags_of
 from kolbench.report.statistics import Difference, differences
 from kolbench.runs.benchmark import Benchmark, latest_of
+from kolbench.runs.corrupted import is_corrupted
 from kolbench.runs.finished import Comparison, FinishedRun
 from kolbench.runs.record import RunRecord
 from kolbench.types import Float64Array, Int64Array
@@ -255,9 +256,12 @@ class Numbers:
 
     @cached_property
     def traits(self) -> pd.DataFrame:
-        """What each test picture is like, by the first run that measured all; no rows where none did."""
+        """What each test picture is like, by the first run that measured all; no rows where none did.
+
+        Corrupted pictures are others: a run on darkened ones measures darkness that they do not have.
+        """
         names = list(self.comparison.pictures)
-        measured = (run.run.traits for run in self.runs)
+        measured = (run.run.traits for run in self.runs if not is_corrupted(run.run))
         found = next((known for known in measured if set(names) <= set(known.index)), None)
         return pd.DataFrame() if found is None else found.loc[names]
 

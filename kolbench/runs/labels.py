@@ -31,7 +31,7 @@ _CORRUPTION = ("corrupt", "severity")
 
 class Label(NamedTuple):
     """label: unique among the runs that were named together. family: the same less the seed. clean: the same
-    less what happened to the test pictures, without a number of its own."""
+    less what happened to the test pictures; one for all runs of a method that differ in nothing else."""
 
     label: str
     family: str
@@ -48,7 +48,8 @@ def labels_of(records: Mapping[Path, RunRecord]) -> dict[Path, Label]:
     for folder, record in records.items():
         others = [words[other] for other, known in records.items() if known.method == record.method]
         shared = set.intersection(*others)
-        own = sorted(words[folder] - shared, key=_telling_order)
+        # the same words in the same order, whatever the order of a set
+        own = sorted(words[folder] - shared, key=lambda word: (_telling_order(word), word))
         seed = f"seed={record.seed}"
         parts = [record.method]
         parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
@@ -56,7 +57,7 @@ def labels_of(records: Mapping[Path, RunRecord]) -> dict[Path, Label]:
         corrupted = " ".join([family, *corruption_of(record)])
         of_seed = f" {seed}" if seed in own else ""
         found[folder] = Label(corrupted + of_seed, corrupted, family + of_seed)
-    return _numbered(found)
+    return _numbered(_told_apart(found, words))
 
 
 def words_of(record: RunRecord) -> list[str]:
@@ -87,6 +88,21 @@ def _telling_words(record: RunRecord) -> set[str]:
 def _telling_order(word: str) -> int:
     root = word.lstrip("+").partition("=")[0].partition(".")[0]
     return _TELLING.index(root) if root in _TELLING else len(_TELLING)
+
+
+def _told_apart(found: Mapping[Path, Label], words: Mapping[Path, set[str]]) -> dict[Path, Label]:
+    """Methods whose words differ, although shortened they read the same, get a number in `clean`."""
+    kinds: dict[str, list[set[str]]] = {}
+    for folder, label in found.items():
+        known = kinds.setdefault(label.clean, [])
+        known += [] if words[folder] in known else [words[folder]]
+    numbers = {folder: kinds[label.clean].index(words[folder]) + 1 for folder, label in found.items()}
+    return {
+        folder: label._replace(clean=f"{label.clean} ({numbers[folder]})")
+        if len(kinds[label.clean]) > 1
+        else label
+        for folder, label in found.items()
+    }
 
 
 def _numbered(found: Mapping[Path, Label]) -> dict[Path, Label]:

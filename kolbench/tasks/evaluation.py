@@ -52,9 +52,7 @@ _EVALUATION_MODULES = (
 
 def open_source(config: PicturesConfig) -> Source:
     """The pictures that the `data` group names, without those that cannot be read where it asks for that."""
-    source: Source = instantiate(config.data.source)
-    skips = DataConfig.from_mapping(config.data.values).on_error == SKIP
-    return ReadableSource(source) if skips and source.needs_checking else source
+    return _opened(config.data, DataConfig.from_mapping(config.data.values))
 
 
 def open_data(
@@ -69,7 +67,8 @@ def open_data(
     Raises:
         ConfigError: true alphas are asked for of a layout that holds none.
     """
-    source = open_source(config) if source is None else source
+    chosen = DataConfig.from_mapping(config.data.values)
+    source = _opened(config.data, chosen) if source is None else source
     if config.data.values.get("truth") == ALPHA and source.truth != ALPHA:
         raise ConfigError(
             f"data.truth=alpha: data={config.data.name} holds no true alphas. data=folder, data=p3m10k and "
@@ -81,7 +80,7 @@ def open_data(
         seed=config.seed,
         batch=config.budget.batch,
         transforms=augmentation_of(config.model),
-        config=DataConfig.from_mapping(config.data.values),
+        config=chosen,
         limit=asdict(config.budget.limit),
         accelerated=device.type == "cuda",
         epoch_pictures=config.budget.epoch_pictures,
@@ -89,8 +88,14 @@ def open_data(
         entries=_made_entries(config.model),
         scored_with=ReferenceOptions.of_model(config.model.options),
         corruption=_corruption(config),
-        still=None if (group := still_group(config.data)) is None else instantiate(group.source),
+        still=None if (group := still_group(config.data)) is None else _opened(group, chosen),
     )
+
+
+def _opened(data: DataGroup, config: DataConfig) -> Source:
+    """A data set, with `data.on_error=skip` without what cannot be read."""
+    source: Source = instantiate(data.source)
+    return ReadableSource(source) if config.on_error == SKIP and source.needs_checking else source
 
 
 def _corruption(config: PicturesConfig) -> Corruption | None:

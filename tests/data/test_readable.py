@@ -90,6 +90,15 @@ def test_the_splits_are_of_what_is_left(tmp_path):
     assert data.verify() == ["no near-duplicates across splits"]
 
 
+def test_a_list_of_which_nothing_is_left_is_named(tmp_path):
+    root = folder(tmp_path, 6, bad=(2, 3))
+    for split, names in (("train", "00\n01"), ("val", "02\n03"), ("test", "04\n05")):
+        (root / f"{split}.txt").write_text(names)
+    source = ReadableSource(FolderSource(root))
+    with pytest.raises(DataError, match=r"val\.txt is .* empty, or data\.on_error=skip left out all of them"):
+        SegmentationDataModule(source, 0, 1, [], data_config(), NO_LIMIT)
+
+
 def test_frames_without_truth_are_left_out_one_by_one(tmp_path):
     whole = sparse(tmp_path)
     half = np.tile(np.repeat(np.array([0, 255], np.uint8), 10), (12, 1))

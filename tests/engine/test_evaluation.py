@@ -62,3 +62,12 @@ def test_what_test_pictures_are_like_is_kept_and_of_frames_without_truth_nothing
     assert list(found.index) == ["flat", "noisy"]
     assert list(found["glcm_entropy"]) == [0.0, glcm_entropy(shown)]
     assert found.loc["noisy"].to_dict() == pytest.approx(asdict(traits_of(shown, truth)), nan_ok=True)
+
+
+def test_persons_are_counted_where_their_numbers_have_gaps(tmp_path: Path) -> None:
+    numbers = torch.zeros(1, 1, 24, 32, dtype=torch.uint8)
+    numbers[..., 2:6], numbers[..., 20:30] = 1, 4
+    test = batch(soft=False) | {"name": ["gaps"], "instances": numbers}
+    loaders = {name: DataLoader([part], batch_size=None) for name, part in (("val", test), ("test", test))}
+    evaluate(Ellipse(), loaders, torch.device("cpu"), tmp_path)
+    assert traits.read(tmp_path).loc["gaps", "people"] == 2

@@ -1,6 +1,7 @@
 """Networks of anybody as ONNX files: run exactly, refused with a reason."""
 
 import itertools
+import math
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec
 from kolbench.segmenter import Clip
+from tests.helpers.tasks import configured
 
 WEIGHTS = np.array([[0.5, -1.0, 0.25], [1.0, 0.5, -0.5]], np.float32)
 
@@ -276,6 +278,15 @@ def test_outputs_of_0_to_255_are_scaled(tmp_path):
         assert np.allclose(method.predict(image).alpha, red, atol=1e-6)
     # the first picture has decided, also for one that is nearly black
     assert np.allclose(method.predict(image / 300).alpha, red / 300, atol=1e-6)
+    late = OnnxSegmenter(path, resize_mode="native")
+    # black says nothing, so that the next one decides
+    assert late.predict(0 * image).alpha.max() == 0
+    with pytest.warns(UserWarning, match="taken as levels"):
+        assert np.allclose(late.predict(image).alpha, red, atol=1e-6)
+    doubtful = OnnxSegmenter(path, resize_mode="native")
+    doubtful.predict(image / 300)
+    with pytest.raises(ConfigError, match=r"pictures before it was within 0 to 1: set model\.output_range="):
+        doubtful.predict(image)
     other = OnnxSegmenter(path, resize_mode="native", output_range=[0, 1])
     with pytest.warns(UserWarning, match=r"cut off to \[0, 1\].*model\.output_range=\[0,255\]"):
         other.predict(image)
@@ -366,6 +377,69 @@ def test_inputs_that_nobody_explains_are_asked_for(tmp_path):
         OnnxSegmenter(
             recurrent(tmp_path / "four.onnx", extra=(), channels=4), resize_mode="native", prior=True
         )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        ("half", r"\{ratio: half\} is not a choice"),
+        (None, "is not a choice"),
+        (math.nan, "is not a choice"),
+        ({"longst": 512}, r"give a number, or \{longest: N\}"),
+        ({"longest": "x"}, "is not a choice"),
+        ({"longest": 0}, "1 at least"),
+    ],
+)
+def test_constants_are_numbers(tmp_path, ratio, said):
+    path = recurrent(tmp_path / "x.onnx")
+    with pytest.raises(ConfigError, match=said):
+        OnnxSegmenter(path, resize_mode="native", constants={"ratio": ratio})
+    with pytest.raises(ConfigError, match=r"model\.constants and model\.states are mappings"):
+        OnnxSegmenter(path, resize_mode="native", constants="ratio")
+
+
+def saved(path, nodes, inputs, outputs):
+    """A network of these nodes; inputs, outputs: name -> type and shape."""
+    given, taken = (
+        [helper.make_tensor_value_info(name, *what) for name, what in values.items()]
+        for values in (inputs, outputs)
+    )
+    graph = helper.make_graph(nodes, "net", given, taken)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_a_constant_of_whole_numbers_is_not_cut_to_one(tmp_path):
+    nodes = [node("Cast", ["k"], ["times"], to=TensorProto.FLOAT), node("Mul", ["x", "times"], ["y"])]
+    inputs = {"x": (TensorProto.FLOAT, FREE), "k": (TensorProto.INT64, ())}
+    path = saved(tmp_path / "x.onnx", nodes, inputs, {"y": (TensorProto.FLOAT, None)})
+    image = picture()
+    found = alpha_of(path, image, constants={"k": 1}, class_index=0)
+    assert np.array_equal(found, image[:, :1].numpy())
+    for value in (0.5, {"longest": 512}):
+        with pytest.raises(ConfigError, match="the file takes whole numbers as k"):
+            alpha_of(path, image, constants={"k": value}, class_index=0)
+
+
+def test_a_state_that_stands_before_the_picture_is_told_by_its_output(tmp_path):
+    inputs = {"r1i": (TensorProto.FLOAT, (1, None, None, None)), "src": (TensorProto.FLOAT, FREE)}
+    nodes = [node("Add", ["r1i", "src"], ["r1o"]), node("Identity", ["src"], ["fgr"])]
+    outputs = {"fgr": (TensorProto.FLOAT, None), "r1o": (TensorProto.FLOAT, None)}
+    path = saved(tmp_path / "x.onnx", nodes, inputs, outputs)
+    image = picture()
+    assert np.array_equal(alpha_of(path, image, class_index=2), image[:, 2:].numpy())
+
+
+@pytest.mark.parametrize(("made", "white"), [(TensorProto.UINT8, 255), (TensorProto.INT64, 1)])
+def test_whole_numbers_in_several_channels_have_one_for_each_class(tmp_path, made, white):
+    factor = node("Constant", [], ["white"], value_float=float(white))
+    nodes = [node("Round", ["x"], ["z"]), factor, node("Mul", ["z", "white"], ["l"])]
+    nodes.append(node("Cast", ["l"], ["y"], to=made))
+    path = saved(tmp_path / "x.onnx", nodes, {"x": (TensorProto.FLOAT, FREE)}, {"y": (made, None)})
+    image = picture()
+    assert np.array_equal(alpha_of(path, image, class_index=1), np.rint(image[:, 1:2].numpy()))
+    with pytest.raises(ConfigError, match=r"has 3 channels, but model\.class_index=None"):
+        alpha_of(path, image)
 
 
 def test_the_catalogue_feeds_robust_video_matting(tmp_path):
@@ -634,6 +708,19 @@ def test_official_u2netp_is_our_u2netp(shared, postprocess):
     expected = ours.segment(image)
     assert np.ptp(expected) > 0.9
     assert np.abs(theirs.segment(image) - expected).max() < 2e-4
+
+
+@pytest.mark.parametrize("ratio", ["0.25", "{longest: 4}"])
+def test_constants_and_states_are_typed_as_the_yaml_says(tmp_path, ratio):
+    path = recurrent(tmp_path / "x.onnx", "memory", "kept")
+    words = ("experiment=onnx", f"model.file={path}", "model.resize_mode=native", "model.activation=sigmoid")
+    given = (f"model.constants={{ratio: {ratio}}}", "model.states={memory: kept}")
+    built = compose.build_segmenter(configured(*words, *given).model)
+    assert built.stateful
+    # 4 of the longer side of 8 px
+    times = 0.25 if ratio == "0.25" else 0.5
+    expected = sigmoid(times * convolved(picture().double().numpy()))
+    assert np.abs(built.predict(picture()).alpha.numpy() - expected).max() < 1e-6
 
 
 def test_the_yaml_of_onnx_names_every_option(tmp_path):

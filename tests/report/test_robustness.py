@@ -169,6 +169,22 @@ def test_labels_name_a_corruption_even_where_nobody_typed_it(runs, tmp_path):
     assert (found.label, found.clean_label) == ("modnet corrupt=dark severity=3", "modnet")
 
 
+def test_methods_that_read_alike_when_shortened_are_not_mixed(runs, tmp_path):
+    long = [f"model.{'abcd'[number] * 24}=1" for number in range(4)]
+    clean, losses = {}, {}
+    for last, quality in (("x", 0.9), ("y", 0.5)):
+        words = [*long, f"model.zzzz={last}"]
+        clean[last] = runs("modnet", quality=quality, overrides=words)
+        losses[last] = runs("modnet", "dark", 3, quality=quality - 0.2, overrides=words)
+    runs("modnet", quality=0.7)
+    (comparison,) = comparisons(tmp_path)
+    found = robustness.methods(numbers_of(comparison))
+    assert len(found) == 2
+    assert {(method.clean.run.folder, method.any_run.run.folder) for method in found} == {
+        (clean[last], losses[last]) for last in ("x", "y")
+    }
+
+
 def test_seeds_are_rows_of_their_own(runs, tmp_path):
     for seed in (0, 1):
         runs("modnet", seed=seed, quality=0.9)

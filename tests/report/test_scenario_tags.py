@@ -50,6 +50,15 @@ def test_on_a_bound_no_rule_fits_and_what_is_not_known_fits_none():
     assert {tag: len(rows) for tag, rows in found.items()} == {NONE: len(bounds) + 1}
 
 
+def test_corrupted_pictures_say_nothing_of_those_as_they_are(tmp_path):
+    after = {"corrupt": "dark", "severity": 5}
+    run = make_run(tmp_path / "modnet", "modnet", pictures=6, tags=False, files=False, changes=after)
+    (found,) = find(str(run))
+    traits.write(run / run_folder.TRAITS, {name: replace(PLAIN, luma=20) for name in found.test.names})
+    (comparison,) = sets_of(find(str(tmp_path)))
+    assert Numbers(comparison).tags == {}
+
+
 @pytest.mark.parametrize("tagged", [False, True])
 def test_the_report_takes_rules_where_nobody_has_tagged(tmp_path, tagged):
     run = make_run(tmp_path / "modnet", "modnet", pictures=6, tags=tagged, files=False)

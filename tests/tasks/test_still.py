@@ -1,5 +1,6 @@
 """`data.still`: pictures beside clips, from the command line's words."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -33,6 +34,20 @@ def test_it_is_read_by_the_layout_that_it_names(tmp_path):
     ]
     assert settings[0] == settings[1]
     assert np.array_equal(data.still.read(0).mask.shape, (12, 20))
+
+
+def test_what_cannot_be_read_of_it_is_left_out_too(tmp_path):
+    clips, pictures = tmp_path / "clips", folder(tmp_path / "pictures", NAMES)
+    sparse(clips)
+    # not all masks of clips may be full
+    cv2.imwrite(str(clips / "d" / "masks" / "0.png"), np.tile(np.uint8([0, 255]), (12, 10)))
+    (pictures / "images" / "s2.png").write_bytes(b"<html>")
+    words = ("experiment=pdnet", "budget=smoke", "data=davis", f"data.root={clips}", "data.on_error=skip")
+    asked = f"data.still={{source:folder,root:{pictures}}}"
+    data = open_data(configured(*words, asked, "data.allow_duplicates=true"), torch.device("cpu"))
+    assert [data.still.names[row] for row in data.still_rows] == ["s0", "s1", "s3"]
+    assert any("on_error=skip: left out" in line and "s2.png" in line for line in data.describe())
+    assert data.verify()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The same picture, or the same mask, more than once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,19 +11,19 @@ from kolbench.data.splits import Splits
 from kolbench.types import BINARY
 
 
-def alike(hashes: Mapping[int, np.uint64], rows: Sequence[int]) -> list[duplicates.Pair]:
+def alike(hashes: Mapping[int, np.uint64], rows: Sequence[int]) -> Iterator[duplicates.Pair]:
     """Pairs of pictures of one split whose hashes are near, (index, index, bits apart), in order.
+
+    One by one: frames of a video that nobody grouped are alike by the million.
 
     Args:
         hashes: index -> perceptual hash. rows: those to compare, ascending.
     """
     values = np.array([hashes[row] for row in rows], np.uint64)
-    pairs: list[duplicates.Pair] = []
     for place, row in enumerate(rows):
         distances = np.bitwise_count(values[place + 1 :] ^ values[place])
         near = np.flatnonzero(distances <= duplicates.MAX_DISTANCE).tolist()
-        pairs += [(row, rows[place + 1 + k], int(distances[k])) for k in near]
-    return pairs
+        yield from ((row, rows[place + 1 + k], int(distances[k])) for k in near)
 
 
 def copies_across(
@@ -31,12 +31,14 @@ def copies_across(
 ) -> list[Fault]:
     """Pictures that stand in two splits, exactly or nearly; training refuses them.
 
+    Each picture is told of once, and so are those that are like it: see `_telling`.
+
     Args:
         source, splits: the set. hashes, images: index -> perceptual hash, digest of the pixels.
     """
     home = {row: split for split, rows in splits.apart() for row in rows}
     found = []
-    for i, j, bits in duplicates.cross_split_duplicates(hashes, splits):
+    for i, j, bits in _telling(duplicates.cross_split_duplicates(hashes, splits)):
         how = "the very same" if images[i] == images[j] else f"{bits} of 64 bits apart"
         what = f"In {home[i]}, and as {source.names[j]} in {home[j]}: {how}."
         found.append(fault("duplicate_across", source.names[i], what, [i, j]))
@@ -46,17 +48,15 @@ def copies_across(
 def copies_within(
     source: Source, splits: Splits, hashes: Mapping[int, np.uint64], images: Mapping[int, bytes]
 ) -> list[Fault]:
-    """Pictures that stand twice in one split; frames of one video are meant to be alike."""
+    """Pictures that stand twice in one split, told of once; frames of one video are meant to be alike."""
     found = []
     for split, rows in splits.apart():
         known = [row for row in rows if row in hashes]
-        for i, j, bits in alike(hashes, known):
-            if not _same_video(source, i, j):
-                how = "The very same" if images[i] == images[j] else f"{bits} of 64 bits apart"
-                what = f"{how} as {source.names[j]}, both in {split}."
-                found.append(
-                    fault("duplicate", source.names[i], what.replace("apart as", "apart from"), [i, j])
-                )
+        pairs = (pair for pair in alike(hashes, known) if not _same_video(source, *pair[:2]))
+        for i, j, bits in _telling(pairs):
+            how = "The very same" if images[i] == images[j] else f"{bits} of 64 bits apart"
+            what = f"{how} as {source.names[j]}, both in {split}."
+            found.append(fault("duplicate", source.names[i], what.replace("apart as", "apart from"), [i, j]))
     return found
 
 
@@ -78,6 +78,15 @@ def same_masks(
             what = f"It is the mask of {source.names[other]}, pixel by pixel."
             found.append(fault("same_mask", source.names[row], what, [row, other]))
     return found
+
+
+def _telling(pairs: Iterable[duplicates.Pair]) -> Iterator[duplicates.Pair]:
+    """The pairs of which one picture at least was in none before: fewer than there are pictures."""
+    told: set[int] = set()
+    for i, j, bits in pairs:
+        if i not in told or j not in told:
+            told |= {i, j}
+            yield i, j, bits
 
 
 def _same_video(source: Source, i: int, j: int) -> bool:

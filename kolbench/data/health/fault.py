@@ -136,12 +136,15 @@ def sentences(text: str) -> tuple[str, str]:
     The advice is "" where the text is one sentence without one.
     """
     first, stop, rest = re.match(r"(.*?)(\.(?=\s+[A-Z])|\Z)\s*(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]  # matches any text
-    if rest:
+    # what a folder holds instead is no advice
+    if rest and not rest.startswith("It holds "):
         return first + stop, rest
     what, sign, advice = first.rpartition("; ")
     if not sign:
-        return first, ""
-    return f"{what}.", advice[:1].upper() + advice[1:]
+        return text, ""
+    # words of a command stay as they are typed
+    begins = advice[:1] if "=" in advice.split()[0] else advice[:1].upper()
+    return f"{what}. {rest}".rstrip(), begins + advice[1:] + stop
 
 
 def below(found: Fault, root: Path | None) -> Fault:

@@ -77,7 +77,9 @@ def mend(diagnosis: Diagnosis, folder: Path) -> list[Fault]:
 
 
 def exact_copies(splits: Splits, examined: Sequence[Examined]) -> set[int]:
-    """Training pictures that are, pixel by pixel, one that is validated or tested on."""
+    """Training pictures that are one that is validated or tested on, pixel by pixel; none without lists."""
+    if not _lists_are_written(splits):
+        return set()
     held = {examined[row].image for row in (*splits.val, *splits.test) if examined[row].measures is not None}
     return {row for row in splits.train if examined[row].measures is not None and examined[row].image in held}
 
@@ -123,8 +125,13 @@ def _put(target: Path, array: np.ndarray) -> None:
     write_png(target, array)
 
 
+def _lists_are_written(splits: Splits) -> bool:
+    """Whether the copy says how its pictures are split: three lists cannot say that two of them are one."""
+    return bool(splits.train) and not splits.one_held_out
+
+
 def _write_lists(source: Source, splits: Splits, known: set[int], dropped: set[int], folder: Path) -> None:
-    if splits.train and not splits.one_held_out:
+    if _lists_are_written(splits):
         for split, rows in splits:
             gone = dropped if split == "train" else set()
             names = [source.names[row] for row in rows if row in known - gone]

@@ -187,7 +187,10 @@ def subfolder(root: Path, name: str) -> Path:
 def _nothing_matches(
     images_folder: Path, masks_folder: Path, images: Mapping[str, Path], masks: Mapping[str, Path]
 ) -> str:
-    first = [next(iter(sorted(files)), None) for files in (images, masks)]
+    for folder, files in ((images_folder, images), (masks_folder, masks)):
+        if not files:
+            return f"{folder} holds no pictures; frames of videos are made by task=prepare."
+    first = [next(iter(sorted(files))) for files in (images, masks)]
     return (
         f"No picture of {images_folder} ({len(images)}, first: {first[0]}) has a mask of the same name in "
         f"{masks_folder} ({len(masks)}, first: {first[1]}). Name them alike, suffixes may differ."

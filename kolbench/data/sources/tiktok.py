@@ -32,6 +32,10 @@ PLAN = SplitPlan((8 / 12, 1 / 12, 3 / 12), "the TikTok report (75/25)", 0.25)
 DEPTH = 3  # the archive holds its folder in a folder of the same name
 _IMAGES = ("images", "image", "imgs", "img")
 _MASKS = ("masks", "mask")
+_ALL_NEEDED = (
+    "data=tiktok finds its clips in all pictures, so data.on_error=skip cannot leave them out: mend or "
+    "remove them, or name the clips in groups.csv. task=doctor shows them."
+)
 _NUMBER = re.compile(r"\d+(?=\D*$)")
 
 
@@ -126,7 +130,7 @@ class TiktokSource(Source):
         known = _kept_hashes(kept, len(self))
         if known is not None:
             return known
-        self.known_hashes = checking.checked_hashes(self, "finding clips")
+        self.known_hashes = checking.checked_hashes(self, "finding clips", _ALL_NEEDED)
         hashes = [self.known_hashes[row] for row in range(len(self))]
         _keep_hashes(kept, hashes)
         return hashes

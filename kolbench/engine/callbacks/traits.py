@@ -40,7 +40,10 @@ class TraitsCallback(Callback):
             return
         images, truths = as_arrays(batch["image"]), as_arrays(batch["mask"])
         products = as_arrays(batch["product"]) if "product" in batch else [None] * len(images)
-        persons = [int(each.max()) for each in batch["instances"]] if "instances" in batch else None
+        # a crop, or a set that counts some objects alone, leaves gaps in their numbers
+        persons = (
+            [len(each[each > 0].unique()) for each in batch["instances"]] if "instances" in batch else None
+        )
         for row, name in enumerate(batch["name"]):
             number = None if persons is None else persons[row]
             self._found[name] = traits_of(images[row], truths[row], products[row], number)

@@ -1,5 +1,6 @@
 """What an ONNX graph is given beside the picture: what it remembers from frame to frame, and constants."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,17 +81,20 @@ def told_apart(
 
     Args:
         inputs, outputs: ONNX Runtime's nodes.
-        picture: name of the input that is the picture; None = the only one, or the first with four axes.
+        picture: name of the input that is the picture; None = the only one, or the first with four axes, one
+            that no output is called after where there is one.
         constants: name of an input -> its value.
         states: name of an input -> name of the output that it becomes; others are paired by their names, such
             as r1i and r1o.
         file: named in errors.
 
     Raises:
-        ConfigError: a name is unknown.
+        ConfigError: a name is unknown, or a constant is no number that the input holds.
         WeightsError: an input is neither, or holds no numbers.
     """
     names, taken = [node.name for node in inputs], [node.name for node in outputs]
+    if not isinstance(constants, Mapping) or not isinstance(states, Mapping):
+        raise ConfigError("model.constants and model.states are mappings, such as {downsample_ratio: 0.25}.")
     for key, given in (("constants", constants), ("states", states)):
         for name in given:
             if name not in names:
@@ -98,7 +102,7 @@ def told_apart(
     for name in states.values():
         if name not in taken:
             raise ConfigError(unknown("states", name, taken, file))
-    chosen = _picture(inputs, picture, {*constants, *states}, file)
+    chosen = _picture(inputs, picture, {*constants, *states}, taken, file)
     others = [node for node in inputs if node is not chosen and node.name not in constants]
     paired = {node.name: states.get(node.name) or _paired(node.name, taken) for node in others}
     lost = [name for name, output in paired.items() if output is None]
@@ -110,12 +114,15 @@ def told_apart(
             f"outputs are {', '.join(taken)}."
         )
     beside = [node for node in inputs if node is not chosen]
+    types = {node.name: number_type(node, file) for node in beside}
+    for name, constant in constants.items():
+        _require_constant(name, constant, types.get(name, np.float32))
     shapes = {node.name: [side if isinstance(side, int) else 0 for side in node.shape] for node in beside}
     return OnnxInputs(
         chosen,
         {name: output for name, output in paired.items() if output is not None},
         {name: tuple(max(side, 1) for side in shape) for name, shape in shapes.items()},
-        {node.name: number_type(node, file) for node in beside},
+        types,
         dict(constants),
     )
 
@@ -141,7 +148,24 @@ def unknown(key: str, name: object, names: Sequence[str], file: object) -> str:
     return f"{file} has no {key} model.{key}={name}; it has {', '.join(names)}.{meant}"
 
 
-def _picture(inputs: Sequence[Any], name: str | None, others: set[str], file: object) -> Any:
+def _require_constant(name: str, constant: object, kind: type[np.generic]) -> None:
+    """Refuses what is no number, or no whole number where the input holds whole ones."""
+    varies = isinstance(constant, Mapping) and set(constant) == {LONGEST}
+    value = constant[LONGEST] if isinstance(constant, Mapping) and varies else constant
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(
+            f"model.constants={{{name}: {constant}}} is not a choice: give a number, or {{{LONGEST}: N}} for "
+            "N / longer side, at most 1."
+        )
+    if varies and value <= 0:
+        raise ConfigError(f"model.constants={{{name}: {constant}}}: {LONGEST} is in pixels, 1 at least.")
+    if issubclass(kind, np.integer) and (varies or value != int(value)):
+        raise ConfigError(f"model.constants={{{name}: {constant}}}: the file takes whole numbers as {name}.")
+
+
+def _picture(
+    inputs: Sequence[Any], name: str | None, others: set[str], outputs: Sequence[str], file: object
+) -> Any:
     names = [node.name for node in inputs]
     if name is not None:
         if name not in names:
@@ -150,8 +174,9 @@ def _picture(inputs: Sequence[Any], name: str | None, others: set[str], file: ob
     left = [node for node in inputs if node.name not in others]
     if not left:
         raise WeightsError(f"{file} has no input for the picture.")
-    # states of recurrent networks have four axes too, but stand behind the picture
-    return next((node for node in left if len(node.shape) == 4), left[0])
+    # states of recurrent networks have four axes too, but outputs of their name, or stand behind the picture
+    maps = [node for node in left if len(node.shape) == 4] or left[:1]
+    return next((node for node in maps if _paired(node.name, outputs) is None), maps[0])
 
 
 def _paired(name: str, outputs: Sequence[str]) -> str | None:

@@ -38,8 +38,9 @@ def told(faults: Sequence[Fault]) -> list[tuple[str, str]]:
 
 def test_pairs_within_four_bits():
     # 31 is 5 bits from 0 and 1 bit from 15
-    assert copies.alike(hashes(0, 15, 31, 1 << 40), [0, 1, 2, 3]) == [(0, 1, 4), (0, 3, 1), (1, 2, 1)]
-    assert copies.alike(hashes(0, 15, 31, 1 << 40), [0, 2]) == []
+    pairs = copies.alike(hashes(0, 15, 31, 1 << 40), [0, 1, 2, 3])
+    assert list(pairs) == [(0, 1, 4), (0, 3, 1), (1, 2, 1)]
+    assert list(copies.alike(hashes(0, 15, 31, 1 << 40), [0, 2])) == []
 
 
 def test_across_and_within_splits_are_told_apart():
@@ -54,6 +55,18 @@ def test_across_and_within_splits_are_told_apart():
     assert told(copies.copies_within(source, splits, values, digests)) == [
         ("a", "1 of 64 bits apart from b, both in train.")
     ]
+
+
+def test_a_picture_that_stands_many_times_is_told_of_once_a_copy():
+    names = [f"f{number}" for number in range(6)]
+    source, same, digests = Named(names), hashes(*[0] * 6), pixels("aaaaaa")
+    # 6 pairs within train, 8 across
+    splits = Splits([0, 1, 2, 3], [4], [5])
+    within = copies.copies_within(source, splits, same, digests)
+    assert [found.pictures for found in within] == [(0, 1), (0, 2), (0, 3)]
+    across = copies.copies_across(source, splits, same, digests)
+    assert {row for found in across for row in found.pictures} == set(range(6))
+    assert len(across) == 5
 
 
 def test_frames_of_one_video_are_meant_to_be_alike():

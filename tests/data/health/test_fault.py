@@ -37,6 +37,11 @@ ADVICE = KINDS["unreadable"].advice
             "/data/a.jpg and /data/a.png have the same name. Rename one.",
             ("/data/a.jpg", "/data/a.jpg and /data/a.png have the same name.", "Rename one."),
         ),
+        (
+            "/data has no folder masks/; data=folder needs images/ and masks/. It holds images.",
+            ("", "/data has no folder masks/. It holds images.", "data=folder needs images/ and masks/."),
+        ),
+        ("/data finds none. It holds x/.", ("", "/data finds none. It holds x/.", ADVICE)),
         ("Nothing is known.", ("here.png", "Nothing is known.", ADVICE)),
         (
             "/data/a.png is 3x4 px, but /data/b.png is 4x3 px. Save both upright. Then look again.",

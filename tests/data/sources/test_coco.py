@@ -291,6 +291,8 @@ def test_paths_never_lead_out_of_the_root(tmp_path):
     # where a picture was on another computer does not matter if it is here
     assert source.names == ["a"]
     assert any("2 pictures that label files name are not here: ../secret.png" in x for x in source.describe())
+    lost = "is named by a label file and is not there"
+    assert list(source.left_out().values()) == [lost, lost]
 
 
 def test_the_yaml_and_the_fingerprint(tmp_path):

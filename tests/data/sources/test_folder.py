@@ -65,7 +65,13 @@ def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(DataError, match=r"has no folder masks/.*It holds images"):
         FolderSource(tmp_path)
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "images" / "a.mp4").write_bytes(b"a video")
+    with pytest.raises(DataError, match=r"images holds no pictures; frames of videos .* task=prepare"):
+        FolderSource(tmp_path)
     put(tmp_path / "images" / "a.png", picture())
+    with pytest.raises(DataError, match=r"masks holds no pictures"):
+        FolderSource(tmp_path)
     put(tmp_path / "masks" / "a_mask.png", np.zeros((4, 4), np.uint8))
     with pytest.raises(DataError, match=r"first: a\).*first: a_mask\)"):
         FolderSource(tmp_path)

@@ -199,6 +199,7 @@ def test_bad_pictures_are_listed_together(kaggle):
     assert text.startswith("2 of 60 pictures cannot be used:")
     assert "00003.png" in text
     assert "00008.png is 4x4 px" in text
+    assert "data.on_error=skip cannot leave them out" in text
 
 
 def test_pictures_are_read_once_and_their_hashes_kept(kaggle, own_cache):
