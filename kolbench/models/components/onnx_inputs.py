@@ -144,7 +144,8 @@ def number_type(node: Any, file: object) -> type[np.generic]:
 def unknown(key: str, name: object, names: Sequence[str], file: object) -> str:
     """What is said of a name that a file does not have."""
     hint = nearest(str(name), names)
-    meant = f" Did you mean model.{key}={hint}?" if hint else ""
+    given = f"{{{hint}: ...}}" if key in ("constants", "states") else hint
+    meant = f" Did you mean model.{key}={given}?" if hint else ""
     return f"{file} has no {key} model.{key}={name}; it has {', '.join(names)}.{meant}"
 
 
