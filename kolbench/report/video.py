@@ -135,5 +135,6 @@ def _notes() -> list[str]:
         "reading the video; flow and what is kept of frames before are counted. flow ms: milliseconds of the "
         "flow alone. Empty where there is no benchmark.",
         "looks ahead: what comes later in the clip and is known when a frame is scored; 'whole clip' cannot "
-        "be done while a video runs, so its FPS are those of a video, with frames before alone. parameters: of the network at inference, heads of training included.",
+        "be done while a video runs, so its FPS are those of a video, with frames before alone.",
+        "parameters: of the network at inference, heads of training included.",
     ]
