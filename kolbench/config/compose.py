@@ -18,6 +18,7 @@ from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from kolbench.config.annotations import require_numbers
 from kolbench.config.explain import explain
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.folder import conf_dir as conf_dir
@@ -140,14 +141,16 @@ def instantiate(config: Values | Component, **overrides: object) -> Any:
     """The object that `_target_` names, built from the other keys as plain Python values.
 
     Raises:
-        ConfigError: a key does not fit the constructor, or `_target_` does not exist.
+        ConfigError: a key or a value does not fit the constructor, or `_target_` does not exist.
         KolbenchError: whatever the constructor itself raised.
     """
     given = dict(config.options if isinstance(config, Component) else config)
     target = given["_target_"] = current_target(str(given.get("_target_")))
-    known = inspect.signature(located(target)).parameters
+    called = located(target)
+    known = inspect.signature(called).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
         _require_options(target, {**given, **overrides}, known)
+    require_numbers(target, called, {**given, **overrides})
     try:
         return hydra_instantiate(given, _convert_="all", **overrides)
     except InstantiationException as error:
