@@ -1,8 +1,9 @@
 """The one reader and writer of pictures: upright 8-bit arrays of colours."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from kolbench.io.decoding import Array, Decoded
 from kolbench.io.files import write_atomically
 from kolbench.types import UInt8Array
 
+# of a frame whose file does not say
+_USUAL_MILLISECONDS = 100
 # what viewers play; the pages of other formats are not shown one after the other
 _PLAYED = ("GIF", "PNG", "WEBP", "AVIF")
 
@@ -90,6 +93,31 @@ def frames_in(path: str | Path) -> int:
         if image.format not in _PLAYED:
             return 1
         return int(getattr(image, "n_frames", 1) - getattr(image, "default_image", False))
+
+
+class Played(NamedTuple):
+    """A frame of an animation. rgba: (H, W, 4) uint8. milliseconds: how long it is shown, at least 1."""
+
+    rgba: UInt8Array
+    milliseconds: int
+
+
+def animation(path: str | Path) -> Iterator[Played]:
+    """The frames of a GIF, APNG, WebP or AVIF, each as it is shown, one by one.
+
+    Raises:
+        DataError: as `read_rgb`, or a frame is damaged.
+    """
+    with decoding.opened(Path(path)) as file, decoding.header(file, str(path)) as image:
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            image.load()
+            if number == 0 and getattr(image, "default_image", False):
+                continue
+            shown = colour_profiles.to_srgb(image).convert("RGBA")
+            # what viewers take where a file says nothing
+            lasts = image.info.get("duration") or _USUAL_MILLISECONDS
+            yield Played(np.array(shown), max(1, round(lasts)))
 
 
 def write_png(path: str | Path, array: UInt8Array | npt.NDArray[np.uint16]) -> None:

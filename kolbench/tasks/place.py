@@ -1,6 +1,5 @@
 """`task=place`: an advertisement behind the KOL and what she holds, and how much of it can be seen."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +19,12 @@ from kolbench.inference.apply.pipeline import apply_method
 from kolbench.io import images
 from kolbench.io.files import write_atomically
 from kolbench.types import Float32Array, UInt8Array
+from kolbench.video.animations import is_animation
 from kolbench.video.compositing.ad import Ad, AdStill, AdVideo, Placement
 from kolbench.video.compositing.composite import AdBehind, Look
 from kolbench.video.compositing.foreground import require_foreground_method
 from kolbench.video.compositing.visibility import REPORT_SUFFIXES, Row, VisibilityReport
 from kolbench.video.frame import Frame
-from kolbench.video.inspection import reads_animation
 from kolbench.video.reader import VideoReader
 
 PICTURE_COLUMNS = ("share", "ad_area", "visible_area")
@@ -104,8 +103,7 @@ def write_pictures(pictures: Mapping[Path, Row], output: Path) -> str:
 def ad_opener(path: Path) -> Callable[[], Ad]:
     """Gives the ad from its beginning, for each input anew; a picture is read once.
 
-    Transparency is kept. Videos, GIF and APNG animations move; of any other animation the first frame is
-    used, and that is printed.
+    Transparency is kept. Videos and animated pictures move.
 
     Raises:
         DataError: it is missing or cannot be read.
@@ -124,15 +122,7 @@ def ad_opener(path: Path) -> Callable[[], Ad]:
 
 
 def _moves(path: Path) -> bool:
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return True
-    frames = images.frames_in(path)
-    if frames == 1 or reads_animation(path):
-        return frames > 1
-    # stdout may be the picture itself
-    said = f"ad={path}: {frames} frames, the first is used; a GIF, an APNG or a video moves"
-    print(said, file=sys.stderr)
-    return False
+    return path.suffix.lower() in VIDEO_SUFFIXES or is_animation(path)
 
 
 class Placing:

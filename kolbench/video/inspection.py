@@ -12,8 +12,6 @@ from kolbench.video.clocks import NOTHING_TO_MEND, ClockSurvey, Mending, mended
 from kolbench.video.containers import READ, open_file
 from kolbench.video.timelines import CLOCK_STARTS_ANYWHERE, plain, video_stream
 
-# how pictures begin that may hold an animation which these containers read: GIF, PNG
-ANIMATED = (b"GIF8", b"\x89PNG\r\n\x1a\n")
 # these say in a header how long they last, which tells when the rest is missing
 WITH_LENGTH = frozenset({"mov", "matroska"})
 MISSING_SECONDS = 0.5
@@ -75,12 +73,6 @@ def _reason(path: Path, error: Exception) -> str:
         # what FFmpeg answers for a container that is not on the list
         return f"it is none of the containers that are read here ({READ}). {TRY_AGAIN}"
     return f"{plain(error)}. {TRY_AGAIN}"
-
-
-def reads_animation(path: Path) -> bool:
-    """Whether a picture file is of a kind whose animation can be read as a video; goes by its content."""
-    with path.open("rb") as file:
-        return file.read(8).startswith(ANIMATED)
 
 
 def take(path: Path) -> Survey:

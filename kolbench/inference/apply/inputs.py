@@ -12,12 +12,15 @@ from kolbench.data.listing import PICTURE_SUFFIXES, require_folder, visible_file
 from kolbench.data.manifest import VIDEO_SUFFIXES
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io import decoding
+from kolbench.video.animations import is_animation
 from kolbench.video.inspection import opened as av_opened
 
 PIPE = "-"
 WILDCARDS = "*?["
 PICTURE, VIDEO = "picture", "video"
 SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+# pictures that may be animations
+_MAY_MOVE = frozenset((".gif", ".png", ".apng", ".webp", ".avif"))
 # of files in a folder that nobody takes for pictures or videos, so that they are not opened
 _NEVER = frozenset(
     f".{suffix}"
@@ -47,16 +50,25 @@ _NEVER = frozenset(
 
 @dataclass(frozen=True)
 class Item:
-    """One input. source: the file. place: where it lies below the input, with its suffix."""
+    """One input.
+
+    source: the file. place: where it lies below the input, with its suffix. as_picture: whether one picture
+    is asked for, so that of an animation the first frame counts.
+    """
 
     source: Path
     place: Path
+    as_picture: bool = False
 
     @property
     def is_video(self) -> bool:
-        """Whether it is a video by its suffix, or where that says nothing by its content."""
+        """Whether it is a video or an animation by its suffix, or where that says nothing by its content."""
         suffix = self.source.suffix.lower()
-        return suffix in VIDEO_SUFFIXES or (suffix not in PICTURE_SUFFIXES and _kind_of(self.source) == VIDEO)
+        if suffix in VIDEO_SUFFIXES:
+            return True
+        if suffix in PICTURE_SUFFIXES:
+            return suffix in _MAY_MOVE and not self.as_picture and _moves(self.source)
+        return _kind_of(self.source) == VIDEO
 
 
 def items_of(given: str, output: Path) -> list[Item]:
@@ -71,7 +83,8 @@ def items_of(given: str, output: Path) -> list[Item]:
     """
     path = Path(given).expanduser()
     if path.is_file():
-        return [Item(path, Path(path.name))]
+        wants_picture = output.suffix.lower() in PICTURE_SUFFIXES and not output.is_dir()
+        return [Item(path, Path(path.name), wants_picture)]
     if path.is_dir():
         listed, base = visible_files(path), path
     elif any(sign in given for sign in WILDCARDS):
@@ -110,6 +123,11 @@ def left_out(given: str, items: Sequence[Item]) -> list[str]:
 def _is_input(file: Path) -> bool:
     suffix = file.suffix.lower()
     return suffix in SUFFIXES or (suffix not in _NEVER and _kind_of(file) != "")
+
+
+@lru_cache(maxsize=4096)
+def _moves(file: Path) -> bool:
+    return is_animation(file)
 
 
 @lru_cache(maxsize=4096)
