@@ -20,10 +20,19 @@ pytestmark = pytest.mark.slow
 
 STEPS = 60
 CHECK_EVERY = 5
-# the innermost maps of RSUDISNet are single pixels at 64 px, of which a batch norm learns nothing
-CANVASES = {"rsudisnet": 128, "unet": 32}
+# the innermost maps of RSUDISNet are single pixels at 64 px, of which a batch norm learns nothing; COSNet's
+# alpha has 8 x 8 pixels there, too few for an outline
+CANVASES = {"cosnet": 128, "rsudisnet": 128, "unet": 32}
 # Adam's rate where 2e-3 is not the one that learns a batch soonest
-RATES = {"espnetv2": 1e-2, "pdnet": 5e-3, "rsudisnet": 3e-3, "u2net": 1e-3, "u2netp": 5e-3, "unet": 4e-3}
+RATES = {
+    "cosnet": 1e-3,
+    "espnetv2": 1e-2,
+    "pdnet": 5e-3,
+    "rsudisnet": 3e-3,
+    "u2net": 1e-3,
+    "u2netp": 5e-3,
+    "unet": 4e-3,
+}
 WIDTHS: dict[str, dict[str, Any]] = {
     "rsudisnet": SLIM,
     "pdnet": {"backbone": "mobilenet_v2"},
