@@ -193,7 +193,8 @@ def grid(count: int, height: float, entries: Sequence[Entry]) -> list[Axes]:
 
 def _with_legend(height: float, entries: Sequence[Entry], lines: bool) -> Drawing:
     """A drawing with room for axes of a height in inches, and with its legend."""
-    longest = max((_width(entry.text) for entry in entries), default=0.0)
+    size = matplotlib.rcParams["legend.fontsize"]
+    longest = max((_width(entry.text, size) for entry in entries), default=0.0)
     columns = max(1, min(3, int(WIDTH / (longest + _HANDLE))))
     rows = -(-len(entries) // columns)
     drawing = Drawing(figsize=(WIDTH, height + 0.19 * rows), layout="constrained")
@@ -203,9 +204,18 @@ def _with_legend(height: float, entries: Sequence[Entry], lines: bool) -> Drawin
     return drawing
 
 
-def _width(text: str) -> float:
-    """Inches in a legend."""
-    font = FontProperties(size=matplotlib.rcParams["legend.fontsize"])
+def fitted(text: str, inches: float, points: float) -> str:
+    """A text that is no wider than that in letters of that size, without letters of its middle."""
+    shown, left = text, len(text)
+    while left > 1 and _width(shown, points) > inches:
+        left -= 1
+        shown = f"{text[: (left + 1) // 2]}…{text[len(text) - left // 2 :]}"
+    return shown
+
+
+def _width(text: str, points: float) -> float:
+    """Inches in letters of a size."""
+    font = FontProperties(size=points)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 

@@ -10,9 +10,10 @@ from kolbench.report import drawing
 
 _TILE_PX = 128
 _MOST_COLUMNS, _FEWEST_COLUMNS = 6, 4
-_GAP, _TITLE, _NAME = 0.06, 0.24, 0.2  # inches
+_GAP, _TITLE, _NAME, _LINE = 0.06, 0.24, 0.2, 0.12  # inches
+_NAME_SIZE = 8  # points
 
-# name below it, file; all pictures of a strip are drawn in the shape of the first
+# name below it, of one line or several, and file; all pictures of a strip are drawn in the shape of the first
 Strip = list[tuple[str, Path]]
 
 
@@ -45,7 +46,11 @@ def _tile_size(strip: Strip) -> tuple[float, float]:
 
 def _strip_height(strip: Strip) -> float:
     rows = -(-len(strip) // _columns(strip))
-    return _TITLE + rows * (_tile_size(strip)[1] + _NAME) + _GAP
+    return _TITLE + rows * (_tile_size(strip)[1] + _name_height(strip)) + _GAP
+
+
+def _name_height(strip: Strip) -> float:
+    return _NAME + _LINE * max(name.count("\n") for name, _ in strip)
 
 
 def _draw_strip(page: Drawing, top: float, label: str, strip: Strip) -> None:
@@ -56,11 +61,12 @@ def _draw_strip(page: Drawing, top: float, label: str, strip: Strip) -> None:
     for number, (name, path) in enumerate(strip):
         row, column = divmod(number, _columns(strip))
         left = _GAP / 2 + column * (width + _GAP)
-        bottom = top - _TITLE - row * (height + _NAME) - height
+        bottom = top - _TITLE - row * (height + _name_height(strip)) - height
         place = (left / drawing.WIDTH, bottom / total, width / drawing.WIDTH, height / total)
         tile = page.add_axes(place, xticks=[], yticks=[])
         pixels = images.thumbnail(images.read_rgb(path), _TILE_PX)
         tile.imshow(pixels, aspect="auto", interpolation="nearest")
         tile.grid(visible=False)
         tile.spines[:].set(visible=True, color=drawing.GREY)
-        tile.set_xlabel(name, fontsize=8, labelpad=2)
+        lines = (drawing.fitted(line, width, _NAME_SIZE) for line in name.split("\n"))
+        tile.set_xlabel("\n".join(lines), fontsize=_NAME_SIZE, labelpad=2)

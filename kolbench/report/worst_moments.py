@@ -14,7 +14,6 @@ from kolbench.report.strips import Strip
 
 _MOST_CLIPS = 6
 _MOST_METHODS = 10  # with frame and truth, two lines of pictures
-_LONGEST_NAME = 14  # letters below a picture
 
 
 @drawing.rules()
@@ -59,9 +58,5 @@ def _strip(clip: str, frames: pd.DataFrame, runs: Sequence[RunNumbers]) -> tuple
     for run in runs:
         if run.label in frames and pd.notna(j := frames[run.label].iloc[row]):
             path = below(run.run.root, run.run.alpha_file(name))
-            pictures.append((f"{_short(run.label)} {j:.2f}", path))
+            pictures.append(("\n".join([*run.label.split(" ", 1), f"{j:.2f}"]), path))
     return f"{clip}, frame {row}", pictures
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= _LONGEST_NAME else f"{label[: _LONGEST_NAME - 1]}…"

@@ -528,3 +528,19 @@ def test_write_puts_both_files_and_replaces_old_ones(tmp_path, drawn):
     assert (folder / "roc.png").read_bytes() == drawn["roc"].png
     assert sorted(path.name for path in folder.iterdir()) == ["roc.png", "roc.svg"]
     ET.parse(folder / "roc.svg")
+
+
+@pytest.mark.parametrize("inches", [0.2, 0.5, 0.74])
+def test_texts_that_are_too_wide_lose_their_middle(inches):
+    name = "official_modnet smooth=ema"
+    shown = drawing.fitted(name, inches, 8)
+    first, cut, last = shown.partition("…")
+    assert cut
+    assert name.startswith(first)
+    assert name.endswith(last)
+    assert len(first) - len(last) in (0, 1)
+    assert drawing._width(shown, 8) <= inches
+    # the most that fits: two letters more are too wide
+    more = f"{name[: len(first) + 1]}…{name[len(name) - len(last) - 1 :]}"
+    assert drawing._width(more, 8) > inches
+    assert drawing.fitted(name, 5, 8) == name
