@@ -26,6 +26,8 @@ from kolbench.tasks.panels import write_panels
 from kolbench.tasks.recorder import Row, print_table
 
 SUITE = "suite.yaml"
+# `root: /home/me/faces` inside a mapping that was typed
+_NESTED = re.compile(r"(?P<name>\w+): *(?P<quote>['\"]?)(?P<place>[^'\",{}]+?)(?P=quote)(?= *[,}])")
 # of the suite itself, not of its runs
 _OWN = ("task", "suite", "dry_run", "output", "hydra.run.dir")
 _FIGURES = ("parameters", "threshold", "seconds", "test_seconds_per_picture")
@@ -194,14 +196,24 @@ def published(job: Job) -> str:
 
 
 def _anywhere(word: str) -> str:
-    """`data.root=/home/me/faces` as `data.root=ROOT`; ids, relative paths and all else as they are."""
+    """`data.root=/home/me/faces` as `data.root=ROOT`; ids, relative paths and all else as they are.
+
+    So are the paths of a mapping: `data.still={source: folder, root: ROOT}`.
+    """
     key, _, value = word.partition("=")
     name = key.lstrip("+")
     place = value.strip("'\"")
     is_path = name in PATHS or name.startswith("paths.")
+    if value.startswith("{"):
+        return f"{key}={_NESTED.sub(_without_path, value)}"
     if not is_path or not Path(place).expanduser().is_absolute():
         return word
     return f"{key}={name.rpartition('.')[2].upper()}"
+
+
+def _without_path(found: re.Match[str]) -> str:
+    is_path = Path(found["place"]).expanduser().is_absolute()
+    return f"{found['name']}: {found['name'].upper()}" if is_path else found[0]
 
 
 def _conf_words() -> list[str]:

@@ -216,6 +216,12 @@ def test_panels_may_be_left_out(panels, found, tmp_path):
         ("paths.runs=/tmp/runs", "paths.runs=RUNS"),
         ("experiment=modnet", "experiment=modnet"),
         ("weights='/a folder/best.ckpt'", "weights=WEIGHTS"),
+        (
+            "data.still={source: folder, root: '/home/me/my faces', split: auto}",
+            "'data.still={source: folder, root: ROOT, split: auto}'",
+        ),
+        ("data.still={source:folder,root:/home/me}", "'data.still={source:folder,root: ROOT}'"),
+        ("data.still={source: folder, root: faces}", "'data.still={source: folder, root: faces}'"),
     ],
 )
 def test_results_name_no_folder_of_this_machine(word, told, tmp_path):
