@@ -18,9 +18,7 @@ FEW = 6
 _MUCH = 0.2
 # mIoU points that a cheaper method may lie behind the best one and still be recommended
 _LITTLE = 1.0
-_NO_PRICE = (
-    "What methods cost cannot be compared here: operations are not known of all, and speed is not measured."
-)
+_NO_PRICE = "What methods cost cannot be compared here: operations are not known of all"
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], P
         return []
     prices = _prices(numbers, ranked)
     price = {family: f"{gmacs:.2f} GMACs per picture" for family, gmacs in prices.items()}
-    said = [_cheapest(prices, price) if prices else _NO_PRICE]
+    said = [_cheapest(prices, price) if prices else _no_price(numbers)]
     best, alike = ranked[0], _not_beaten_by(ranked[0], ranked, pairs)
     baselines = _beaten(numbers, best)
     if not baselines or not all(baselines.values()):
@@ -242,6 +240,12 @@ def _cheapest(prices: dict[str, float], price: dict[str, str]) -> str:
     if len(alike) == len(prices):
         return f"All cost about the same: {price[lowest]}."
     return f"Cheapest: {_listed(alike)}, {price[lowest]}{' or little more' if len(alike) > 1 else ''}."
+
+
+def _no_price(numbers: Numbers) -> str:
+    known = numbers.benchmarks
+    speed = "; where speed was measured, the tables have it" if known else ", and speed is not measured"
+    return f"{_NO_PRICE}{speed}."
 
 
 def _much_less(prices: Mapping[str, float], family: str, other: str) -> bool:

@@ -20,6 +20,7 @@ from kolbench.report.numbers import POOLED_F, Numbers, f_of_sums
 from kolbench.report.statistics import differences
 from kolbench.report.tables import all_tables, sentences
 from kolbench.runs import record, run_folder
+from kolbench.runs.benchmark import Benchmark, MeasuredOn, Speed, Spread
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
 from tests.helpers.run_folders import make_run
@@ -689,10 +690,16 @@ def test_five_groups_are_too_few_to_be_certain_and_that_is_said(tmp_path):
 
 
 def test_costs_that_do_not_compare_are_no_reason(tmp_path):
-    make_run(tmp_path / "a", "unet", quality=0.9, pictures=40, files=False)
+    model = {"name": "unet"}
+    make_run(tmp_path / "a", "unet", quality=0.9, pictures=40, files=False, model=model)
     make_run(tmp_path / "b", "kmeans", quality=0.4, pictures=40, files=False)
     said = sentences(read(tmp_path))
-    assert any(text.startswith("What methods cost cannot be compared here") for text in said)
+    told = [text for text in said if text.startswith("What methods cost cannot be compared here")]
+    assert [text.endswith("not known of all, and speed is not measured.") for text in told] == [True]
+    speed = Speed(2, Spread(20, 19, 21))
+    one = Benchmark("unet", "w", "eager", (48, 64), 1, 3, (speed,), MeasuredOn(), model)
+    measured = sentences(replace(read(tmp_path), benchmarks=(one,)))
+    assert any(text.endswith("of all; where speed was measured, the tables have it.") for text in measured)
     assert not any("Cheapest" in text or "parameters" in text for text in said)
     (choice,) = (text for text in said if text.startswith("Recommended: "))
     assert choice == ("Recommended: unet: it beats every other method on these 40 pictures of 16 groups.")
