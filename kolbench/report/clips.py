@@ -22,10 +22,16 @@ def videos(numbers: Numbers) -> Table:
     runs = [run for run in numbers.runs if run.run.record.video]
     found = _intervals(numbers, runs)
     names = _named(runs)
-    rows: list[Row] = [(run.heading, _mean_cells(run, names, found.get(run.label, {}))) for run in runs]
+    pictures = numbers.comparison.pictures
+    rows: list[Row] = [
+        (run.heading, _mean_cells(run, pictures, names, found.get(run.label, {}))) for run in runs
+    ]
     notes = [
         f"Means over clips, each clip counting once whatever its length. {NOT_THE_THRESHOLD}",
         *(f"{name}: {DEFINITIONS[name]}." for name in names),
+        "iou: mean over clips of the mean iou of their frames, each run at its own threshold; where that is "
+        "far above j_mean, alphas are right, and too low or too high for 0.5.",
+        *definitions(["iou"]),
         "trim: what J and F leave out: davis2016: the first and the last frame of a clip; mvps: its first "
         "and its last annotated frame. Numbers of pairs of frames leave out none.",
         _interval_note(numbers, runs),
@@ -58,7 +64,9 @@ def _named(runs: Sequence[RunNumbers]) -> list[str]:
     return [name for name in DEFINITIONS if any(name in run.run.record.video for run in runs)]
 
 
-def _mean_cells(run: RunNumbers, names: Sequence[str], intervals: Mapping[str, Interval]) -> dict[str, Cell]:
+def _mean_cells(
+    run: RunNumbers, pictures: Sequence[str], names: Sequence[str], intervals: Mapping[str, Interval]
+) -> dict[str, Cell]:
     record = run.run.record
     cells: dict[str, Cell] = {"method": run.label}
     for name in names:
@@ -66,7 +74,9 @@ def _mean_cells(run: RunNumbers, names: Sequence[str], intervals: Mapping[str, I
         if name in intervals:
             cells[f"{name} 95 %"] = _ends(intervals[name])
     scored = [clip for clip in record.clips.values() if clip.scored_frames]
+    of_clips = [iou for iou in _iou_of_clips(run, pictures).values() if iou is not None]
     return cells | {
+        "iou": _mean(of_clips),
         "trim": record.trim or None,
         "clips": len(scored),
         "too short for a decay": sum(clip.short for clip in scored),
@@ -119,13 +129,20 @@ def _interval_note(numbers: Numbers, runs: Sequence[RunNumbers]) -> str:
     )
 
 
-def _rows(run: RunNumbers, pictures: tuple[str, ...], names: Sequence[str]) -> Iterator[Row]:
+def _iou_of_clips(run: RunNumbers, pictures: Sequence[str]) -> dict[str, float | None]:
+    """Clip -> mean IoU of its frames at the run's own threshold; None where it has none that is scored."""
     iou = dict(zip(pictures, run.images["iou"], strict=True))
+    clips = run.run.record.clips.items()
+    return {clip: _mean([iou[name] for name in found.pictures if name in iou]) for clip, found in clips}
+
+
+def _rows(run: RunNumbers, pictures: tuple[str, ...], names: Sequence[str]) -> Iterator[Row]:
+    iou = _iou_of_clips(run, pictures)
     for clip, found in run.run.record.clips.items():
         cells: dict[str, Cell] = {
             "clip": clip,
             "method": run.label,
-            "iou": _mean([iou[name] for name in found.pictures if name in iou]),
+            "iou": iou[clip],
             **{name: found.scores.get(name) for name in names if name != "flicker_mad"},
             "flicker": found.flicker,
             "flicker (truth)": found.true_flicker,

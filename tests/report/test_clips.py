@@ -57,6 +57,10 @@ def test_methods_are_averaged_over_clips(few):
     assert row["dtssd"] == 3
     assert row["dtssd_rvm"] == pytest.approx((2 + 1.5) / 2)
     assert (row["trim"], row["clips"], row["too short for a decay"], row["frames"]) == ("none", 4, 4, 10)
+    iou = Numbers(sets_of(find(str(few)))[0]).of["modnet"].images["iou"]
+    # of frames 0 to 2, 3 and 4, 5 to 7, 8 and 9
+    parts = [iou[:3], iou[3:5], iou[5:8], iou[8:]]
+    assert row["iou"] == pytest.approx(np.mean([part.mean() for part in parts]))
     # clips of two frames have none left between their ends
     assert (trimmed["trim"], trimmed["clips"], trimmed["frames"]) == ("mvps", 2, 2)
     assert trimmed["j_mean"] == pytest.approx(0.8)
