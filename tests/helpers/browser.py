@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,13 @@ def until(driver: "Chrome", script: str, *arguments: object) -> Any:
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(driver, 10, 0.02).until(lambda d: d.execute_script(f"return {script}", *arguments))
+
+
+def settled(driver: "Chrome", holds: Callable[[], bool]) -> None:
+    """Waits until something holds: on a busy machine a key is dealt with after `press` has returned."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 10, 0.02).until(lambda _: holds())
 
 
 def set_slider(driver: "Chrome", percent: float) -> None:

@@ -26,6 +26,7 @@ from tests.helpers.browser import (
     press,
     screen,
     set_slider,
+    settled,
     show,
     too_wide,
     until,
@@ -149,11 +150,12 @@ def test_the_slider_by_keyboard_and_back_to_own_thresholds(browser, comparison):
     row = find(browser, "#live tr[data-method='1']")
     browser.execute_script("arguments[0].focus()", find(row, ".own"))
     press(browser, "ENTER")
+    settled(browser, lambda: live(browser)["rsudisnet"] == before["rsudisnet"])
     now = live(browser)
     assert [label for label in now if now[label] == before[label]] == ["rsudisnet"]
     browser.execute_script("document.getElementById('all-own').focus()")
     press(browser, "SPACE")
-    assert live(browser) == before
+    settled(browser, lambda: live(browser) == before)
 
 
 def levels(data):
