@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from kolbench.engine import completion
 from kolbench.engine.callbacks.clip_scores import ClipScoreCallback
 from kolbench.engine.callbacks.instance_scores import InstanceScoreCallback
+from kolbench.engine.callbacks.one_loader import OneLoaderCallback
 from kolbench.engine.callbacks.progress_bar import progress_callback
 from kolbench.engine.callbacks.scores import ScoreCallback
 from kolbench.engine.callbacks.traits import TraitsCallback
@@ -18,7 +19,7 @@ from kolbench.engine.devices import describe
 from kolbench.engine.module import SegmentationModule
 from kolbench.engine.parallel import Precomputed
 from kolbench.engine.smoothed import MakeSmoother, SmoothedClips
-from kolbench.engine.step_output import StepOutput, is_scored
+from kolbench.engine.step_output import StepOutput
 from kolbench.engine.trainer import on_device, quiet_lightning, stopping_plainly
 from kolbench.io.files import write_json
 from kolbench.io.images import thumbnail, write_jpeg, write_png
@@ -137,29 +138,18 @@ def timed_on(segmenter: Segmenter, device: torch.device) -> torch.device:
     return device if segmenter.array_function() is None else torch.device("cpu")
 
 
-class SavePictures(Callback):
+class SavePictures(OneLoaderCallback):
     """Writes each alpha as an 8-bit PNG (the levels that the histograms count), its truth and a thumbnail.
 
     A true alpha is written in 8 bits, a binary truth as 0 and 255.
     """
 
     def __init__(self, folder: Path, loader_index: int) -> None:
+        super().__init__(loader_index)
         self.folder = folder
-        self.loader_index = loader_index
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Saves one batch; frames without truth are passed over."""
-        if dataloader_idx != self.loader_index or not is_scored(batch):
-            return
-        output: StepOutput = outputs
+    def take(self, output: StepOutput, batch: Any) -> None:
+        """Saves one batch."""
         levels = levels_of(output["alpha"])[:, 0].cpu().numpy()
         images = (batch["image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         truths = truth_levels(batch["mask"], batch.get("matte")).cpu().numpy()

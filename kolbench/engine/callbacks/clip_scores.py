@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 
-from kolbench.engine.step_output import StepOutput, is_scored
+from kolbench.engine.callbacks.one_loader import OneLoaderCallback
+from kolbench.engine.step_output import StepOutput
 from kolbench.io.files import write_json
 from kolbench.metrics.video.meter import ClipMeter
 from kolbench.runs import clips
@@ -51,7 +51,7 @@ class _Meters:
         }
 
 
-class ClipScoreCallback(Callback):
+class ClipScoreCallback(OneLoaderCallback):
     """Writes `clips.json` and `clips.parquet` of one loader, where its pictures are frames of clips.
 
     The first holds the flicker of each clip (`runs.record.ClipRecord`), the second the numbers of each frame
@@ -65,24 +65,13 @@ class ClipScoreCallback(Callback):
     """
 
     def __init__(self, folder: Path, loader_index: int) -> None:
+        super().__init__(loader_index)
         self.folder = folder
-        self.loader_index = loader_index
         self._clips: dict[str, _Meters] = {}
         self._frames: list[dict[str, object]] = []
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def take(self, output: StepOutput, batch: Any) -> None:
         """Adds the frames of a batch."""
-        if dataloader_idx != self.loader_index or not is_scored(batch):
-            return
-        output: StepOutput = outputs
         for index, clip in enumerate(batch.get("clip", ())):
             if not clip:
                 continue

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 
 from kolbench.data import targets
-from kolbench.engine.step_output import StepOutput, is_scored
+from kolbench.engine.callbacks.one_loader import OneLoaderCallback
+from kolbench.engine.step_output import StepOutput
 from kolbench.errors import ConfigError
 from kolbench.io.files import write_json
 from kolbench.metrics.instance_ap import AveragePrecision
 
 
-class InstanceScoreCallback(Callback):
+class InstanceScoreCallback(OneLoaderCallback):
     """Writes the APs of one loader's pictures to a JSON file, where the method finds single persons.
 
     The true persons are the data set's, or the components of the mask where it knows none.
@@ -25,26 +25,15 @@ class InstanceScoreCallback(Callback):
     """
 
     def __init__(self, path: Path, loader_index: int) -> None:
+        super().__init__(loader_index)
         self.path = path
-        self.loader_index = loader_index
         self._gathered: AveragePrecision | None = None
         self._given_up = False
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def take(self, output: StepOutput, batch: Any) -> None:
         """Adds the pictures of a batch."""
-        output: StepOutput = outputs
         instances = output["instances"]
-        if dataloader_idx != self.loader_index or instances is None or self._given_up:
-            return
-        if not is_scored(batch):
+        if instances is None or self._given_up:
             return
         try:
             self._gathered = self._gathered or AveragePrecision()

@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 
-from kolbench.engine.step_output import is_scored
+from kolbench.engine.callbacks.one_loader import OneLoaderCallback
+from kolbench.engine.step_output import StepOutput
 from kolbench.io.arrays import as_arrays
 from kolbench.metrics.traits import Traits, traits_of
 from kolbench.runs import traits
 from kolbench.runs.run_folder import TRAITS
 
 
-class TraitsCallback(Callback):
+class TraitsCallback(OneLoaderCallback):
     """Writes `traits.parquet` of one loader: what its pictures that have a truth are like.
 
     Args:
@@ -22,22 +22,12 @@ class TraitsCallback(Callback):
     """
 
     def __init__(self, folder: Path, loader_index: int) -> None:
+        super().__init__(loader_index)
         self.folder = folder
-        self.loader_index = loader_index
         self._found: dict[str, Traits] = {}
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def take(self, output: StepOutput, batch: Any) -> None:
         """Adds the pictures of a batch."""
-        if dataloader_idx != self.loader_index or not is_scored(batch):
-            return
         images, truths = as_arrays(batch["image"]), as_arrays(batch["mask"])
         products = as_arrays(batch["product"]) if "product" in batch else [None] * len(images)
         # a crop, or a set that counts some objects alone, leaves gaps in their numbers
