@@ -1,11 +1,11 @@
 """Reads every image of a source once before a run: bad ones are named together, good ones hashed."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from kolbench.io import progress
 from kolbench.types import Sample, UInt8Array
 
 CHUNK = 64
+T = TypeVar("T")
 ADVICE = "data.on_error=skip goes on without them; task=doctor shows them."
 
 
@@ -68,6 +69,23 @@ def checked_hashes(source: Source, what: str, advice: str = ADVICE) -> dict[int,
     return found.hashes
 
 
+def in_order(function: Callable[[int], T], count: int, what: str) -> Iterator[T]:
+    """What a function gives for 0, 1 and so on, found by several threads, a few ahead of what is taken.
+
+    Args:
+        function: called with each number below `count`. what: stands beside the progress.
+    """
+    with progress.bar(what, count) as advance, _pool() as pool:
+        for start in range(0, count, CHUNK):
+            for found in pool.map(function, range(start, min(start + CHUNK, count))):
+                advance(1)
+                yield found
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+
+
 def read_all(source: Source, what: str) -> Readings:
     """Reads every image once, frames without truth too, so that no run dies hours later.
 
@@ -77,20 +95,14 @@ def read_all(source: Source, what: str) -> Readings:
     """
     found = Readings()
     full = 0
-    with (
-        progress.bar(what, len(source)) as advance,
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-    ):
-        for start in range(0, len(source), CHUNK):
-            indices = range(start, min(start + CHUNK, len(source)))
-            for index, outcome in zip(indices, pool.map(partial(_attempt, source), indices), strict=True):
-                advance(1)
-                if isinstance(outcome, DataError):
-                    found.faults[index] = str(outcome)
-                    continue
-                full += bool(outcome.mask.all())
-                found.hashes[index] = perceptual_hash(outcome.image)
-        between = _between(source)
+    for index, outcome in enumerate(in_order(partial(_attempt, source), len(source), what)):
+        if isinstance(outcome, DataError):
+            found.faults[index] = str(outcome)
+            continue
+        full += bool(outcome.mask.all())
+        found.hashes[index] = perceptual_hash(outcome.image)
+    between = _between(source)
+    with _pool() as pool:
         faults = zip(between, pool.map(partial(_fault, source), between), strict=True)
         found.unscored.update({name: fault for name, fault in faults if fault})
     return replace(found, full=full)

@@ -80,8 +80,7 @@ class ClipFlow:
     def _find(self, frames: Sequence[Frame]) -> None:
         shot, before = ShotFlow(self._options), ""
         for name, row in frames:
-            image = self._source.read_unscored(name) if row is None else self._source.read(row).image
-            picture = shot.push(image)
+            picture = shot.push(self._source.frame(name, row))
             if picture is not None:
                 self._keep(before, picture)
             before = name

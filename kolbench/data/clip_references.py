@@ -94,8 +94,7 @@ class ClipReferences:
         return self._kept[1]
 
     def _read(self, frame: Frame) -> Tensor:
-        source = self._source
-        image = source.read_unscored(frame.name) if frame.row is None else source.read(frame.row).image
+        image = self._source.frame(*frame)
         seen = self._view(Sample(image, np.zeros(image.shape[:2], np.uint8))).image
         return torch.from_numpy(np.array(seen)).permute(2, 0, 1).float() / 255
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from kolbench.errors import DataError, nearest
+from kolbench.io.stand_ins import PAGE, stand_in
 from kolbench.types import UInt8Array
 
 Array = npt.NDArray[Any]
@@ -138,13 +139,12 @@ def _is_heic(start: bytes) -> bool:
 
 def looks_like(data: bytes) -> str:
     """What a file that is no readable picture seems to be, from its first bytes, and what to do."""
-    start = data[:512].lstrip().lower()
     if not data:
         return "it is empty (0 bytes); copy or download it again"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "it is a web page (HTML) with a picture's name; download the picture itself"
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; run git lfs pull"
+    if instead := stand_in(data):
+        page = "it is a web page (HTML) with a picture's name; download the picture itself"
+        return page if instead == PAGE else instead
+    start = data[:512].lstrip().lower()
     for kind, is_it in (("HEIC", _is_heic(data)), ("JPEG XL", data.startswith(_JXL))):
         if is_it and not _register(data):
             return f"it is {kind}; pip install 'kolbench[heif]', or convert it to JPEG or PNG"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kolbench.errors import DataError
+from kolbench.io.stand_ins import PAGE, stand_in
 from kolbench.video.clocks import NOTHING_TO_MEND, ClockSurvey, Mending, mended
 from kolbench.video.containers import READ, open_file
 from kolbench.video.timelines import CLOCK_STARTS_ANYWHERE, plain, video_stream
@@ -64,11 +65,10 @@ def opened(path: Path) -> Iterator[Any]:
 def _reason(path: Path, error: Exception) -> str:
     """What the file is instead, where that is plain to see, and what to do."""
     with path.open("rb") as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "it is a web page (HTML) with a video's name; download the video itself."
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; run git lfs pull."
+        instead = stand_in(file.read(512))
+    if instead:
+        page = "it is a web page (HTML) with a video's name; download the video itself"
+        return f"{page if instead == PAGE else instead}."
     if getattr(error, "errno", None) == errno.EINVAL:
         # what FFmpeg answers for a container that is not on the list
         return f"it is none of the containers that are read here ({READ}). {TRY_AGAIN}"

@@ -1,9 +1,7 @@
 """Reads every picture of a source once, in one pass, and keeps numbers alone."""
 
 import hashlib
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kolbench.data import listing
-from kolbench.data.checking import perceptual_hash
+from kolbench.data.checking import in_order, perceptual_hash
 from kolbench.data.health.fault import Fault, from_message
 from kolbench.data.health.file_facts import FileFacts, facts
 from kolbench.data.health.measures import Measures, measure, product_outside
@@ -20,8 +18,6 @@ from kolbench.errors import DataError
 from kolbench.io import decoding, progress
 from kolbench.io.masks import read_mask
 from kolbench.types import Sample, UInt8Array
-
-CHUNK = 64
 
 
 class Examined(NamedTuple):
@@ -45,17 +41,7 @@ class Examined(NamedTuple):
 
 def examine_all(source: Source) -> list[Examined]:
     """Reads all pictures, with a progress bar; what cannot be read is among them with its error."""
-    found: list[Examined] = []
-    with (
-        progress.bar("examining pictures", len(source)) as advance,
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-    ):
-        for start in range(0, len(source), CHUNK):
-            rows = range(start, min(start + CHUNK, len(source)))
-            for examined in pool.map(partial(examine, source), rows):
-                found.append(examined)
-                advance(1)
-    return found
+    return list(in_order(partial(examine, source), len(source), "examining pictures"))
 
 
 def examine(source: Source, index: int) -> Examined:

@@ -125,6 +125,14 @@ class Source(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} names unscored frames and does not read them")
 
+    def frame(self, name: str, row: int | None) -> UInt8Array:
+        """The picture of a frame of a clip, (H, W, 3) uint8 RGB; row: None = it has no truth.
+
+        Raises:
+            DataError: it cannot be used; names the file.
+        """
+        return self.read_unscored(name) if row is None else self.read(row).image
+
     @abstractmethod
     def fingerprint(self) -> str:
         """Computes a digest that changes when an image or its truth does."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from kolbench.errors import ConfigError, WeightsError, nearest, require_choice
+from kolbench.io.stand_ins import PAGE, stand_in
 from kolbench.models.components.onnx_inputs import Constant, Values, number_type, told_apart, unknown
 from kolbench.types import Float32Array
 
@@ -20,12 +21,6 @@ _KINDS = {
     "tensor(double)": VALUES,
     "tensor(uint8)": LEVELS,
     "tensor(bool)": MASK,
-}
-# beginnings of files that stand for a network without being one
-_NO_NETWORKS = {
-    b"version https://git-lfs": "it is a Git LFS pointer; run git lfs pull",
-    b"<!doctype html": "it is a web page; download the file itself, not the page that shows it",
-    b"<html": "it is a web page; download the file itself, not the page that shows it",
 }
 
 
@@ -162,10 +157,10 @@ def _open(file: Path, threads: int) -> Any:
         meant = f" Did you mean {file.parent / hint}?" if hint else ""
         raise WeightsError(f"There is no file model.file={file}.{meant}")
     with file.open("rb") as opened:
-        start = opened.read(64).lstrip().lower()
-    told = next((words for first, words in _NO_NETWORKS.items() if start.startswith(first)), None)
-    if told is not None:
-        raise WeightsError(f"{file} is no ONNX network: {told}.")
+        instead = stand_in(opened.read(512))
+    if instead:
+        page = "it is a web page; download the file itself, not the page that shows it"
+        raise WeightsError(f"{file} is no ONNX network: {page if instead == PAGE else instead}.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
