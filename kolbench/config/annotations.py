@@ -7,6 +7,7 @@ from functools import cache
 from numbers import Integral, Real
 from typing import Any, Union, get_args, get_origin
 
+from kolbench.config.fields import WORDS
 from kolbench.errors import ConfigError
 
 # where the keys of a class stand in a command
@@ -16,7 +17,6 @@ _GROUPS = {
     "kolbench.refiners.": "refiner.",
     "kolbench.video.temporal.smooth.": "smooth.",
 }
-_WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def require_numbers(target: str, called: Callable[..., object], given: Mapping[str, object]) -> None:
@@ -43,7 +43,7 @@ def _hints(called: Callable[..., object]) -> dict[str, Any]:
     except (NameError, TypeError, ValueError):
         return {}
     hints = {name: parameter.annotation for name, parameter in parameters.items()}
-    return {name: hint for name, hint in hints.items() if set(_parts(hint)) <= {*_WORDS, type(None)}}
+    return {name: hint for name, hint in hints.items() if set(_parts(hint)) <= {*WORDS, type(None)}}
 
 
 def _parts(hint: Any) -> tuple[Any, ...]:
@@ -63,5 +63,5 @@ def _is(part: Any, value: object) -> bool:
 
 
 def _wanted(hint: Any) -> str:
-    words = [_WORDS[part] for part in _parts(hint) if part in _WORDS]
+    words = [WORDS[part] for part in _parts(hint) if part in WORDS]
     return " or ".join([*words, *(["null"] if type(None) in _parts(hint) else [])])

@@ -13,6 +13,8 @@ from kolbench.errors import ConfigError, nearest
 # resolved values as YAML holds them: mappings, lists, texts, numbers, true, false and null
 Values = Mapping[str, object]
 T = TypeVar("T")
+# what is asked for, in words
+WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,6 @@ def _scalar(hint: Any, value: Any, name: str) -> Any:
         return str(value)
     if hint is float and _number(value):
         return float(value)
-    if hint in (int, float, bool):
-        wanted = {int: "a whole number", float: "a number", bool: "true or false"}[hint]
-        raise ConfigError(f"{name}={value} is not {wanted}.")
+    if hint in WORDS:
+        raise ConfigError(f"{name}={value} is not {WORDS[hint]}.")
     return value

@@ -48,6 +48,10 @@ _NEVER = frozenset(
 )
 
 
+# asked several times of each input
+_moves = lru_cache(maxsize=4096)(is_animation)
+
+
 @dataclass(frozen=True)
 class Item:
     """One input.
@@ -123,11 +127,6 @@ def left_out(given: str, items: Sequence[Item]) -> list[str]:
 def _is_input(file: Path) -> bool:
     suffix = file.suffix.lower()
     return suffix in SUFFIXES or (suffix not in _NEVER and _kind_of(file) != "")
-
-
-@lru_cache(maxsize=4096)
-def _moves(file: Path) -> bool:
-    return is_animation(file)
 
 
 @lru_cache(maxsize=4096)
