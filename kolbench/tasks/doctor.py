@@ -110,14 +110,10 @@ def opened(component: Component, said: list[str]) -> Source:
     Raises:
         DataError: it cannot be opened all the same.
     """
-    target = current_target(str(component.options["_target_"]))
-    layout = located(target)
-    if "refuse" not in inspect.signature(layout).parameters:
-        source: Source = instantiate(component)
-        return source
-    options = {name: value for name, value in component.options.items() if not name.startswith("_")}
-    found: Source = layout(**options, refuse=said.append)
-    return found
+    layout = located(current_target(str(component.options["_target_"])))
+    collects = "refuse" in inspect.signature(layout).parameters
+    source: Source = instantiate(component, **({"refuse": said.append} if collects else {}))
+    return source
 
 
 def print_faults(faults: Sequence[Fault], mended: bool) -> None:
