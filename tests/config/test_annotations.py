@@ -18,7 +18,7 @@ def called(
     return {"size": size, "share": share, "on": on, "most": most, "name": name, "kind": kind}
 
 
-def annotated_by_a_name_that_is_not_there(size: "Nothing") -> object:  # noqa: F821
+def annotated_by_a_name_that_is_not_there(size: "Nothing") -> object:  # type: ignore[name-defined]  # noqa: F821
     return size
 
 

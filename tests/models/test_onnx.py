@@ -357,6 +357,7 @@ def test_states_keep_their_type_and_constants_may_follow_the_picture(tmp_path):
             path, resize_mode="native", activation="sigmoid", constants={"ratio": {"longest": size}}
         )
         found = method.predict(picture())
+        assert isinstance(found.state, tuple)
         (kept,) = found.state
         assert kept.dtype == torch.float16
         expected = ratio * convolved(picture().double().numpy())
@@ -469,9 +470,9 @@ def test_the_catalogue_feeds_robust_video_matting(tmp_path):
     method = OnnxSegmenter(path, **catalogue().entry("rvm-mobilenetv3-onnx").feed)
     clip, frames = Clip(method), [picture(8, 1024, seed=seed) for seed in range(2)]
     fresh = [sigmoid(0.5 * convolved(frame.double().numpy())) for frame in frames]
-    for number, frame in enumerate(frames, start=1):
+    for count, frame in enumerate(frames, start=1):
         alpha = clip.predict(frame).alpha.numpy()
-        assert np.abs(alpha - 0.5 * sum(fresh[:number])).max() < 1e-6
+        assert np.abs(alpha - 0.5 * sum(fresh[:count])).max() < 1e-6
 
 
 def test_a_coarser_output_is_brought_to_the_pictures_size(tmp_path):

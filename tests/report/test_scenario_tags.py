@@ -74,6 +74,7 @@ def test_the_report_takes_rules_where_nobody_has_tagged(tmp_path, tagged):
         not tagged
     )
     drawn = figure(numbers)
+    assert drawn is not None
     assert ("Tags are by rule" in drawn.caption) == (not tagged)
     if not tagged:
         row = table.frame.iloc[0]

@@ -74,6 +74,7 @@ def test_clips_are_counted_by_length_and_scenario(plain):
     names = ("clips", "frames of a clip", "of the shortest", "of the longest")
     assert [row[name] for name in names] == [4, 2.5, 2, 3]
     figure = section.test_set(numbers_of(plain))
+    assert figure is not None
     texts = [node.text for node in ET.fromstring(figure.svg).iter(f"{SVG}text")]
     assert "frames of a clip" in texts
     assert {"bottle", "indoor", "dim"} <= set(texts)
@@ -95,6 +96,7 @@ def test_without_anything_known_there_is_no_figure(plain):
     assert section.test_set(numbers_of(plain)) is None
     known(plain / "old")
     figure = section.test_set(numbers_of(plain))
+    assert figure is not None
     assert "PDNet" in figure.caption
     assert figure.title == "How complex the test pictures are"
 

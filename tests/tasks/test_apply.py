@@ -355,9 +355,9 @@ def test_of_a_transparent_ad_that_moves_only_the_figure_is_placed_and_counted(tm
 )
 def test_an_animated_ad_moves_as_one_of_the_same_frames(tmp_path, name, options, most):
     first, *rest = [Image.fromarray(clips.cutout(number, SIZE)) for number in range(3)]
-    given = {"save_all": True, "append_images": rest, "duration": 100}
-    first.save(tmp_path / name, **given, **options)
-    first.save(tmp_path / "wanted.png", **given, disposal=1)
+    frames = {"save_all": True, "append_images": rest, "duration": 100}
+    first.save(tmp_path / name, **frames, **options)
+    first.save(tmp_path / "wanted.png", **frames, disposal=1)
     clip = clips.make_clip(tmp_path / "clip.mp4", frames=3, fps=10, size=SIZE)
     for ad, folder in ((name, "given"), ("wanted.png", "wanted")):
         run("place", clip, tmp_path / folder, f"ad={tmp_path / ad}", "format=png")

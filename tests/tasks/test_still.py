@@ -45,6 +45,7 @@ def test_what_cannot_be_read_of_it_is_left_out_too(tmp_path):
     words = ("experiment=pdnet", "budget=smoke", "data=davis", f"data.root={clips}", "data.on_error=skip")
     asked = f"data.still={{source:folder,root:{pictures}}}"
     data = open_data(configured(*words, asked, "data.allow_duplicates=true"), torch.device("cpu"))
+    assert data.still is not None
     assert [data.still.names[row] for row in data.still_rows] == ["s0", "s1", "s3"]
     assert any("on_error=skip: left out" in line and "s2.png" in line for line in data.describe())
     assert data.verify()

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kolbench.video.reader import VideoReader
-from kolbench.video.writers import open_writer
+from kolbench.video.writers import VideoWriter, open_writer
 from tests.helpers import clips, damaged
 
 
@@ -63,6 +63,7 @@ def test_sound_that_cannot_be_copied_is_found_before_the_first_frame_is_written(
     parts = [clips.make_clip(tmp_path / f"{n}.ts", 10, sound="aac", layout=n) for n in ("mono", "stereo")]
     path = damaged.joined(tmp_path / "c.ts", parts)
     with VideoReader(path) as reader, open_writer(tmp_path / "o.mp4", reader) as writer:
+        assert isinstance(writer, VideoWriter)
         # known before any frame: the plan is made when the block begins
         (plan,) = writer.sound_plans.values()
         for frame in reader:

@@ -46,6 +46,7 @@ def video(suffix: str, folder: Path) -> bytes:
     path = folder / f"whole.{suffix}"
     with av.open(str(path), "w") as container:
         stream = container.add_stream(CODECS[suffix], rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = WIDTH, HEIGHT
         stream.pix_fmt = "yuvj420p" if suffix == "avi" else "yuv420p"
         for number in range(FRAMES):
