@@ -22,6 +22,7 @@ from kolbench.config.old_names import current_word
 from kolbench.config.schema import PATHS
 from kolbench.config.typed import typed_config
 from kolbench.errors import (
+    STOPPED_BY_KEYBOARD,
     TERMINATED,
     ConfigError,
     KolbenchError,
@@ -77,7 +78,7 @@ def main() -> None:
     except OSError as error:
         _stop(disk_failure(error), EXIT_FAILED)
     except KeyboardInterrupt:
-        _stop(f"stopped by the keyboard; {AGAIN}", 130)
+        _stop(f"stopped by the keyboard; {AGAIN}", STOPPED_BY_KEYBOARD)
     except SystemExit as stop:
         if stop.code == TERMINATED:
             _stop(f"stopped by SIGTERM; {AGAIN}", TERMINATED)

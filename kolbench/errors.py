@@ -9,6 +9,8 @@ from typing import Any
 
 # exit code of a process that SIGTERM ended
 TERMINATED = 143
+# of one that the keyboard stopped
+STOPPED_BY_KEYBOARD = 130
 
 
 class KolbenchError(Exception):

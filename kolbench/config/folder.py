@@ -14,6 +14,11 @@ def conf_dir() -> Path:
     return package / "conf"
 
 
+def conf_words() -> list[str]:
+    """Words for another command that is to read the same folders of YAML files."""
+    return [f"--config-dir={folder}" for folder in typed_conf_dirs()]
+
+
 def typed_conf_dirs() -> list[Path]:
     """The folders of YAML files that this command's `--config-dir` names, absolute."""
     words = sys.argv[1:]

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from torchvision.transforms import v2
 
-from kolbench.data import augment, checking, duplicates, protocols, splits, targets
+from kolbench.data import augment, checking, division, duplicates, protocols, splits, targets
 from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.clip_references import ClipReferences, ReferenceOptions, WithReferences
 from kolbench.data.config import ALL, DataConfig
@@ -118,6 +118,7 @@ class SegmentationDataModule(LightningDataModule):
         self._still_samples: SampleCache | None = None
         self._references: References | None = None
         self._steps: Sequence[str] = (IMAGE_STEP,)
+        self._number, self._count = 0, 1
         self.still_rows = [] if still is None else _limited(_for_training(still), limit.get("train"))
         if still is not None and not any(source.clips[row] for row in self.rows["train"]):
             raise ConfigError(
@@ -224,6 +225,33 @@ class SegmentationDataModule(LightningDataModule):
         kind = segmenter.training_reference
         self._references = references(kind, rows, clips, self.seed) if in_clips else None
 
+    def divide(self, number: int, count: int) -> list[str]:
+        """Gives this process its part of every training batch and of the validation pictures.
+
+        Args:
+            number: of this process, from 0. count: of processes.
+
+        Returns:
+            Lines to print.
+
+        Raises:
+            ConfigError: batches cannot be shared equally, or there are too few validation pictures.
+        """
+        self._number, self._count = number, count
+        if count == 1:
+            return []
+        part = division.share(self.batch, count, "batches (budget.batch)")
+        clips = [self.source.clips[row] for row in self._validation.indices]
+        blocks = [division.block(self._validation.indices, clips, each, count) for each in range(count)]
+        if not all(blocks):
+            whole = " of clips that stay whole" if any(clips) else ""
+            raise ConfigError(
+                f"{len(self._validation)} validation pictures{whole} are too few for {count} processes; "
+                "lower trainer.devices."
+            )
+        self._validation = self._validation.of_rows(blocks[number])
+        return [f"{count} processes share each batch of {self.batch} pictures, {part} each, and validation"]
+
     def cache_samples(self, input_size: Callable[[int, int], tuple[int, int]]) -> tuple[int, int]:
         """Decodes the training pictures once, at the size that the method trains at.
 
@@ -298,7 +326,11 @@ class SegmentationDataModule(LightningDataModule):
             return self._mixed(dataset, still, draws)
         sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures)
         batch = min(self.batch, len(dataset))
-        return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
+        if self._count == 1:
+            return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
+        batch = min(batch, len(sampler))
+        shared = division.SharedBatches(sampler, batch - batch % self._count, self._number, self._count)
+        return self._loader(dataset, shared.part, shared)
 
     def step_order(self) -> list[str]:
         """The kinds of an epoch's training steps; none where all are pictures, of clips or not."""
@@ -331,12 +363,20 @@ class SegmentationDataModule(LightningDataModule):
             IMAGE_STEP: Stream(len(still), min(self.batch, len(still)), still.seed),
         }
         sampler = StepSampler(self._steps, streams, VIDEO_STEP, count // batch)
-        return self._loader(StepSet(sets), None, sampler)
+        shared = division.SharedSteps(sampler, self._number, self._count)
+        return self._loader(StepSet(sets), None, shared if self._count > 1 else sampler)
 
     def pretraining_check_dataloader(self) -> Loader:
         """Up to 100 training masks, never augmented, by which a pretraining is scored and stopped."""
         samples, region_px = self.training_samples()
-        return self._loader(PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES), self.batch)
+        masks = PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES)
+        if self._count == 1:
+            return self._loader(masks, self.batch)
+        # whole batches, as one process has them, where there are enough
+        unit = self.batch if len(masks) >= self.batch * self._count else 1
+        units = [str(row // unit) for row in range(len(masks))]
+        mine = division.block(range(len(masks)), units, self._number, self._count)
+        return self._loader(Subset(masks, mine), self.batch)
 
     def val_dataloader(self) -> Loader:
         """Validation pictures one by one at their own size, for a training to choose its epoch by."""

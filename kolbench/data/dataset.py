@@ -1,5 +1,6 @@
 """Pictures as the loaders give them: training pictures decoded once, evaluation as a protocol has it."""
 
+import copy
 import hashlib
 import shutil
 import tempfile
@@ -278,6 +279,13 @@ class EvaluationSet(Dataset[Item]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def of_rows(self, indices: Sequence[int]) -> "EvaluationSet":
+        """The same with other rows of the source, in the order of clips."""
+        found = copy.copy(self)
+        found.indices = clips_in_time(indices, self.source.clips)
+        found._kept = {}
+        return found
 
     def picture(self, row: int) -> Sample:
         """The picture of a row as it is scored, read once where memory allows."""

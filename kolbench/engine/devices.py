@@ -6,7 +6,7 @@ from kolbench.errors import ConfigError
 
 
 def choose_device(device: str) -> torch.device:
-    """The device for `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU where there is one.
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes a CUDA GPU where there is one.
 
     Raises:
         ConfigError: a GPU was asked for and is not there, or the name means nothing.
@@ -14,8 +14,13 @@ def choose_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise ConfigError(f"device={device} is not a device; it is one of auto, cpu, cuda, cuda:N.")
+    numbered = number and (kind != "cuda" or not number.isdigit())
+    if kind not in ("cpu", "cuda", "mps") or numbered:
+        raise ConfigError(f"device={device} is not a device; it is one of auto, cpu, cuda, cuda:N, mps.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(
+            f"device={device}: PyTorch {torch.__version__} sees no GPU of Apple's here. Use device=cpu."
+        )
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(number or 0) >= count:

@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kolbench.engine import collective
 from kolbench.engine.schedule import PART, Schedule
 from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.errors import ConfigError, TrainingError
@@ -98,10 +99,17 @@ class SegmentationModule(LightningModule):
         return {"alpha": alpha, "instances": prediction.instances}
 
     def on_validation_epoch_start(self) -> None:
-        """No clip goes on from an epoch before."""
+        """All processes validate the same network, and no clip goes on from an epoch before."""
+        collective.equal_buffers(self)
         self._at = None
 
-    on_test_epoch_start = on_validation_epoch_start
+    def on_train_epoch_end(self) -> None:
+        """All processes have the same network between two epochs."""
+        collective.equal_buffers(self)
+
+    def on_test_epoch_start(self) -> None:
+        """No clip goes on from an epoch before."""
+        self._at = None
 
     def _clip_of(self, batch: Batch, loader: int) -> Clip:
         """The clip that a batch goes on with; a new one for another clip and for pictures of none."""

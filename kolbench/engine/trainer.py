@@ -1,4 +1,4 @@
-"""Lightning's Trainer as it is used here: one device, atomic checkpoints, and a user's own options."""
+"""Lightning's Trainer as it is used here: devices, atomic checkpoints, and a user's own options."""
 
 import inspect
 import logging
@@ -17,17 +17,15 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from kolbench.engine.callbacks.checkpoint import AtomicCheckpointIO
 from kolbench.engine.callbacks.logger import ScalarLogger
 from kolbench.engine.callbacks.progress_bar import progress_callback
+from kolbench.engine.launch import OwnEnvironment
+from kolbench.engine.team import PLACING, Team
 from kolbench.errors import TERMINATED, ConfigError, nearest
 from kolbench.io.progress import in_terminal
 
-_DEVICE = "one device, which device= names"
 _EVERY_EPOCH = "every epoch is validated whole, and the best one is kept"
 # what kolbench decides itself -> what decides it
 DECIDED = {
-    **dict.fromkeys(
-        ("accelerator", "devices", "num_nodes", "strategy", "use_distributed_sampler", "sync_batchnorm"),
-        _DEVICE,
-    ),
+    "use_distributed_sampler": "trainer.devices: the processes share each batch",
     **dict.fromkeys(("max_epochs", "min_epochs", "max_steps", "min_steps"), "budget.epochs"),
     **dict.fromkeys(
         ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"),
@@ -70,7 +68,7 @@ def check_options(options: Mapping[str, object]) -> None:
 
 def make_trainer(
     options: Mapping[str, object],
-    device: torch.device,
+    team: Team,
     epochs: int,
     folder: Path,
     callbacks: Sequence[Callback],
@@ -80,7 +78,7 @@ def make_trainer(
 
     Args:
         options: the `trainer` group: Lightning's own, as they are.
-        device: where to train.
+        team: the processes that train.
         epochs: in all.
         folder: of the training.
         callbacks: in the order in which they are called; checkpoints last.
@@ -92,10 +90,10 @@ def make_trainer(
     check_options(options)
     try:
         return Trainer(
-            **options,  # type: ignore[arg-type]  # Lightning checks its own options
-            **on_device(device),  # type: ignore[arg-type]  # as above
+            **{key: options[key] for key in options if key not in PLACING},  # type: ignore[arg-type]  # Lightning checks its own options
+            **on_devices(team),  # type: ignore[arg-type]  # as above
             callbacks=[*callbacks, progress_callback(what)],
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *([OwnEnvironment(team)] if team.size > 1 else [])],
             default_root_dir=folder,
             logger=ScalarLogger(folder),
             enable_model_summary=False,
@@ -112,7 +110,21 @@ def on_device(device: torch.device) -> dict[str, str | int | list[int]]:
     """The Trainer's `accelerator` and `devices` for one device."""
     if device.type == "cuda":
         return {"accelerator": "gpu", "devices": [device.index or 0]}
-    return {"accelerator": "cpu", "devices": 1}
+    return {"accelerator": device.type, "devices": 1}
+
+
+def on_devices(team: Team) -> Mapping[str, object]:
+    """The same for the processes of a training."""
+    if team.size == 1:
+        return on_device(team.device)
+    accelerator = "gpu" if team.device.type == "cuda" else team.device.type
+    plan = team.plan
+    return {
+        "accelerator": accelerator,
+        "devices": plan.devices,
+        "num_nodes": plan.nodes,
+        "strategy": plan.strategy,
+    }
 
 
 @contextmanager
@@ -144,6 +156,8 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*The number of training batches.*")
         # a frozen ground-truth encoder stays in eval mode
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+        # what callbacks log is the same in all processes
+        warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True.*")
         # Lightning 2.6 calls what torch 2.15 deprecates
         warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
         try:

@@ -15,7 +15,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch.optim import Optimizer
 
 from kolbench.data.datamodule import Loader, SegmentationDataModule
-from kolbench.engine.callbacks.checkpoint import BEST, EpochCheckpoint, SeedEpochs, newest_readable
+from kolbench.engine import collective
+from kolbench.engine.callbacks.checkpoint import BEST, EpochCheckpoint, SeedSteps, newest_readable
 from kolbench.engine.callbacks.frozen_norms import FrozenNorms
 from kolbench.engine.callbacks.history import History, Row
 from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
@@ -23,6 +24,7 @@ from kolbench.engine.callbacks.snapshots import ProgressPictures
 from kolbench.engine.callbacks.stopping import StayStopped, StopOnNaN
 from kolbench.engine.module import SegmentationModule, rate_factor
 from kolbench.engine.schedule import PolyByStepKind, Schedule
+from kolbench.engine.team import Team
 from kolbench.engine.trainer import make_trainer, quiet_lightning, stopping_plainly
 from kolbench.errors import ConfigError, TrainingError
 from kolbench.io.files import read_json, write_json
@@ -39,8 +41,9 @@ class TrainingConfig:
     optimizer: called with the trainable parameters. schedule: of the learning rate; None = constant.
     lr_factor: on the optimiser's learning rate; lr_factors: the same for parts of the network.
     frozen_norms: names of batch norms that keep their statistics. options: Lightning's own, the `trainer`
-    group. callbacks: a user's own; they watch the method's own training. stop_on_nan: stop
-    at the first loss that is not finite. model: the resolved `model` group, kept with the best weights.
+    group. team: the processes that train. callbacks: a user's own; they watch the method's own training.
+    stop_on_nan: stop at the first loss that is not finite. model: the resolved `model` group, kept with the
+    best weights.
     """
 
     optimizer: Callable[..., Optimizer]
@@ -49,7 +52,7 @@ class TrainingConfig:
     epochs: int
     seed: int
     options: Mapping[str, object]
-    device: torch.device
+    team: Team
     model: Mapping[str, object]
     callbacks: Sequence[Callback] = ()
     stop_on_nan: bool = True
@@ -133,7 +136,8 @@ def train(
         "seconds": round(time.monotonic() - started, 3),
         "input_size": list(size),
     }
-    write_json(folder / DONE, summary)
+    if config.team.first:
+        write_json(folder / DONE, summary)
     return summary
 
 
@@ -153,7 +157,7 @@ def _train_method(
         segmenter, config.optimizer, schedule, config.lr_factor, lr_factors=config.lr_factors
     )
     callbacks = [
-        SeedEpochs(config.seed),
+        SeedSteps(config.seed),
         FrozenNorms(config.keeps_norm),
         *([StopOnNaN()] if config.stop_on_nan else []),
         evaluator,
@@ -164,7 +168,7 @@ def _train_method(
         keeper,
     ]
     with quiet_lightning():
-        trainer = make_trainer(config.options, config.device, config.epochs, folder, callbacks, "training")
+        trainer = make_trainer(config.options, config.team, config.epochs, folder, callbacks, "training")
         _fit(trainer, module, data, folder)
     best = history.rows[keeper.best_epoch]["val/miou"]
     return _Best(keeper.best_epoch, best, history.seconds, history.pictures)
@@ -192,11 +196,14 @@ def _pretrain(
     spec: PretrainSpec, data: SegmentationDataModule, config: TrainingConfig, folder: Path
 ) -> Mapping[str, object]:
     network = spec.segmenter.inference_network()
+    # all look before the first one writes
+    collective.barrier()
     if not (folder / DONE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         spec.segmenter.requires_grad_(True).train()
         _fit_pretraining(spec, data, config, folder)
         spec.segmenter.requires_grad_(False)
+        collective.barrier()
     best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
     network.load_state_dict(best["state_dict"])
     network.eval()
@@ -214,7 +221,7 @@ def _fit_pretraining(
     # counted in epochs, not steps: Lightning resumes an interrupted run by steps in the wrong epoch
     steps_per_check = math.ceil(spec.max_steps / epochs)
     callbacks = [
-        SeedEpochs(config.seed),
+        SeedSteps(config.seed),
         *([StopOnNaN()] if config.stop_on_nan else []),
         evaluator,
         history,
@@ -224,7 +231,7 @@ def _fit_pretraining(
     ]
     with quiet_lightning():
         trainer = make_trainer(
-            config.options, config.device, epochs, folder, callbacks, f"training {spec.name}"
+            config.options, config.team, epochs, folder, callbacks, f"training {spec.name}"
         )
         _fit(trainer, module, PretrainingData(data, spec.name, steps_per_check * data.batch), folder)
     max_f = history.rows[-1]["val/max_f"]
@@ -234,11 +241,13 @@ def _fit_pretraining(
         "max_f": max_f,
         "seconds": round(time.monotonic() - started, 3),
     }
-    write_json(folder / DONE, summary)
+    if config.team.first:
+        write_json(folder / DONE, summary)
 
 
 def _fit(trainer: Trainer, module: SegmentationModule, data: LightningDataModule, folder: Path) -> None:
     resume_from = newest_readable(folder)
+    collective.barrier()
     if resume_from is not None:
         print(f"going on from {resume_from}")
     try:

@@ -113,6 +113,15 @@ class ImageCounts:
     notes: list[str] = field(default_factory=list)
     parts: list[Counts] = field(default_factory=list)
 
+    @classmethod
+    def joined(cls, parts: Sequence["ImageCounts"]) -> "ImageCounts":
+        """The pictures of all parts of a split, in their order."""
+        whole = cls(parts[0].split)
+        for part in parts:
+            for name in ("names", "groups", "tags", "sizes", "seconds", "notes", "parts"):
+                getattr(whole, name).extend(getattr(part, name))
+        return whole
+
     @property
     def counts(self) -> Counts:
         """Of all pictures."""

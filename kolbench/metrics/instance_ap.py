@@ -73,7 +73,8 @@ def _metric() -> Any:
         )
     from torchmetrics.detection import MeanAveragePrecision
 
-    return MeanAveragePrecision(iou_type=("bbox", "segm"), backend=BACKEND)
+    # no other process of a training scores these pictures
+    return MeanAveragePrecision(iou_type=("bbox", "segm"), backend=BACKEND, sync_on_compute=False)
 
 
 def _found(persons: Instances) -> dict[str, torch.Tensor]:

@@ -24,6 +24,8 @@ NEVER_DECIDES = (
     "kolbench.engine.callbacks.logger",
     "kolbench.engine.callbacks.progress_bar",
     "kolbench.engine.callbacks.snapshots",
+    # starts processes
+    "kolbench.engine.launch",
     # where a file comes from; its sha256 is checked
     "kolbench.models.checkpoints.catalogue",
     "kolbench.models.checkpoints.download",

@@ -3,7 +3,8 @@
 Methods that are not trained go straight to their scores.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,14 +14,16 @@ from lightning.pytorch.callbacks import Callback
 
 from kolbench.config.compose import build_segmenter, instantiate, located
 from kolbench.config.fields import Values
+from kolbench.config.folder import conf_words
 from kolbench.config.groups import Component, ModelConfig
 from kolbench.config.old_names import current_target
 from kolbench.config.schema import TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
-from kolbench.engine import cache
+from kolbench.engine import cache, collective, launch
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.module import require_factors
 from kolbench.engine.schedule import Milestones, Schedule, TorchSchedule
+from kolbench.engine.team import Team, placed, plan_of
 from kolbench.engine.trainer import check_options
 from kolbench.engine.training import TrainingConfig, train
 from kolbench.errors import ConfigError, DataError, WeightsError, require_choice
@@ -70,13 +73,19 @@ def run(config: FitConfig) -> TaskResult:
     _check(config)
     refiner = instantiate(config.refiner)
     begun = None if config.init is None else start.start_of(config.init, config.model)
-    with RunRecorder(config) as recorder:
+    plan = plan_of(config.trainer, config.device)
+    words = [*conf_words(), *config.invocation.overrides]
+    if launch.is_follower(plan):
+        with launch.together(plan, words) as team:
+            return _follow(config, begun, team)
+    with RunRecorder(config) as recorder, launch.together(plan, words, recorder.fail) as team:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
         recorder.say(*data.describe())
         _require_training_pictures(config, data)
+        recorder.say(*_divided(config, data, team))
         recorder.rest_on(_parts(config, asked, data))
-        settings, code = _fingerprint(config, begun, data, recorder.device.type)
+        settings, code = _fingerprint(config, begun, data, team)
         root = config.paths.runs / ("untrained" if config.model.training is None else "trainings")
         with cache.training(
             root, config.model.name, fingerprint.digest(settings, code), {"settings": settings}, config.resume
@@ -84,13 +93,34 @@ def run(config: FitConfig) -> TaskResult:
             if config.model.training is None:
                 segmenter = _untrained(found, data, config, recorder)
             else:
-                segmenter = _trained(found, data, config, begun, recorder)
+                segmenter = _trained(found, data, config, begun, recorder, team)
             segmenter = with_tta(segmenter, config.tta)
             scored = evaluation.scores_of(
                 segmenter, data, config, recorder.device, found.folder, recorder.folder, refiner
             )
             baselines = evaluation.baselines_of(data, config, recorder.device, found.folder)
         return recorder.finish(segmenter, scored, baselines, data, refiner)
+
+
+def _follow(config: FitConfig, begun: start.Start | None, team: Team) -> TaskResult:
+    """What the other processes of a training do: the same training, without a run folder."""
+    with suppress(OSError):  # srun and torchrun give each one of its own
+        config.paths.run.rmdir()
+    seed_everything(config.seed, workers=True, verbose=False)
+    data = evaluation.open_data(config, team.device)
+    _divided(config, data, team)
+    for order in launch.orders():
+        untrained, norms = _beginning(config, begun, _unsaid)
+        train(untrained, data, _training_config(config, team, norms), Path(order["folder"]))
+    return TaskResult()
+
+
+def _divided(config: FitConfig, data: SegmentationDataModule, team: Team) -> list[str]:
+    return [] if config.model.training is None else data.divide(team.rank, team.size)
+
+
+def _unsaid(*lines: str) -> None:
+    """The first process has said it."""
 
 
 def _parts(config: FitConfig, asked: ModelConfig, data: SegmentationDataModule) -> list[Part]:
@@ -189,12 +219,13 @@ def _callbacks(config: FitConfig) -> list[Callback]:
 
 
 def _fingerprint(
-    config: FitConfig, begun: start.Start | None, data: SegmentationDataModule, device_type: str
+    config: FitConfig, begun: start.Start | None, data: SegmentationDataModule, team: Team
 ) -> tuple[Mapping[str, object], str]:
     resolved = config.invocation.resolved
     if begun is not None:
         resolved = {**resolved, "model": config.model.without_backbone().to_mapping()}
-    chosen = fingerprint.training_settings(resolved, device_type, data.fingerprint())
+    resolved = {**resolved, "trainer": placed(config.trainer, team.plan)}
+    chosen = fingerprint.training_settings(resolved, team.device.type, data.fingerprint())
     chosen |= {} if begun is None else {"init": begun.sha256}
     chosen |= {} if data.source.truth == BINARY else {"truth": data.source.truth}
     still = evaluation.still_group(config.data)
@@ -219,6 +250,7 @@ def _trained(
     config: FitConfig,
     begun: start.Start | None,
     recorder: RunRecorder,
+    team: Team,
 ) -> Segmenter:
     """The method with the weights of its best epoch; the run folder holds them and the history."""
     recorder.replay(found.folder)
@@ -232,8 +264,10 @@ def _trained(
         if found.begun:
             recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
         recorder.say(*data.verify())
-        untrained, norms = _beginning(config, begun, recorder)
-        chosen = _training_config(config, recorder.device, norms)
+        untrained, norms = _beginning(config, begun, recorder.say)
+        chosen = _training_config(config, team, norms)
+        if team.size > 1:
+            collective.order({"what": "train", "folder": str(found.folder)})
         summary = {**train(untrained, data, chosen, found.folder, recorder.listen), "reused": False}
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:
@@ -245,30 +279,30 @@ def _trained(
 
 
 def _beginning(
-    config: FitConfig, begun: start.Start | None, recorder: RunRecorder
+    config: FitConfig, begun: start.Start | None, say: Callable[..., None]
 ) -> tuple[Segmenter, frozenset[str]]:
     """The method before its first step, and the names of batch norms that keep their statistics."""
     if begun is None:
         untrained: Segmenter = build_segmenter(config.model.as_trained())
-        recorder.say(*untrained.beginning)
+        say(*untrained.beginning)
         return untrained, frozenset()
     segmenter: Segmenter = build_segmenter(config.model.without_backbone().as_trained())
     loaded = start.load(segmenter, begun)
-    recorder.say(
+    say(
         f"starting from {begun.origin.name}: {loaded.taken} of {loaded.tensors} tensors come from it "
         f"({', '.join(loaded.parts)})"
     )
     if loaded.lacking:
-        recorder.say(f"it lacks the training-only {', '.join(loaded.lacking)}: they start as without init=")
+        say(f"it lacks the training-only {', '.join(loaded.lacking)}: they start as without init=")
     if loaded.frozen_norms:
-        recorder.say(
+        say(
             f"{len(loaded.frozen_norms)} batch norms were folded when its file was written: they keep scale "
             "and shift as layers of their own, without statistics of batches"
         )
     return segmenter, frozenset(loaded.frozen_norms)
 
 
-def _training_config(config: FitConfig, device: torch.device, norms: frozenset[str]) -> TrainingConfig:
+def _training_config(config: FitConfig, team: Team, norms: frozenset[str]) -> TrainingConfig:
     recipe = config.model.chosen_recipe
     return TrainingConfig(
         optimizer=instantiate(recipe.optimizer),
@@ -277,7 +311,7 @@ def _training_config(config: FitConfig, device: torch.device, norms: frozenset[s
         epochs=config.budget.epochs,
         seed=config.seed,
         options=config.trainer,
-        device=device,
+        team=team,
         model=config.model.to_mapping(),
         callbacks=_callbacks(config),
         stop_on_nan=config.budget.stop_on_nan,

@@ -23,8 +23,9 @@ from kolbench.data.config import ALL
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
-from kolbench.engine.devices import choose_device, describe
+from kolbench.engine.devices import describe
 from kolbench.engine.evaluation import TIMING
+from kolbench.engine.team import plan_of
 from kolbench.io import colour_profiles
 from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
@@ -89,7 +90,7 @@ class RunRecorder:
     def __init__(self, config: ScoringConfig) -> None:
         self.config = config
         self.started = time.monotonic()
-        self.device = choose_device(config.device)
+        self.device = plan_of(config.trainer, config.device).device
         self.folder = config.paths.run
         self.trackers = Trackers([compose.instantiate(entry) for entry in config.logger.values()])
         self.record = RunRecord()
@@ -144,11 +145,14 @@ class RunRecorder:
     ) -> None:
         if error is not None:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-            status = "interrupted" if stopped else "failed"
-            self.record = replace(self.record, status=status, error=str(error))
-            with suppress(OSError):  # the first error is the one to tell
-                self.record.write(self.folder / run_folder.RUN)
+            self.fail(str(error), "interrupted" if stopped else "failed")
         self.trackers.finish(error is not None)
+
+    def fail(self, why: str, status: str = "failed") -> None:
+        """Writes into `run.json` why the run has ended."""
+        self.record = replace(self.record, status=status, error=why)
+        with suppress(OSError):  # the first error is the one to tell
+            self.record.write(self.folder / run_folder.RUN)
 
     def say(self, *lines: str) -> None:
         """Prints lines."""

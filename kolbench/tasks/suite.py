@@ -16,7 +16,7 @@ import pandas as pd
 
 from kolbench.config.compose import load_resolved_yaml
 from kolbench.config.fields import Values, require_mapping
-from kolbench.config.folder import typed_conf_dirs
+from kolbench.config.folder import conf_words
 from kolbench.config.schema import PATHS, TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.files import write_atomically, write_json
@@ -187,12 +187,12 @@ def _words(path: Path, key: str, words: object) -> list[str]:
 
 def shown(job: Job) -> str:
     """The job's command as one types it."""
-    return shlex.join(["python", "-m", "kolbench", *_conf_words(), *job.words])
+    return shlex.join(["python", "-m", "kolbench", *conf_words(), *job.words])
 
 
 def published(job: Job) -> str:
     """The job's command for results that others read: a folder of this machine gives way to a word."""
-    return shlex.join(["python", "-m", "kolbench", *_conf_words(), *(_anywhere(word) for word in job.words)])
+    return shlex.join(["python", "-m", "kolbench", *conf_words(), *(_anywhere(word) for word in job.words)])
 
 
 def _anywhere(word: str) -> str:
@@ -216,17 +216,12 @@ def _without_path(found: re.Match[str]) -> str:
     return f"{found['name']}: {found['name'].upper()}" if is_path else found[0]
 
 
-def _conf_words() -> list[str]:
-    """YAML files of one's own are those of the runs too."""
-    return [f"--config-dir={folder}" for folder in typed_conf_dirs()]
-
-
 def execute(job: Job) -> bool:
     """Runs it anew, in a process of its own; whether it succeeded."""
     shutil.rmtree(job.folder, ignore_errors=True)
     # in Hydra's grammar, so that spaces and apostrophes in the path are taken as they are
     place = '"{}"'.format(str(job.folder).replace('"', '\\"'))
-    command = [sys.executable, "-m", "kolbench", *_conf_words(), *job.words, f"hydra.run.dir={place}"]
+    command = [sys.executable, "-m", "kolbench", *conf_words(), *job.words, f"hydra.run.dir={place}"]
     return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - a list of words, no shell
 
 

@@ -70,6 +70,31 @@ def test_a_killed_training_with_kept_norms_ends_with_the_same_weights(tmp_path):
     ).read_text()
 
 
+class Dropped(Tiny):
+    """Tiny on pictures of which dropout leaves a half."""
+
+    def losses(self, batch: Any) -> dict[str, torch.Tensor]:
+        half = nn.functional.dropout(batch["image"], 0.5)
+        return super().losses({**batch, "image": half})
+
+
+def test_a_killed_training_with_dropout_ends_with_the_same_weights(tmp_path):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    train(Dropped(), tiny_data(), tiny_config(), tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(
+            Dropped(), tiny_data(), tiny_config(callbacks=[Watching(killed_in_epoch=2)]), tmp_path / "killed"
+        )
+    train(Dropped(), tiny_data(), tiny_config(), tmp_path / "killed")
+    assert (tmp_path / "whole" / "history.csv").read_text() == (
+        tmp_path / "killed" / "history.csv"
+    ).read_text()
+    rows = (tmp_path / "whole" / "history.csv").read_text().splitlines()
+    # no two epochs drop the same
+    assert len({row.split(",")[3] for row in rows[1:]}) == 4
+
+
 def groups(**factors):
     module = SegmentationModule(
         Normed(), lambda p: torch.optim.SGD(p, lr=0.1), lr_factor=2, lr_factors=factors

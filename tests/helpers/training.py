@@ -12,12 +12,14 @@ from torchvision.transforms import v2
 
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.sources.base import Source
+from kolbench.engine.team import Plan, Team
 from kolbench.engine.training import TrainingConfig
 from kolbench.segmenter import PretrainSpec, Segmenter
 from kolbench.types import Batch, Prediction, Sample
 from tests.helpers.data import NO_LIMIT, data_config
 
 SIZE = 32
+ALONE = Team(Plan(torch.device("cpu")))
 SPLITS = {"train": list(range(6)), "val": [6, 7, 8], "test": [9, 10, 11]}
 
 
@@ -112,10 +114,10 @@ class KilledError(Exception):
     """As if the process had been killed."""
 
 
-def tiny_data() -> SegmentationDataModule:
-    """Three batches of two pictures an epoch."""
+def tiny_data(batch: int = 2) -> SegmentationDataModule:
+    """Six pictures an epoch."""
     return SegmentationDataModule(
-        NoisySquares(), 0, 2, [v2.RandomHorizontalFlip(0.5)], data_config(), NO_LIMIT
+        NoisySquares(), 0, batch, [v2.RandomHorizontalFlip(0.5)], data_config(), NO_LIMIT
     )
 
 
@@ -133,7 +135,7 @@ def tiny_config(**changes: Any) -> TrainingConfig:
             "epochs": 4,
             "seed": 0,
             "options": {"precision": "32-true"},
-            "device": torch.device("cpu"),
+            "team": ALONE,
             "model": {"name": "tiny"},
             **changes,
         }

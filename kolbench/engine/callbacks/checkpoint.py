@@ -10,6 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
+from kolbench.data.dataset import seed_for
+from kolbench.engine import collective
 from kolbench.io.files import write_atomically
 
 LAST = "last.ckpt"
@@ -74,9 +76,10 @@ class EpochCheckpoint(Checkpoint):
                 "threshold": threshold,
                 "model": self.model,
             }
-            write_atomically(self.folder / BEST, lambda partial: _save(best, partial))
+            if collective.is_first():
+                write_atomically(self.folder / BEST, lambda partial: _save(best, partial))
         self._validated = None
-        if (self.folder / LAST).exists():
+        if collective.is_first() and (self.folder / LAST).exists():
             (self.folder / LAST).replace(self.folder / PREVIOUS)
         trainer.save_checkpoint(self.folder / LAST)
 
@@ -119,12 +122,17 @@ def newest_readable(folder: Path) -> Path | None:
     return None
 
 
-class SeedEpochs(Callback):
-    """Seeds torch at the start of each epoch from (seed, epoch), so that a resumed epoch repeats itself."""
+class SeedSteps(Callback):
+    """Seeds torch before each step from (seed, epoch, step, process): a resumed epoch repeats itself.
+
+    Not at an epoch's start: loaders draw numbers when they begin, which a resumed run does earlier.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Dropout and the like draw the same numbers whether the run was interrupted or not."""
-        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+        torch.manual_seed(seed_for("step", self.seed, trainer.current_epoch, batch_idx, collective.rank()))

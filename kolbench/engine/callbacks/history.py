@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from kolbench.engine import collective
 from kolbench.engine.callbacks.logger import ScalarLogger
 from kolbench.engine.step_output import StepOutput
 from kolbench.io.files import write_atomically
@@ -65,7 +66,7 @@ class History(Callback):
         for name, value in {"loss": loss, **output["terms"]}.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach()
         self._batches += 1
-        self.pictures += len(batch["name"])
+        self.pictures += len(batch["name"]) * collective.size()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops the training clock: validation is not training."""
@@ -79,13 +80,21 @@ class History(Callback):
             self.seconds += time.monotonic() - self._started
         row: Row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
-        row |= {f"train/{name}": float(total) / self._batches for name, total in self._sums.items()}
+        row |= {f"train/{name}": mean for name, mean in self._means().items()}
         if self.scores:
             row |= {f"val/{name}": float(value) for name, value in self.scores().items()}
         self.rows.append(row | self._logged(trainer, row))
+        if not collective.is_first():
+            return
         self._write()
         if self.listen:
             self.listen(trainer.current_epoch, self.rows[-1])
+
+    def _means(self) -> Row:
+        """Of each loss over the epoch's batches, of all processes."""
+        own = {name: float(total) / self._batches for name, total in self._sums.items()}
+        found = collective.gathered(own)
+        return {name: sum(each[name] for each in found) / len(found) for name in own}
 
     @staticmethod
     def _logged(trainer: Trainer, row: Row) -> Row:

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from kolbench.engine import collective
 from kolbench.engine.step_output import StepOutput, is_scored
 from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.metrics.histogram import (
@@ -110,7 +111,9 @@ class ScoreCallback(Callback):
         return value_arrays(levels, truths, wanted)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Scores the epoch and logs it."""
+        """Scores the epoch, with what other processes have counted, and logs it."""
+        self.counts, losses = _joined(collective.gathered((self.counts, self._losses)))
+        self._losses = losses
         self._scores = self.scores_of(self.counts[self.splits[0]].counts)
         logged = {f"val/{name}": value for name, value in self._scores.items()}
         pl_module.log_dict(logged, batch_size=1, logger=False)
@@ -133,6 +136,14 @@ class ScoreCallback(Callback):
         """
         row = self.validation_scores()
         return -row["loss"] if "loss" in row else row["miou"], row["threshold"]
+
+
+def _joined(
+    parts: Sequence[tuple[Mapping[str, ImageCounts], list[float]]],
+) -> tuple[dict[str, ImageCounts], list[float]]:
+    """Counts and losses of all processes: each has a part of the pictures, in their order."""
+    counts = {name: ImageCounts.joined([counted[name] for counted, _ in parts]) for name in parts[0][0]}
+    return counts, [loss for _, losses in parts for loss in losses]
 
 
 class MaxFCallback(ScoreCallback):

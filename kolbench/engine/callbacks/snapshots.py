@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from kolbench.engine import collective
 from kolbench.engine.step_output import StepOutput
 from kolbench.io import images
 from kolbench.types import UInt8Array
@@ -40,7 +41,7 @@ class ProgressPictures(Callback):
     ) -> None:
         """Keeps the first picture of the first batch."""
         epoch = trainer.current_epoch
-        if batch_idx or dataloader_idx or (self.last - epoch) % self.every:
+        if not collective.is_first() or batch_idx or dataloader_idx or (self.last - epoch) % self.every:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         images.write_jpeg(self.folder / "picture.jpg", _levels(batch["image"][0]))
