@@ -29,6 +29,7 @@ from kolbench.data.dataset import (
     seed_for,
 )
 from kolbench.data.references import References, references
+from kolbench.data.shards import Shard, require_enough
 from kolbench.data.sources.base import Source
 from kolbench.data.steps import StepSampler, StepSet, Stream, ordered
 from kolbench.errors import ConfigError, DataError
@@ -67,10 +68,12 @@ class SegmentationDataModule(LightningDataModule):
         scored_with: the other frames of its clip that a frame is scored with, for methods that read them;
             None = none does.
         corruption: of the test pictures, and of no others; None = they are scored as they are.
+        shard: the part of every split that is given to be scored; None = all of it.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
-        ConfigError: the source lacks what the config asks for, or holds no clips beside `still`.
+        ConfigError: the source lacks what the config asks for, holds no clips beside `still`, or has no
+            picture for the shard.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class SegmentationDataModule(LightningDataModule):
         flow: ClipFlow | None = None,
         scored_with: ReferenceOptions | None = None,
         corruption: Corruption | None = None,
+        shard: Shard | None = None,
     ) -> None:
         super().__init__()
         self.flow = flow
@@ -134,8 +138,15 @@ class SegmentationDataModule(LightningDataModule):
             )
         # read once and in order: to keep them would only fill the memory
         self._evaluation[ALL] = scored(self.splits.all(), memory_bytes=0)
+        self.shard = shard
+        self._given = self._evaluation if shard is None else self._parts(shard)
         native = EvaluationSet(source, self.rows["val"], entries=entries, flow=flow)
         self._validation = self._evaluation["val"] if eval_protocol == NATIVE else native
+
+    def _parts(self, shard: Shard) -> dict[str, EvaluationSet]:
+        tested = self._evaluation["test"]
+        require_enough(tested.names, tested.clips, shard)
+        return {name: scored.part(shard) for name, scored in self._evaluation.items()}
 
     @property
     def truth(self) -> str:
@@ -348,12 +359,13 @@ class SegmentationDataModule(LightningDataModule):
         return list(self.evaluation_dataloaders().values())
 
     def evaluation_dataloaders(self, remembers: bool = False) -> dict[str, Loader]:
-        """The same loaders by the names of their splits.
+        """The same loaders by the names of their splits, of the shard where there is one.
 
         Args:
             remembers: whether the method remembers frames, so that it is given those without truth too.
         """
-        sets = {name: self._evaluation[name] for name in self.evaluated_rows()}
+        # of few validation clips some shards have none
+        sets = {name: self._given[name] for name in self.evaluated_rows() if self._given[name].indices}
         for scored in sets.values():
             if scored.flow is not None:
                 scored.flow.prepare(scored.indices)

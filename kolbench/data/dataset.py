@@ -1,5 +1,6 @@
 """Pictures as the loaders give them: training pictures decoded once, evaluation as a protocol has it."""
 
+import copy
 import hashlib
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from torchvision.transforms import v2
 
 from kolbench import preprocessing
 from kolbench.data import augment, protocols, targets
+from kolbench.data.shards import Shard, share
 from kolbench.data.sources.base import Source
 from kolbench.types import ALPHA, FLOW, NATIVE, Batch, Float32Array, Sample, UInt8Array
 
@@ -278,6 +280,24 @@ class EvaluationSet(Dataset[Item]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def names(self) -> list[str]:
+        """Of its pictures, in their order."""
+        return [self.source.names[index] for index in self.indices]
+
+    @property
+    def clips(self) -> list[str]:
+        """The clip of each, "" = of none."""
+        return [self.source.clips[index] for index in self.indices]
+
+    def part(self, shard: Shard) -> "EvaluationSet":
+        """Those of its pictures that are a shard's."""
+        found = copy.copy(self)
+        rows = share(self.names, self.clips, shard.number, shard.count)
+        found.indices = [self.indices[row] for row in rows]
+        found._kept = {}
+        return found
 
     def picture(self, row: int) -> Sample:
         """The picture of a row as it is scored, read once where memory allows."""

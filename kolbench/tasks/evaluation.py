@@ -21,6 +21,7 @@ from kolbench.data.corruptions import Corruption
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.flow import FlowOptions
 from kolbench.data.readable import ReadableSource
+from kolbench.data.shards import Shard
 from kolbench.data.sources.base import Source
 from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
@@ -34,6 +35,7 @@ from kolbench.models.precomputed import MasksSegmenter
 from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import fingerprint, run_folder
+from kolbench.runs.run_folder import SHARD_PERSONS
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
 from kolbench.types import ALPHA, BINARY, FLOW, NATIVE, Refiner
@@ -56,13 +58,14 @@ def open_source(config: PicturesConfig) -> Source:
 
 
 def open_data(
-    config: PicturesConfig, device: torch.device, source: Source | None = None
+    config: PicturesConfig, device: torch.device, source: Source | None = None, shard: Shard | None = None
 ) -> SegmentationDataModule:
     """The datamodule that the resolved configuration describes.
 
     Args:
         config: of the task. device: where methods run.
         source: what `open_source` gave; None = it is opened.
+        shard: the part that is scored; None = all of it.
 
     Raises:
         ConfigError: true alphas are asked for of a layout that holds none.
@@ -89,6 +92,7 @@ def open_data(
         scored_with=ReferenceOptions.of_model(config.model.options),
         corruption=_corruption(config),
         still=None if (group := still_group(config.data)) is None else _opened(group, chosen),
+        shard=shard,
     )
 
 
@@ -219,7 +223,8 @@ def scores_of(
     loaders = data.evaluation_dataloaders(segmenter.stateful or smoother is not None)
     precision = config.precision
     if training is None:
-        scored = evaluate(segmenter, loaders, device, pictures, precision, refiner, smoother)
+        persons = pictures / SHARD_PERSONS if data.shard is not None and pictures is not None else None
+        scored = evaluate(segmenter, loaders, device, pictures, precision, refiner, smoother, persons)
         _say_what_cannot_be(config, pictures)
         return scored
     folder = evaluation_folder(training, data, config)

@@ -90,7 +90,8 @@ def run(config: FitConfig) -> TaskResult:
                 segmenter, data, config, recorder.device, found.folder, recorder.folder, refiner
             )
             baselines = evaluation.baselines_of(data, config, recorder.device, found.folder)
-        return recorder.finish(segmenter, scored, baselines, data, refiner)
+        recorder.describe(segmenter, data, refiner)
+        return recorder.finish(scored, baselines, data)
 
 
 def _parts(config: FitConfig, asked: ModelConfig, data: SegmentationDataModule) -> list[Part]:

@@ -9,6 +9,7 @@ from kolbench.config.compose import build_segmenter, instantiate, load_yaml
 from kolbench.config.fields import require_mapping
 from kolbench.config.schema import TaskResult
 from kolbench.data import splits
+from kolbench.data.shards import Shard
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError
 from kolbench.metrics import scores
@@ -18,7 +19,7 @@ from kolbench.models.mirrored import with_tta
 from kolbench.runs import record
 from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
-from kolbench.tasks import evaluation, parts
+from kolbench.tasks import evaluation, parts, shard
 from kolbench.tasks.recorder import NO_THRESHOLD, KnownThreshold, RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
 
@@ -30,9 +31,10 @@ _SPLIT_KEYS = frozenset(f"data.{key}" for key in _SPLITS)
 @dataclass(frozen=True)
 class TestConfig(ScoringConfig):
     """What `task=test` reads. weights: a run folder, a checkpoint, `official` or an id of the
-    catalogue; None for methods that need none."""
+    catalogue; None for methods that need none. shard: K/N to score one of N parts alone; None = all."""
 
     weights: Path | None
+    shard: str | None = None
 
 
 def run(config: TestConfig) -> TaskResult:
@@ -59,9 +61,10 @@ def run(config: TestConfig) -> TaskResult:
     source = None if asked is None else evaluation.open_source(config)
     if source is not None:
         config = _all_for_testing(config, source)
-    with RunRecorder(config) as recorder:
+    part = None if config.shard is None else Shard.of(config.shard)
+    with RunRecorder(config, shard.begun(part)) as recorder:
         seed_everything(config.seed, workers=True, verbose=False)
-        data = evaluation.open_data(config, recorder.device, source)
+        data = evaluation.open_data(config, recorder.device, source, part)
         recorder.say(*data.describe())
         recorder.rest_on(
             [
@@ -86,7 +89,11 @@ def run(config: TestConfig) -> TaskResult:
             scored_as, data, config, recorder.device, None, recorder.folder, refiner
         )
         baselines = evaluation.baselines_of(data, config, recorder.device, None)
-        return recorder.finish(scored_as, scored, baselines, data, refiner, _known_threshold(asked))
+        recorder.describe(scored_as, data, refiner)
+        known = _known_threshold(asked)
+        if part is not None:
+            return shard.leave(recorder, data, scored, baselines, known, config.weights)
+        return recorder.finish(scored, baselines, data, known)
 
 
 def _all_for_testing(config: TestConfig, source: Source) -> TestConfig:
