@@ -90,7 +90,7 @@ def load_persons(path: Path) -> tuple[Instances, UInt8Array]:
         DataError: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             boxes, sure, packed, labels = (kept[name] for name in ("boxes", "scores", "masks", "labels"))
         masks = np.unpackbits(packed, axis=1, count=labels.size).reshape(len(sure), *labels.shape)
     except (OSError, ValueError, KeyError, BadZipFile) as error:

@@ -1,4 +1,4 @@
-"""A method that finds persons one by one: the left and the right half of a picture."""
+"""A method that finds persons one by one: left and right in the middle of a picture."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from kolbench.types import Instances, Prediction
 
 
 class Halves(Segmenter):
-    """How sure it is of each half is the half's brightness; alpha is the surer half."""
+    """How sure it is of each is how bright that half is; alpha is the surer one."""
 
     def predict(self, *inputs: Tensor) -> Prediction:
         """(B, 3, H, W) -> alpha, and two persons a picture."""
@@ -20,8 +20,9 @@ def _persons(image: Tensor) -> Instances:
     height, width = image.shape[-2:]
     middle = width // 2
     masks = torch.zeros(2, height, width)
-    masks[0, :, :middle], masks[1, :, middle:] = 1, 1
+    top, bottom = height // 4, height - height // 4
+    masks[0, top:bottom, :middle], masks[1, top:bottom, middle:] = 1, 1
     sure = torch.stack([image[:, :, :middle].mean(), image[:, :, middle:].mean()])
-    boxes = torch.tensor([[0.0, 0, middle, height], [middle, 0, width, height]])
+    boxes = torch.tensor([[0.0, top, middle, bottom], [middle, top, width, bottom]])
     order = sure.argsort(descending=True)
     return Instances(boxes[order], sure[order], masks[order])
