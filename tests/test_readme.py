@@ -23,8 +23,12 @@ from tests.helpers.tasks import configured
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = ("budget=smoke", "budget.size=64", "budget.limit={train: 2, val: 1, test: 1}")
 SWEPT = ("experiment", "threshold=", "data.fold=", "corrupt=")
-# every corruption at every severity is run in tests of its own
-FEWER = {"corrupt=none,jpeg,blur,noise,dark": "corrupt=none,dark", "severity=1,3,5": "severity=3"}
+# every corruption at every severity is run in tests of its own; of one test picture there is one shard
+FEWER = {
+    "corrupt=none,jpeg,blur,noise,dark": "corrupt=none,dark",
+    "severity=1,3,5": "severity=3",
+    "shard=1/4,2/4,3/4,4/4": "shard=1/1",
+}
 # what differs in a number alone is run at the first and the last; the words of the others are checked
 NUMBERS = re.compile(r"(threshold|data\.fold)=([\d.]+),(.*,)?([\d.]+)")
 # what a training from official weights starts from here: the released files are not at hand everywhere
@@ -42,9 +46,10 @@ WITHOUT_RUNS = {
     "task=export": ("x.*", 2),
     "task=weights": ("runs", 0),
     "task=doctor": ("doctor/doctor.html", 1),
+    "task=merge": ("runs/ellipse/*/overview.png", 1),
 }
 PLACEHOLDERS = (
-    *("DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"),
+    *("SHARDS", "DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"),
     *("RUN", "CLIP.mp4", "AD.png", "PHOTO.jpg"),
 )
 # a server runs until it is stopped; the others run smaller in the tests of their tasks
@@ -83,6 +88,8 @@ def place(tmp_path_factory):
         make_run(folder / "RUNS" / name, "modnet", quality=quality, pictures=30, overrides=words)
         (folder / name).symlink_to(folder / "RUNS" / name)
     kolbench("experiment=unet", *SMALL, "data.picture_size=64", "hydra.run.dir=RUN", cwd=folder)
+    shard = ("task=test", "experiment=ellipse", *SMALL, "data.picture_size=64", "shard=1/1")
+    kolbench(*shard, "hydra.run.dir=SHARDS/1", cwd=folder)
     clips.make_clip(folder / "CLIP.mp4", frames=5, sound="aac")
     images.write_png(folder / "AD.png", clips.picture(3))
     images.write_jpeg(folder / "PHOTO.jpg", clips.picture(3))

@@ -5,6 +5,7 @@ dataclass of its `run` gives them their types.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -67,6 +68,12 @@ def _thread_counts(value: object) -> bool:
     return known and 0 < len(counts) == len(set(counts))
 
 
+def _part_of_parts(value: object) -> bool:
+    """Whether it is K/N with 1 <= K <= N."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value) if isinstance(value, str) else None
+    return found is not None and 1 <= int(found[1]) <= int(found[2])
+
+
 def _two_sides(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(whole(32, 8192).fits(side) for side in value)
 
@@ -78,6 +85,7 @@ _SIZES = Rule(
     "only at its end",
     _growing,
 )
+_SHARD = Rule("K/N, the Kth of N parts, such as 3/8", _part_of_parts)
 _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, such as [0,1,2]", _each_once)
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
@@ -103,6 +111,7 @@ KEYS: Mapping[str, Key] = {
     "tta": Key(one_of(*TTA)),
     "corrupt": Key(one_of(UNCORRUPTED, *CORRUPTIONS)),
     "severity": Key(whole(1, SEVERITIES)),
+    "shard": Key(_SHARD.or_null()),
     "frames": Key(whole(1)),
     "port": Key(whole(0, 65535)),
     "limit_mb": Key(whole(1, 1000)),

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from torchvision.transforms import v2
 
-from kolbench.data import augment, checking, division, duplicates, protocols, splits, targets
+from kolbench.data import augment, checking, duplicates, protocols, splits, targets
 from kolbench.data.clip_flow import ClipFlow
 from kolbench.data.clip_references import ClipReferences, ReferenceOptions, WithReferences
 from kolbench.data.config import ALL, DataConfig
@@ -28,10 +28,12 @@ from kolbench.data.dataset import (
     collate,
     seed_for,
 )
+from kolbench.data.portions import Portion
 from kolbench.data.references import References, references
+from kolbench.data.shards import Shard, require_enough
 from kolbench.data.sources.base import Source
 from kolbench.data.steps import StepSampler, StepSet, Stream, ordered
-from kolbench.errors import ConfigError, DataError
+from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.segmenter import Segmenter
 from kolbench.types import BINARY, IMAGE_STEP, NATIVE, REFERENCE, VIDEO_STEP, Batch, Sample
@@ -67,10 +69,12 @@ class SegmentationDataModule(LightningDataModule):
         scored_with: the other frames of its clip that a frame is scored with, for methods that read them;
             None = none does.
         corruption: of the test pictures, and of no others; None = they are scored as they are.
+        shard: the part of every split that is given to be scored; None = all of it.
 
     Raises:
         DataError: a split is empty, leaks, or its pictures cannot be read.
-        ConfigError: the source lacks what the config asks for, or holds no clips beside `still`.
+        ConfigError: the source lacks what the config asks for, holds no clips beside `still`, or has no
+            picture for the shard.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class SegmentationDataModule(LightningDataModule):
         flow: ClipFlow | None = None,
         scored_with: ReferenceOptions | None = None,
         corruption: Corruption | None = None,
+        shard: Shard | None = None,
     ) -> None:
         super().__init__()
         self.flow = flow
@@ -101,7 +106,7 @@ class SegmentationDataModule(LightningDataModule):
         self.corruption = corruption
         self.transforms = list(transforms)
         self.config = config
-        made = _split(source, config)
+        made = splits.made_for(source, config)
         self.rows = {name: _limited(getattr(made, name), limit.get(name)) for name in SPLITS}
         if config.train_pictures is not None:
             self.rows["train"] = splits.subset(
@@ -118,8 +123,8 @@ class SegmentationDataModule(LightningDataModule):
         self._still_samples: SampleCache | None = None
         self._references: References | None = None
         self._steps: Sequence[str] = (IMAGE_STEP,)
-        self._number, self._count = 0, 1
-        self.still_rows = [] if still is None else _limited(_for_training(still), limit.get("train"))
+        self._portion = Portion()
+        self.still_rows = [] if still is None else _limited(splits.training_rows(still), limit.get("train"))
         if still is not None and not any(source.clips[row] for row in self.rows["train"]):
             raise ConfigError(
                 "data.still= gives the pictures of no clip beside clips, but the training pictures are of no "
@@ -135,8 +140,15 @@ class SegmentationDataModule(LightningDataModule):
             )
         # read once and in order: to keep them would only fill the memory
         self._evaluation[ALL] = scored(self.splits.all(), memory_bytes=0)
+        self.shard = shard
+        self._given = self._evaluation if shard is None else self._parts(shard)
         native = EvaluationSet(source, self.rows["val"], entries=entries, flow=flow)
         self._validation = self._evaluation["val"] if eval_protocol == NATIVE else native
+
+    def _parts(self, shard: Shard) -> dict[str, EvaluationSet]:
+        tested = self._evaluation["test"]
+        require_enough(tested.names, tested.clips, shard)
+        return {name: scored.part(shard) for name, scored in self._evaluation.items()}
 
     @property
     def truth(self) -> str:
@@ -225,32 +237,22 @@ class SegmentationDataModule(LightningDataModule):
         kind = segmenter.training_reference
         self._references = references(kind, rows, clips, self.seed) if in_clips else None
 
-    def divide(self, number: int, count: int) -> list[str]:
+    def divide(self, portion: Portion) -> None:
         """Gives this process its part of every training batch and of the validation pictures.
 
-        Args:
-            number: of this process, from 0. count: of processes.
-
-        Returns:
-            Lines to print.
-
         Raises:
-            ConfigError: batches cannot be shared equally, or there are too few validation pictures.
+            ConfigError: they cannot be shared.
         """
-        self._number, self._count = number, count
-        if count == 1:
-            return []
-        part = division.share(self.batch, count, "batches (budget.batch)")
-        clips = [self.source.clips[row] for row in self._validation.indices]
-        blocks = [division.block(self._validation.indices, clips, each, count) for each in range(count)]
-        if not all(blocks):
-            whole = " of clips that stay whole" if any(clips) else ""
-            raise ConfigError(
-                f"{len(self._validation)} validation pictures{whole} are too few for {count} processes; "
-                "lower trainer.devices."
-            )
-        self._validation = self._validation.of_rows(blocks[number])
-        return [f"{count} processes share each batch of {self.batch} pictures, {part} each, and validation"]
+        portion.require_shareable(self.batch, self._validation)
+        self._portion = portion
+
+    def validated_names(self) -> list[str]:
+        """The validation pictures of all processes, in their order."""
+        return self._validation.names
+
+    def checked_names(self) -> list[str]:
+        """The masks that a pretraining is checked on, of all processes, in their order."""
+        return [str(row) for row in range(len(self._checked()))]
 
     def cache_samples(self, input_size: Callable[[int, int], tuple[int, int]]) -> tuple[int, int]:
         """Decodes the training pictures once, at the size that the method trains at.
@@ -326,11 +328,9 @@ class SegmentationDataModule(LightningDataModule):
             return self._mixed(dataset, still, draws)
         sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures)
         batch = min(self.batch, len(dataset))
-        if self._count == 1:
-            return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
-        batch = min(batch, len(sampler))
-        shared = division.SharedBatches(sampler, batch - batch % self._count, self._number, self._count)
-        return self._loader(dataset, shared.part, shared)
+        drop_last = len(sampler) > batch
+        own, size = self._portion.of_batches(sampler, batch, len(sampler))
+        return self._loader(dataset, size, own, drop_last)
 
     def step_order(self) -> list[str]:
         """The kinds of an epoch's training steps; none where all are pictures, of clips or not."""
@@ -363,37 +363,37 @@ class SegmentationDataModule(LightningDataModule):
             IMAGE_STEP: Stream(len(still), min(self.batch, len(still)), still.seed),
         }
         sampler = StepSampler(self._steps, streams, VIDEO_STEP, count // batch)
-        shared = division.SharedSteps(sampler, self._number, self._count)
-        return self._loader(StepSet(sets), None, shared if self._count > 1 else sampler)
+        return self._loader(StepSet(sets), None, self._portion.of_steps(sampler))
 
     def pretraining_check_dataloader(self) -> Loader:
         """Up to 100 training masks, never augmented, by which a pretraining is scored and stopped."""
+        masks = self._checked()
+        return self._loader(Subset(masks, self._portion.of_rows(len(masks), self.batch)), self.batch)
+
+    def _checked(self) -> PretrainingSet:
         samples, region_px = self.training_samples()
-        masks = PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES)
-        if self._count == 1:
-            return self._loader(masks, self.batch)
-        # whole batches, as one process has them, where there are enough
-        unit = self.batch if len(masks) >= self.batch * self._count else 1
-        units = [str(row // unit) for row in range(len(masks))]
-        mine = division.block(range(len(masks)), units, self._number, self._count)
-        return self._loader(Subset(masks, mine), self.batch)
+        return PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES)
 
     def val_dataloader(self) -> Loader:
         """Validation pictures one by one at their own size, for a training to choose its epoch by."""
-        seen = _seen(self._validation, self._remembers)
+        seen = _seen(self._portion.of_validation(self._validation), self._remembers)
         return self._loader(self._with_references(seen, self.source, self._validated_with, NATIVE), 1)
 
     def test_dataloader(self) -> list[Loader]:
         """A loader for each entry of `evaluated_rows`: pictures one by one as `eval_protocol` has them."""
         return list(self.evaluation_dataloaders().values())
 
-    def evaluation_dataloaders(self, remembers: bool = False) -> dict[str, Loader]:
-        """The same loaders by the names of their splits.
+    def evaluation_dataloaders(
+        self, remembers: bool = False, shard: Shard | None = None
+    ) -> dict[str, Loader]:
+        """The same loaders by the names of their splits, of a shard where there is one.
 
         Args:
             remembers: whether the method remembers frames, so that it is given those without truth too.
         """
-        sets = {name: self._evaluation[name] for name in self.evaluated_rows()}
+        given = self._given if shard is None else self._parts(shard)
+        # of few validation clips some shards have none
+        sets = {name: given[name] for name in self.evaluated_rows() if given[name].indices}
         for scored in sets.values():
             if scored.flow is not None:
                 scored.flow.prepare(scored.indices)
@@ -440,25 +440,6 @@ class SegmentationDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )
-
-
-def _split(source: Source, config: DataConfig) -> splits.Splits:
-    if config.folds:
-        return splits.make_fold(source, config.folds, config.fold, config.split_seed)
-    return splits.make_splits(source, config.split, config.split_seed)
-
-
-def _for_training(source: Source) -> Sequence[int]:
-    """Rows of its training pictures, or all where it brings no split.
-
-    Raises:
-        DataError: its split has none.
-    """
-    if source.given_splits is None:
-        return range(len(source))
-    if not (rows := source.given_splits.get("train", [])):
-        raise DataError("data.still: its lists name no training pictures.")
-    return sorted(rows)
 
 
 def _seen(scored: EvaluationSet, remembers: bool) -> Dataset[Any]:

@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 
 from kolbench import preprocessing
 from kolbench.data import augment, protocols, targets
+from kolbench.data.shards import Shard, share
 from kolbench.data.sources.base import Source
 from kolbench.types import ALPHA, FLOW, NATIVE, Batch, Float32Array, Sample, UInt8Array
 
@@ -280,10 +281,21 @@ class EvaluationSet(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def of_rows(self, indices: Sequence[int]) -> "EvaluationSet":
-        """The same with other rows of the source, in the order of clips."""
+    @property
+    def names(self) -> list[str]:
+        """Of its pictures, in their order."""
+        return [self.source.names[index] for index in self.indices]
+
+    @property
+    def clips(self) -> list[str]:
+        """The clip of each, "" = of none."""
+        return [self.source.clips[index] for index in self.indices]
+
+    def part(self, shard: Shard) -> "EvaluationSet":
+        """Those of its pictures that are a shard's."""
         found = copy.copy(self)
-        found.indices = clips_in_time(indices, self.source.clips)
+        rows = share(self.names, self.clips, shard.number, shard.count)
+        found.indices = [self.indices[row] for row in rows]
         found._kept = {}
         return found
 

@@ -3,9 +3,13 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kolbench.data.sources.base import Source
 from kolbench.errors import ConfigError, DataError, require_choice
+
+if TYPE_CHECKING:
+    from kolbench.data.config import DataConfig
 
 POLICIES = ("auto", "group", "paper", "files", "test")
 NAMES = ("train", "val", "test")
@@ -317,3 +321,23 @@ def _how(splits: Splits, source: Source, policy: str) -> str:
     if policy == "files" or (policy == "auto" and source.given_splits is not None):
         return "disjoint by file list" + (f" and by group{counted}" if any(groups) else "")
     return f"disjoint by group{counted}" if any(groups) else "disjoint by picture (no groups known)"
+
+
+def made_for(source: Source, config: "DataConfig") -> Splits:
+    """The split, or the fold, that the `data` group asks for."""
+    if config.folds:
+        return make_fold(source, config.folds, config.fold, config.split_seed)
+    return make_splits(source, config.split, config.split_seed)
+
+
+def training_rows(source: Source) -> Sequence[int]:
+    """Rows of its training pictures, or all where it brings no split.
+
+    Raises:
+        DataError: its split has none.
+    """
+    if source.given_splits is None:
+        return range(len(source))
+    if not (rows := source.given_splits.get("train", [])):
+        raise DataError("data.still: its lists name no training pictures.")
+    return sorted(rows)

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from kolbench.engine import completion
 from kolbench.engine.callbacks.clip_scores import ClipScoreCallback
-from kolbench.engine.callbacks.instance_scores import InstanceScoreCallback
+from kolbench.engine.callbacks.instance_scores import InstanceScoreCallback, KeepInstances
 from kolbench.engine.callbacks.one_loader import OneLoaderCallback
 from kolbench.engine.callbacks.progress_bar import progress_callback
 from kolbench.engine.callbacks.scores import ScoreCallback
@@ -44,6 +44,7 @@ def evaluate(
     precision: str = "32-true",
     refiner: Refiner | None = None,
     smoother: MakeSmoother | None = None,
+    persons: Path | None = None,
 ) -> dict[str, ImageCounts]:
     """One prediction of every picture of each loader.
 
@@ -58,6 +59,8 @@ def evaluate(
         precision: as Lightning's.
         refiner: applied to every alpha before it is scored; None = none.
         smoother: makes what smooths the alphas of a clip over time, behind the refiner; None = none does.
+        persons: a folder for the single persons of each picture of `test`, instead of their APs, which are of
+            all pictures together; None = the pictures are all there are.
 
     Returns:
         Split name -> counts of its pictures.
@@ -71,7 +74,9 @@ def evaluate(
         test = list(loaders).index("test")
         callbacks += [
             SavePictures(pictures, test),
-            InstanceScoreCallback(pictures / DETECTION, test),
+            InstanceScoreCallback(pictures / DETECTION, test)
+            if persons is None
+            else KeepInstances(persons, test),
             ClipScoreCallback(pictures, test),
             TraitsCallback(pictures, test),
         ]

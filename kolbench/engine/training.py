@@ -149,7 +149,7 @@ def _train_method(
     listen: Callable[[int, Row], None] | None,
 ) -> _Best:
     segmenter.train()
-    evaluator = ScoreCallback("val")
+    evaluator = ScoreCallback("val", names=data.validated_names)
     history = History(folder / HISTORY, evaluator.validation_scores, listen)
     keeper = EpochCheckpoint(folder, evaluator.best, config.model)
     schedule = _by_kind(config, data.step_order(), segmenter.training_steps)
@@ -214,7 +214,7 @@ def _fit_pretraining(
     spec: PretrainSpec, data: SegmentationDataModule, config: TrainingConfig, folder: Path
 ) -> None:
     started = time.monotonic()
-    evaluator = MaxFCallback("train")
+    evaluator = MaxFCallback("train", names=data.checked_names)
     history = History(folder / HISTORY, evaluator.validation_scores)
     module = SegmentationModule(spec.segmenter, partial(torch.optim.Adam, lr=spec.lr))
     epochs = math.ceil(spec.max_steps / spec.check_every)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,13 +115,22 @@ class ImageCounts:
     parts: list[Counts] = field(default_factory=list)
 
     @classmethod
-    def joined(cls, parts: Sequence["ImageCounts"]) -> "ImageCounts":
-        """The pictures of all parts of a split, in their order."""
-        whole = cls(parts[0].split)
-        for part in parts:
-            for name in ("names", "groups", "tags", "sizes", "seconds", "notes", "parts"):
-                getattr(whole, name).extend(getattr(part, name))
-        return whole
+    def joined(cls, split: str, parts: Sequence["ImageCounts"], names: Sequence[str]) -> "ImageCounts":
+        """The pictures of all parts of a split in the order of `names`.
+
+        Raises:
+            ValueError: a picture is in no part, in two, or is none of these.
+        """
+        lists = ("names", "groups", "tags", "sizes", "seconds", "notes")
+        found: dict[str, Any] = {
+            key: [each for part in parts for each in getattr(part, key)] for key in lists
+        }
+        if sorted(found["names"]) != sorted(names):
+            raise ValueError(f"{len(found['names'])} pictures are not each of {len(names)} once")
+        rows = {name: row for row, name in enumerate(found["names"])}
+        order = [rows[name] for name in names]
+        ordered = {key: [values[row] for row in order] for key, values in found.items()}
+        return cls(split, **ordered, parts=[Counts.joined([part.counts for part in parts]).rows(order)])
 
     @property
     def counts(self) -> Counts:

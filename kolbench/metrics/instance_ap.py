@@ -5,11 +5,14 @@ torchmetrics' MeanAveragePrecision over pycocotools, which only the extra `kolbe
 
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
 
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, DataError
 from kolbench.io.arrays import boxes_and_instances
 from kolbench.types import Instances, UInt8Array
 
@@ -64,6 +67,36 @@ def average_precision(pictures: Iterable[tuple[Instances, UInt8Array]]) -> dict[
     for found, labels in pictures:
         gathered.add(found, labels)
     return gathered.scores()
+
+
+def save_persons(path: Path, found: Instances, labels: UInt8Array) -> None:
+    """Keeps one picture for later: what `AveragePrecision.add` takes, masks cut at 0.5.
+
+    Args:
+        path: of an .npz file; its folder is made.
+        found, labels: as of `AveragePrecision.add`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    masks = (found.masks >= MASK_THRESHOLD).cpu().numpy().reshape(len(found.scores), labels.size)
+    boxes, sure = (entry.detach().float().cpu().numpy() for entry in (found.boxes, found.scores))
+    with path.open("wb") as file:
+        np.savez_compressed(file, boxes=boxes, scores=sure, masks=np.packbits(masks, axis=1), labels=labels)
+
+
+def load_persons(path: Path) -> tuple[Instances, UInt8Array]:
+    """What `save_persons` kept; masks are 0 or 1.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            boxes, sure, packed, labels = (kept[name] for name in ("boxes", "scores", "masks", "labels"))
+        masks = np.unpackbits(packed, axis=1, count=labels.size).reshape(len(sure), *labels.shape)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise DataError(f"{path} cannot be read ({error}); score that shard again.") from error
+    persons = (torch.from_numpy(array) for array in (boxes, sure, masks.astype(np.float32)))
+    return Instances(*persons), labels
 
 
 def _metric() -> Any:

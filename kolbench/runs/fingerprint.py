@@ -34,7 +34,12 @@ NEVER_DECIDES = (
     "kolbench.report",
 )
 # how pictures are scored: trainings import it and are validated without it
-ONLY_SCORES = ("kolbench.data.protocols", "kolbench.data.corrupted", "kolbench.data.corruptions")
+ONLY_SCORES = (
+    "kolbench.data.protocols",
+    "kolbench.data.corrupted",
+    "kolbench.data.corruptions",
+    "kolbench.data.shards",
+)
 
 # Keys that may change without changing one weight.
 _DATA_IRRELEVANT = (
@@ -49,7 +54,7 @@ _DATA_IRRELEVANT = (
     *("root", "images", "masks", "products"),
 )
 # keys of a method that may name a file or a folder, known by its content
-_PATHS = ("backbone_weights", "sem_weights", "file", "masks_dir")
+FILES = ("backbone_weights", "sem_weights", "file", "masks_dir")
 _BUDGET_RELEVANT = ("size", "epochs", "batch", "lr_factor", "epoch_pictures")
 
 
@@ -62,7 +67,7 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
         data: the datamodule's fingerprint.
     """
     model = as_trained(config["model"])
-    model |= {key: _content(model[key]) for key in _PATHS if key in model}
+    model |= {key: content(model[key]) for key in FILES if key in model}
     training = model.pop("training", {})
     recipe = training.get("recipes", {}).get(model.get("recipe"))
     return {
@@ -84,7 +89,7 @@ def as_trained(model: Mapping[str, Any]) -> JsonObject:
     return {**model, **(model.get("training") or {}).get("evaluation_only", {})}
 
 
-def _content(choice: str | None) -> str | None:
+def content(choice: str | None) -> str | None:
     """A file or folder by its content, whatever its path; other choices as they are."""
     if choice is None or not Path(choice).exists():
         return choice

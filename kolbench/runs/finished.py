@@ -266,7 +266,7 @@ def finished_folders(
         raise DataError(
             f"{_named(where)} matches nothing; give a run folder, a folder of run folders, or a pattern."
         )
-    folders = dict.fromkeys(folder.resolve() for root in roots for folder in _run_folders(root))
+    folders = dict.fromkeys(folder.resolve() for root in roots for folder in run_folders_of(root))
     if not folders:
         raise DataError(f"{_named(where)} holds no run folder: no run.json lies in it or below it.")
     found = {folder: records.read(folder / run_folder.RUN) for folder in folders}
@@ -278,8 +278,18 @@ def finished_folders(
         else:
             usable[folder] = record
     if not usable:
-        raise DataError(f"{_named(where)} holds {len(found)} run folders, and none of them is finished.")
+        raise DataError(f"{_named(where)} holds {len(found)} run folders{_nothing_usable(found.values())}")
     return usable
+
+
+def _nothing_usable(found: Iterable[RunRecord]) -> str:
+    shards = [record for record in found if record.finished and record.shard is not None]
+    if shards:
+        return (
+            f", and no whole run: {len(shards)} are shards. Join them first: python -m kolbench task=merge "
+            "runs=[SHARD,SHARD,...]"
+        )
+    return ", and none of them is finished."
 
 
 def _named(where: str | Sequence[str]) -> str:
@@ -349,7 +359,8 @@ def _data_name(record: RunRecord) -> str:
     return kind if record.eval_protocol == NATIVE else f"{kind}-{record.eval_protocol}"
 
 
-def _run_folders(root: Path) -> list[Path]:
+def run_folders_of(root: Path) -> list[Path]:
+    """The run folders at a folder or below it, whatever became of them."""
     if (root / run_folder.RUN).is_file():
         return [root]
     found = sorted(path.parent for path in root.rglob(run_folder.RUN))
@@ -362,6 +373,8 @@ def _unusable(record: RunRecord) -> str:
     """Why a run cannot be reported, or ""."""
     if not record.finished:
         return record.status or "not begun"
+    if record.shard is not None:
+        return f"{record.shard} of a run: python -m kolbench task=merge runs=... joins them"
     absent = [key for key in _NEEDED if getattr(record, key) in (None, "")]
     if absent:
         return f"of an older kolbench: its run.json has no {', '.join(absent)}; task=test scores it again"

@@ -74,6 +74,26 @@ class ClipRecord:
 
 
 @dataclass(frozen=True)
+class ShardRecord:
+    """Which part of a run this is, and what all its parts must have in common.
+
+    number: from 1 to `count`. contents: what of files predictions rest on, such as `weights` -> SHA-256.
+    code: hash of the code that scored. threshold, threshold_from: those of a run that neither the command nor
+    validation pictures give one. None and empty while the shard is scored.
+    """
+
+    number: int = 1
+    count: int = 1
+    contents: Mapping[str, str] = field(default_factory=dict)
+    code: str | None = None
+    threshold: float | None = None
+    threshold_from: str | None = None
+
+    def __str__(self) -> str:
+        return f"shard {self.number} of {self.count}"
+
+
+@dataclass(frozen=True)
 class Pretraining:
     """A part that was trained first. max_f: the highest F it reached."""
 
@@ -157,7 +177,8 @@ class RunRecord:
     scores averaged over clips, by the names of `kolbench.metrics.video.clip_scores`; trim: which ends of a
     clip their J and F leave out. notes: note of a method -> number of test pictures. pictures: split ->
     number; `train`, those trained on, where the run trained. skipped: pictures that could not be read and
-    were left out (`data.on_error=skip`).
+    were left out (`data.on_error=skip`). shard: where this is only a part of a run, which one; it has no
+    threshold and no scores then.
     """
 
     status: str = ""
@@ -204,6 +225,7 @@ class RunRecord:
     cost: CostRecord | None = None
     test_seconds_per_picture: float | None = None
     seconds: float | None = None
+    shard: ShardRecord | None = None
 
     @property
     def finished(self) -> bool:

@@ -25,6 +25,9 @@ DETECTION = "detection.json"
 CLIPS = "clips.json"
 CLIP_FRAMES = "clips.parquet"
 TRAITS = "traits.parquet"
+# what a shard keeps for the merging: pictures of a baseline NAME, and persons of each picture
+SHARD_BASELINES = Path("shard") / "baselines"
+SHARD_PERSONS = Path("shard") / "persons"
 _REPORTED = (RUN, CONFIG, HISTOGRAMS, CURVE, HISTORY, DETECTION, CLIPS, CLIP_FRAMES, TRAITS)
 _PICTURES = ("alphas", "truths", "thumbs", "progress")
 _MOST_PICTURE_BYTES = 64e6

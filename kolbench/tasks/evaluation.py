@@ -21,11 +21,14 @@ from kolbench.data.corruptions import Corruption
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.flow import FlowOptions
 from kolbench.data.readable import ReadableSource
+from kolbench.data.shards import Shard
 from kolbench.data.sources.base import Source
 from kolbench.engine import completion
 from kolbench.engine.cache import EVALUATIONS
+from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.evaluation import TIMING, evaluate
 from kolbench.engine.smoothed import MakeSmoother, require_clips
+from kolbench.engine.team import Team
 from kolbench.errors import ConfigError
 from kolbench.io.files import home, read_json
 from kolbench.metrics import scores
@@ -36,6 +39,7 @@ from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import fingerprint, run_folder
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
+from kolbench.tasks.together import Scorer
 from kolbench.types import ALPHA, BINARY, FLOW, NATIVE, Refiner
 
 # tta -> the modules that its alphas follow from
@@ -56,13 +60,14 @@ def open_source(config: PicturesConfig) -> Source:
 
 
 def open_data(
-    config: PicturesConfig, device: torch.device, source: Source | None = None
+    config: PicturesConfig, device: torch.device, source: Source | None = None, shard: Shard | None = None
 ) -> SegmentationDataModule:
     """The datamodule that the resolved configuration describes.
 
     Args:
         config: of the task. device: where methods run.
         source: what `open_source` gave; None = it is opened.
+        shard: the part that is scored; None = all of it.
 
     Raises:
         ConfigError: true alphas are asked for of a layout that holds none.
@@ -89,6 +94,7 @@ def open_data(
         scored_with=ReferenceOptions.of_model(config.model.options),
         corruption=_corruption(config),
         still=None if (group := still_group(config.data)) is None else _opened(group, chosen),
+        shard=shard,
     )
 
 
@@ -201,7 +207,7 @@ def scores_of(
     segmenter: Segmenter,
     data: SegmentationDataModule,
     config: ScoringConfig,
-    device: torch.device,
+    team: Team,
     training: Path | None,
     pictures: Path | None = None,
     refiner: Refiner | None = None,
@@ -211,21 +217,21 @@ def scores_of(
     What an earlier evaluation lacks of what scores need is added to its test pictures.
 
     Args:
+        team: the processes that predict.
         training: the training's folder, below which finished evaluations are kept; None = do not keep.
         pictures: where alphas and thumbnails go when nothing is kept.
         refiner: of the configuration; None = alphas as they are.
     """
-    smoother = smoother_of(config, data)
-    loaders = data.evaluation_dataloaders(segmenter.stateful or smoother is not None)
-    precision = config.precision
+    scorer = scorer_of(segmenter, data, config, team, refiner)
     if training is None:
-        scored = evaluate(segmenter, loaders, device, pictures, precision, refiner, smoother)
+        scored = scorer.scored(pictures)
         _say_what_cannot_be(config, pictures)
         return scored
     folder = evaluation_folder(training, data, config)
     if not (folder / run_folder.HISTOGRAMS).is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        scored = evaluate(segmenter, loaders, device, folder, precision, refiner, smoother)
+        best = training / BEST
+        scored = scorer.scored(folder, best if best.is_file() else None)
         run_folder.write_histograms(folder / run_folder.HISTOGRAMS, scored)
     else:
         print(
@@ -239,6 +245,17 @@ def scores_of(
     if pictures is not None:
         run_folder.link_tree(folder, pictures)
     return run_folder.read_histograms(folder / run_folder.HISTOGRAMS)
+
+
+def scorer_of(
+    segmenter: Segmenter,
+    data: SegmentationDataModule,
+    config: ScoringConfig,
+    team: Team,
+    refiner: Refiner | None,
+) -> Scorer:
+    """What predicts as the configuration says."""
+    return Scorer(segmenter, data, team, config.precision, refiner, smoother_of(config, data))
 
 
 def smoother_of(config: ScoringConfig, data: SegmentationDataModule) -> MakeSmoother | None:

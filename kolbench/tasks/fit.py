@@ -19,6 +19,7 @@ from kolbench.config.groups import Component, ModelConfig
 from kolbench.config.old_names import current_target
 from kolbench.config.schema import TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
+from kolbench.data.portions import Portion
 from kolbench.engine import cache, collective, launch
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.module import require_factors
@@ -34,10 +35,10 @@ from kolbench.models.mirrored import with_tta
 from kolbench.runs import fingerprint
 from kolbench.runs.record import Part
 from kolbench.segmenter import Segmenter
-from kolbench.tasks import evaluation, parts
+from kolbench.tasks import evaluation, parts, together
 from kolbench.tasks.recorder import RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
-from kolbench.types import BINARY, IMAGE_STEP, VIDEO_STEP
+from kolbench.types import BINARY, IMAGE_STEP, VIDEO_STEP, Refiner
 
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
@@ -77,7 +78,7 @@ def run(config: FitConfig) -> TaskResult:
     words = [*conf_words(), *config.invocation.overrides]
     if launch.is_follower(plan):
         with launch.together(plan, words) as team:
-            return _follow(config, begun, team)
+            return _follow(config, begun, team, refiner)
     with RunRecorder(config) as recorder, launch.together(plan, words, recorder.fail) as team:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
@@ -96,27 +97,46 @@ def run(config: FitConfig) -> TaskResult:
                 segmenter = _trained(found, data, config, begun, recorder, team)
             segmenter = with_tta(segmenter, config.tta)
             scored = evaluation.scores_of(
-                segmenter, data, config, recorder.device, found.folder, recorder.folder, refiner
+                segmenter, data, config, team, found.folder, recorder.folder, refiner
             )
             baselines = evaluation.baselines_of(data, config, recorder.device, found.folder)
-        return recorder.finish(segmenter, scored, baselines, data, refiner)
+        recorder.describe(segmenter, data, refiner)
+        return recorder.finish(scored, baselines, data)
 
 
-def _follow(config: FitConfig, begun: start.Start | None, team: Team) -> TaskResult:
-    """What the other processes of a training do: the same training, without a run folder."""
+def _follow(config: FitConfig, begun: start.Start | None, team: Team, refiner: Refiner | None) -> TaskResult:
+    """What the other processes of a run do: the same training and a part of the scoring, in its folders."""
     with suppress(OSError):  # srun and torchrun give each one of its own
         config.paths.run.rmdir()
     seed_everything(config.seed, workers=True, verbose=False)
     data = evaluation.open_data(config, team.device)
     _divided(config, data, team)
     for order in launch.orders():
-        untrained, norms = _beginning(config, begun, _unsaid)
-        train(untrained, data, _training_config(config, team, norms), Path(order["folder"]))
+        folder = Path(order[together.FOLDER])
+        if order[together.WHAT] == together.TRAIN:
+            untrained, norms = _beginning(config, begun, _unsaid)
+            train(untrained, data, _training_config(config, team, norms), folder)
+        else:
+            segmenter = with_tta(_with_weights(config, data, order[together.WEIGHTS]), config.tta)
+            evaluation.scorer_of(segmenter, data, config, team, refiner).score_part(folder)
     return TaskResult()
 
 
+def _with_weights(config: FitConfig, data: SegmentationDataModule, weights: str) -> Segmenter:
+    segmenter: Segmenter = build_segmenter(config.model.without_backbone() if weights else config.model)
+    if weights:
+        load_into(segmenter, Path(weights))
+        return segmenter
+    return evaluation.ready(segmenter, data)
+
+
 def _divided(config: FitConfig, data: SegmentationDataModule, team: Team) -> list[str]:
-    return [] if config.model.training is None else data.divide(team.rank, team.size)
+    """Lines to print."""
+    if config.model.training is None or team.size == 1:
+        return []
+    data.divide(Portion(team.rank, team.size))
+    share = data.batch // team.size
+    return [f"{team.size} processes share each batch of {data.batch} pictures, {share} each, and validation"]
 
 
 def _unsaid(*lines: str) -> None:
@@ -267,7 +287,7 @@ def _trained(
         untrained, norms = _beginning(config, begun, recorder.say)
         chosen = _training_config(config, team, norms)
         if team.size > 1:
-            collective.order({"what": "train", "folder": str(found.folder)})
+            collective.order({together.WHAT: together.TRAIN, together.FOLDER: str(found.folder)})
         summary = {**train(untrained, data, chosen, found.folder, recorder.listen), "reused": False}
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:

@@ -39,6 +39,7 @@ from kolbench.runs.record import (
     Machine,
     Part,
     RunRecord,
+    ShardRecord,
     training_of,
 )
 from kolbench.segmenter import Segmenter
@@ -81,14 +82,16 @@ class RunRecorder:
 
     Args:
         config: of the task; `paths.run` is the folder.
+        shard: which part of a run this is; None = all of it.
 
     Raises:
         ConfigError: the device that was asked for is not there.
         KolbenchError: the folder belongs to another run.
     """
 
-    def __init__(self, config: ScoringConfig) -> None:
+    def __init__(self, config: ScoringConfig, shard: ShardRecord | None = None) -> None:
         self.config = config
+        self.shard = shard
         self.started = time.monotonic()
         self.device = plan_of(config.trainer, config.device).device
         self.folder = config.paths.run
@@ -120,6 +123,7 @@ class RunRecorder:
             versions=_versions(),
             commit=_commit(),
             machine=Machine(platform.platform(), os.cpu_count(), torch.get_num_threads()),
+            shard=self.shard,
         )
         self.record.write(self.folder / run_folder.RUN)
         self.say(
@@ -199,19 +203,40 @@ class RunRecorder:
         }
         self.record = replace(self.record, training=training_of(training))
 
-    def finish(
-        self,
-        segmenter: Segmenter,
-        scored: Mapping[str, ImageCounts],
-        baselines: Mapping[str, Mapping[str, ImageCounts]],
-        data: SegmentationDataModule,
-        refiner: Refiner | None = None,
-        known: KnownThreshold = NO_THRESHOLD,
-    ) -> TaskResult:
-        """Writes all results, prints the table, informs the trackers.
+    def describe(
+        self, segmenter: Segmenter, data: SegmentationDataModule, refiner: Refiner | None = None
+    ) -> None:
+        """Records what was scored, on what, and what a prediction costs.
 
         Args:
             refiner: what followed the method; a network in it is counted with the method's.
+        """
+        networks = [segmenter.inference_network(), *cost.networks_of(refiner)]
+        self.record = replace(
+            self.record,
+            truth_access=segmenter.truth_access,
+            input_keys=tuple(segmenter.input_keys),
+            refiner=self.config.refiner.name,
+            skipped=tuple(getattr(data.source, "skipped", ())),
+            timed_on=str(self._beside(TIMING)["device"]),
+            fingerprint=DataFingerprint(**data.fingerprint()),
+            truth=data.truth,
+            parameters=sum(p.numel() for network in networks for p in network.parameters()),
+            cost=CostRecord(
+                **cost.of(segmenter.to(self.device).eval(), data.test_batch(0), refiner)._asdict()
+            ),
+        )
+
+    def finish(
+        self,
+        scored: Mapping[str, ImageCounts],
+        baselines: Mapping[str, Mapping[str, ImageCounts]],
+        data: SegmentationDataModule,
+        known: KnownThreshold = NO_THRESHOLD,
+    ) -> TaskResult:
+        """Writes all results, prints the table, informs the trackers; `describe` comes before.
+
+        Args:
             known: the threshold where neither the command gives one nor validation pictures choose it.
 
         Returns:
@@ -225,40 +250,28 @@ class RunRecorder:
         headline = scores.mean_scores(scored["test"].counts, threshold)
         rows: dict[str, Row] = {}
         rows[self.record.method] = {
-            "truth_access": segmenter.truth_access,
+            "truth_access": self.record.truth_access,
             "threshold": threshold,
             **headline,
         }
         rows |= {name: _baseline_row(parts) for name, parts in baselines.items()}
         found_clips = clips.read(self.folder, self.config.trim)
-        networks = [segmenter.inference_network(), *cost.networks_of(refiner)]
         self.record = replace(
             self.record,
             threshold=threshold,
             threshold_from=origin,
-            truth_access=segmenter.truth_access,
-            input_keys=tuple(segmenter.input_keys),
-            refiner=self.config.refiner.name,
             scores=headline,
             baselines={
                 name: {key: float(value) for key, value in rows[name].items() if key != "truth_access"}
                 for name in baselines
             },
             pictures=self._trained_on(data) | {split: len(part.names) for split, part in scored.items()},
-            skipped=tuple(getattr(data.source, "skipped", ())),
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
-            timed_on=str(self._beside(TIMING)["device"]),
             instances=self._beside(run_folder.DETECTION) or None,
             clips=found_clips,
             video=mean_over_clips(clip.scores for clip in found_clips.values()),
             trim=self.config.trim,
             notes=dict(Counter(note for note in scored["test"].notes if note)),
-            fingerprint=DataFingerprint(**data.fingerprint()),
-            truth=data.truth,
-            parameters=sum(p.numel() for network in networks for p in network.parameters()),
-            cost=CostRecord(
-                **cost.of(segmenter.to(self.device).eval(), data.test_batch(0), refiner)._asdict()
-            ),
             test_seconds_per_picture=float(torch.tensor(scored["test"].seconds).median()),
             seconds=round(time.monotonic() - self.started, 3),
             status="finished",
@@ -276,7 +289,7 @@ class RunRecorder:
             f"{self.record.seconds:.0f} s in all; results in {self.folder}"
         )
         return TaskResult(
-            row={"truth_access": segmenter.truth_access, "threshold": threshold, **headline},
+            row={"truth_access": self.record.truth_access, "threshold": threshold, **headline},
             objective=scores.mean_scores(scored["val"].counts, threshold)["miou"]
             if "val" in scored
             else None,

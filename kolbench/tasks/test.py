@@ -1,5 +1,6 @@
 """`task=test`: score a trained method, or official weights, on any data, without training."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,9 +8,13 @@ from lightning.pytorch import seed_everything
 
 from kolbench.config.compose import build_segmenter, instantiate, load_yaml
 from kolbench.config.fields import require_mapping
+from kolbench.config.folder import conf_words
 from kolbench.config.schema import TaskResult
 from kolbench.data import splits
+from kolbench.data.shards import Shard
 from kolbench.data.sources.base import Source
+from kolbench.engine import launch
+from kolbench.engine.team import Team, plan_of
 from kolbench.errors import ConfigError
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named
@@ -18,9 +23,11 @@ from kolbench.models.mirrored import with_tta
 from kolbench.runs import record
 from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
-from kolbench.tasks import evaluation, parts
+from kolbench.tasks import evaluation, parts, shard
 from kolbench.tasks.recorder import NO_THRESHOLD, KnownThreshold, RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
+from kolbench.tasks.together import FOLDER
+from kolbench.types import Refiner
 
 # what decides which pictures are for training
 _SPLITS = ("split", "split_seed", "folds", "fold")
@@ -30,9 +37,10 @@ _SPLIT_KEYS = frozenset(f"data.{key}" for key in _SPLITS)
 @dataclass(frozen=True)
 class TestConfig(ScoringConfig):
     """What `task=test` reads. weights: a run folder, a checkpoint, `official` or an id of the
-    catalogue; None for methods that need none."""
+    catalogue; None for methods that need none. shard: K/N to score one of N parts alone; None = all."""
 
     weights: Path | None
+    shard: str | None = None
 
 
 def run(config: TestConfig) -> TaskResult:
@@ -59,9 +67,23 @@ def run(config: TestConfig) -> TaskResult:
     source = None if asked is None else evaluation.open_source(config)
     if source is not None:
         config = _all_for_testing(config, source)
-    with RunRecorder(config) as recorder:
+    part = None if config.shard is None else Shard.of(config.shard)
+    plan = plan_of(config.trainer, config.device)
+    if part is not None and plan.size > 1:
+        raise ConfigError(
+            f"shard={config.shard} and trainer.devices={plan.devices} both share the pictures; leave one "
+            "away."
+        )
+    words = [*conf_words(), *config.invocation.overrides]
+    if launch.is_follower(plan):
+        with launch.together(plan, words) as team:
+            return _follow(config, team, segmenter, refiner)
+    with (
+        RunRecorder(config, shard.begun(part)) as recorder,
+        launch.together(plan, words, recorder.fail) as team,
+    ):
         seed_everything(config.seed, workers=True, verbose=False)
-        data = evaluation.open_data(config, recorder.device, source)
+        data = evaluation.open_data(config, recorder.device, source, part)
         recorder.say(*data.describe())
         recorder.rest_on(
             [
@@ -82,11 +104,27 @@ def run(config: TestConfig) -> TaskResult:
             for head in load_into(segmenter, config.weights):
                 recorder.say(f"{config.weights} lacks the training-only head {head}; it is not needed here")
         evaluation.ready(segmenter, data)
-        scored = evaluation.scores_of(
-            scored_as, data, config, recorder.device, None, recorder.folder, refiner
-        )
+        scored = evaluation.scores_of(scored_as, data, config, team, None, recorder.folder, refiner)
         baselines = evaluation.baselines_of(data, config, recorder.device, None)
-        return recorder.finish(scored_as, scored, baselines, data, refiner, _known_threshold(asked))
+        recorder.describe(scored_as, data, refiner)
+        known = _known_threshold(asked)
+        if part is not None:
+            return shard.leave(recorder, data, scored, baselines, known, config.weights)
+        return recorder.finish(scored, baselines, data, known)
+
+
+def _follow(config: TestConfig, team: Team, segmenter: Segmenter, refiner: Refiner | None) -> TaskResult:
+    """What the other processes of a run do: a part of the scoring, in its folder."""
+    with suppress(OSError):  # srun and torchrun give each one of its own
+        config.paths.run.rmdir()
+    seed_everything(config.seed, workers=True, verbose=False)
+    data = evaluation.open_data(config, team.device)
+    if config.weights is not None:
+        load_into(segmenter, config.weights)
+    scored_as = with_tta(evaluation.ready(segmenter, data), config.tta)
+    for order in launch.orders():
+        evaluation.scorer_of(scored_as, data, config, team, refiner).score_part(Path(order[FOLDER]))
+    return TaskResult()
 
 
 def _all_for_testing(config: TestConfig, source: Source) -> TestConfig:

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from kolbench.data.portions import Portion
 from kolbench.engine import launch
 from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
 from kolbench.engine.module import SegmentationModule
@@ -77,7 +78,7 @@ def _as_rank(work: Work, folder: Path, size: int) -> None:
 def trained(team: Team, folder: Path) -> None:
     """Trains and leaves `rank-N.pt`, all tensors, and `rank-N.json`, the pictures of each step."""
     data, segmenter, seen = tiny_data(), Normed(), Seen()
-    data.divide(team.rank, team.size)
+    data.divide(Portion(team.rank, team.size))
     train(segmenter, data, tiny_config(team=team, callbacks=[seen], epochs=3), folder / "training")
     torch.save(segmenter.network.state_dict(), folder / f"rank-{team.rank}.pt")
     (folder / f"rank-{team.rank}.json").write_text(json.dumps(seen.names))
@@ -86,9 +87,12 @@ def trained(team: Team, folder: Path) -> None:
 def validated(team: Team, folder: Path) -> None:
     """Validates networks of fixed weights; leaves what each process has counted of all, `rank-N.pt`."""
     data, segmenter = tiny_data(batch=6), Tiny()
-    data.divide(team.rank, team.size)
+    data.divide(Portion(team.rank, team.size))
     data.cache_samples(segmenter.training_input_size)
-    evaluators = {"method": ScoreCallback("val"), "encoder": MaxFCallback("train")}
+    evaluators = {
+        "method": ScoreCallback("val", names=data.validated_names),
+        "encoder": MaxFCallback("train", names=data.checked_names),
+    }
     checked = PretrainingData(data, "encoder", 2)
     with quiet_lightning():
         for name, (method, pictures) in {

@@ -69,8 +69,41 @@ def test_the_same_command_goes_on_to_the_same_weights(killed, tmp_path):
     assert list(histories[0]["epoch"]) == [0, 1, 2]
 
 
+def test_two_processes_score_as_one_does(killed):
+    folder, _ = killed
+    scenes = "budget.scenes={train:2,val:3,test:5}"
+    words = (
+        "task=test",
+        "weights=again",
+        *SMALL[1:5],
+        scenes,
+        "budget.limit={train:null,val:null,test:null}",
+    )
+    for name, more in (("alone", ("trainer=default",)), ("shared", ("trainer=cpu_ddp",))):
+        done = start(*words, *more, f"hydra.run.dir={name}", cwd=folder).wait()
+        assert done.returncode == 0, done.stderr
+        assert ("2 processes share the pictures that are scored" in done.stdout) == (name == "shared")
+    alone, shared = (
+        {
+            path.relative_to(folder / name).as_posix(): path.read_bytes()
+            for path in (folder / name).rglob("*")
+            if path.is_file() and path.suffix in (".png", ".jpg")
+        }
+        for name in ("alone", "shared")
+    )
+    assert len(alone) > 15
+    assert alone == shared
+    for name in ("histograms.parquet", "traits.parquet"):
+        tables = [pd.read_parquet(folder / run / name) for run in ("alone", "shared")]
+        one, other = (table.drop(columns="seconds", errors="ignore") for table in tables)
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    records = [json.loads((folder / run / "run.json").read_text()) for run in ("alone", "shared")]
+    assert records[0]["scores"] == records[1]["scores"]
+    assert not list(folder.rglob("parts"))
+
+
 def test_no_other_process_replays_a_sweep(tmp_path):
-    done = start(*SMALL, "-m", "seed=0,1", cwd=tmp_path).wait()
+    done = start("-m", *SMALL, "seed=0,1", cwd=tmp_path).wait()
     assert done.returncode == 0, done.stderr
     folders = [path.parent for path in (tmp_path / "runs").rglob("run.json")]
     assert len(folders) == 2

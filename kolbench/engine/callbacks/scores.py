@@ -1,7 +1,7 @@
 """The scores of every method: they follow from outputs and batches alone."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,23 +36,32 @@ class ScoreCallback(Callback):
         splits: names of the loaders, in their order.
         extra: what single scores need counted besides.
         values: what single scores need computed from the maps themselves.
+        names: gives the pictures of all processes in their order, where several validate together.
     """
 
-    def __init__(self, *splits: str, extra: Sequence[Counter] = (), values: Sequence[Valuer] = ()) -> None:
+    def __init__(
+        self,
+        *splits: str,
+        extra: Sequence[Counter] = (),
+        values: Sequence[Valuer] = (),
+        names: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self.splits = splits
+        self.names = names
         self.extra = extra
         self.values = values
         self.counts: dict[str, ImageCounts] = {}
         # of the pictures seen last
         self.has_alpha = False
-        self._losses: list[float] = []
+        # by the first picture of each batch
+        self._losses: dict[str, float] = {}
         self._scores: Mapping[str, float] = {}
         self._started = 0.0
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forgets the epoch before."""
         self.counts = {name: ImageCounts(name) for name in self.splits}
-        self._losses = []
+        self._losses = {}
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -92,7 +101,7 @@ class ScoreCallback(Callback):
         counted.notes += batch.get("notes", [""] * size)
         loss = output.get("loss")
         if loss is not None:
-            self._losses.append(float(loss))
+            self._losses[batch["name"][0]] = float(loss)
         counted.parts.append(counts)
 
     on_test_batch_end = on_validation_batch_end
@@ -112,17 +121,25 @@ class ScoreCallback(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Scores the epoch, with what other processes have counted, and logs it."""
-        self.counts, losses = _joined(collective.gathered((self.counts, self._losses)))
-        self._losses = losses
+        if collective.size() > 1:
+            self._join(self.splits[0])
         self._scores = self.scores_of(self.counts[self.splits[0]].counts)
         logged = {f"val/{name}": value for name, value in self._scores.items()}
         pl_module.log_dict(logged, batch_size=1, logger=False)
+
+    def _join(self, split: str) -> None:
+        """Takes the counts and losses of all processes, in the order in which one alone has the pictures."""
+        found = collective.gathered((self.counts[split], self._losses))
+        names = self.names()
+        self.counts[split] = ImageCounts.joined(split, [counted for counted, _ in found], names)
+        losses = {name: loss for _, own in found for name, loss in own.items()}
+        self._losses = {name: losses[name] for name in names if name in losses}
 
     def scores_of(self, counts: Counts) -> Mapping[str, float]:
         """Scores at the pictures' own best threshold, the threshold, and mIoU at 0.5."""
         threshold = best_threshold(counts)
         row = epoch_scores(counts, threshold)
-        loss = {"loss": float(np.mean(self._losses))} if self._losses else {}
+        loss = {"loss": float(np.mean([*self._losses.values()]))} if self._losses else {}
         return {**loss, **row, "miou@0.5": epoch_scores(counts, 0.5)["miou"], "threshold": threshold}
 
     def validation_scores(self) -> Mapping[str, float]:
@@ -136,14 +153,6 @@ class ScoreCallback(Callback):
         """
         row = self.validation_scores()
         return -row["loss"] if "loss" in row else row["miou"], row["threshold"]
-
-
-def _joined(
-    parts: Sequence[tuple[Mapping[str, ImageCounts], list[float]]],
-) -> tuple[dict[str, ImageCounts], list[float]]:
-    """Counts and losses of all processes: each has a part of the pictures, in their order."""
-    counts = {name: ImageCounts.joined([counted[name] for counted, _ in parts]) for name in parts[0][0]}
-    return counts, [loss for _, losses in parts for loss in losses]
 
 
 class MaxFCallback(ScoreCallback):

@@ -1,36 +1,13 @@
-"""Shares of processes: blocks that joined are all, parts of batches that joined are the batches of one."""
-
-import itertools
+"""Portions of processes: parts of batches that joined are the batches of one process."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kolbench.data import division
+from kolbench.data import portions
 from kolbench.data.dataset import EpochSampler
 from kolbench.data.steps import StepSampler, Stream
 from kolbench.errors import ConfigError
-
-
-@given(
-    clips=st.lists(st.tuples(st.booleans(), st.integers(1, 6)), min_size=1, max_size=12),
-    count=st.integers(1, 5),
-)
-def test_blocks_are_all_items_and_cut_no_clip(clips, count):
-    together = [
-        f"clip{number}" if whole else "" for number, (whole, size) in enumerate(clips) for _ in range(size)
-    ]
-    items = list(range(len(together)))
-    blocks = [division.block(items, together, number, count) for number in range(count)]
-    assert list(itertools.chain(*blocks)) == items
-    owners = {item: number for number, block in enumerate(blocks) for item in block}
-    for clip in set(together) - {""}:
-        assert len({owners[item] for item in items if together[item] == clip}) == 1
-
-
-def test_blocks_of_single_pictures_differ_by_one():
-    sizes = [len(division.block(range(10), [""] * 10, number, 4)) for number in range(4)]
-    assert sorted(sizes) == [2, 2, 3, 3]
 
 
 @given(size=st.integers(4, 30), batch=st.sampled_from([2, 4]), epoch=st.integers(0, 3))
@@ -42,7 +19,7 @@ def test_parts_of_batches_are_those_of_one_process(size, batch, epoch):
 
     parts = []
     for number in (0, 1):
-        shared = division.SharedBatches(EpochSampler(size, seed=5), batch, number, 2)
+        shared = portions.SharedBatches(EpochSampler(size, seed=5), batch, number, 2)
         shared.set_epoch(epoch)
         parts.append(list(shared))
         assert len(shared) == len(parts[-1])
@@ -58,7 +35,7 @@ def test_parts_of_batches_are_those_of_one_process(size, batch, epoch):
 def test_parts_of_steps_keep_the_kinds_in_turn():
     streams = {"video": Stream(8, 4, 1), "image": Stream(6, 2, 2)}
     parts = [
-        list(division.SharedSteps(StepSampler(("image", "video"), streams, "video", 2), number, 2))
+        list(portions.SharedSteps(StepSampler(("image", "video"), streams, "video", 2), number, 2))
         for number in (0, 1)
     ]
     whole = list(StepSampler(("image", "video"), streams, "video", 2))
@@ -69,4 +46,16 @@ def test_parts_of_steps_keep_the_kinds_in_turn():
 def test_batches_that_cannot_be_shared_are_refused(batch, count):
     says = rf"{count} processes cannot share batches of {batch} equally; let it be a multiple of {count}\."
     with pytest.raises(ConfigError, match=says):
-        division.share(batch, count, "batches")
+        portions.part_of(batch, count, "batches")
+
+
+@pytest.mark.parametrize(("count", "batch", "size"), [(10, 4, 2), (10, 4, 3), (7, 1, 3)])
+def test_rows_are_shared_in_whole_batches_where_there_are_enough(count, batch, size):
+    parts = [portions.Portion(number, size).of_rows(count, batch) for number in range(size)]
+    assert sorted(row for part in parts for row in part) == list(range(count))
+    if count >= batch * size:
+        owners = {row: number for number, part in enumerate(parts) for row in part}
+        for start in range(0, count, batch):
+            assert len({owners[row] for row in range(start, min(start + batch, count))}) == 1
+    else:
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
