@@ -96,6 +96,8 @@ class SegmentationDataModule(LightningDataModule):
         self.still = still
         self.seed = seed
         self.batch = batch
+        # a batch goes through the network in so many parts, which divide it
+        self.parts = 1
         self.epoch_pictures = epoch_pictures
         self.eval_protocol = eval_protocol
         self.corruption = corruption
@@ -296,9 +298,14 @@ class SegmentationDataModule(LightningDataModule):
         still = None if others is None else self._still_set(transform, region_px, seed)
         if still is not None:
             return self._mixed(dataset, still, draws)
-        sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures)
-        batch = min(self.batch, len(dataset))
-        return self._loader(dataset, batch, sampler, drop_last=len(sampler) > batch)
+        batch = self.step_pictures(draws)
+        sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures, whole=batch)
+        return self._loader(dataset, batch // self.parts, sampler)
+
+    def step_pictures(self, draws: int | None = None) -> int:
+        """How many training pictures a batch holds, all its parts together; draws: see `train_dataloader`."""
+        available = len(self.rows["train"])
+        return min(self.batch, available, draws or self.epoch_pictures or available)
 
     def step_order(self) -> list[str]:
         """The kinds of an epoch's training steps; none where all are pictures, of clips or not."""
@@ -336,7 +343,8 @@ class SegmentationDataModule(LightningDataModule):
     def pretraining_check_dataloader(self) -> Loader:
         """Up to 100 training masks, never augmented, by which a pretraining is scored and stopped."""
         samples, region_px = self.training_samples()
-        return self._loader(PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES), self.batch)
+        checked = PretrainingSet(samples, region_px, PRETRAINING_CHECK_PICTURES)
+        return self._loader(checked, max(1, self.batch // self.parts))
 
     def val_dataloader(self) -> Loader:
         """Validation pictures one by one at their own size, for a training to choose its epoch by."""
@@ -387,7 +395,6 @@ class SegmentationDataModule(LightningDataModule):
         dataset: Dataset[Any],
         batch: int | None,
         sampler: Sampler[Any] | None = None,
-        drop_last: bool = False,
     ) -> Loader:
         """batch: pictures in one; None = the sampler draws whole batches."""
         return DataLoader(
@@ -396,7 +403,6 @@ class SegmentationDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=self.workers,
             collate_fn=collate,
-            drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )

@@ -78,6 +78,7 @@ class CurveConfig(PicturesConfig, TaskConfig):
     threshold: float | None
     device: str
     resume: str
+    on_oom: str
     metrics: tuple[str, ...]
     trim: str
     tta: str

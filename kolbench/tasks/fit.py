@@ -15,7 +15,7 @@ from kolbench.config.compose import build_segmenter, instantiate, located
 from kolbench.config.fields import Values
 from kolbench.config.groups import Component, ModelConfig
 from kolbench.config.old_names import current_target
-from kolbench.config.schema import TaskResult
+from kolbench.config.schema import STOP, TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cache
 from kolbench.engine.callbacks.checkpoint import BEST
@@ -45,12 +45,14 @@ class FitConfig(ScoringConfig):
 
     resume: auto goes on with a killed training, never starts it anew. callbacks: Lightning's, or a user's
     own, that watch the training; each under a name. init: weights to start from: official, an id of the
-    catalogue, a checkpoint or a run folder; None = from the recipe's beginning.
+    catalogue, a checkpoint or a run folder; None = from the recipe's beginning. on_oom: where a batch does
+    not fit into memory, stop, or halve it and accumulate gradients.
     """
 
     resume: str
     callbacks: Mapping[str, Component]
     init: Path | None = None
+    on_oom: str = STOP
 
 
 def run(config: FitConfig) -> TaskResult:
@@ -283,4 +285,5 @@ def _training_config(config: FitConfig, device: torch.device, norms: frozenset[s
         stop_on_nan=config.budget.stop_on_nan,
         lr_factors=recipe.lr_factors,
         frozen_norms=norms,
+        on_oom=config.on_oom,
     )

@@ -23,7 +23,7 @@ from kolbench.data.config import ALL
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
-from kolbench.engine.devices import choose_device, describe
+from kolbench.engine.devices import choose_device, describe, free_memory
 from kolbench.engine.evaluation import TIMING
 from kolbench.io import colour_profiles
 from kolbench.io.files import read_json, write_atomically
@@ -89,6 +89,8 @@ class RunRecorder:
     def __init__(self, config: ScoringConfig) -> None:
         self.config = config
         self.started = time.monotonic()
+        # of the job before, in a sweep
+        free_memory()
         self.device = choose_device(config.device)
         self.folder = config.paths.run
         self.trackers = Trackers([compose.instantiate(entry) for entry in config.logger.values()])

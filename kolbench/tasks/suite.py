@@ -77,6 +77,7 @@ class SuiteConfig(TaskConfig):
     seed: int
     device: str
     resume: str
+    on_oom: str
     metrics: tuple[str, ...]
     trim: str
 
