@@ -6,15 +6,17 @@ import re
 import tempfile
 import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 # exit code of a process that SIGTERM ended
 TERMINATED = 143
-# what allocators say that raise an error of no type of its own: torch's on Linux, macOS, Windows and devices,
-# cuDNN's, C++'s, OpenCV's, ONNX Runtime's, and numpy's out of a process that loads pictures
-_NO_MEMORY = (
-    *("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "std::bad_alloc"),
-    *("bad allocation", "Insufficient memory", "Failed to allocate memory", "Unable to allocate"),
+# what is said by what raises an error of no type of its own: torch's allocators on Linux, macOS, Windows and
+# devices, cuDNN, oneDNN, C++, OpenCV, ONNX Runtime, and numpy in a process that loads pictures
+_NO_MEMORY = re.compile(
+    "can't allocate memory|not enough memory|out of memory|ALLOC_FAILED|could not create a primitive$"
+    "|std::bad_alloc|bad allocation|Insufficient memory|Failed to allocate memory|Unable to allocate",
+    re.MULTILINE,
 )
 _OF_MEMORY = {"MemoryError", "OutOfMemoryError"}
 LOADERS = "Lower data.workers= (0 loads in the main process), budget.batch= or budget.size=."
@@ -88,22 +90,29 @@ def is_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     from_elsewhere = type(error).__module__.partition(".")[0] in ("cv2", "onnxruntime")
-    said = str(error)
-    return (from_elsewhere or isinstance(error, RuntimeError)) and any(words in said for words in _NO_MEMORY)
+    untyped = from_elsewhere or isinstance(error, RuntimeError)
+    return untyped and _NO_MEMORY.search(str(error)) is not None
 
 
 def ended_loader(error: BaseException) -> str | None:
     """What to do where the system ended a process that loads pictures; None where the error is another."""
     found = _ENDED_LOADER.search(str(error)) if isinstance(error, RuntimeError) else None
-    if found is None:
+    # what it had sent cannot be fetched any more
+    lost = isinstance(error, OSError | EOFError) and _came_through("torch/multiprocessing", error)
+    if found is None and not lost:
         return None
-    signal = (found["signal"] or "").strip()
+    signal = ((found and found["signal"]) or "").strip()
     likely = {
         "Killed": "most likely for lack of memory",
         "Bus error": "most likely for lack of shared memory",
     }
     why = f"{signal or 'cause unknown'}, {likely.get(signal, 'perhaps for lack of memory')}"
     return f"a process that loads pictures was ended from outside ({why}). {LOADERS}"
+
+
+def _came_through(folder: str, error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(folder in Path(frame.filename).as_posix() for frame in frames)
 
 
 def _first_line(error: BaseException) -> str:

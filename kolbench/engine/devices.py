@@ -6,6 +6,7 @@ from contextlib import suppress
 import torch
 
 from kolbench.errors import ConfigError
+from kolbench.io.heap import give_back
 
 
 def choose_device(device: str) -> torch.device:
@@ -39,5 +40,6 @@ def describe(device: torch.device) -> str:
 def free_memory() -> None:
     """Lets go of what a training left: trainers hold themselves in cycles, and CUDA keeps what is freed."""
     gc.collect()
+    give_back()
     with suppress(RuntimeError):  # a device that failed
         torch.cuda.empty_cache()
