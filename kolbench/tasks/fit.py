@@ -237,6 +237,11 @@ def _trained(
         untrained, norms = _beginning(config, begun, recorder)
         chosen = _training_config(config, recorder.device, norms)
         summary = {**train(untrained, data, chosen, found.folder, recorder.listen), "reused": False}
+    if "halved" in summary:
+        recorder.say(
+            f"for lack of memory its batch went through in parts of {summary['batch']}: batch norms saw so many "
+            "pictures at once"
+        )
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:
         load_into(segmenter, found.folder / BEST)
