@@ -239,8 +239,8 @@ def _trained(
         summary = {**train(untrained, data, chosen, found.folder, recorder.listen), "reused": False}
     if "halved" in summary:
         recorder.say(
-            f"for lack of memory its batch went through in parts of {summary['batch']}: batch norms saw so many "
-            "pictures at once"
+            f"for lack of memory its batches went through in parts of {summary['batch']}: batch norms saw so "
+            "many pictures at once"
         )
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:
