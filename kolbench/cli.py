@@ -19,7 +19,7 @@ from kolbench.config.explain import explain
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import Invocation
 from kolbench.config.old_names import current_word
-from kolbench.config.schema import PATHS
+from kolbench.config.schema import PATHS, check
 from kolbench.config.typed import typed_config
 from kolbench.errors import (
     STOPPED_BY_KEYBOARD,
@@ -113,7 +113,7 @@ def quoted(word: str) -> str:
 
 
 def _print_sweep() -> None:
-    from kolbench.tasks.recorder import print_table
+    from kolbench.tasks.score_table import print_table
 
     labels = what_differs(list(_sweep_rows))
     rows = dict(zip(labels, _sweep_rows.values(), strict=True))
@@ -155,6 +155,8 @@ def run_job(config: DictConfig) -> float | None:
     sweep_outputs.SWEEP.job = label
     try:
         values = compose.plain(config)
+        # before a task is imported, which may take seconds
+        check(values)
         run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
         result = run(typed_config(kind, values, _invocation(values)))
         if label and result.row is not None:

@@ -1,16 +1,30 @@
 """The errors a user can cause: each message says what happened, where, and what to do."""
 
 import difflib
+import errno
 import re
 import tempfile
 import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 # exit code of a process that SIGTERM ended
 TERMINATED = 143
 # of one that the keyboard stopped
 STOPPED_BY_KEYBOARD = 130
+# what is said by what raises an error of no type of its own: torch's allocators on Linux, macOS, Windows and
+# devices, cuDNN, oneDNN, C++, OpenCV, ONNX Runtime, and numpy in a process that loads pictures
+_NO_MEMORY = re.compile(
+    "can't allocate memory|not enough memory|out of memory|ALLOC_FAILED|could not create a primitive$"
+    "|std::bad_alloc|bad allocation|Insufficient memory|Failed to allocate memory|Unable to allocate",
+    re.MULTILINE,
+)
+_OF_MEMORY = {"MemoryError", "OutOfMemoryError"}
+LOADERS = "Lower data.workers= (0 loads in the main process), budget.batch= or budget.size=."
+_ENDED_LOADER = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? (?P<pid>[\d, ]+)\) (?:is killed by signal: (?P<signal>[\w ]+)|exited)"
+)
 
 
 class KolbenchError(Exception):
@@ -33,6 +47,10 @@ class TrainingError(KolbenchError):
     """A training cannot go on, for instance because its loss is not finite."""
 
 
+class OutOfMemoryError(KolbenchError):
+    """Memory ran out, of the machine or of a device; says what was being done, and what to lower."""
+
+
 def missing_library(error: BaseException) -> str | None:
     """What to install where an import failed for a library of the system, as OpenCV's does without libGL."""
     found = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file", str(error))
@@ -47,7 +65,16 @@ def missing_library(error: BaseException) -> str | None:
 def told(error: Exception) -> KolbenchError:
     """Any exception as an error that can be shown; the trace of one that nobody expected goes to a file."""
     if isinstance(error, KolbenchError):
-        return error
+        # nobody reads its trace, which keeps the arrays of the failure
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
+    if ended := ended_loader(error):
+        return OutOfMemoryError(ended)
+    if is_of_memory(error):
+        return OutOfMemoryError(
+            f"memory ran out ({_first_line(error)}). Lower budget.batch= or budget.size= where a network is "
+            "trained, model.size= where it is used, or data.workers=."
+        )
     if isinstance(error, OSError):
         return KolbenchError(disk_failure(error))
     with tempfile.NamedTemporaryFile("w", prefix="kolbench-", suffix=".txt", delete=False) as file:
@@ -56,6 +83,43 @@ def told(error: Exception) -> KolbenchError:
         f"{type(error).__name__}: {error}. That is a fault of kolbench or a value it should have refused; "
         f"{file.name} holds the details for a report."
     )
+
+
+def is_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, that of a GPU included."""
+    if any(kind.__name__ in _OF_MEMORY for kind in type(error).__mro__):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    from_elsewhere = type(error).__module__.partition(".")[0] in ("cv2", "onnxruntime")
+    untyped = from_elsewhere or isinstance(error, RuntimeError)
+    return untyped and _NO_MEMORY.search(str(error)) is not None
+
+
+def ended_loader(error: BaseException) -> str | None:
+    """What to do where the system ended a process that loads pictures; None where the error is another."""
+    found = _ENDED_LOADER.search(str(error)) if isinstance(error, RuntimeError) else None
+    # what it had sent cannot be fetched any more
+    lost = isinstance(error, OSError | EOFError) and _came_through("torch/multiprocessing", error)
+    if found is None and not lost:
+        return None
+    signal = ((found and found["signal"]) or "").strip()
+    likely = {
+        "Killed": "most likely for lack of memory",
+        "Bus error": "most likely for lack of shared memory",
+    }
+    why = f"{signal or 'cause unknown'}, {likely.get(signal, 'perhaps for lack of memory')}"
+    return f"a process that loads pictures was ended from outside ({why}). {LOADERS}"
+
+
+def _came_through(folder: str, error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(folder in Path(frame.filename).as_posix() for frame in frames)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def disk_failure(error: OSError) -> str:

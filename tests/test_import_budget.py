@@ -1,5 +1,7 @@
 """What puts a method to work starts without what only training, logging and scoring need."""
 
+import json
+
 import pytest
 
 from tests.helpers.commands import python
@@ -27,32 +29,68 @@ def test_putting_a_method_to_work_needs_no_lightning(tmp_path):
     assert not loaded & {"torch._dynamo", "torchvision.models.detection"}
 
 
+# one process for all of them, as each costs a second: what an earlier one loads counts for the later ones
 ANSWERS = """
-import sys
-sys.argv[0] = "kolbench"
+import contextlib, io, json, sys
+from hydra.core.global_hydra import GlobalHydra
 from kolbench import cli
-try:
-    cli.main()
-except SystemExit:
-    pass
-print(*sorted(sys.modules))
+for line in json.load(sys.stdin):
+    sys.argv = ["kolbench", *line]
+    GlobalHydra.instance().clear()
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        try:
+            cli.main()
+        except SystemExit:
+            pass
+    print(json.dumps([out.getvalue(), sorted(sys.modules)]))
 """
+# a command, what it says, and what it needs none of beside torch and HEAVY
+QUICK = [
+    (("--help",), "experiment"),
+    (("experimen=modnet",), "Did you mean experiment"),
+    (("budget.epoch=3",), "Did you mean budget.epochs"),
+    (("experiment=modnett",), "Did you mean experiment=modnet"),
+    (("task=fitt",), "task=fitt does not exist"),
+    (("gate=0.3",), "task=compare"),
+    (("data=folder",), "data.root has no value"),
+    (("budget.epochs=many",), "budget.epochs=many is not a whole number"),
+    (("on_oom=double",), "on_oom=double is not one of stop, halve"),
+    (("threshold=2",), "threshold=2 is not a number"),
+    (("metrics=[a b",), "cannot be understood"),
+    (("smooth=null",), "a group cannot be null"),
+    (("experiment=modnet", "--cfg", "job"), "ModNet"),
+]
+# those that read finished runs may load pandas and what draws
+READING = [
+    (("task=weights",), "modnet-onnx"),
+    (("task=weights", "get=[nothing]"), "nothing"),
+    (("task=suite",), "task=suite needs suite=FOLDER"),
+    (("task=suite", "suite=nowhere"), "nowhere/suite.yaml does not exist"),
+    (("task=suite", "suite=suite", "--dry-run"), "== 1 of 1, only: to run"),
+    (("task=paper", "threshold=0.5"), "leave threshold= out"),
+    (("task=score",), "task=score needs runs=FOLDER"),
+    (("task=score", "runs=nowhere"), "nowhere matches nothing"),
+    (("task=report",), "task=report needs runs=FOLDER"),
+    (("task=report", "runs=nowhere"), "nowhere matches nothing"),
+    (("task=compare",), "task=compare needs a=RUN_FOLDER"),
+    (("task=compare", "a=nowhere", "b=nowhere"), "nowhere matches nothing"),
+]
+SLOW_TO_LOAD = {"torch", "torchvision", *HEAVY}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("--help",), "experiment"),
-        (("experimen=modnet",), "Did you mean experiment"),
-        (("experiment=modnet", "--cfg", "job"), "ModNet"),
-        (("task=weights",), "modnet-onnx"),
-        (("task=report", "runs=nowhere"), "nowhere matches nothing"),
-        (("task=compare", "a=nowhere", "b=nowhere"), "nowhere matches nothing"),
-    ],
+    ("lines", "unneeded"),
+    [(QUICK, {*SLOW_TO_LOAD, "pandas", "matplotlib", "scipy", "cv2", "rich"}), (READING, SLOW_TO_LOAD)],
+    ids=["mistakes", "reading"],
 )
-def test_what_needs_no_network_answers_without_torch(tmp_path, words, said):
-    done = python(ANSWERS, *words, cwd=tmp_path)
-    *_, loaded = done.stdout.splitlines()
-    assert said.lower() in (done.stdout + done.stderr).lower()
-    assert not {name.partition(".")[0] for name in loaded.split()} & {"torch", *HEAVY}
+def test_what_needs_no_network_answers_without_torch(tmp_path, lines, unneeded):
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / "suite.yaml").write_text("runs: {only: [experiment=allfg]}\n")
+    words = json.dumps([words for words, _ in lines])
+    done = python(ANSWERS, cwd=tmp_path, given=words)
+    for (line, said), answer in zip(lines, done.stdout.splitlines(), strict=True):
+        answered, loaded = json.loads(answer)
+        assert said.lower() in answered.lower(), line
+        assert "Traceback" not in answered, line
+        assert not {name.partition(".")[0] for name in loaded} & unneeded, line

@@ -38,6 +38,8 @@ NO_TTA, FLIP = "none", "flip"
 # the choice of smooth= that leaves alphas as they are
 UNSMOOTHED = "none"
 TTA = (NO_TTA, FLIP)
+# where a batch of a training does not fit into memory, see engine.halving
+STOP, HALVE = "stop", "halve"
 # what happens to the test pictures before they are scored, see data.corruptions, and how badly at most
 UNCORRUPTED = "none"
 CROP = "crop"
@@ -109,6 +111,7 @@ KEYS: Mapping[str, Key] = {
     "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),
     "trim": Key(one_of(*TRIMS)),
     "tta": Key(one_of(*TTA)),
+    "on_oom": Key(one_of(STOP, HALVE)),
     "corrupt": Key(one_of(UNCORRUPTED, *CORRUPTIONS)),
     "severity": Key(whole(1, SEVERITIES)),
     "shard": Key(_SHARD.or_null()),

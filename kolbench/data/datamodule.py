@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
@@ -28,6 +27,7 @@ from kolbench.data.dataset import (
     collate,
     seed_for,
 )
+from kolbench.data.mean_mask import mean_mask
 from kolbench.data.portions import Portion
 from kolbench.data.references import References, references
 from kolbench.data.shards import Shard, require_enough
@@ -39,7 +39,6 @@ from kolbench.segmenter import Segmenter
 from kolbench.types import BINARY, IMAGE_STEP, NATIVE, REFERENCE, VIDEO_STEP, Batch, Sample
 
 PRETRAINING_CHECK_PICTURES = 100
-MEAN_MASK_PX = (128, 128)
 SPLITS = ("train", "val", "test")
 
 Loader = DataLoader[Any]
@@ -101,6 +100,8 @@ class SegmentationDataModule(LightningDataModule):
         self.still = still
         self.seed = seed
         self.batch = batch
+        # a batch goes through the network in so many parts, which divide it
+        self.parts = 1
         self.epoch_pictures = epoch_pictures
         self.eval_protocol = eval_protocol
         self.corruption = corruption
@@ -283,16 +284,8 @@ class SegmentationDataModule(LightningDataModule):
             )
 
     def mean_mask(self) -> torch.Tensor:
-        """The average training mask, (1, 1, 128, 128) float32 in [0, 1], as `eval_protocol` has pictures."""
-        rows = self.rows["train"]
-        total = np.zeros(MEAN_MASK_PX, np.float64)
-        with progress.bar("averaging training masks", len(rows)) as advance:
-            for row in rows:
-                sample = protocols.VIEWS[self.eval_protocol](self.source.read(row))
-                mask = sample.mask.astype(np.float32)
-                total += cv2.resize(mask, MEAN_MASK_PX[::-1], interpolation=cv2.INTER_AREA)
-                advance(1)
-        return torch.from_numpy(total / len(rows)).float()[None, None]
+        """The average training mask, (1, 1, 128, 128) float32, as `eval_protocol` has pictures."""
+        return mean_mask(self.source, self.rows["train"], self.eval_protocol)
 
     def _require_colours(self) -> None:
         if self.config.colours and not self.source.knows_colours:
@@ -326,11 +319,15 @@ class SegmentationDataModule(LightningDataModule):
         still = None if others is None else self._still_set(transform, region_px, seed)
         if still is not None:
             return self._mixed(dataset, still, draws)
-        sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures)
-        batch = min(self.batch, len(dataset))
-        drop_last = len(sampler) > batch
-        own, size = self._portion.of_batches(sampler, batch, len(sampler))
-        return self._loader(dataset, size, own, drop_last)
+        batch = self.step_pictures(draws)
+        sampler = EpochSampler(len(dataset), seed, draws or self.epoch_pictures, whole=batch)
+        own, size = self._portion.of_batches(sampler, batch)
+        return self._loader(dataset, size // self.parts, own)
+
+    def step_pictures(self, draws: int | None = None) -> int:
+        """How many training pictures a batch holds, all its parts together; draws: see `train_dataloader`."""
+        available = len(self.rows["train"])
+        return min(self.batch, available, draws or self.epoch_pictures or available)
 
     def step_order(self) -> list[str]:
         """The kinds of an epoch's training steps; none where all are pictures, of clips or not."""
@@ -368,7 +365,9 @@ class SegmentationDataModule(LightningDataModule):
     def pretraining_check_dataloader(self) -> Loader:
         """Up to 100 training masks, never augmented, by which a pretraining is scored and stopped."""
         masks = self._checked()
-        return self._loader(Subset(masks, self._portion.of_rows(len(masks), self.batch)), self.batch)
+        return self._loader(
+            Subset(masks, self._portion.of_rows(len(masks), self.batch)), max(1, self.batch // self.parts)
+        )
 
     def _checked(self) -> PretrainingSet:
         samples, region_px = self.training_samples()
@@ -427,7 +426,6 @@ class SegmentationDataModule(LightningDataModule):
         dataset: Dataset[Any],
         batch: int | None,
         sampler: Sampler[Any] | None = None,
-        drop_last: bool = False,
     ) -> Loader:
         """batch: pictures in one; None = the sampler draws whole batches."""
         return DataLoader(
@@ -436,7 +434,6 @@ class SegmentationDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=self.workers,
             collate_fn=collate,
-            drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )

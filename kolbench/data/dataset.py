@@ -42,13 +42,15 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """(round, row) pairs in an order that seed and epoch alone decide, so a resumed run repeats it.
 
     All epochs together walk one endless stream of rounds, each a fresh shuffle of all rows; an epoch
-    is the next `count` draws of it (all rows once, unless told otherwise).
+    is the next `count` draws of it (all rows once, unless told otherwise), less what is beyond the last whole
+    multiple of `whole`.
     """
 
-    def __init__(self, size: int, seed: int, count: int | None = None) -> None:
+    def __init__(self, size: int, seed: int, count: int | None = None, whole: int = 1) -> None:
         self.size = size
         self.seed = seed
         self.count = size if count is None else count
+        self.given = self.count // whole * whole
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -56,11 +58,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return self.given
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         start = self.epoch * self.count
-        for position in range(start, start + self.count):
+        for position in range(start, start + self.given):
             round_number, offset = divmod(position, self.size)
             if position == start or offset == 0:
                 order = self._order(round_number)

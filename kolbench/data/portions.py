@@ -33,13 +33,12 @@ class Portion:
             )
 
     def of_batches(
-        self, sampler: Sampler[tuple[int, int]], batch: int, epoch: int
+        self, sampler: Sampler[tuple[int, int]], batch: int
     ) -> tuple[Sampler[tuple[int, int]], int]:
-        """Its pictures of batches of `batch`, of `epoch` pictures in an epoch, and how many of each batch."""
+        """Its pictures of batches of `batch`, and how many of each batch they are."""
         if self.count == 1:
             return sampler, batch
-        whole = min(batch, epoch)
-        shared = SharedBatches(sampler, whole - whole % self.count, self.number, self.count)
+        shared = SharedBatches(sampler, batch - batch % self.count, self.number, self.count)
         return shared, shared.part
 
     def of_steps(self, sampler: StepSampler) -> Sampler[Keys]:

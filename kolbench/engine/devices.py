@@ -1,8 +1,12 @@
 """The device to work on: chosen, described, and an error where what was asked for is not there."""
 
+import gc
+from contextlib import suppress
+
 import torch
 
 from kolbench.errors import ConfigError
+from kolbench.io.heap import give_back
 
 
 def choose_device(device: str) -> torch.device:
@@ -36,3 +40,11 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)"
+
+
+def free_memory() -> None:
+    """Lets go of what a training left: trainers hold themselves in cycles, and CUDA keeps what is freed."""
+    gc.collect()
+    give_back()
+    with suppress(RuntimeError):  # a device that failed
+        torch.cuda.empty_cache()

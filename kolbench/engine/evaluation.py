@@ -14,6 +14,7 @@ from kolbench.engine.callbacks.instance_scores import InstanceScoreCallback, Kee
 from kolbench.engine.callbacks.one_loader import OneLoaderCallback
 from kolbench.engine.callbacks.progress_bar import progress_callback
 from kolbench.engine.callbacks.scores import ScoreCallback
+from kolbench.engine.callbacks.shortage import SCORING, Shortage
 from kolbench.engine.callbacks.traits import TraitsCallback
 from kolbench.engine.devices import describe
 from kolbench.engine.module import SegmentationModule
@@ -64,6 +65,9 @@ def evaluate(
 
     Returns:
         Split name -> counts of its pictures.
+
+    Raises:
+        OutOfMemoryError: a picture does not fit into memory.
     """
     evaluator = ScoreCallback(*loaders, extra=scores.extra_counts(), values=scores.extra_values())
     callbacks: list[Callback] = [evaluator]
@@ -80,11 +84,12 @@ def evaluate(
             ClipScoreCallback(pictures, test),
             TraitsCallback(pictures, test),
         ]
+    shortage = Shortage(SCORING)
     with quiet_lightning():
         trainer = Trainer(
             **on_device(device),  # type: ignore[arg-type]  # Lightning checks its own options
             precision=precision,  # type: ignore[arg-type]  # Lightning lists the strings it takes
-            callbacks=[*callbacks, progress_callback("scoring")],
+            callbacks=[*callbacks, progress_callback("scoring"), shortage],
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -96,7 +101,7 @@ def evaluate(
         if smoother is not None:
             data = SmoothedData(data, refined, smoother)
         module = refined if smoother is None else SegmentationModule(segmenter)
-        with stopping_plainly():
+        with shortage.told(), stopping_plainly():
             trainer.test(module, datamodule=data, verbose=False)
     if pictures is not None:
         completion.write_counted(pictures, evaluator.has_alpha, scores.needed(evaluator.has_alpha))

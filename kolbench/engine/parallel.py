@@ -10,7 +10,7 @@ import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from kolbench.errors import KolbenchError
+from kolbench.errors import OutOfMemoryError, is_of_memory
 from kolbench.io.arrays import as_arrays
 from kolbench.types import PRECOMPUTED, Float32Array, PictureResult
 
@@ -60,13 +60,28 @@ class Precomputed:
                 arrays = [as_arrays(batch[key])[0] for key in self.input_keys]
                 yield joblib.delayed(_timed)(self.function, arrays, self.processes > 1)
 
-        for alpha, notes, seconds in in_processes(calls(), self.processes):
-            yield {
-                **waiting.popleft(),
-                PRECOMPUTED: torch.from_numpy(alpha)[None, None],
-                "notes": [" ".join(sorted(notes))],
-                "seconds": seconds,
-            }
+        try:
+            for alpha, notes, seconds in in_processes(calls(), self.processes):
+                yield {
+                    **waiting.popleft(),
+                    PRECOMPUTED: torch.from_numpy(alpha)[None, None],
+                    "notes": [" ".join(sorted(notes))],
+                    "seconds": seconds,
+                }
+        except Exception as error:
+            if not waiting or not is_of_memory(error) or isinstance(error, OutOfMemoryError):
+                raise
+            # results come in order, so it is the first of those that are waited for
+            raise _too_large(waiting[0], self.processes) from error
+
+
+def _too_large(batch: Mapping[str, Any], processes: int) -> OutOfMemoryError:
+    height, width = batch["mask"].shape[-2:]
+    fewer = f" Fewer than {processes} processes need less: OMP_NUM_THREADS=1." if processes > 1 else ""
+    return OutOfMemoryError(
+        f"Memory ran out while scoring picture {batch['name'][0]} of {width}x{height} px. model.size= makes "
+        f"what the method works on smaller, where it has such a key.{fewer}"
+    )
 
 
 def in_processes(calls: Iterable[Any], processes: int) -> Iterator[Any]:
@@ -76,7 +91,7 @@ def in_processes(calls: Iterable[Any], processes: int) -> Iterator[Any]:
         processes: how many work at once, one thread each.
 
     Raises:
-        KolbenchError: one of them was ended from outside.
+        OutOfMemoryError: one of them was killed, or crashed.
     """
     try:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
@@ -85,10 +100,11 @@ def in_processes(calls: Iterable[Any], processes: int) -> Iterator[Any]:
             )
             yield from pool(calls)
     except TerminatedWorkerError as error:
-        raise KolbenchError(
-            "A process that computed alphas was ended from outside, by a signal or for lack of memory. "
-            "The same command begins this evaluation again; with fewer cores it needs less memory "
-            "(OMP_NUM_THREADS=1)."
+        killed = "SIGKILL" in str(error)
+        how = "killed, most likely for lack of memory" if killed else "ended from outside or crashed"
+        raise OutOfMemoryError(
+            f"One of {processes} processes that compute alphas was {how}. Fewer of them need less memory "
+            "(OMP_NUM_THREADS=1); the same command begins this part again."
         ) from error
 
 

@@ -1,12 +1,13 @@
 """Training a method: what it wants pretrained first, then itself, each resumable at any moment."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -14,24 +15,34 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch.optim import Optimizer
 
+from kolbench.config.schema import HALVE, STOP
 from kolbench.data.datamodule import Loader, SegmentationDataModule
 from kolbench.engine import collective
 from kolbench.engine.callbacks.checkpoint import BEST, EpochCheckpoint, SeedSteps, newest_readable
 from kolbench.engine.callbacks.frozen_norms import FrozenNorms
 from kolbench.engine.callbacks.history import History, Row
 from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
+from kolbench.engine.callbacks.shortage import TRAINING, Shortage
 from kolbench.engine.callbacks.snapshots import ProgressPictures
 from kolbench.engine.callbacks.stopping import StayStopped, StopOnNaN
+from kolbench.engine.halving import ONE_VALUE, Halved, require_halvable, within_memory
 from kolbench.engine.module import SegmentationModule, rate_factor
 from kolbench.engine.schedule import PolyByStepKind, Schedule
 from kolbench.engine.team import Team
 from kolbench.engine.trainer import make_trainer, quiet_lightning, stopping_plainly
-from kolbench.errors import ConfigError, TrainingError
+from kolbench.errors import ConfigError, OutOfMemoryError, TrainingError, is_of_memory
 from kolbench.io.files import read_json, write_json
 from kolbench.runs.run_folder import HISTORY, PROGRESS
 from kolbench.segmenter import PretrainSpec, Segmenter
 
 DONE = "done.json"
+# on_oom -> what to lower where a training batch does not fit into memory
+_LOWER = {
+    STOP: "Lower budget.batch= or budget.size=, or let on_oom=halve halve the batch and accumulate.",
+    HALVE: "on_oom=halve has nothing left to halve: lower budget.size=.",
+}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,8 @@ class TrainingConfig:
     frozen_norms: names of batch norms that keep their statistics. options: Lightning's own, the `trainer`
     group. team: the processes that train. callbacks: a user's own; they watch the method's own training.
     stop_on_nan: stop at the first loss that is not finite. model: the resolved `model` group, kept with the
-    best weights.
+    best weights. on_oom: where a batch does not fit into memory, `stop`, or `halve` it and accumulate
+    gradients.
     """
 
     optimizer: Callable[..., Optimizer]
@@ -58,10 +70,19 @@ class TrainingConfig:
     stop_on_nan: bool = True
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     frozen_norms: frozenset[str] = frozenset()
+    on_oom: str = STOP
 
     def keeps_norm(self, name: str) -> bool:
         """Whether a batch norm keeps its statistics; those of a part that is left as it is do."""
         return name in self.frozen_norms or rate_factor(name, self.lr_factors) == 0
+
+    def options_in(self, parts: int) -> Mapping[str, object]:
+        """The Trainer's options where a batch comes in so many parts, whose gradients one step takes."""
+        if parts == 1:
+            return self.options
+        joined = self.options.get("accumulate_grad_batches", 1)
+        assert isinstance(joined, int)
+        return {**self.options, "accumulate_grad_batches": joined * parts}
 
 
 class PretrainingData(LightningDataModule):
@@ -87,6 +108,7 @@ class _Best(NamedTuple):
     miou: float
     seconds: float
     pictures: int
+    halved: Halved
 
 
 def train(
@@ -103,11 +125,14 @@ def train(
 
     Raises:
         TrainingError: the loss is not finite, or the disk is full.
+        OutOfMemoryError: memory ran out.
         ConfigError: a callback or an option of the Trainer does not fit.
     """
     started = time.monotonic()
     data.adapt(segmenter)
-    size = data.cache_samples(segmenter.training_input_size)
+    if config.on_oom == HALVE:
+        require_halvable(data.step_order(), config.callbacks, config.team.size)
+    size = _cached(segmenter, data)
     pictures = data.epoch_pictures or len(data.rows["train"])
     print(f"training input size {size[1]}x{size[0]} px, {config.epochs} epochs of {pictures} pictures")
     try:
@@ -116,7 +141,7 @@ def train(
         }
         best = _train_method(segmenter, data, config, folder, listen)
     except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
+        if ONE_VALUE not in str(error):
             raise
         raise TrainingError(
             f"Pictures of {size[1]}x{size[0]} px, {data.batch} a batch, leave batch norm a single value: "
@@ -135,10 +160,24 @@ def train(
         "pretraining": pretrained,
         "seconds": round(time.monotonic() - started, 3),
         "input_size": list(size),
+        **best.halved.recorded(),
     }
     if config.team.first:
         write_json(folder / DONE, summary)
     return summary
+
+
+def _cached(segmenter: Segmenter, data: SegmentationDataModule) -> tuple[int, int]:
+    """The training input size, once the pictures stand decoded at it."""
+    try:
+        return data.cache_samples(segmenter.training_input_size)
+    except Exception as error:
+        if not is_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"Memory ran out while decoding {len(data.rows['train'])} training pictures. data.cache=disk "
+            "keeps them on disk; budget.size= makes them smaller."
+        ) from error
 
 
 def _train_method(
@@ -148,30 +187,51 @@ def _train_method(
     folder: Path,
     listen: Callable[[int, Row], None] | None,
 ) -> _Best:
-    segmenter.train()
-    evaluator = ScoreCallback("val", names=data.validated_names)
-    history = History(folder / HISTORY, evaluator.validation_scores, listen)
-    keeper = EpochCheckpoint(folder, evaluator.best, config.model)
     schedule = _by_kind(config, data.step_order(), segmenter.training_steps)
-    module = SegmentationModule(
-        segmenter, config.optimizer, schedule, config.lr_factor, lr_factors=config.lr_factors
-    )
-    callbacks = [
-        SeedSteps(config.seed),
-        FrozenNorms(config.keeps_norm),
-        *([StopOnNaN()] if config.stop_on_nan else []),
-        evaluator,
-        history,
-        ProgressPictures(folder / PROGRESS, config.epochs),
-        *config.callbacks,
-        StayStopped(),
-        keeper,
-    ]
-    with quiet_lightning():
-        trainer = make_trainer(config.options, config.team, config.epochs, folder, callbacks, "training")
-        _fit(trainer, module, data, folder)
+
+    def fitted(parts: int) -> tuple[History, EpochCheckpoint]:
+        segmenter.train()
+        evaluator = ScoreCallback("val", names=data.validated_names)
+        history = History(folder / HISTORY, evaluator.validation_scores, listen)
+        keeper = EpochCheckpoint(folder, evaluator.best, config.model)
+        module = SegmentationModule(
+            segmenter, config.optimizer, schedule, config.lr_factor, lr_factors=config.lr_factors
+        )
+        callbacks = [
+            SeedSteps(config.seed),
+            FrozenNorms(config.keeps_norm),
+            *([StopOnNaN()] if config.stop_on_nan else []),
+            evaluator,
+            history,
+            ProgressPictures(folder / PROGRESS, config.epochs),
+            # copied, as they may remember an attempt that failed
+            *copy.deepcopy(list(config.callbacks) if config.on_oom == HALVE else []),
+            *(config.callbacks if config.on_oom == STOP else []),
+            StayStopped(),
+            keeper,
+        ]
+        data.parts = parts
+        _fit(config, config.epochs, module, data, folder, callbacks, TRAINING, parts)
+        return history, keeper
+
+    (history, keeper), halved = _within_memory(fitted, segmenter, config, data.step_pictures(), folder)
     best = history.rows[keeper.best_epoch]["val/miou"]
-    return _Best(keeper.best_epoch, best, history.seconds, history.pictures)
+    return _Best(keeper.best_epoch, best, history.seconds, history.pictures, halved)
+
+
+def _within_memory(
+    attempt: Callable[[int], T], segmenter: Segmenter, config: TrainingConfig, batch: int, folder: Path
+) -> tuple[T, Halved]:
+    """One attempt, or as many as `on_oom=halve` needs; see `halving.within_memory`."""
+    if config.on_oom == STOP:
+        return attempt(1), Halved.of(folder, batch)
+    begun = copy.deepcopy(segmenter.state_dict())
+
+    def rewind() -> None:
+        segmenter.load_state_dict(begun)
+        segmenter.zero_grad()
+
+    return within_memory(attempt, batch, folder, rewind)
 
 
 def _by_kind(config: TrainingConfig, order: Sequence[str], turn: Sequence[str]) -> Schedule | None:
@@ -214,48 +274,67 @@ def _fit_pretraining(
     spec: PretrainSpec, data: SegmentationDataModule, config: TrainingConfig, folder: Path
 ) -> None:
     started = time.monotonic()
-    evaluator = MaxFCallback("train", names=data.checked_names)
-    history = History(folder / HISTORY, evaluator.validation_scores)
-    module = SegmentationModule(spec.segmenter, partial(torch.optim.Adam, lr=spec.lr))
     epochs = math.ceil(spec.max_steps / spec.check_every)
     # counted in epochs, not steps: Lightning resumes an interrupted run by steps in the wrong epoch
-    steps_per_check = math.ceil(spec.max_steps / epochs)
-    callbacks = [
-        SeedSteps(config.seed),
-        *([StopOnNaN()] if config.stop_on_nan else []),
-        evaluator,
-        history,
-        EarlyStopping("val/max_f", mode="max", stopping_threshold=spec.stop_f, patience=epochs),
-        StayStopped(),
-        EpochCheckpoint(folder),
-    ]
-    with quiet_lightning():
-        trainer = make_trainer(
-            config.options, config.team, epochs, folder, callbacks, f"training {spec.name}"
-        )
-        _fit(trainer, module, PretrainingData(data, spec.name, steps_per_check * data.batch), folder)
-    max_f = history.rows[-1]["val/max_f"]
-    print(f"{spec.name}: max-F {max_f:.4f} on the training masks after {trainer.global_step} steps")
+    draws = math.ceil(spec.max_steps / epochs) * data.batch
+
+    def fitted(parts: int) -> tuple[float, int]:
+        evaluator = MaxFCallback("train", names=data.checked_names)
+        history = History(folder / HISTORY, evaluator.validation_scores)
+        module = SegmentationModule(spec.segmenter, partial(torch.optim.Adam, lr=spec.lr))
+        callbacks = [
+            SeedSteps(config.seed),
+            *([StopOnNaN()] if config.stop_on_nan else []),
+            evaluator,
+            history,
+            EarlyStopping("val/max_f", mode="max", stopping_threshold=spec.stop_f, patience=epochs),
+            StayStopped(),
+            EpochCheckpoint(folder),
+        ]
+        data.parts = parts
+        pictures = PretrainingData(data, spec.name, draws)
+        trainer = _fit(config, epochs, module, pictures, folder, callbacks, f"{TRAINING} {spec.name}", parts)
+        return history.rows[-1]["val/max_f"], trainer.global_step
+
+    (max_f, steps), halved = _within_memory(fitted, spec.segmenter, config, data.step_pictures(draws), folder)
+    print(f"{spec.name}: max-F {max_f:.4f} on the training masks after {steps} steps")
     summary = {
-        "steps": trainer.global_step,
+        "steps": steps,
         "max_f": max_f,
         "seconds": round(time.monotonic() - started, 3),
+        **halved.recorded(),
     }
     if config.team.first:
         write_json(folder / DONE, summary)
 
 
-def _fit(trainer: Trainer, module: SegmentationModule, data: LightningDataModule, folder: Path) -> None:
-    resume_from = newest_readable(folder)
-    collective.barrier()
-    if resume_from is not None:
-        print(f"going on from {resume_from}")
-    try:
-        with stopping_plainly():
-            trainer.fit(module, datamodule=data, ckpt_path=str(resume_from) if resume_from else None)
-    except MisconfigurationException as error:
-        raise ConfigError(f"Lightning cannot train like this: {error}") from error
-    except RuntimeError as error:
-        if "conditioned on metric" not in str(error):
-            raise
-        raise ConfigError(f"callbacks: {error}") from error
+def _fit(
+    config: TrainingConfig,
+    epochs: int,
+    module: SegmentationModule,
+    data: LightningDataModule,
+    folder: Path,
+    callbacks: Sequence[Callback],
+    what: str,
+    parts: int,
+) -> Trainer:
+    """`Trainer.fit`, from the newest checkpoint; parts: of a batch."""
+    shortage = Shortage(what, _LOWER[config.on_oom])
+    with quiet_lightning():
+        trainer = make_trainer(
+            config.options_in(parts), config.team, epochs, folder, [*callbacks, shortage], what
+        )
+        resume_from = newest_readable(folder)
+        collective.barrier()
+        if resume_from is not None:
+            print(f"going on from {resume_from}")
+        try:
+            with shortage.told(), stopping_plainly():
+                trainer.fit(module, datamodule=data, ckpt_path=str(resume_from) if resume_from else None)
+        except MisconfigurationException as error:
+            raise ConfigError(f"Lightning cannot train like this: {error}") from error
+        except RuntimeError as error:
+            if "conditioned on metric" not in str(error):
+                raise
+            raise ConfigError(f"callbacks: {error}") from error
+    return trainer

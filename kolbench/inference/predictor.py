@@ -11,15 +11,13 @@ import numpy as np
 import torch
 
 from kolbench.engine.parallel import in_processes
-from kolbench.errors import DataError, KolbenchError, told
+from kolbench.errors import DataError, KolbenchError, is_of_memory, told
 from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import FLOW, Float32Array, PictureResult, Refiner, UInt8Array
 
 T = TypeVar("T")
 # a frame and what goes beside it -> alpha
 ShotSegment = Callable[[UInt8Array, Sequence[UInt8Array]], Float32Array]
-# of torch's allocators, which raise a bare RuntimeError: CPU on Linux and macOS, on Windows, devices, C++
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
 
 
 class Predictor:
@@ -156,15 +154,6 @@ def _or_error(
         f"not enough memory for a picture of {width}x{height} px; "
         "model.size= makes the network's input smaller"
     )
-
-
-def is_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out, that of a GPU included."""
-    if isinstance(error, cv2.error):
-        return bool(error.code == cv2.Error.StsNoMem)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
 def _alone(

@@ -95,11 +95,13 @@ class ShardRecord:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """A part that was trained first. max_f: the highest F it reached."""
+    """A part that was trained first. max_f: the highest F it reached; halved, batch: see TrainingSummary."""
 
     seconds: float | None = None
     steps: int | None = None
     max_f: float | None = None
+    halved: int | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ class TrainingSummary:
 
     folder: relative to the run folder. input_size: height and width of the training pictures in pixels.
     init: what it started from. seconds: pretraining and validation included; train_seconds: without
-    validation.
+    validation. halved: how often the batch was halved as it did not fit into memory, batch: how many pictures
+    of it then went through the network at once; None where it fitted.
     """
 
     folder: str | None = None
@@ -157,6 +160,8 @@ class TrainingSummary:
     pictures_per_second: float | None = None
     seconds: float | None = None
     train_seconds: float | None = None
+    halved: int | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -50,13 +50,13 @@ def run(config: CompareConfig) -> TaskResult:
             f"a={a.folder} and b={b.folder} were not scored on the same test pictures, so they cannot be "
             f"compared: {_what(a)} against {_what(b)}."
         )
+    print(f"a: {a.label}, mIoU {_headline(a):.4f} at threshold {a.threshold:.2f}   {a.folder}")
+    print(f"b: {b.label}, mIoU {_headline(b):.4f} at threshold {b.threshold:.2f}   {b.folder}", flush=True)
     groups = found[0].groups
     values = {"b": _images(b), "a": _images(a)}
     (difference,) = statistics.differences(values, groups)
     equal = bool((values["a"] == values["b"]).all())
     said = "same" if equal else verdict(difference, config.gate)
-    print(f"a: {a.label}, mIoU {_headline(a):.4f} at threshold {a.threshold:.2f}   {a.folder}")
-    print(f"b: {b.label}, mIoU {_headline(b):.4f} at threshold {b.threshold:.2f}   {b.folder}")
     value, low, high = difference.interval
     span = f"95 % interval [{low:+.4f}, {high:+.4f}]" if difference.interval.known else TOO_FEW
     number = len(set(groups))

@@ -28,7 +28,7 @@ from kolbench.runs import run_folder
 from kolbench.runs.finished import FinishedRun, groups_of
 from kolbench.runs.record import DataFingerprint, TrainingSummary
 from kolbench.tasks import evaluation
-from kolbench.tasks.recorder import print_table
+from kolbench.tasks.score_table import print_table
 from kolbench.tasks.scoring import PicturesConfig
 from kolbench.tasks.suite import Job, execute, job_of, own_words, row_of, shown
 from kolbench.types import Float64Array
@@ -78,6 +78,7 @@ class CurveConfig(PicturesConfig, TaskConfig):
     threshold: float | None
     device: str
     resume: str
+    on_oom: str
     metrics: tuple[str, ...]
     trim: str
     tta: str

@@ -17,7 +17,7 @@ from kolbench.config.fields import Values
 from kolbench.config.folder import conf_words
 from kolbench.config.groups import Component, ModelConfig
 from kolbench.config.old_names import current_target
-from kolbench.config.schema import TaskResult
+from kolbench.config.schema import STOP, TaskResult
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.data.portions import Portion
 from kolbench.engine import cache, collective, launch
@@ -49,12 +49,14 @@ class FitConfig(ScoringConfig):
 
     resume: auto goes on with a killed training, never starts it anew. callbacks: Lightning's, or a user's
     own, that watch the training; each under a name. init: weights to start from: official, an id of the
-    catalogue, a checkpoint or a run folder; None = from the recipe's beginning.
+    catalogue, a checkpoint or a run folder; None = from the recipe's beginning. on_oom: where a batch does
+    not fit into memory, stop, or halve it and accumulate gradients.
     """
 
     resume: str
     callbacks: Mapping[str, Component]
     init: Path | None = None
+    on_oom: str = STOP
 
 
 def run(config: FitConfig) -> TaskResult:
@@ -289,6 +291,11 @@ def _trained(
         if team.size > 1:
             collective.order({together.WHAT: together.TRAIN, together.FOLDER: str(found.folder)})
         summary = {**train(untrained, data, chosen, found.folder, recorder.listen), "reused": False}
+    if "halved" in summary:
+        recorder.say(
+            f"for lack of memory its batches went through in parts of {summary['batch']}: batch norms saw so "
+            "many pictures at once"
+        )
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:
         load_into(segmenter, found.folder / BEST)
@@ -337,4 +344,5 @@ def _training_config(config: FitConfig, team: Team, norms: frozenset[str]) -> Tr
         stop_on_nan=config.budget.stop_on_nan,
         lr_factors=recipe.lr_factors,
         frozen_norms=norms,
+        on_oom=config.on_oom,
     )

@@ -71,6 +71,7 @@ class PaperConfig(TaskConfig):
     seed: int
     device: str
     resume: str
+    on_oom: str
     metrics: tuple[str, ...]
     trim: str
 

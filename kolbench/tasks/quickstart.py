@@ -13,8 +13,8 @@ from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.runs import record, run_folder
 from kolbench.runs.finished import find, test_sets
 from kolbench.tasks.inside import folder_of
-from kolbench.tasks.recorder import Row, print_table
 from kolbench.tasks.report import PAGE, write_report
+from kolbench.tasks.score_table import Row, print_table
 from kolbench.tasks.suite import row_of
 
 LOG = "quickstart.log"

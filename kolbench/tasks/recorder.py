@@ -23,7 +23,7 @@ from kolbench.data.config import ALL
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
-from kolbench.engine.devices import describe
+from kolbench.engine.devices import describe, free_memory
 from kolbench.engine.evaluation import TIMING
 from kolbench.engine.team import plan_of
 from kolbench.io import colour_profiles
@@ -44,27 +44,16 @@ from kolbench.runs.record import (
 )
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.overview import contact_sheet, overlays
+from kolbench.tasks.score_table import Row, print_table
 from kolbench.tasks.scoring import ScoringConfig
 from kolbench.tracking.overlay import overlay_picture
 from kolbench.tracking.tracker import RunInfo, Trackers
 from kolbench.types import NATIVE, JsonObject, Refiner
 
-COLUMNS = ("miou", "iou", "acc", "f0.3_pooled", "mae", "product_recall")
-NUMBERS_WIDTH = 90
-# truth access -> heading of its block in every table
-BLOCKS = {
-    "none": "",
-    "box": "given the true box:",
-    "mask": "given the true mask:",
-}
 SUMMARY = ("method", "truth_access", "refiner", "budget", "data", "threshold", "parameters", "seconds")
 OVERVIEW = "overview.png"
 # scores of clips that are printed
 VIDEO = {"j_and_f": "J&F", "j_mean": "J", "f_mean": "F", "dtssd": "dtSSD", "flicker_mad": "flicker"}
-
-
-# a method's scores, with its threshold and what of the truth it is given
-Row = Mapping[str, float | str]
 
 
 class KnownThreshold(NamedTuple):
@@ -93,6 +82,8 @@ class RunRecorder:
         self.config = config
         self.shard = shard
         self.started = time.monotonic()
+        # of the job before, in a sweep
+        free_memory()
         self.device = plan_of(config.trainer, config.device).device
         self.folder = config.paths.run
         self.trackers = Trackers([compose.instantiate(entry) for entry in config.logger.values()])
@@ -374,29 +365,6 @@ def _baseline_row(parts: Mapping[str, ImageCounts]) -> Row:
         "threshold": threshold,
         **scores.mean_scores(parts["test"].counts, threshold),
     }
-
-
-def print_table(rows: Mapping[str, Row], title: str) -> None:
-    """Scores on the test pictures, a row per method or job; methods helped by the truth stand apart."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title)
-    table.add_column("method", no_wrap=True)
-    for column in ("threshold", *COLUMNS):
-        table.add_column(column, justify="right")
-    for truth_access, heading in BLOCKS.items():
-        block = {name: row for name, row in rows.items() if row["truth_access"] == truth_access}
-        if block and heading:
-            table.caption = "What is given the truth cannot be compared with the rows above it."
-            table.add_section()
-            table.add_row(heading)
-        for name, row in block.items():
-            cells = (f"{row[key]:.4f}" if key in row else "-" for key in COLUMNS)
-            table.add_row(name, f"{row['threshold']:.2f}", *cells)
-    console = Console()
-    longest = max(len(text) for text in (*rows, *BLOCKS.values()))
-    Console(width=max(console.width, NUMBERS_WIDTH + longest)).print(table)
 
 
 def _versions() -> dict[str, str]:

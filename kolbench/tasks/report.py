@@ -39,6 +39,7 @@ def run(config: ReportConfig) -> TaskResult:
     if config.runs is None:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = config.output or Path("report")
+    print(f"reading the finished runs of {config.runs}", flush=True)
     found, incomplete = folds.joined(find(config.runs, print))
     for line in incomplete:
         print(line)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kolbench.config.schema import TaskConfig, TaskResult
-from kolbench.engine import completion
 from kolbench.errors import ConfigError, KolbenchError
 from kolbench.io.files import read_json, write_json
 from kolbench.metrics import scores
@@ -74,6 +73,8 @@ def add_scores(folder: Path, record: RunRecord) -> list[str]:
     Raises:
         DataError: a file is missing or damaged.
     """
+    from kolbench.engine import completion  # loads torch
+
     label = f"{record.method} ({folder.name})"
     columns = completion.complete(folder, record.truth == ALPHA, label)
     scored = run_folder.read_histograms(folder / run_folder.HISTOGRAMS)

@@ -22,8 +22,7 @@ from kolbench.errors import ConfigError, DataError, nearest
 from kolbench.io.files import write_atomically, write_json
 from kolbench.runs import record, run_folder
 from kolbench.runs.record import RunRecord, TrainingSummary
-from kolbench.tasks.panels import write_panels
-from kolbench.tasks.recorder import Row, print_table
+from kolbench.tasks.score_table import Row, print_table
 
 SUITE = "suite.yaml"
 # `root: /home/me/faces` inside a mapping that was typed
@@ -77,6 +76,7 @@ class SuiteConfig(TaskConfig):
     seed: int
     device: str
     resume: str
+    on_oom: str
     metrics: tuple[str, ...]
     trim: str
 
@@ -107,6 +107,8 @@ def run(config: SuiteConfig) -> TaskResult:
         return TaskResult()
     done = [job for job in jobs if job.finished]
     if done:
+        from kolbench.tasks.panels import write_panels  # loads torch
+
         results = config.output or folder / "results"
         write_results(results, done)
         write_panels(panels, {job.name: job.folder for job in done}, results)

@@ -9,11 +9,11 @@ import torch
 
 from kolbench.engine.evaluation import evaluate, timed_on
 from kolbench.engine.parallel import Precomputed
-from kolbench.errors import DataError, KolbenchError
+from kolbench.errors import DataError, OutOfMemoryError
 from kolbench.io.arrays import as_arrays
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
-from tests.helpers.array_functions import Darkness, Dying, Refusing
+from tests.helpers.array_functions import Darkness, Dying, Refusing, TooWide
 
 
 class Dark(Segmenter):
@@ -67,8 +67,18 @@ def test_a_failure_in_a_process_reaches_the_user_as_it_is():
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_named_as_that():
-    with pytest.raises(KolbenchError, match="ended from outside"):
+    said = "One of 2 processes .* was killed, most likely for lack of memory.*OMP_NUM_THREADS=1"
+    with pytest.raises(OutOfMemoryError, match=said):
         list(Precomputed(Loader(3), Dying(), ("image",), 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_picture_that_memory_does_not_suffice_for_is_named(processes):
+    scored = Precomputed(Loader(4), TooWide(21), ("image",), processes)
+    with pytest.raises(OutOfMemoryError, match="while scoring picture n1 of 21x10 px") as caught:
+        list(scored)
+    assert ("OMP_NUM_THREADS=1" in str(caught.value)) == (processes > 1)
 
 
 @pytest.mark.slow

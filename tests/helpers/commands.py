@@ -88,9 +88,10 @@ def python(
     cwd: Path | None = None,
     code: int = 0,
     environment: Mapping[str, str | None] | None = None,
+    given: str = "",
 ) -> Finished:
-    """Runs a piece of Python in a process of its own; arguments: its sys.argv from 1 on."""
-    return _completed([sys.executable, "-c", program, *arguments], cwd, code, environment)
+    """Runs a piece of Python in a process of its own; arguments: its sys.argv from 1 on; given: its stdin."""
+    return _completed([sys.executable, "-c", program, *arguments], cwd, code, environment, given)
 
 
 def start(*words: str, cwd: Path) -> Forked:
@@ -99,13 +100,18 @@ def start(*words: str, cwd: Path) -> Forked:
 
 
 def _completed(
-    line: Sequence[str], cwd: Path | None, code: int, environment: Mapping[str, str | None] | None
+    line: Sequence[str],
+    cwd: Path | None,
+    code: int,
+    environment: Mapping[str, str | None] | None,
+    given: str = "",
 ) -> Finished:
     merged = {**os.environ, **(environment or {})}
     done = subprocess.run(
         line,
         cwd=cwd,
         env={name: value for name, value in merged.items() if value is not None},
+        input=given,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

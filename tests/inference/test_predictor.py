@@ -12,8 +12,8 @@ import torch
 
 from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.scenes import scene
-from kolbench.errors import ConfigError, DataError
-from kolbench.inference.predictor import Predictor, binarize, is_of_memory
+from kolbench.errors import ConfigError, DataError, is_of_memory
+from kolbench.inference.predictor import Predictor, binarize
 from kolbench.segmenter import Segmenter
 from kolbench.types import PictureResult, Prediction
 

@@ -44,3 +44,4 @@ def test_another_c_library_changes_nothing(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(ctypes, "CDLL", missing)
     assert not heap.keep_freed_memory()
+    assert not heap.give_back()
