@@ -44,6 +44,25 @@ def explain(error: BaseException) -> str:
     return "the command cannot be understood: " + "; ".join(dict.fromkeys(details)) + key
 
 
+# module of a Hydra plugin -> the extra that installs it
+_PLUGINS = {
+    "hydra_joblib_launcher": "joblib",
+    "hydra_submitit_launcher": "slurm",
+    "optuna": "hpo",
+}
+
+
+def explain_plugin(error: BaseException) -> str:
+    """Which extra a launcher or sweeper needs that is not installed; "" where something else is wrong."""
+    absent = re.search(
+        rf"(Unknown plugin|not instantiate plugin|No module named).*\b({'|'.join(_PLUGINS)})\b", str(error)
+    )
+    if absent is None:
+        return ""
+    extra = _PLUGINS[absent[2]]
+    return f'this launcher or sweeper is not installed: pip install -c requirements.lock -e ".[{extra}]".'
+
+
 def _quoting(word: str) -> str:
     """How to write a word that Hydra's grammar does not take."""
     key, sign, value = word.partition("=")
