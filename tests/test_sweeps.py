@@ -114,6 +114,28 @@ def test_the_exit_code_of_a_sweep_is_the_highest_of_its_tasks(launcher, own):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("launcher", launched_by("joblib"))
+def test_a_suite_goes_through_the_launcher(launcher, own):
+    (own / "02_pair").mkdir()
+    runs = "{oval: [experiment=my_oval], broken: [experiment=ellipse, seed=-1]}"
+    (own / "02_pair" / "suite.yaml").write_text(f"common: [budget=smoke]\nruns: {runs}\n")
+    (own / "conf" / "experiment").mkdir()
+    (own / "conf" / "experiment" / "my_oval.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: ellipse\n"
+    )
+    words = ("--config-dir", "conf", "task=suite", "suite=02_pair", f"hydra/launcher={launcher}")
+    done = kolbench(*words, "data.picture_size=64", cwd=own, code=1)
+    assert done.stdout.index("2 of 2, broken: to run") < done.stdout.index("== oval")
+    assert "failed: broken" in done.stdout
+    assert "seed=-1 is not a whole number" in done.stderr
+    scored = (own / "02_pair" / "results" / "scores.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in scored] == ["run", "oval"]
+    (oval,) = (own / "runs" / "suites" / "02_pair").glob("oval-*")
+    # the words of the launcher are no words of a run
+    assert "hydra" not in (oval / "run.json").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", launched_by("joblib", "submitit_local"))
 def test_a_job_that_is_killed_is_named(launcher, own):
     done = swept(own, "13,3", launcher, code=1)

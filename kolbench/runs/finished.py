@@ -360,6 +360,8 @@ def _run_folders(root: Path) -> list[Path]:
 
 def _unusable(record: RunRecord) -> str:
     """Why a run cannot be reported, or ""."""
+    if record.status == records.VALIDATED:
+        return "its test pictures are not scored; task=test weights= scores them"
     if not record.finished:
         return record.status or "not begun"
     absent = [key for key in _NEEDED if getattr(record, key) in (None, "")]
