@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from hydra.errors import MissingConfigException
 
-from kolbench.config.explain import explain_plugin
+from kolbench.config.explain import explain, explain_plugin
 from kolbench.errors import ConfigError
 from kolbench.runs import sweep_jobs
 from kolbench.runs.sweep_outputs import SweepOutputs
@@ -200,10 +201,6 @@ def test_of_jobs_that_take_a_file_at_once_one_wins(tmp_path):
 @pytest.mark.parametrize(
     ("text", "extra"),
     [
-        (
-            "Unknown plugin class : 'hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher'",
-            "joblib",
-        ),
         ("Unknown plugin class : 'hydra_plugins.hydra_submitit_launcher.a.SlurmLauncher'", "slurm"),
         ("No module named 'optuna'", "hpo"),
     ],
@@ -211,3 +208,12 @@ def test_of_jobs_that_take_a_file_at_once_one_wins(tmp_path):
 def test_a_launcher_that_is_not_installed_is_answered_with_its_extra(text, extra):
     assert f"[{extra}]" in explain_plugin(RuntimeError(text))
     assert explain_plugin(RuntimeError("No module named 'other'")) == ""
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_so_is_a_launcher_whose_choice_its_plugin_brings(launcher):
+    lacking = MissingConfigException("no such file", f"hydra/launcher/{launcher}", ["basic", "slurm"])
+    extra = {"joblib": "joblib", "submitit_local": "slurm"}[launcher]
+    assert f'{launcher} is not installed: pip install -c requirements.lock -e ".[{extra}]"' in explain(
+        lacking
+    )

@@ -44,9 +44,11 @@ def explain(error: BaseException) -> str:
     return "the command cannot be understood: " + "; ".join(dict.fromkeys(details)) + key
 
 
-# module of a Hydra plugin -> the extra that installs it
+# a launcher's choice, or the module of a launcher or sweeper -> the extra that installs it
 _PLUGINS = {
-    "hydra_joblib_launcher": "joblib",
+    "joblib": "joblib",
+    "submitit_local": "slurm",
+    "submitit_slurm": "slurm",
     "hydra_submitit_launcher": "slurm",
     "optuna": "hpo",
 }
@@ -57,10 +59,14 @@ def explain_plugin(error: BaseException) -> str:
     absent = re.search(
         rf"(Unknown plugin|not instantiate plugin|No module named).*\b({'|'.join(_PLUGINS)})\b", str(error)
     )
-    if absent is None:
-        return ""
-    extra = _PLUGINS[absent[2]]
-    return f'this launcher or sweeper is not installed: pip install -c requirements.lock -e ".[{extra}]".'
+    return _not_installed(absent[2]) if absent else ""
+
+
+def _not_installed(plugin: str) -> str:
+    return (
+        f'{plugin} is not installed: pip install -c requirements.lock -e ".[{_PLUGINS[plugin]}]" in the '
+        f'checkout, or pip install "kolbench[{_PLUGINS[plugin]}]".'
+    )
 
 
 def _quoting(word: str) -> str:
@@ -85,6 +91,8 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
 
 def _wrong_choice(config_file: str, options: Iterable[str]) -> str:
     group, _, choice = config_file.rpartition("/")
+    if group == "hydra/launcher" and choice in _PLUGINS:
+        return _not_installed(choice)
     names = sorted(name for name in options if not name.startswith("_"))
     hint = nearest(choice, names)
     meant = f" Did you mean {group}={hint}?" if hint else ""
