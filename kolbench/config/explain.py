@@ -50,6 +50,7 @@ _PLUGINS = {
     "submitit_local": "slurm",
     "submitit_slurm": "slurm",
     "hydra_submitit_launcher": "slurm",
+    "ray": "ray",
     "optuna": "hpo",
 }
 
@@ -63,10 +64,9 @@ def explain_plugin(error: BaseException) -> str:
 
 
 def _not_installed(plugin: str) -> str:
-    return (
-        f'{plugin} is not installed: pip install -c requirements.lock -e ".[{_PLUGINS[plugin]}]" in the '
-        f'checkout, or pip install "kolbench[{_PLUGINS[plugin]}]".'
-    )
+    extra = _PLUGINS[plugin]
+    lock = "" if extra == "ray" else "-c requirements.lock "
+    return f'{plugin} is not installed: pip install {lock}-e ".[{extra}]".'
 
 
 def _quoting(word: str) -> str:
