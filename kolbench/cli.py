@@ -31,6 +31,7 @@ from kolbench.errors import (
     ConfigError,
     KolbenchError,
     disk_failure,
+    first_line,
     missing_library,
     told,
 )
@@ -76,8 +77,8 @@ def main() -> None:
     except Exception as error:
         if not _outcomes():
             _refuse(error)
-        # a worker that was killed, or a launcher that gave up: its other jobs have their results
-        broken = f"the sweep broke off: {' '.join(str(told(error)).split())}"
+        # a worker that was killed, or a launcher that gave up: the other jobs have their results
+        broken = f"the sweep broke off ({first_line(error)});"
     except KeyboardInterrupt:
         _stop(f"stopped by the keyboard; {AGAIN}", 130)
     except SystemExit as stop:
@@ -174,7 +175,7 @@ def _report_sweep(outcomes: Sequence[JobOutcome], broken: str) -> None:
         names = "; ".join(job.label for job in failed)
         _stop(" ".join([broken, f"{len(failed)} of the sweep's jobs failed: {names}"]).strip(), EXIT_FAILED)
     if broken:
-        _stop(broken, EXIT_FAILED)
+        _stop(f"{broken} {AGAIN}", EXIT_FAILED)
     _exit_codes.extend(job.exit_code for job in outcomes)
 
 

@@ -56,6 +56,13 @@ def told(error: Exception) -> KolbenchError:
     )
 
 
+def first_line(error: Exception) -> str:
+    """What others' code says of its failure, without the pages that may follow."""
+    if isinstance(error, KolbenchError):
+        return str(error)
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'without a word')}"
+
+
 def disk_failure(error: OSError) -> str:
     """What the system says against a file, in a sentence."""
     return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}."

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from kolbench.config import compose
 from kolbench.config.explain import explain_plugin
-from kolbench.errors import ConfigError, KolbenchError, told
+from kolbench.errors import ConfigError, KolbenchError, first_line
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def launch(work: Callable[[int], object], count: int, folder: Path) -> None:
         except Exception as error:
             if plugin := explain_plugin(error):
                 raise ConfigError(plugin) from error
-            raise KolbenchError(f"the launcher gave up: {' '.join(str(told(error)).split())}") from error
+            raise KolbenchError(f"the launcher gave up: {first_line(error)}") from error
     for job in returned:
         # raises what the work raised
         _ = job.return_value
