@@ -3,23 +3,28 @@
 import io
 import os
 import re
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kolbench.config import compose
-from kolbench.config.explain import explain
+from kolbench.config.explain import explain, explain_plugin
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.groups import Invocation
 from kolbench.config.old_names import current_word
-from kolbench.config.schema import PATHS, check
+from kolbench.config.schema import PATHS, TaskResult, check
 from kolbench.config.typed import typed_config
 from kolbench.errors import (
     STOPPED_BY_KEYBOARD,
@@ -27,11 +32,13 @@ from kolbench.errors import (
     ConfigError,
     KolbenchError,
     disk_failure,
+    first_line,
     missing_library,
     told,
 )
 from kolbench.io.heap import keep_freed_memory
-from kolbench.runs import sweep_outputs
+from kolbench.runs import sweep_jobs, sweep_outputs
+from kolbench.runs.sweep_jobs import JobOutcome
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -44,9 +51,12 @@ INTERPOLATION = re.compile(r"\$\{[\w.:]*\}")
 NUMBER = r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[-+]?\d[\d_]*)?"
 NO_TEXT = re.compile(rf"{NUMBER}|true|false|nan|[-+]?inf", re.IGNORECASE)
 
-_failures: list[tuple[str, KolbenchError]] = []
+# of the command that runs in this process
+_failures: list[KolbenchError] = []
 _exit_codes: list[int] = []
-_sweep_rows: dict[tuple[str, ...], Mapping[str, float | str]] = {}
+_sweeps: list[Path] = []
+# workers of a launcher import this module and call no main
+compose.register()
 
 
 def main() -> None:
@@ -54,41 +64,69 @@ def main() -> None:
 
     A task may exit with a code of its own: what it found, not what it failed at.
     """
-    keep_freed_memory()
-    _say_any_name()
-    compose.register()
-    # what `python -m` does by itself: methods of one's own are found in the present folder
-    here = str(Path.cwd())
-    if not {"", here} & set(sys.path):
-        sys.path.append(here)
+    _settle()
     # Hydra knows no flags but its own
     words = ("dry_run=true" if word == "--dry-run" else word for word in sys.argv)
     sys.argv = [quoted(current_word(word)) for word in words]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(compose.conf_dir()), config_name="config")(run_job)
-    _failures.clear()
-    _exit_codes.clear()
-    _sweep_rows.clear()
-    sweep_outputs.SWEEP.clear()
+    for kept in (_failures, _exit_codes, _sweeps):
+        kept.clear()
+    broken = ""
     try:
         entry()
-    # a group that is given null is a ValueError of Hydra's; those of jobs do not come up to here
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        _stop(explain(error), EXIT_USAGE)
-    except OSError as error:
-        _stop(disk_failure(error), EXIT_FAILED)
+    except Exception as error:
+        if not _outcomes():
+            _refuse(error)
+        # a worker that was killed, or a launcher that gave up: the other jobs have their results
+        broken = f"the sweep broke off ({first_line(error)});"
     except KeyboardInterrupt:
         _stop(f"stopped by the keyboard; {AGAIN}", STOPPED_BY_KEYBOARD)
     except SystemExit as stop:
         if stop.code == TERMINATED:
             _stop(f"stopped by SIGTERM; {AGAIN}", TERMINATED)
         raise
-    if _sweep_rows:
-        _print_sweep()
     if _failures:
-        _report_failures()
+        _stop(str(_failures[0]), EXIT_USAGE if isinstance(_failures[0], ConfigError) else EXIT_FAILED)
+    if _sweeps:
+        _report_sweep(_outcomes(), broken)
     if any(_exit_codes):
         sys.exit(max(_exit_codes))
+
+
+class SweepStart(Callback):
+    """Tells the process that begins a sweep where its jobs leave what they came to; of conf/config.yaml."""
+
+    def on_multirun_start(self, config: DictConfig, **_: object) -> None:
+        """Before the first job: what an earlier sweep left in this folder is no part of this one."""
+        sweep = _sweep_folder(config.hydra)
+        for folder in (sweep_jobs.FOLDER, sweep_outputs.FOLDER):
+            shutil.rmtree(sweep / folder, ignore_errors=True)
+        _sweeps.append(sweep)
+
+
+def _settle() -> None:
+    """Makes a process, of the command or of a launcher's worker, as commands need it."""
+    keep_freed_memory()
+    _say_any_name()
+    # what `python -m` does by itself: methods of one's own are found in the present folder
+    here = str(Path.cwd())
+    if not {"", here} & set(sys.path):
+        sys.path.append(here)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """Ends the command for what went wrong before any job had begun."""
+    # a group that is given null is a ValueError of Hydra's; those of jobs do not come up to here
+    if isinstance(error, HydraException | OmegaConfBaseException | ValueError):
+        _stop(explain(error), EXIT_USAGE)
+    if plugin := explain_plugin(error):
+        _stop(plugin, EXIT_USAGE)
+    if isinstance(error, KolbenchError):
+        _stop(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+    if isinstance(error, OSError):
+        _stop(disk_failure(error), EXIT_FAILED)
+    raise error
 
 
 def _say_any_name() -> None:
@@ -112,12 +150,34 @@ def quoted(word: str) -> str:
     return f"{key}={mark}{value.replace(mark, chr(92) + mark)}{mark}"
 
 
-def _print_sweep() -> None:
-    from kolbench.tasks.score_table import print_table
+def _sweep_folder(hydra_config: HydraConf) -> Path:
+    return Path(str(hydra_config.sweep.dir)).absolute()
 
-    labels = what_differs(list(_sweep_rows))
-    rows = dict(zip(labels, _sweep_rows.values(), strict=True))
-    print_table(rows, "all jobs of the sweep, test pictures")
+
+def _outcomes() -> list[JobOutcome]:
+    """What the jobs of this command's sweep came to, in whichever processes; empty without a sweep."""
+    return sweep_jobs.read(_sweeps[-1]) if _sweeps else []
+
+
+def _report_sweep(outcomes: Sequence[JobOutcome], broken: str) -> None:
+    """Prints the table of a sweep; ends the command where one of its jobs failed."""
+    rows = {job.words: job.row for job in outcomes if job.row is not None}
+    if rows:
+        from kolbench.tasks.score_table import print_table
+
+        labels = what_differs(list(rows))
+        print_table(dict(zip(labels, rows.values(), strict=True)), "all jobs of the sweep, test pictures")
+    failed = [job for job in outcomes if job.failure]
+    for job in failed:
+        # a job of this process has said it already
+        if not job.ended or job.process != sweep_jobs.this_process():
+            print(f"kolbench: {job.label}: {job.failure}", file=sys.stderr)
+    if failed:
+        names = "; ".join(job.label for job in failed)
+        _stop(" ".join([broken, f"{len(failed)} of the sweep's jobs failed: {names}"]).strip(), EXIT_FAILED)
+    if broken:
+        _stop(f"{broken} {AGAIN}", EXIT_FAILED)
+    _exit_codes.extend(job.exit_code for job in outcomes)
 
 
 def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
@@ -127,16 +187,7 @@ def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
     return [line.removeprefix("experiment=").removeprefix("model=") for line in own]
 
 
-def _report_failures() -> None:
-    label, error = _failures[0]
-    if not label:
-        _stop(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
-    _stop(
-        f"{len(_failures)} of the sweep's jobs failed: {'; '.join(job for job, _ in _failures)}", EXIT_FAILED
-    )
-
-
-def _stop(message: str, code: int) -> None:
+def _stop(message: str, code: int) -> NoReturn:
     sys.stdout.flush()
     print(f"kolbench: {message}", file=sys.stderr)
     sys.exit(code)
@@ -145,39 +196,69 @@ def _stop(message: str, code: int) -> None:
 def run_job(config: DictConfig) -> float | None:
     """One job: the task's `run` with its typed configuration; a validation score, for sweepers.
 
-    A failing job of a sweep is reported and counted, and the sweep goes on.
+    A failing job of a sweep is reported and counted, and the sweep goes on. What it came to lies in the
+    sweep's folder, as it may run in a process, or on a machine, of its own.
     """
     hydra_config = HydraConfig.get()
-    label = ""
     if hydra_config.mode is RunMode.MULTIRUN:
-        label = f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})"
-        print(f"== {label}", flush=True)
-    sweep_outputs.SWEEP.job = label
+        return _swept_job(config, hydra_config)
+    sweep_outputs.SWEEP.leave()
+    result, error = _result_of(config)
+    if error is not None:
+        _failures.append(error)
+    _exit_codes.append(result.exit_code)
+    return result.objective
+
+
+def _swept_job(config: DictConfig, hydra_config: HydraConf) -> float | None:
+    if not _sweeps:
+        _settle()
+        # the words of the command that began the sweep, as far as tasks read them
+        sys.argv[1:] = [f"--config-dir={folder}" for folder in _typed_conf_dirs(hydra_config)]
+    sweep = _sweep_folder(hydra_config)
+    label = f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})"
+    print(f"== {label}", flush=True)
+    words = tuple(hydra_config.overrides.task)
+    job = JobOutcome(int(hydra_config.job.num), label, words, sweep_jobs.this_process())
+    sweep_jobs.write(sweep, job)
+    sweep_outputs.SWEEP.enter(sweep, label)
+    result, error = _result_of(config)
+    if error is not None:
+        print(f"kolbench: {label}: {error}", file=sys.stderr, flush=True)
+    sweep_jobs.write(
+        sweep,
+        replace(
+            job,
+            ended=True,
+            row=result.row,
+            error=None if error is None else str(error),
+            exit_code=result.exit_code if error is None else EXIT_FAILED,
+        ),
+    )
+    return result.objective if error is None else None
+
+
+def _typed_conf_dirs(hydra_config: HydraConf) -> list[str]:
+    """The folders that --config-dir named, in whichever process that was typed."""
+    sources = hydra_config.runtime.config_sources
+    return [source.path for source in sources if source.provider == "command-line"]
+
+
+def _result_of(config: DictConfig) -> tuple[TaskResult, KolbenchError | None]:
+    """What the task gives back, and why it failed."""
+    result = TaskResult()
     try:
         values = compose.plain(config)
         # before a task is imported, which may take seconds
         check(values)
         run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
         result = run(typed_config(kind, values, _invocation(values)))
-        if label and result.row is not None:
-            _sweep_rows[tuple(hydra_config.overrides.task)] = result.row
         if result.failed:
             raise KolbenchError(f"{result.failed} of the inputs failed or are damaged; they are named above.")
-        _exit_codes.append(result.exit_code)
-        return result.objective
     except Exception as error:
-        _note_failure(label, error)
-    return None
-
-
-def _note_failure(label: str, error: Exception) -> None:
-    """Keeps why a job failed, for the exit code and the last line; a job of a sweep says it at once."""
-    if lacking := missing_library(error):
-        error = ConfigError(lacking)
-    error = told(error)
-    if label:
-        print(f"kolbench: {label}: {error}", file=sys.stderr)
-    _failures.append((label, error))
+        lacking = missing_library(error)
+        return result, told(ConfigError(lacking) if lacking else error)
+    return result, None
 
 
 def _invocation(values: Values) -> Invocation:

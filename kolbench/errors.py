@@ -72,7 +72,7 @@ def told(error: Exception) -> KolbenchError:
         return OutOfMemoryError(ended)
     if is_of_memory(error):
         return OutOfMemoryError(
-            f"memory ran out ({_first_line(error)}). Lower budget.batch= or budget.size= where a network is "
+            f"memory ran out ({first_line(error)}). Lower budget.batch= or budget.size= where a network is "
             "trained, model.size= where it is used, or data.workers=."
         )
     if isinstance(error, OSError):
@@ -117,9 +117,11 @@ def _came_through(folder: str, error: BaseException) -> bool:
     return any(folder in Path(frame.filename).as_posix() for frame in frames)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def first_line(error: Exception) -> str:
+    """What others' code says of its failure, without the pages that may follow."""
+    if isinstance(error, KolbenchError):
+        return str(error)
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'without a word')}"
 
 
 def disk_failure(error: OSError) -> str:

@@ -27,7 +27,7 @@ def test_the_wheel_holds_every_yaml_and_nothing_else(wheel):
         f"kolbench/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")
     }
     assert expected <= names
-    assert all(name.startswith(("kolbench/", "kolbench-")) for name in names)
+    assert all(name.startswith(("kolbench/", "kolbench-", "hydra_plugins/kolbench_")) for name in names)
 
 
 def test_an_unpacked_wheel_finds_its_configuration_from_another_folder(wheel, tmp_path):

@@ -9,8 +9,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from kolbench.config.compose import build_segmenter, model_config
+from kolbench.config.compose import build_segmenter, conf_dir, model_config, register
 from kolbench.data.scenes.scene import make_scene
 from kolbench.io import images
 from tests.helpers import clips
@@ -54,8 +56,11 @@ PLACEHOLDERS = (
 )
 # a server runs until it is stopped; the others run smaller in the tests of their tasks
 ELSEWHERE = ("task=serve", "task=quickstart", "task=paper", "task=curve", "task=benchmark")
+# composed here; tests/test_sweeps.py and tests/config/test_searching.py run their like
+LAUNCHED = ("hydra/launcher=", "hydra/sweeper=")
+TARGETS = {"joblib": "JoblibLauncher", "slurm": "SlurmLauncher", "optuna": "kolbench_optuna_sweeper"}
 FOUND = re.findall(r"`(python -m kolbench [^`]+)`", README)
-COMMANDS = [command for command in FOUND if not any(task in command for task in ELSEWHERE)]
+COMMANDS = [command for command in FOUND if not any(word in command for word in (*ELSEWHERE, *LAUNCHED))]
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +156,22 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
         records = [path for path in (tmp_path / "runs").rglob("run.json") if "wandb" not in path.parts]
         finished = [path for path in records if '"finished"' in path.read_text()]
         assert len(finished) == jobs
+
+
+@pytest.mark.parametrize("line", [line for line in FOUND if any(word in line for word in LAUNCHED)])
+def test_command_of_the_readme_for_a_launcher_or_a_sweeper(line):
+    if "hydra/launcher=joblib" in line:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra joblib")
+    words = [word for word in shlex.split(line)[3:] if word != "-m" and "interval(" not in word]
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        one = [word.partition(",")[0] for word in words]
+        hydra = compose("config", overrides=one, return_hydra_config=True).hydra
+    for key, _, value in (word.partition("=") for word in words):
+        if key in ("hydra/launcher", "hydra/sweeper"):
+            assert TARGETS[value] in hydra[key.partition("/")[2]]._target_
+        elif key.startswith("hydra."):
+            assert str(OmegaConf.select(hydra, key.partition(".")[2])) == value
 
 
 @pytest.mark.slow

@@ -35,7 +35,8 @@ NO_TEXTS = ("null", "true", "false", "nan", "inf")
 
 def register() -> None:
     """Makes the resolvers known to Hydra; repeating it changes nothing."""
-    OmegaConf.register_new_resolver("kolbench.pid", os.getpid, replace=True)
+    # kept with the configuration: a worker of a launcher has another number, and one sweep has one folder
+    OmegaConf.register_new_resolver("kolbench.pid", os.getpid, use_cache=True, replace=True)
 
 
 def command(words: Mapping[str, object]) -> tuple[Values, Invocation]:

@@ -45,6 +45,31 @@ def explain(error: BaseException) -> str:
     return "the command cannot be understood: " + "; ".join(dict.fromkeys(details)) + key
 
 
+# a launcher's choice, or the module of a launcher or sweeper -> the extra that installs it
+_PLUGINS = {
+    "joblib": "joblib",
+    "submitit_local": "slurm",
+    "submitit_slurm": "slurm",
+    "hydra_submitit_launcher": "slurm",
+    "ray": "ray",
+    "optuna": "hpo",
+}
+
+
+def explain_plugin(error: BaseException) -> str:
+    """Which extra a launcher or sweeper needs that is not installed; "" where something else is wrong."""
+    absent = re.search(
+        rf"(Unknown plugin|not instantiate plugin|No module named).*\b({'|'.join(_PLUGINS)})\b", str(error)
+    )
+    return _not_installed(absent[2]) if absent else ""
+
+
+def _not_installed(plugin: str) -> str:
+    extra = _PLUGINS[plugin]
+    lock = "" if extra == "ray" else "-c requirements.lock "
+    return f'{plugin} is not installed: pip install {lock}-e ".[{extra}]".'
+
+
 def _quoting(word: str) -> str:
     """How to write a word that Hydra's grammar does not take."""
     key, sign, value = word.partition("=")
@@ -67,6 +92,8 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
 
 def _wrong_choice(config_file: str, options: Iterable[str]) -> str:
     group, _, choice = config_file.rpartition("/")
+    if group == "hydra/launcher" and choice in _PLUGINS:
+        return _not_installed(choice)
     names = sorted(name for name in options if not name.startswith("_"))
     hint = nearest(choice, names)
     meant = f" Did you mean {group}={hint}?" if hint else ""

@@ -121,6 +121,7 @@ KEYS: Mapping[str, Key] = {
     "gate": Key(at_least(0)),
     "sound": Key(SWITCH),
     "dry_run": Key(SWITCH),
+    "test": Key(SWITCH),
     "budget.size": Key(whole(1)),
     "budget.epochs": Key(whole(1)),
     "budget.batch": Key(whole(1)),

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.training import DONE
 from kolbench.io.files import read_json, write_json
+from kolbench.io.locks import alone
 
 EVALUATIONS = "evaluations"
 
@@ -60,18 +59,10 @@ def training(
         number += 1
     folder = root / (f"{name}-{fingerprint}" + (f"-{number}" if number > 1 else ""))
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"another process works on {folder}; waiting for it")
-        lock.acquire()
-    try:
+    with alone(folder / ".lease", f"another process works on {folder}; waiting for it"):
         if not (folder / "training.json").is_file():
             write_json(folder / "training.json", {"fingerprint": fingerprint, **settings})
         yield TrainingFolder(folder, fingerprint)
-    finally:
-        lock.release()
 
 
 def _attempt(folder: Path) -> int:

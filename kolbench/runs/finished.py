@@ -371,6 +371,8 @@ def run_folders_of(root: Path) -> list[Path]:
 
 def _unusable(record: RunRecord) -> str:
     """Why a run cannot be reported, or ""."""
+    if record.status == records.VALIDATED:
+        return "its test pictures are not scored; task=test weights= scores them"
     if not record.finished:
         return record.status or "not begun"
     if record.shard is not None:

@@ -15,6 +15,8 @@ from kolbench.types import BINARY, NATIVE
 
 RUN = "run.json"
 VERSION = 2
+# status of a run whose test pictures are not scored
+VALIDATED = "validated"
 # what of the truth a method is given: nothing, the box around it, or the mask itself
 TRUTH_ACCESS = ("none", "box", "mask")
 
@@ -168,7 +170,8 @@ class TrainingSummary:
 class RunRecord:
     """A run. Strings are "" and all else is None or empty where a run did not get so far, or is too old.
 
-    status: running, finished, failed or interrupted; error: why it failed. device: where it ran; timed_on:
+    status: running, finished, failed, interrupted, or validated where the test pictures were left unscored
+    (`test=false`); error: why it failed. device: where it ran; timed_on:
     where its seconds per picture were measured, perhaps by an earlier run. threshold_from: validation,
     the run, its authors' use, or the command. truth_access: one of `TRUTH_ACCESS`. scores: on the test
     pictures at the threshold, by the names of `kolbench.metrics.scores`; all: the same on the whole data set.

@@ -30,7 +30,7 @@ from kolbench.runs.record import DataFingerprint, TrainingSummary
 from kolbench.tasks import evaluation
 from kolbench.tasks.score_table import print_table
 from kolbench.tasks.scoring import PicturesConfig
-from kolbench.tasks.suite import Job, execute, job_of, own_words, row_of, shown
+from kolbench.tasks.suite import Job, execute_all, job_of, own_words, row_of, shown
 from kolbench.types import Float64Array
 
 SCORE = "miou"
@@ -231,18 +231,17 @@ def _executed(
     """
     source = data.fingerprint()["source"]
     names = {split: [data.source.names[row] for row in data.rows[split]] for split in ("val", "test")}
-    done, failed = {}, []
+    before = {job.name: None if again else _finished(job, source, names) for job in jobs}
     for number, job in enumerate(jobs, start=1):
-        found = None if again else _finished(job, source, names)
-        state = "to run" if found is None else "finished already"
+        state = "to run" if before[job.name] is None else "finished already"
         print(f"== {number} of {len(jobs)}, {job.name}: {state}\n   {shown(job)}", flush=True)
-        if found is None and not dry and execute(job):
-            found = _finished(job, source, names)
-        if found is not None:
-            done[job.name] = found
-        else:
-            failed.append(job.name)
-    return done, failed
+    to_run = [job for job in jobs if before[job.name] is None]
+    failed = set() if dry else set(execute_all(to_run))
+    done = dict(before)
+    if not dry:
+        done |= {job.name: _finished(job, source, names) for job in to_run if job.name not in failed}
+    absent = [job.name for job in jobs if done[job.name] is None]
+    return {name: run for name, run in done.items() if run is not None}, absent
 
 
 def _finished(job: Job, source: str, names: Mapping[str, list[str]]) -> FinishedRun | None:

@@ -258,6 +258,38 @@ def scorer_of(
     return Scorer(segmenter, data, team, config.precision, refiner, smoother_of(config, data))
 
 
+def validation_of(
+    segmenter: Segmenter,
+    data: SegmentationDataModule,
+    config: ScoringConfig,
+    device: torch.device,
+    training: Path,
+    refiner: Refiner | None = None,
+) -> ImageCounts:
+    """Histograms of the validation pictures alone, scored as by `scores_of`; found again in the same way.
+
+    Args:
+        training: the training's folder, below which they are kept.
+
+    Raises:
+        ConfigError: there are no validation pictures.
+    """
+    smoother = smoother_of(config, data)
+    loaders = data.evaluation_dataloaders(segmenter.stateful or smoother is not None)
+    if "val" not in loaders:
+        raise ConfigError(
+            f"test=false scores the validation pictures alone, and data={config.data.name} gives none; leave "
+            "test= away, or split the pictures with data.split=auto."
+        )
+    kept = evaluation_folder(training, data, config).with_suffix(".val.parquet")
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        only = {"val": loaders["val"]}
+        scored = evaluate(segmenter, only, device, None, config.precision, refiner, smoother)
+        run_folder.write_histograms(kept, scored)
+    return run_folder.read_histograms(kept)["val"]
+
+
 def smoother_of(config: ScoringConfig, data: SegmentationDataModule) -> MakeSmoother | None:
     """What makes the smoother that `smooth=` names; None where it names none.
 

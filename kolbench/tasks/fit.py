@@ -50,20 +50,23 @@ class FitConfig(ScoringConfig):
     resume: auto goes on with a killed training, never starts it anew. callbacks: Lightning's, or a user's
     own, that watch the training; each under a name. init: weights to start from: official, an id of the
     catalogue, a checkpoint or a run folder; None = from the recipe's beginning. on_oom: where a batch does
-    not fit into memory, stop, or halve it and accumulate gradients.
+    not fit into memory, stop, or halve it and accumulate gradients. test: whether the test pictures are
+    scored.
     """
 
     resume: str
     callbacks: Mapping[str, Component]
     init: Path | None = None
     on_oom: str = STOP
+    test: bool = True
 
 
 def run(config: FitConfig) -> TaskResult:
     """One run of one method.
 
     Returns:
-        The headline scores on the test pictures, and the validation score for sweepers.
+        The headline scores on the test pictures, and the validation score for sweepers; with `test=false`
+        the validation score alone.
 
     Raises:
         KolbenchError: the settings, the pictures or the training make a result impossible.
@@ -98,6 +101,11 @@ def run(config: FitConfig) -> TaskResult:
             else:
                 segmenter = _trained(found, data, config, begun, recorder, team)
             segmenter = with_tta(segmenter, config.tta)
+            if not config.test:
+                validation = evaluation.validation_of(
+                    segmenter, data, config, team.device, found.folder, refiner
+                )
+                return recorder.finish_without_test(segmenter, validation, data)
             scored = evaluation.scores_of(
                 segmenter, data, config, team, found.folder, recorder.folder, refiner
             )

@@ -18,7 +18,7 @@ from kolbench.report.intervals import TOO_FEW, Interval, group_means, mean_inter
 from kolbench.report.layout import listed
 from kolbench.runs import run_folder
 from kolbench.runs.finished import groups_of
-from kolbench.tasks.suite import Job, execute, job_of, own_words, shown
+from kolbench.tasks.suite import Job, execute_all, job_of, own_words, shown
 from kolbench.types import Float64Array
 
 SCORE = "miou"
@@ -86,7 +86,17 @@ def run(config: PaperConfig) -> TaskResult:
         raise ConfigError("task=paper chooses its thresholds by the two protocols: leave threshold= out.")
     parent = config.paths.runs / "paper"
     words = [word for word in own_words(config.invocation.overrides) if not word.startswith("data.split=")]
-    outcomes = [_outcome(protocol, config.name, words, parent) for protocol in PROTOCOLS]
+    jobs = {
+        protocol: job_of(f"{config.name}-{protocol}", [*words, own], parent)
+        for protocol, (own, _) in PROTOCOLS.items()
+    }
+    for protocol, job in jobs.items():
+        state = "finished already" if job.finished else "to run"
+        print(f"== {protocol}: {WORDS[protocol]}: {state}\n   {shown(job)}", flush=True)
+    if execute_all([job for job in jobs.values() if not job.finished]):
+        failed = " and the ".join(protocol for protocol, job in jobs.items() if not job.finished)
+        raise KolbenchError(f"The run under the {failed} protocol failed; it says why above.")
+    outcomes = [_outcome(protocol, job) for protocol, job in jobs.items()]
     gap = outcomes[0].headline.value - outcomes[1].headline.value
     _print(config.name, outcomes, gap)
     output = config.output or outcomes[1].job.folder
@@ -96,12 +106,7 @@ def run(config: PaperConfig) -> TaskResult:
     return TaskResult()
 
 
-def _outcome(protocol: str, name: str, words: list[str], parent: Path) -> Outcome:
-    job = job_of(f"{name}-{protocol}", [*words, PROTOCOLS[protocol][0]], parent)
-    state = "finished already" if job.finished else "to run"
-    print(f"== {protocol}: {WORDS[protocol]}: {state}\n   {shown(job)}", flush=True)
-    if not job.finished and not execute(job):
-        raise KolbenchError(f"The run under the {protocol} protocol failed; it says why above.")
+def _outcome(protocol: str, job: Job) -> Outcome:
     scored = run_folder.read_histograms(job.folder / run_folder.HISTOGRAMS)
     chosen, best = (scores.best_threshold(scored[split].counts) for split in ("val", "test"))
     groups = groups_of(scored["test"])

@@ -34,6 +34,7 @@ from kolbench.metrics.counts import ImageCounts
 from kolbench.metrics.video.clip_scores import mean_over_clips
 from kolbench.runs import clips, run_folder
 from kolbench.runs.record import (
+    VALIDATED,
     CostRecord,
     DataFingerprint,
     Machine,
@@ -286,6 +287,40 @@ class RunRecorder:
             else None,
             folder=self.folder,
         )
+
+    def finish_without_test(
+        self, segmenter: Segmenter, validation: ImageCounts, data: SegmentationDataModule
+    ) -> TaskResult:
+        """Writes the scores of the validation pictures; the test pictures are left for `task=test`.
+
+        Returns:
+            mIoU of the validation pictures, for sweepers.
+        """
+        scored = {"val": validation}
+        threshold, origin = self._threshold(scored, NO_THRESHOLD)
+        run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)
+        run_folder.write_scores(self.folder, scored, threshold)
+        found = scores.mean_scores(validation.counts, threshold)
+        self.record = replace(
+            self.record,
+            threshold=threshold,
+            threshold_from=origin,
+            truth_access=segmenter.truth_access,
+            input_keys=tuple(segmenter.input_keys),
+            refiner=self.config.refiner.name,
+            pictures=self._trained_on(data) | {"val": len(validation.names)},
+            fingerprint=DataFingerprint(**data.fingerprint()),
+            truth=data.truth,
+            seconds=round(time.monotonic() - self.started, 3),
+            status=VALIDATED,
+        )
+        self.record.write(self.folder / run_folder.RUN)
+        self.trackers.summary({f"val/{name}": value for name, value in found.items()})
+        self.say(
+            f"validation mIoU {found['miou']:.4f} at threshold {threshold:.2f}; the test pictures are not "
+            f"scored (test=false): task=test weights={self.folder} does it"
+        )
+        return TaskResult(objective=found["miou"], folder=self.folder)
 
     def _threshold(self, scored: Mapping[str, ImageCounts], known: KnownThreshold) -> KnownThreshold:
         if self.config.threshold is not None:

@@ -1,4 +1,7 @@
-"""`task=suite`: all runs of an `experiments/NN` folder, each in a process of its own, and their table."""
+"""`task=suite`: all runs of an `experiments/NN` folder, each in a process of its own, and their table.
+
+`hydra/launcher=` says where, and how many at the same time, as in sweeps; by default one after the other.
+"""
 
 import hashlib
 import re
@@ -14,11 +17,12 @@ from typing import ClassVar
 
 import pandas as pd
 
+from kolbench.config import launching
 from kolbench.config.compose import load_resolved_yaml
 from kolbench.config.fields import Values, require_mapping
 from kolbench.config.folder import conf_words
 from kolbench.config.schema import PATHS, TaskConfig, TaskResult
-from kolbench.errors import ConfigError, DataError, nearest
+from kolbench.errors import ConfigError, DataError, KolbenchError, nearest
 from kolbench.io.files import write_atomically, write_json
 from kolbench.runs import record, run_folder
 from kolbench.runs.record import RunRecord, TrainingSummary
@@ -97,14 +101,12 @@ def run(config: SuiteConfig) -> TaskResult:
         )
     jobs = jobs_of(folder, config.paths.runs, own_words(config.invocation.overrides))
     panels = panels_of(folder)
-    failed = []
     for number, job in enumerate(jobs, start=1):
         state = "finished already" if job.finished else "to run"
         print(f"== {number} of {len(jobs)}, {job.name}: {state}\n   {shown(job)}", flush=True)
-        if not config.dry_run and not job.finished and not execute(job):
-            failed.append(job.name)
     if config.dry_run:
         return TaskResult()
+    failed = execute_all([job for job in jobs if not job.finished])
     done = [job for job in jobs if job.finished]
     if done:
         from kolbench.tasks.panels import write_panels  # loads torch
@@ -218,13 +220,51 @@ def _without_path(found: re.Match[str]) -> str:
     return f"{found['name']}: {found['name'].upper()}" if is_path else found[0]
 
 
-def execute(job: Job) -> bool:
-    """Runs it anew, in a process of its own; whether it succeeded."""
+@dataclass(frozen=True)
+class _Execution:
+    """Jobs as a launcher is given them."""
+
+    jobs: tuple[Job, ...]
+    typed: tuple[str, ...]
+
+    def __call__(self, number: int) -> None:
+        job = self.jobs[number]
+        print(f"== {job.name}", flush=True)
+        execute(job, self.typed)
+
+
+def execute_all(jobs: Sequence[Job]) -> list[str]:
+    """Runs them anew, by the launcher that `hydra/launcher=` names; the names of those that failed.
+
+    Raises:
+        ConfigError: the launcher is not installed.
+    """
+    for job in jobs:
+        # what a launcher does not come to has failed
+        shutil.rmtree(job.folder, ignore_errors=True)
+    try:
+        if jobs:
+            work = _Execution(tuple(jobs), tuple(conf_words()))
+            launching.launch(work, len(jobs), jobs[0].folder.parent)
+    except ConfigError:
+        raise
+    except KolbenchError as error:
+        print(f"kolbench: {error}", file=sys.stderr, flush=True)
+    return [job.name for job in jobs if not job.finished]
+
+
+def execute(job: Job, typed: Sequence[str] = ()) -> None:
+    """Runs it anew, in a process of its own; whether it succeeded says its folder.
+
+    Args:
+        typed: words that say where YAML files of one's own are.
+    """
+    # a cluster may start it a second time
     shutil.rmtree(job.folder, ignore_errors=True)
     # in Hydra's grammar, so that spaces and apostrophes in the path are taken as they are
     place = '"{}"'.format(str(job.folder).replace('"', '\\"'))
-    command = [sys.executable, "-m", "kolbench", *conf_words(), *job.words, f"hydra.run.dir={place}"]
-    return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - a list of words, no shell
+    command = [sys.executable, "-m", "kolbench", *typed, *job.words, f"hydra.run.dir={place}"]
+    subprocess.run(command, check=False)  # noqa: S603 - a list of words, no shell
 
 
 def row_of(done: RunRecord) -> Row:

@@ -27,6 +27,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from kolbench import cli
+from kolbench.config.compose import _without_running_hydra
 from kolbench.tasks.suite import Job
 from tests.helpers.forked import TIMEOUT_S, Finished, Forked, command
 from tests.helpers.paths import ROOT
@@ -58,11 +59,12 @@ def kolbench(
     return done
 
 
-def run_here(job: Job) -> bool:
+def run_here(job: Job, conf_words: Sequence[str] = ()) -> None:
     """Runs a job of a suite inside this process, in place of `suite.execute`."""
     shutil.rmtree(job.folder, ignore_errors=True)
-    kolbench(*job.words, f"hydra.run.dir={job.folder}", cwd=Path.cwd())
-    return True
+    # the launcher's, which calls this
+    with _without_running_hydra():
+        kolbench(*conf_words, *job.words, f"hydra.run.dir={job.folder}", cwd=Path.cwd())
 
 
 def run_forked(line: Sequence[str], *, check: bool) -> "subprocess.CompletedProcess[str]":

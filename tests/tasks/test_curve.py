@@ -16,7 +16,7 @@ from kolbench.errors import ConfigError
 from kolbench.report.intervals import mean_interval
 from kolbench.runs import record
 from kolbench.runs.finished import FinishedRun, groups_of
-from kolbench.tasks import curve, evaluation
+from kolbench.tasks import curve, evaluation, suite
 from tests.helpers.commands import run_here
 from tests.helpers.run_folders import make_run
 from tests.helpers.tasks import configured
@@ -155,11 +155,11 @@ def in_this_process(monkeypatch):
     """Runs without processes of their own, which task=suite has tests for; the names of what was run."""
     ran = []
 
-    def execute(job):
+    def execute(job, conf_words):
         ran.append(job.name)
-        return run_here(job)
+        run_here(job, conf_words)
 
-    monkeypatch.setattr(curve, "execute", execute)
+    monkeypatch.setattr(suite, "execute", execute)
     return ran
 
 
@@ -219,12 +219,11 @@ def test_a_failed_run_is_named_and_the_others_are_drawn(monkeypatch, tmp_path, c
     monkeypatch.chdir(tmp_path)
     names = {"val": [f"val_{n:04d}" for n in range(2)], "test": [f"test_{n:04d}" for n in range(4)]}
 
-    def execute(job):
+    def execute(job, conf_words):
         if job.name == "3-seed0":
-            return False
+            return
         trained = {"pictures": {"train": 2}, "fingerprint": {"source": "s"}}
         make_run(job.folder, "unet", pictures=4, files=False, changes=trained)
-        return True
 
     data = SimpleNamespace(
         rows={"train": range(4), "val": [0, 1], "test": [2, 3, 4, 5]},
@@ -232,7 +231,7 @@ def test_a_failed_run_is_named_and_the_others_are_drawn(monkeypatch, tmp_path, c
         fingerprint=lambda: {"source": "s"},
         describe=lambda: ["made up"],
     )
-    monkeypatch.setattr(curve, "execute", execute)
+    monkeypatch.setattr(suite, "execute", execute)
     monkeypatch.setattr(evaluation, "open_data", lambda config, device: data)
     words = ("task=curve", "experiment=unet", "budget=smoke", "sizes=[2,3]", "seeds=[0]", "output=out")
     assert curve.run(configured(*words)).failed == 1

@@ -13,7 +13,7 @@ from kolbench.report.intervals import Interval
 from kolbench.report.statistics import Difference
 from kolbench.runs import run_folder
 from kolbench.runs.benchmark import BENCHMARK, Benchmark, MeasuredOn, Speed, Spread
-from kolbench.tasks import paper
+from kolbench.tasks import paper, suite
 from kolbench.tasks.compare import verdict
 from kolbench.tracking import dashboard
 from tests.helpers import commands
@@ -185,7 +185,7 @@ def test_the_gap_between_two_protocols(tmp_path, monkeypatch, capsys):
     small = ("budget=smoke", "budget.size=32", "data.picture_size=32", "output=out")
     monkeypatch.chdir(tmp_path)
     # processes of their own are tested with task=suite, which starts them alike
-    monkeypatch.setattr(paper, "execute", run_here)
+    monkeypatch.setattr(suite, "execute", run_here)
     paper.run(configured(*command.split(), *small))
     told = capsys.readouterr().out
     found = json.loads((tmp_path / "out" / "gap.json").read_text())

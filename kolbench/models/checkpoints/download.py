@@ -8,12 +8,12 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
-from filelock import FileLock, Timeout
 
 from kolbench.errors import WeightsError
 from kolbench.io import progress
 from kolbench.io.files import HOME, home, md5, sha256
 from kolbench.io.hosts import is_loopback
+from kolbench.io.locks import alone
 from kolbench.models.checkpoints.catalogue import Entry
 
 MIRROR = "KOLBENCH_WEIGHTS_URL"
@@ -67,7 +67,8 @@ def fetch(entry: Entry) -> Path:
     target = weights_folder() / entry.name / entry.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        waiting = f"another process is downloading {target.name}: waiting for it"
+        with alone(target.with_name(f"{target.name}.lease"), waiting):
             if (found := at_hand(entry)) is not None:
                 return found
             return _downloaded(entry, target)
@@ -83,20 +84,9 @@ def fetch(entry: Entry) -> Path:
         ) from error
 
 
-def _alone(target: Path) -> FileLock:
-    """The right to download one file, once nobody else does."""
-    lock = FileLock(target.with_name(f"{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"another process is downloading {target.name}: waiting for it", flush=True)
-        lock.acquire()
-    return lock
-
-
 def _candidates(entry: Entry) -> Iterator[Path]:
     for path in sorted(home().rglob("*")):
-        whole = path.is_file() and path.suffix not in (".lock", ".part")
+        whole = path.is_file() and path.suffix not in (".lock", ".lease", ".part")
         if whole and (entry.bytes is None or path.stat().st_size == entry.bytes):
             yield path
 

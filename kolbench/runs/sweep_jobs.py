@@ -1,0 +1,56 @@
+"""What the jobs of a sweep came to: a small file each in the sweep's folder, whichever process wrote it."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kolbench.io.files import read_json, write_json
+
+FOLDER = ".jobs"
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """One job of a sweep.
+
+    number: in the sweep, from 0. label: how messages name it. words: its overrides. process: where it ran,
+    see `this_process`. ended: whether it came to its end, well or badly; a job that was killed never does.
+    row: its scores for the sweep's table. error: why it failed. exit_code: what its task found.
+    """
+
+    number: int
+    label: str
+    words: tuple[str, ...]
+    process: str
+    ended: bool = False
+    row: Mapping[str, float | str] | None = None
+    error: str | None = None
+    exit_code: int = 0
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, in words; None where it did not."""
+        if self.ended:
+            return self.error
+        return "no result: its process was killed, perhaps for want of memory, or it still runs."
+
+
+def this_process() -> str:
+    """Host and number of this process."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def write(sweep: Path, outcome: JobOutcome) -> None:
+    """Leaves what is known of a job in the folder of its sweep; what was known before is replaced."""
+    folder = sweep / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / f"{outcome.number}.json", asdict(outcome))
+
+
+def read(sweep: Path) -> list[JobOutcome]:
+    """The jobs of a sweep that have begun, in their order."""
+    found = [read_json(path) for path in (sweep / FOLDER).glob("*.json")]
+    outcomes = [JobOutcome(**{**values, "words": tuple(values["words"])}) for values in found]
+    return sorted(outcomes, key=lambda outcome: outcome.number)

@@ -1,0 +1,64 @@
+"""Locks between processes, on one machine and on several."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from kolbench.io import locks
+from tests.helpers.forked import Forked, program
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from kolbench.io.locks import alone
+with alone(Path(sys.argv[1]), "waiting"):
+    Path(sys.argv[2]).touch()
+    time.sleep(float(sys.argv[3]))
+"""
+
+
+def holder(path, seconds):
+    """A process that holds the lock by now."""
+    sign = path.with_suffix(".held")
+    started = Forked(
+        program, HOLDER, str(path), str(sign), str(seconds), cwd=path.parent, environment=os.environ
+    )
+    while not sign.exists():
+        assert started.poll() is None
+        time.sleep(0.02)
+    return started
+
+
+@pytest.mark.slow
+def test_a_second_process_says_that_it_waits_and_waits(tmp_path, capsys):
+    other = holder(tmp_path / "x", 1.5)
+    with locks.alone(tmp_path / "x", "waiting for it"):
+        other.wait()
+    assert capsys.readouterr().out == "waiting for it\n"
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_a_lock_of_a_killed_process_of_this_machine_counts_no_more_at_once(tmp_path):
+    other = holder(tmp_path / "x", 600)
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    assert (tmp_path / "x").exists()
+    started = time.monotonic()
+    with locks.alone(tmp_path / "x", "waiting"):
+        assert time.monotonic() - started < locks.LEASE_S / 10
+
+
+def test_a_lock_of_another_machine_counts_until_its_signs_of_life_are_absent(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "LEASE_S", 1.0)
+    monkeypatch.setattr(locks, "POLL_S", 0.05)
+    with locks.alone(tmp_path / "own", "waiting"):
+        lines = (tmp_path / "own").read_text().splitlines()
+    elsewhere = ["host=elsewhere" if line.startswith("host=") else line for line in lines]
+    (tmp_path / "x").write_text("\n".join(elsewhere) + "\n")
+    started = time.monotonic()
+    with locks.alone(tmp_path / "x", "waiting for it"):
+        assert time.monotonic() - started >= 1
+    assert capsys.readouterr().out == "waiting for it\n"
