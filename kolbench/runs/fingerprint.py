@@ -19,13 +19,17 @@ NEVER_DECIDES = (
     "kolbench.config.schema",
     "kolbench.errors",
     "kolbench.io.files",
+    "kolbench.io.heap",
     "kolbench.io.progress",
     "kolbench.engine.callbacks.history",
     "kolbench.engine.callbacks.logger",
     "kolbench.engine.callbacks.progress_bar",
+    "kolbench.engine.callbacks.shortage",
     "kolbench.engine.callbacks.snapshots",
     # starts processes
     "kolbench.engine.launch",
+    # the kind of device is a setting
+    "kolbench.engine.devices",
     # where a file comes from; its sha256 is checked
     "kolbench.models.checkpoints.catalogue",
     "kolbench.models.checkpoints.download",

@@ -36,6 +36,10 @@ class Shortage(Callback):
         self._stage = SCORING if what == SCORING else TRAINING
         self._batch = ""
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What comes after a validation is training again."""
+        self._stage = TRAINING
+
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
