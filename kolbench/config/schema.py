@@ -71,6 +71,10 @@ def _two_sides(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(whole(32, 8192).fits(side) for side in value)
 
 
+_BATCHES = Rule(
+    "a list of whole numbers of at least 1, such as [1,8]",
+    lambda value: isinstance(value, list) and bool(value) and all(whole(1).fits(size) for size in value),
+)
 _THREADS = Rule("a list of whole numbers of at least 1 or all, none twice, such as [1,all]", _thread_counts)
 _SIDES = Rule("a height and a width in pixels from 32 to 8192, such as [480,640]", _two_sides)
 _SIZES = Rule(
@@ -95,7 +99,11 @@ KEYS: Mapping[str, Key] = {
     "pictures": Key(whole(1)),
     "threads": Key(_THREADS),
     "warm_up": Key(whole(1)),
-    "repeats": Key(whole(10)),
+    "repeats": Key(whole(30)),
+    "max_repeats": Key(whole(30)),
+    "max_seconds": Key(POSITIVE),
+    "within": Key(SHARE),
+    "batch": Key(_BATCHES),
     "picture": Key(_SIDES),
     "threshold": Key(SHARE.or_null()),
     "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),

@@ -1,7 +1,9 @@
 """Freed memory is kept for the next array, instead of being handed back to the kernel and asked for again."""
 
 import ctypes
+import gc
 import os
+from contextlib import suppress
 
 # of mallopt, as in glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -30,3 +32,10 @@ def keep_freed_memory() -> bool:
     mapped = any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST_BLOCK_BYTES)
     kept = bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
     return mapped and kept
+
+
+def give_back_freed() -> None:
+    """Hands what glibc keeps of freed memory back to the system, so that it is no longer this process's."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -12,6 +12,7 @@ from kolbench.engine.devices import choose_device
 from kolbench.errors import ConfigError
 from kolbench.inference.backends import prepare
 from kolbench.inference.export.parity import picture_of
+from kolbench.inference.forms import CHANNELS_LAST
 from kolbench.inference.highres import segment_in_bounded_memory
 from kolbench.inference.predictor import refined
 from kolbench.models.checkpoints import run as weight_files
@@ -98,7 +99,7 @@ def _loaded(source: str, device: str, refiner: Refiner | None, tta: str) -> Meth
         raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
     trial = picture_of(0, *_TRIAL)
     # nothing is timed: the page opens at once
-    quick = prepare(segmenter, choose_device(device), trial, "eager", pictures=1)
+    quick = prepare(segmenter, choose_device(device), trial, CHANNELS_LAST)
     method = Method(name, Path(file).name, quick.segmenter, refiner)
     method.alpha(trial)
     return method

@@ -45,7 +45,7 @@ def test_what_is_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda values: values.update(version=2), r"has version 2; this kolbench knows up to 1: update it\."),
+        (lambda values: values.update(version=3), r"has version 3; this kolbench knows up to 2: update it\."),
         (lambda values: values.pop("version"), r"is damaged \(it holds no version\); remove it\."),
         (
             lambda values: values.update(repeats="many"),
