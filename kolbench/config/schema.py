@@ -85,7 +85,9 @@ _SIZES = Rule(
 _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, such as [0,1,2]", _each_once)
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
-    **dict.fromkeys(("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b"), _PATH),
+    **dict.fromkeys(
+        ("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b", "calibrate"), _PATH
+    ),
     **dict.fromkeys(("data.root", "data.images", "data.masks", "data.products", "data.background"), _PATH),
     # quoted as paths are, since # is no sign of Hydra's grammar
     **dict.fromkeys(("data.person_colour", "data.product_colour"), _PATH),
@@ -104,6 +106,7 @@ KEYS: Mapping[str, Key] = {
     "max_seconds": Key(POSITIVE),
     "within": Key(SHARE),
     "batch": Key(_BATCHES),
+    "precision": Key(one_of("float32", "int8")),
     "picture": Key(_SIDES),
     "threshold": Key(SHARE.or_null()),
     "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),
