@@ -36,6 +36,7 @@ SCENE_SEED = 20
 CPU = torch.device("cpu")
 NETWORK, SEGMENT, FILE = "network", "segment", "file"
 JPEG_QUALITY = 90
+WORDS = {SEGMENT: "end to end", FILE: "file to file", FRAME: "frame of a clip", FLOW: "flow of it"}
 # cores that others may use without being said to be in the way
 SPARE = 0.25
 
@@ -228,10 +229,11 @@ def _unsettled(times: Times[Run], rule: Rule) -> list[str]:
     if not times.unsettled:
         return []
     worst = max(times.unsettled, key=lambda run: _uncertainty(times.milliseconds[run]))
+    what = WORDS.get(worst.what, worst.what)
     return [
         f"stopped after {times.rounds} rounds: the 95 % interval of {len(times.unsettled)} of "
         f"{len(times.milliseconds)} medians is wider than {rule.within:.0%} on a side, at most "
-        f"{_uncertainty(times.milliseconds[worst]):.0%} ({worst.form}, {worst.what}, {worst.threads} "
+        f"{_uncertainty(times.milliseconds[worst]):.0%} ({worst.form}, {what}, {worst.threads} "
         f"thread{'s' if worst.threads > 1 else ''})"
     ]
 

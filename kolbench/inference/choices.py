@@ -3,17 +3,22 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 import kolbench
 from kolbench.errors import DataError
 from kolbench.inference import machine
 from kolbench.inference.export.graph import Network
+from kolbench.inference.forms import glimpse
 from kolbench.io.files import home, write_json
 from kolbench.runs.record import of_mapping
 
@@ -31,12 +36,34 @@ class Choice:
     load: float | None = None
 
 
+class _Read(TorchFunctionMode):
+    """Remembers the identity of every tensor that an operation reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tensors: set[int] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        self.tensors |= {id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
 def digest_of(network: Network) -> str:
-    """SHA-256 of a network: its layers, how it is fed, and every weight."""
+    """SHA-256 of a network: its layers, how it is fed, and every weight that a prediction reads.
+
+    Others, as of heads that only training needs, may be in no file, and are then drawn anew each time.
+    """
+    read = _Read()
+    with read:
+        network.graph(glimpse(network))
     found = hashlib.sha256(repr((str(network.graph), sorted(network.feeding.items()))).encode())
-    for name, tensor in network.graph.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for name, tensor in [*network.graph.named_parameters(), *network.graph.named_buffers()]:
+        if id(tensor) in read.tensors:
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

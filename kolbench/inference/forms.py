@@ -101,10 +101,10 @@ class Forms:
 
 def deployed_graph(network: Network) -> nn.Module:
     """The graph that `folded` runs: branches merged and batch norms folded, on the CPU."""
-    return folded(network.graph, _glimpse(network))
+    return folded(network.graph, glimpse(network))
 
 
-def _glimpse(network: Network) -> torch.Tensor:
+def glimpse(network: Network) -> torch.Tensor:
     """(1, 3 or 4, h, w), grey: enough to see who follows whom, a fraction of the input size's cost."""
     multiple = network.spec.multiple
     return torch.full((1, 3 + network.prior, 4 * multiple, 5 * multiple), 0.5)

@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 # as in conf/task/benchmark.yaml: on one core the 2 is left out
 DEFAULT_THREADS = ("1", "2", "all")
 RANDOM = "random weights"
-_WHAT = {"segment": "end to end", "file": "file to file", "frame": "frame of a clip", "flow": "flow of it"}
 FINDS = "its time depends on what it finds in a picture, so random weights say little: give weights="
 SEED = 0
-TABLE_WIDTH = 110
+TABLE_WIDTH = 132
 NOT_MEASURED = "not measured"
 
 
@@ -190,7 +189,7 @@ def _times(found: Benchmark) -> "Table":
         *("end to end", "5 to 95 %", "file to file", "FPS"),
         *(("frame of a clip", "flow of it") if clips else ()),
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap="%" in column)
     for speed in found.speeds:
         network = ("-", "-") if speed.network is None else _cells(speed.network)
         each = {many.size: f"{many.network.median_ms / many.size:.2f}" for many in speed.batches}
@@ -218,7 +217,7 @@ def _ratio_table(found: Benchmark) -> "Table":
     table.add_column("threads", justify="right")
     whats = list(dict.fromkeys((ratio.what, ratio.batch) for ratio in found.ratios))
     for what, batch in whats:
-        name = _WHAT.get(what, what)
+        name = benchmark.WORDS.get(what, what)
         table.add_column(name if batch == 1 else f"{name}, {batch} at once", justify="right")
     rows = list(dict.fromkeys((ratio.backend, ratio.threads) for ratio in found.ratios))
     known = {(r.backend, r.threads, r.what, r.batch): r for r in found.ratios}

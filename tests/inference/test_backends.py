@@ -18,6 +18,7 @@ from kolbench.inference.forms import FORMS, OPENVINO, Forms
 from kolbench.inference.race import BOUND, Race
 from kolbench.models.mirrored import Mirrored
 from kolbench.models.onnx import OnnxSegmenter
+from kolbench.models.unet import UNetSegmenter
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 from tests.helpers.encoded import Encoded
@@ -184,6 +185,12 @@ def test_another_network_size_or_machine_has_another_file(home, monkeypatch):
     moved = small()
     moved.network[1].running_mean += 1e-3
     assert choices.digest_of(network_of(moved)) != digests[0]
+    # a head that only training needs is in no official file, and random
+    spare = [UNetSegmenter(32, filters=2).eval() for _ in range(2)]
+    spare[1].load_state_dict(spare[0].state_dict())
+    for each in spare:
+        each.network.spare = nn.Linear(3, 3)
+    assert len({choices.digest_of(network_of(each)) for each in spare}) == 1
     known = {
         place(digests[0], (64, 64), "cpu", False),
         place(digests[2], (64, 64), "cpu", False),
