@@ -80,6 +80,10 @@ def _two_sides(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(whole(32, 8192).fits(side) for side in value)
 
 
+_BATCHES = Rule(
+    "a list of whole numbers of at least 1, such as [1,8]",
+    lambda value: isinstance(value, list) and bool(value) and all(whole(1).fits(size) for size in value),
+)
 _THREADS = Rule("a list of whole numbers of at least 1 or all, none twice, such as [1,all]", _thread_counts)
 _SIDES = Rule("a height and a width in pixels from 32 to 8192, such as [480,640]", _two_sides)
 _SIZES = Rule(
@@ -91,7 +95,9 @@ _SHARD = Rule("K/N, the Kth of N parts, such as 3/8", _part_of_parts)
 _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, such as [0,1,2]", _each_once)
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
-    **dict.fromkeys(("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b"), _PATH),
+    **dict.fromkeys(
+        ("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b", "calibrate"), _PATH
+    ),
     **dict.fromkeys(("data.root", "data.images", "data.masks", "data.products", "data.background"), _PATH),
     # quoted as paths are, since # is no sign of Hydra's grammar
     **dict.fromkeys(("data.person_colour", "data.product_colour"), _PATH),
@@ -105,7 +111,12 @@ KEYS: Mapping[str, Key] = {
     "pictures": Key(whole(1)),
     "threads": Key(_THREADS),
     "warm_up": Key(whole(1)),
-    "repeats": Key(whole(10)),
+    "repeats": Key(whole(30)),
+    "max_repeats": Key(whole(30)),
+    "max_seconds": Key(POSITIVE),
+    "within": Key(SHARE),
+    "batch": Key(_BATCHES),
+    "precision": Key(one_of("float32", "int8")),
     "picture": Key(_SIDES),
     "threshold": Key(SHARE.or_null()),
     "eval_protocol": Key(one_of(*EVAL_PROTOCOLS)),

@@ -1,11 +1,9 @@
 """How long a method takes for one picture on the CPU, and how large its network is, as it predicts."""
 
-import os
-import platform
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import cv2
@@ -17,24 +15,50 @@ from torch import Tensor
 from kolbench.data.scenes.scene import LEAST_SIZE, make_scene
 from kolbench.engine.cost import count_macs
 from kolbench.errors import ConfigError
-from kolbench.inference.backends import UNCHANGED, deployed_graph, prepare
-from kolbench.inference.export.graph import GraphSegmenter, network_of
+from kolbench.inference import machine
+from kolbench.inference.backends import UNCHANGED, prepare
+from kolbench.inference.export.graph import GraphSegmenter, InferenceGraph, network_of
+from kolbench.inference.export.tracing import first_line
+from kolbench.inference.forms import deployed_graph
 from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
+from kolbench.inference.machine import Energy, PeakMemory
+from kolbench.inference.timing import Rule, Times, in_turn, median_interval, ratio_interval
 from kolbench.inference.video_cost import FLOW, FRAME, frame_calls
+from kolbench.io.images import read_rgb, write_jpeg, write_png
 from kolbench.models.mirrored import viewed
 from kolbench.models.onnx import OnnxSegmenter
-from kolbench.preprocessing import resize, with_prior
-from kolbench.runs.benchmark import Form, MeasuredOn, Speed, Spread
+from kolbench.preprocessing import InputSpec, resize, with_prior
+from kolbench.runs.benchmark import Batched, Form, MeasuredOn, Ratio, Speed
 from kolbench.segmenter import Segmenter
 from kolbench.types import UInt8Array
 
 SCENE_SEED = 20
 CPU = torch.device("cpu")
-NETWORK, SEGMENT = "network", "segment"
-_OTHERS = (NETWORK, FRAME, FLOW)
+NETWORK, SEGMENT, FILE = "network", "segment", "file"
+JPEG_QUALITY = 90
+WORDS = {SEGMENT: "end to end", FILE: "file to file", FRAME: "frame of a clip", FLOW: "flow of it"}
+# cores that others may use without being said to be in the way
+SPARE = 0.25
 
-# threads and what is run with them
-Run = tuple[int, str]
+
+class Run(NamedTuple):
+    """What is run: a form with so many threads; network, segment, file, frame or flow; pictures at once."""
+
+    form: str
+    threads: int
+    what: str
+    batch: int
+
+
+class Measured(NamedTuple):
+    """What `measure` found; see runs.benchmark.Benchmark."""
+
+    speeds: tuple[Speed, ...]
+    ratios: tuple[Ratio, ...]
+    memory: dict[str, int]
+    notes: tuple[str, ...]
+    rounds: int
+    machine: MeasuredOn
 
 
 class Sizes(NamedTuple):
@@ -83,93 +107,141 @@ def sizes_of(segmenter: Segmenter, picture: tuple[int, int]) -> Sizes:
     return Sizes(training, Form(kept, *counts), size)
 
 
-def speeds_of(
+def measure(
     opened: Callable[[], Segmenter],
     image: UInt8Array,
     threads: Sequence[int],
-    backend: str,
+    forms: Sequence[str],
     warm_up: int,
-    repeats: int,
+    rule: Rule,
+    batches: Sequence[int] = (1,),
     advance: Callable[[int], object] = lambda steps: None,
-) -> tuple[tuple[Speed, ...], str, tuple[str, ...]]:
-    """Measures a method in the form that predicts, for each number of threads in turn.
+) -> Measured:
+    """Measures forms of one method, for each number of threads, all in turn.
 
     Args:
-        opened: makes the method, on the CPU and in evaluation mode; called again for each number of threads
-            where ONNX Runtime runs it, which fixes them when it opens a file.
+        opened: makes the method, on the CPU and in evaluation mode; called again for each form, and for each
+            number of threads where a runtime fixes them when it opens a file.
         image: (H, W, 3) uint8.
-        threads: of torch, OpenCV, ONNX Runtime and linear algebra.
-        backend: `eager`, `onnx` or `compiled`, see inference.backends.
-        warm_up: runs of each that are not counted. repeats: runs of each that are.
+        threads: of torch, OpenCV, the runtimes and linear algebra.
+        forms: of inference.forms.FORMS, the first of which the others are compared with.
+        warm_up: rounds that are not counted. rule: when to stop.
+        batches: numbers of pictures that the network alone is given at once.
         advance: called with 1 after each round.
 
-    Returns:
-        The speeds in the order of `threads`, what ran, and sentences on what did not work.
-
     Raises:
-        ConfigError: the backend cannot run this method.
+        ConfigError: a form cannot run this method.
     """
-    with _threads_put_back() as use:
-        forms, ran, notes = _forms(opened, image, threads, backend, use)
-        calls = {
-            (count, what): call for count, form in forms.items() for what, call in _calls(form, image).items()
-        }
-        found = in_turn(calls, warm_up, repeats, use, advance)
-    speeds = tuple(
-        Speed(count, spread(found[count, SEGMENT]), *(_spread_of(found, (count, what)) for what in _OTHERS))
-        for count in threads
+    watched = _Watched()
+
+    def after_round() -> None:
+        watched.look()
+        advance(1)
+
+    with TemporaryDirectory() as folder, _threads_put_back() as use:
+        picture = Path(folder) / "picture.jpg"
+        write_jpeg(picture, image, JPEG_QUALITY)
+        opened_forms = _opened(opened, image, threads, forms, use)
+        calls: dict[Run, Callable[[], object]] = {}
+        notes = dict.fromkeys(opened_forms.notes)
+        for (form, count), segmenter in opened_forms.segmenters.items():
+            use(count)
+            found, refused = _calls(segmenter, image, picture, batches)
+            calls |= {Run(form, count, what, size): call for (what, size), call in found.items()}
+            notes |= dict.fromkeys(f"{form}: {note}" for note in refused)
+        times = in_turn(calls, warm_up, rule, lambda run: use(run.threads), after_round, energy=Energy())
+    return Measured(
+        tuple(_speed(times, form, count) for form, count in opened_forms.segmenters),
+        tuple(_ratios(times)),
+        opened_forms.memory,
+        (*notes, *_unsettled(times, rule)),
+        times.rounds,
+        watched.seen(),
     )
-    return speeds, ran, notes
 
 
-def in_turn(
-    calls: Mapping[Run, Callable[[], object]],
-    warm_up: int,
-    repeats: int,
-    use: Callable[[int], object],
-    advance: Callable[[int], object] = lambda steps: None,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[Run, list[float]]:
-    """Milliseconds of each call in each round: one run of everything, so that a busy moment hits all.
+class _Watched:
+    """How busy the machine was, and how fast its cores ran, seen after each round."""
+
+    def __init__(self) -> None:
+        self._before = machine.load()
+        self._others = machine.Others()
+        self._loads: list[float] = []
+        self._clocks: list[float] = []
+
+    def look(self) -> None:
+        for found, seen in ((machine.load(), self._loads), (machine.clock_mhz(), self._clocks)):
+            if found is not None:
+                seen.append(found)
+
+    def seen(self) -> MeasuredOn:
+        """The machine, and whether others used it."""
+        versions, others, cores = machine.versions(), self._others.cores, machine.cores()
+        return MeasuredOn(
+            machine.cpu_model(),
+            cores,
+            str(torch.__version__),
+            self._before,
+            max(self._loads, default=None),
+            min(self._clocks, default=None),
+            max(self._clocks, default=None),
+            others,
+            is_busy(others, self._before, cores),
+            versions,
+        )
+
+
+def is_busy(others: float | None, load: float | None, cores: int) -> bool | None:
+    """Whether other programs used the cores; None where nothing is known.
 
     Args:
-        calls: (threads, what) -> what is run. use: sets the number of threads.
-        warm_up: rounds that are left out, before `repeats` rounds that are not.
-        advance: called with 1 after each round. clock: seconds.
+        others: cores that they used meanwhile. load: before; the job before of a sweep is in it, which makes
+            no more than `cores`.
     """
-    found: dict[Run, list[float]] = {run: [] for run in calls}
-    for _ in range(warm_up + repeats):
-        for run, call in calls.items():
-            use(run[0])
-            started = clock()
-            call()
-            found[run].append(1000 * (clock() - started))
-        advance(1)
-    return {run: times[warm_up:] for run, times in found.items()}
+    if others is None and load is None:
+        return None
+    return (others or 0.0) > SPARE or (load or 0.0) > cores + SPARE
 
 
-def spread(times: Sequence[float]) -> Spread:
-    """Median and the two percentiles of milliseconds, linear between neighbours."""
-    low, middle, high = np.percentile(np.asarray(times), (10, 50, 90))
-    return Spread(float(middle), float(low), float(high))
+def _speed(times: Times[Run], form: str, count: int) -> Speed:
+    """All that was measured of a form with so many threads."""
+    found = {
+        (run.what, run.batch): times.spread(run)
+        for run in times.milliseconds
+        if (run.form, run.threads) == (form, count)
+    }
+    one = {what: spread for (what, size), spread in found.items() if size == 1}
+    many = tuple(Batched(size, spread) for (_, size), spread in found.items() if size > 1)
+    others = (one.get(NETWORK), one.get(FRAME), one.get(FLOW), one.get(FILE))
+    return Speed(count, one[SEGMENT], *others, form, many)
 
 
-def this_machine() -> MeasuredOn:
-    """Where this runs, and how busy it is."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return MeasuredOn(_cpu_model(), cores(), str(torch.__version__), load and round(load, 2))
+def _ratios(times: Times[Run]) -> Iterator[Ratio]:
+    """Of all runs that the first form has too."""
+    first = next(iter(times.milliseconds)).form
+    for run, taken in times.milliseconds.items():
+        before = times.milliseconds.get(run._replace(form=first))
+        if run.form != first and before is not None:
+            yield Ratio(*run, *ratio_interval(before, taken))
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _unsettled(times: Times[Run], rule: Rule) -> list[str]:
+    if not times.unsettled:
+        return []
+    worst = max(times.unsettled, key=lambda run: _uncertainty(times.milliseconds[run]))
+    what = WORDS.get(worst.what, worst.what)
+    return [
+        f"stopped after {times.rounds} rounds: the 95 % interval of {len(times.unsettled)} of "
+        f"{len(times.milliseconds)} medians is wider than {rule.within:.0%} on a side, at most "
+        f"{_uncertainty(times.milliseconds[worst]):.0%} ({worst.form}, {what}, {worst.threads} "
+        f"thread{'s' if worst.threads > 1 else ''})"
+    ]
 
 
-def _cpu_model() -> str:
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, "") or platform.processor() or platform.machine()
+def _uncertainty(times: Sequence[float]) -> float:
+    low, high = median_interval(times)
+    median = float(np.median(times))
+    return max(high - median, median - low) / median
 
 
 @contextmanager
@@ -198,39 +270,83 @@ def _threads_put_back() -> Iterator[Callable[[int], None]]:
             cv2.setNumThreads(before[1])
 
 
-def _forms(
+class _Opened(NamedTuple):
+    """Forms that are ready, in the order in which they were named."""
+
+    segmenters: dict[tuple[str, int], Segmenter]
+    memory: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def _opened(
     opened: Callable[[], Segmenter],
     image: UInt8Array,
     threads: Sequence[int],
-    backend: str,
+    forms: Sequence[str],
     use: Callable[[int], object],
-) -> tuple[dict[int, Segmenter], str, tuple[str, ...]]:
-    """The method ready for each number of threads, what runs it, and notes."""
-    forms: dict[int, Segmenter] = {}
-    ran = UNCHANGED
+) -> _Opened:
+    """The method in each form for each number of threads."""
+    found: dict[tuple[str, int], Segmenter] = {}
+    memory: dict[str, int] = {}
     notes: tuple[str, ...] = ()
-    for count in threads:
-        use(count)
-        shared = next(iter(forms.values()), None)
-        if shared is not None and not isinstance(viewed(shared)[0], OnnxSegmenter):
-            forms[count] = shared
-            continue
-        found = prepare(opened(), CPU, shrunk(image, LONGEST), backend)
-        if backend != "eager" and found.backend != backend:
-            raise ConfigError(f"backend={backend} cannot be measured: {' '.join(found.notes)}")
-        forms[count], ran, notes = found.segmenter, found.backend, found.notes
-    return forms, ran, notes
+    for form in forms:
+        for count in threads:
+            use(count)
+            shared = next((each for (name, _), each in found.items() if name == form), None)
+            if shared is not None and not isinstance(viewed(shared)[0], OnnxSegmenter):
+                found[form, count] = shared
+                continue
+            peak = PeakMemory()
+            prepared = prepare(opened(), CPU, shrunk(image, LONGEST), form)
+            if prepared.backend == UNCHANGED and not prepared.notes:
+                # one form for all that torch would run
+                form = UNCHANGED
+                if (form, count) in found:
+                    continue
+            elif prepared.backend != form:
+                raise ConfigError(f"backend={form} cannot be measured: {' '.join(prepared.notes)}")
+            prepared.segmenter.segment(image)
+            if (grown := peak.grown) is not None:
+                memory.setdefault(form, grown)
+            found[form, count] = prepared.segmenter
+            notes = (*notes, *prepared.notes)
+    return _Opened(found, memory, notes)
 
 
-def _calls(segmenter: Segmenter, image: UInt8Array) -> dict[str, Callable[[], object]]:
-    """What is timed of a method: its network, where it has one, a whole picture, and a frame of a clip."""
-    calls: dict[str, Callable[[], object]] = {
-        SEGMENT: lambda: segment_in_bounded_memory(segmenter.segment, image)
-    }
-    calls |= frame_calls(segmenter, shrunk(image, LONGEST))
+def _calls(
+    segmenter: Segmenter, image: UInt8Array, picture: Path, batches: Sequence[int]
+) -> tuple[dict[tuple[str, int], Callable[[], object]], list[str]]:
+    """What is timed of a form, by what and pictures at once, and sentences on what it cannot do.
+
+    Args:
+        image: (H, W, 3) uint8. picture: the same as a file.
+    """
+    small = shrunk(image, LONGEST)
+    calls: dict[tuple[str, int], Callable[[], object]] = {}
+    refused: list[str] = []
     plain, views = viewed(segmenter)
-    network = _network_call(plain, shrunk(image, LONGEST))
-    return calls if network is None else {NETWORK: _repeated(network, views), **calls}
+    for size in dict.fromkeys((1, *batches)):
+        network = _network_call(plain, small, size)
+        if network is None:
+            break
+        try:
+            network()
+        except Exception as error:  # runtimes fail with errors of many types
+            if size == 1:
+                raise
+            refused.append(f"no {size} pictures at once ({first_line(error)})")
+            continue
+        calls[NETWORK, size] = _repeated(network, views)
+    calls[SEGMENT, 1] = lambda: segment_in_bounded_memory(segmenter.segment, image)
+    calls[FILE, 1] = lambda: _file_to_file(segmenter, picture)
+    for what, call in frame_calls(segmenter, small).items():
+        calls[what, 1] = call
+    return calls, refused
+
+
+def _file_to_file(segmenter: Segmenter, picture: Path) -> None:
+    alpha = segment_in_bounded_memory(segmenter.segment, read_rgb(picture))
+    write_png(picture.with_suffix(".png"), np.rint(alpha * 255).astype(np.uint8))
 
 
 def _repeated(call: Callable[[], object], times: int) -> Callable[[], object]:
@@ -238,25 +354,36 @@ def _repeated(call: Callable[[], object], times: int) -> Callable[[], object]:
     return call if times == 1 else lambda: [call() for _ in range(times)]
 
 
-def _network_call(segmenter: Segmenter, image: UInt8Array) -> Callable[[], object] | None:
+def _network_call(segmenter: Segmenter, image: UInt8Array, size: int) -> Callable[[], object] | None:
+    """The network alone on `size` pictures at once, as it is fed; None where there is none."""
     picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     if isinstance(segmenter, OnnxSegmenter):
         array = segmenter.prepared(picture)[0].numpy()
-        return lambda: segmenter.graph.run(array)
-    if not isinstance(segmenter, GraphSegmenter):
+        if size == 1:
+            return lambda: segmenter.graph.run(array)
+        many = np.repeat(array[None], size, axis=0)
+        return lambda: segmenter.graph.run_batch(many)
+    form = _as_graph(segmenter)
+    if form is None:
         return None
-    spec, graph = segmenter.spec, segmenter.graph
-    resized = resize(picture, spec.input_size(*image.shape[:2]), spec.resample)
+    resized = resize(picture, form.spec.input_size(*image.shape[:2]), form.spec.resample)
     given = with_prior(resized, None) if segmenter.stateful else resized
-    laid = given.contiguous(memory_format=segmenter.layout)
+    laid = given.repeat(size, 1, 1, 1).contiguous(memory_format=form.layout)
 
     @torch.no_grad()
     def run() -> Tensor:
-        alpha: Tensor = graph(laid)
+        alpha: Tensor = form.graph(laid)
         return alpha
 
     return run
 
 
-def _spread_of(found: Mapping[Run, Sequence[float]], run: Run) -> Spread | None:
-    return spread(found[run]) if run in found else None
+def _as_graph(segmenter: Segmenter) -> GraphSegmenter | None:
+    """The plain network with its normalisation before it, as the graphs of other forms have it."""
+    if isinstance(segmenter, GraphSegmenter):
+        return segmenter
+    spec = getattr(segmenter, "input_spec", None)
+    if not isinstance(spec, InputSpec) or segmenter.never_exported:
+        return None
+    graph = InferenceGraph(segmenter.inference_network(), spec, segmenter.stateful).eval()
+    return GraphSegmenter(graph, spec, prior=segmenter.stateful)

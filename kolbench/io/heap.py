@@ -1,6 +1,7 @@
 """Freed memory is kept for the next array, instead of being handed back to the kernel and asked for again."""
 
 import ctypes
+import gc
 import os
 
 # of mallopt, as in glibc's malloc.h
@@ -38,6 +39,7 @@ def give_back() -> bool:
     Returns:
         Whether any was handed back.
     """
+    gc.collect()
     try:
         return bool(ctypes.CDLL("libc.so.6").malloc_trim(0))
     except (OSError, AttributeError):

@@ -1,7 +1,9 @@
 """Networks that anybody exported to ONNX, run like a method."""
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice
-from kolbench.models.components.onnx_graph import CLASSES, LEVELS, MASK, OnnxGraph
+from kolbench.models.components.onnx_graph import CLASSES, LEVELS, MASK, ONNX_RUNTIME, OnnxGraph
 from kolbench.models.components.onnx_inputs import Constant
 from kolbench.preprocessing import (
     RESIZE_MODES,
@@ -30,7 +32,7 @@ OVERSHOOT = 0.02
 
 
 class OnnxSegmenter(Segmenter):
-    """Runs anybody's network by ONNX Runtime on the CPU, one picture at a time.
+    """Runs anybody's network by ONNX Runtime or OpenVINO on the CPU, one picture at a time.
 
     Args:
         file: the ONNX file; None, where nothing named one, is refused.
@@ -53,7 +55,8 @@ class OnnxSegmenter(Segmenter):
         postprocess: `none`, or `minmax`: stretch each picture's alpha to [0, 1].
         resample: `bilinear` or `area`, both ways.
         prior: whether the file takes a fourth channel, the alpha that it gave for the frame before, or 0.
-        threads: of ONNX Runtime; None = as many as torch has.
+        threads: of the runtime; None = as many as torch has.
+        runtime: `onnx` (ONNX Runtime, also None) or `openvino`: what runs the file.
         constants, states: of further inputs, see `onnx_inputs.told_apart`. What an output gives back to the
             next frame is remembered along a clip.
 
@@ -61,7 +64,7 @@ class OnnxSegmenter(Segmenter):
         file: as given; its content decides the result.
 
     Raises:
-        ConfigError: an option is out of range or contradicts the file; ONNX Runtime is not installed.
+        ConfigError: an option is out of range or contradicts the file; the runtime is not installed.
         WeightsError: the file cannot be used.
     """
 
@@ -88,6 +91,7 @@ class OnnxSegmenter(Segmenter):
         threads: int | None = None,
         constants: Mapping[str, Constant] | None = None,
         states: Mapping[str, str] | None = None,
+        runtime: str | None = None,
     ) -> None:
         super().__init__()
         if file is None:
@@ -110,7 +114,11 @@ class OnnxSegmenter(Segmenter):
         self.class_index = class_index
         self.multiple = multiple
         self.file = Path(file)
-        self.graph = OnnxGraph(self.file, input, output, layout, 3 + prior, threads, constants, states)
+        self._open = partial(
+            OnnxGraph, self.file, input, output, layout, 3 + prior, constants=constants, states=states
+        )
+        self.threads = threads
+        self.graph = self._open(threads=threads, runtime=runtime or ONNX_RUNTIME)
         if prior and self.graph.recurrent:
             raise ConfigError(f"{file} remembers frames by itself: leave model.prior away.")
         self.prior = prior
@@ -136,6 +144,12 @@ class OnnxSegmenter(Segmenter):
         if self._scaled is None or self._keeps_size(height, width):
             return rounded_down(height, self.multiple), rounded_down(width, self.multiple)
         return self._scaled.input_size(height, width)
+
+    def run_by(self, runtime: str) -> "OnnxSegmenter":
+        """The same method, its file opened anew by a runtime, see the class."""
+        other = copy.copy(self)
+        other.graph = self._open(threads=self.threads, runtime=runtime)
+        return other
 
     def _keeps_size(self, height: int, width: int) -> bool:
         if self.resize_mode == "modnet" and self.size is not None:

@@ -1,7 +1,8 @@
-"""Methods beside each other: spread over pictures, accuracy against memory, scenarios."""
+"""Methods beside each other: spread over pictures, accuracy against memory and time, scenarios."""
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from kolbench.report.breakdowns import FEWEST, means_by_tag, worst_tag
 from kolbench.report.curves import plain_log
 from kolbench.report.drawing import Figure
 from kolbench.report.numbers import MIOU, Numbers, RunNumbers
+from kolbench.report.portrait import FPS_THREADS
+from kolbench.runs.benchmark import Benchmark, Spread
 from kolbench.types import Float64Array, PlotOptions
 
 # more points than this become pixels inside the SVG, which would grow by megabytes otherwise
@@ -65,17 +68,85 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 @drawing.rules()
 def pareto_memory(numbers: Numbers) -> Figure | None:
     """mIoU against the memory that a prediction takes; None where it is known of no method."""
-    methods = [run for run in numbers.runs if not run.is_baseline]
-    memory = {run.label: run.run.record.cost and run.run.record.cost.memory for run in methods}
+    memory = {run.label: run.run.record.cost and run.run.record.cost.memory for run in numbers.runs}
     costs = {label: value / 2**20 for label, value in memory.items() if value}
+    return _pareto(
+        numbers,
+        costs,
+        "pareto_memory",
+        "Accuracy against memory",
+        "peak memory of one prediction in MiB",
+        "Peak of weights and tensors that live together while one picture is predicted; of methods without a "
+        "network, what Python and numpy allocate.",
+    )
+
+
+@drawing.rules()
+def pareto_speed(numbers: Numbers) -> Figure | None:
+    """mIoU against milliseconds by task=benchmark; None where no benchmark is of any method.
+
+    Only what was measured on one machine and one size of picture is drawn: that of most runs, of equals the
+    first.
+    """
+    known = {
+        label: (found, speed)
+        for label, found in numbers.benchmarks.items()
+        if (speed := found.speed(FPS_THREADS)) is not None
+    }
+    places = Counter(_place(found) for found, _ in known.values())
+    if not places:
+        return None
+    place = places.most_common(1)[0][0]
+    here = {label: both for label, both in known.items() if _place(both[0]) == place}
+    forms = sorted({found.backend for found, _ in here.values()} - {"unchanged"})
+    cpu, cores, (height, width) = place
+    busy = (
+        ", while other programs used its cores too" if any(f.machine.busy for f, _ in here.values()) else ""
+    )
+    return _pareto(
+        numbers,
+        {label: speed.segment.median_ms for label, (_, speed) in here.items()},
+        "pareto_speed",
+        "Accuracy against milliseconds",
+        "milliseconds of one picture",
+        f"Median of task=benchmark for a picture of {width}x{height} px, from memory to its alpha, at "
+        f"{FPS_THREADS} threads of {cpu or 'a CPU'} ({cores} cores){busy}; networks in the form "
+        f"{', '.join(forms) or 'as they are'}. Lines: the 95 % interval of the median, where it is wider "
+        "than the marker.",
+        {label: speed.segment for label, (_, speed) in here.items()},
+    )
+
+
+def _place(found: Benchmark) -> tuple[str, int | None, tuple[int, ...]]:
+    return found.machine.cpu, found.machine.cores, found.picture
+
+
+def _pareto(
+    numbers: Numbers,
+    costs: Mapping[str, float],
+    name: str,
+    title: str,
+    axis: str,
+    caption: str,
+    spreads: Mapping[str, Spread] | None = None,
+) -> Figure | None:
+    """mIoU against what a method costs; None where no method's cost is known.
+
+    Args:
+        costs: of runs, by label. spreads: with the intervals of costs, of those that have one.
+    """
+    methods = [run for run in numbers.runs if not run.is_baseline]
     runs = [run for run in methods if run.label in costs]
     if not runs:
         return None
     (panel,) = drawing.canvas([3.0], drawing.legend_of(numbers, runs), lines=False)
     chosen = drawing.styles(numbers)
     for run in runs:
-        panel.plot([costs[run.label]], [run.means["miou"]], **chosen[run.label].point(), markersize=8)
-    panel.set(xlabel="peak memory of one prediction in MiB", ylabel="mIoU")
+        score, spread = run.means["miou"], (spreads or {}).get(run.label)
+        panel.plot([costs[run.label]], [score], **chosen[run.label].point(), markersize=8)
+        if spread is not None and spread.low_ms is not None and spread.high_ms is not None:
+            panel.hlines([score], spread.low_ms, spread.high_ms, color=chosen[run.label].colour)
+    panel.set(xlabel=axis, ylabel="mIoU")
     plain_log(panel, "x")
     _draw_front(panel, [run for run in runs if run.run.truth_access == "none"], costs)
     absent = [run.label for run in methods if run.label not in costs]
@@ -84,12 +155,10 @@ def pareto_memory(numbers: Numbers) -> Figure | None:
     unfilled = " Markers without a filling: methods that are given part of the truth." if helped else ""
     return drawing.finish_axes(
         panel,
-        "pareto_memory",
-        "Accuracy against memory",
-        "Peak of weights and tensors that live together while one picture is predicted; of methods without a "
-        f"network, what Python and numpy allocate.{without} The line is the Pareto front: no method that "
-        "reads the picture only is cheaper and at least as good, or better and no more costly."
-        f"{unfilled} Baselines are left out. {MIOU}",
+        name,
+        title,
+        f"{caption}{without} The line is the Pareto front: no method that reads the picture only is cheaper "
+        f"and at least as good, or better and no more costly.{unfilled} Baselines are left out. {MIOU}",
     )
 
 

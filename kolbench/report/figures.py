@@ -37,6 +37,7 @@ def all_figures(comparison: Comparison) -> list[Figure]:
         curves.roc,
         comparisons.distributions,
         comparisons.pareto_memory,
+        comparisons.pareto_speed,
         curves.training,
         learning,
         rank_diagram.ranks,

@@ -65,7 +65,7 @@ def _cells(run: RunNumbers, found: Benchmark | None) -> dict[str, Cell]:
         **_published(row_of(run.run.method, run.run.model)),
         **_form_cells(found),
         **_speed_cells(found),
-        "measured": None if found is None else _circumstances(found),
+        "measured": None if found is None else circumstances(found),
     }
 
 
@@ -124,9 +124,11 @@ def _notes(eval_protocol: str) -> list[str]:
     ]
 
 
-def _circumstances(found: Benchmark) -> str:
+def circumstances(found: Benchmark) -> str:
+    """How a benchmark was made, for a cell."""
     machine = found.machine
     load = "" if machine.load is None else f", load {machine.load:.2f}"
+    load += ", busy with other programs" if machine.busy else ""
     where = f"{machine.cpu}, {machine.cores} cores{load}, torch {machine.torch}"
     return f"{size_in_words(found.picture)}, {found.backend}, {found.repeats} runs, {where}"
 

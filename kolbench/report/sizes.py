@@ -3,16 +3,19 @@
 from kolbench.report import published
 from kolbench.report.layout import NOT_MEASURED, NOT_RUN, Cell, Row, Table, scaled, size_in_words, table
 from kolbench.report.numbers import Numbers, RunNumbers
-from kolbench.report.portrait import FPS_THREADS, fps
+from kolbench.report.portrait import FPS_THREADS, circumstances, fps
+from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import CostRecord, TrainingSummary
 
-RECORDED_SECONDS = "seconds per picture, recorded while scoring, not a benchmark"
+RECORDED_SECONDS = "seconds of the scoring pass, not a speed"
 
 
 def size_and_speed(numbers: Numbers) -> Table:
     """`table1`: the RSUDISNet paper's table 1; a speed of ours only where there is a benchmark."""
-    speeds = {label: fps(found) for label, found in numbers.benchmarks.items()}
-    rows: list[Row] = [(run.heading, _size_cells(run, speeds.get(run.label))) for run in numbers.runs]
+    known = {label: found for label, found in numbers.benchmarks.items() if fps(found) is not None}
+    rows: list[Row] = [
+        (run.heading, _size_cells(run, known.get(run.label), bool(known))) for run in numbers.runs
+    ]
     rows += [
         (NOT_RUN, {"method": name, **_published_size(name)}) for name in numbers.not_run(published.SIZES)
     ]
@@ -25,9 +28,10 @@ def size_and_speed(numbers: Numbers) -> Table:
         "A refiner's network is counted with the method's. Empty for methods that are no networks, and for "
         "ONNX files.",
         "input: height x width of the training pictures.",
-        *_speed_notes(any(speed is not None for speed in speeds.values())),
-        f"{RECORDED_SECONDS}: median over the test pictures, reading the file not included, on the device of "
-        "'scored on', whatever else ran there; not to be compared.",
+        *_speed_notes(bool(known)),
+        f"{RECORDED_SECONDS}: of one picture, the median over the test pictures, reading the file not "
+        "included, on the device of 'scored on', whatever else ran there; not to be compared. Empty where "
+        "there is a benchmark.",
         "peak MiB: memory of one prediction at its peak, weights included, bytes / 1024^2.",
         f"(paper): {published.SIZE_SOURCE}.",
     ]
@@ -40,11 +44,14 @@ def _speed_notes(measured: bool) -> list[str]:
     return [
         f"FPS: 1000 / median milliseconds of one picture, from memory to its alpha, at {FPS_THREADS} threads "
         "of a CPU, by the last task=benchmark of the same method and settings below the folders of this "
-        f"report; {NOT_MEASURED}: there is none with so many threads, or the run has a refiner."
+        f"report; {NOT_MEASURED}: there is none with so many threads, or the run has a refiner.",
+        "FPS: in the form that torch alone runs, batch norms folded and channels last, where that was "
+        "measured; fastest: in the fastest of the forms that were measured. measured on: how FPS was.",
     ]
 
 
-def _size_cells(run: RunNumbers, speed: float | None) -> dict[str, Cell]:
+def _size_cells(run: RunNumbers, found: Benchmark | None, measured: bool) -> dict[str, Cell]:
+    """measured: whether any run has a benchmark, so that there are columns for it."""
     record = run.run.record
     cost, trained = record.cost or CostRecord(), record.training or TrainingSummary()
     return {
@@ -54,11 +61,21 @@ def _size_cells(run: RunNumbers, speed: float | None) -> dict[str, Cell]:
         "GMACs": scaled(cost.macs, 1e9),
         "counted at": size_in_words(cost.picture),
         "input": size_in_words(trained.input_size),
-        "FPS": NOT_MEASURED if speed is None else speed,
-        RECORDED_SECONDS: run.recorded_seconds,
+        "FPS": fps(found) or NOT_MEASURED,
+        **(_fastest_cells(found) if measured else {}),
+        RECORDED_SECONDS: run.recorded_seconds if found is None else None,
         "scored on": run.run.timed_on,
         "peak MiB": scaled(cost.memory, 1024**2),
         **_published_size(run.run.method),
+    }
+
+
+def _fastest_cells(found: Benchmark | None) -> dict[str, Cell]:
+    speed = None if found is None else found.fastest(FPS_THREADS)
+    return {
+        "FPS, fastest": None if speed is None else 1000 / speed.segment.median_ms,
+        "fastest form": None if speed is None or found is None else speed.backend or found.backend,
+        "measured on": None if found is None else circumstances(found),
     }
 
 

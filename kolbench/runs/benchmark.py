@@ -12,7 +12,9 @@ from kolbench.io.files import write_json
 from kolbench.runs.record import of_mapping
 
 BENCHMARK = "benchmark.json"
-VERSION = 1
+VERSION = 2
+# of version 1, which called the form so that is `channels_last` today
+_OLD_FORM, _NEW_FORM = "eager", "channels_last"
 # keys of a `model` group that only training, or only what is thrown away of a picture's result, knows
 FREE_OF_COST = frozenset(
     (
@@ -42,21 +44,41 @@ class Form:
 
 @dataclass(frozen=True)
 class Spread:
-    """Milliseconds: the median of all repeats, their 10th and their 90th percentile."""
+    """Milliseconds of all repeats.
+
+    median_ms; p5_ms, p95_ms: percentiles. low_ms, high_ms: the 95 % interval of the median. repeats: their
+    number. joules: mean energy of one, of the whole processor. None: not measured, or a file of version 1,
+    which has p10_ms and p90_ms in their place.
+    """
 
     median_ms: float
-    p10_ms: float
-    p90_ms: float
+    p5_ms: float | None = None
+    p95_ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+    repeats: int | None = None
+    joules: float | None = None
+    p10_ms: float | None = None
+    p90_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Batched:
+    """Of the network alone on `size` pictures at once; milliseconds of all of them together."""
+
+    size: int
+    network: Spread
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one picture with so many threads.
+    """Of one picture in one form with so many threads.
 
     network: the network alone, on its own input; None where a method has none. segment: from the picture in
     memory to its alpha at the picture's size. frame: the next frame of a clip, with what is kept of frames
     before and the flow that is found for it; None where a frame is a picture like any other. flow: that flow
-    alone; None where none is read.
+    alone; None where none is read. file: from a JPEG on a warm disk to the alpha written as PNG. backend: the
+    form; "" = the benchmark's. batches: of several pictures at once.
     """
 
     threads: int
@@ -64,6 +86,9 @@ class Speed:
     network: Spread | None = None
     frame: Spread | None = None
     flow: Spread | None = None
+    file: Spread | None = None
+    backend: str = ""
+    batches: tuple[Batched, ...] = ()
 
     @property
     def in_clip(self) -> Spread:
@@ -72,13 +97,41 @@ class Speed:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """How many times as fast as the first form another is, by the medians of rounds in which both ran.
+
+    what: network, segment, file, frame or flow; batch: pictures at once. low, high: 95 % bootstrap interval.
+    """
+
+    backend: str
+    threads: int
+    what: str
+    batch: int
+    ratio: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class MeasuredOn:
-    """The machine. cpu: its model. torch: version. load: average of the last minute, when it began."""
+    """The machine.
+
+    cpu: its model. torch: version; versions: of all libraries. load: average of the last minute, when it
+    began; load_during: the largest meanwhile. clock_low_mhz, clock_high_mhz: mean clock of the cores, the
+    lowest and the highest seen after a round. others: cores that other programs used meanwhile, on average.
+    busy: whether they were in the way. None: not known.
+    """
 
     cpu: str = ""
     cores: int | None = None
     torch: str = ""
     load: float | None = None
+    load_during: float | None = None
+    clock_low_mhz: float | None = None
+    clock_high_mhz: float | None = None
+    others: float | None = None
+    busy: bool | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,10 +139,13 @@ class Benchmark:
     """What one method costs.
 
     method: its name. model: the `model` group without `training`; empty for an exported file. weights: as the
-    command gave them, or `random weights`. backend: eager, onnx or compiled; unchanged for methods without a
-    network. picture, input: height and width in pixels of the picture and of what the network sees; None
-    without a network. training, deployed: its two forms. tta: `flip` where it looks twice at a picture, which
-    operations and milliseconds count. notes: sentences on what was not as asked.
+    command gave them, or `random weights`. backend: the form that reports quote, see inference.forms:
+    channels_last where it was measured, else the first; unchanged for methods without a network. picture,
+    input: height and width in pixels of the picture and of what the network sees; None without a network.
+    training, deployed: its two forms. tta: `flip` where it looks twice at a picture, which operations and
+    milliseconds count. notes: sentences on what was not as asked. repeats: counted rounds. ratios: of the
+    other forms to the first. memory: form -> bytes by which the process grew while the form was opened and
+    ran once. within: the share of a median that its 95 % interval had to lie in.
     """
 
     method: str
@@ -107,14 +163,24 @@ class Benchmark:
     tta: str = NO_TTA
     notes: tuple[str, ...] = ()
     started: str = ""
+    ratios: tuple[Ratio, ...] = ()
+    memory: Mapping[str, int] = field(default_factory=dict)
+    within: float | None = None
 
     def write(self, path: Path) -> None:
         """Writes the file, atomically."""
         write_json(path, {"version": VERSION, **asdict(self)})
 
-    def speed(self, threads: int) -> Speed | None:
-        """What was measured with so many threads."""
-        return next((speed for speed in self.speeds if speed.threads == threads), None)
+    def speed(self, threads: int, backend: str | None = None) -> Speed | None:
+        """What was measured with so many threads, in one form; None = that of `backend`."""
+        wanted = backend or self.backend
+        of_form = (speed for speed in self.speeds if (speed.backend or self.backend) == wanted)
+        return next((speed for speed in of_form if speed.threads == threads), None)
+
+    def fastest(self, threads: int) -> Speed | None:
+        """The form with the smallest median of a whole picture; None: nothing with so many threads."""
+        found = [speed for speed in self.speeds if speed.threads == threads]
+        return min(found, key=lambda speed: speed.segment.median_ms, default=None)
 
 
 def read(path: Path) -> Benchmark:
@@ -132,6 +198,8 @@ def read(path: Path) -> Benchmark:
         raise DataError(f"{path} is damaged (it holds no version); remove it.")
     if version > VERSION:
         raise DataError(f"{path} has version {version}; this kolbench knows up to {VERSION}: update it.")
+    if version == 1 and values.get("backend") == _OLD_FORM:
+        values["backend"] = _NEW_FORM
     try:
         return of_mapping(Benchmark, values, path)
     except TypeError as error:

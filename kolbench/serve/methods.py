@@ -9,9 +9,10 @@ import kolbench
 from kolbench.config.compose import conf_dir, load_yaml
 from kolbench.config.schema import NO_TTA
 from kolbench.engine.devices import choose_device
-from kolbench.errors import ConfigError
-from kolbench.inference.backends import prepare
+from kolbench.errors import ConfigError, require_choice
+from kolbench.inference.backends import BACKENDS, UNCHANGED, prepare
 from kolbench.inference.export.parity import picture_of
+from kolbench.inference.forms import CHANNELS_LAST
 from kolbench.inference.highres import segment_in_bounded_memory
 from kolbench.inference.predictor import refined
 from kolbench.models.checkpoints import run as weight_files
@@ -27,8 +28,8 @@ class Method:
     """A method as the page shows it.
 
     name: unique on the page. source: the file or run folder that its weights come from, without the folders
-    around it; "" where there are none. segmenter: in evaluation mode, networks in their folded form; it
-    reads the image only. refiner: what follows it; None = nothing.
+    around it; "" where there are none. segmenter: in evaluation mode, networks in the form that was asked
+    for; it reads the image only. refiner: what follows it; None = nothing.
     """
 
     name: str
@@ -58,7 +59,11 @@ def listed(methods: Any) -> list[str]:
 
 
 def load_methods(
-    sources: Iterable[str], device: str, refiner: Refiner | None = None, tta: str = NO_TTA
+    sources: Iterable[str],
+    device: str,
+    refiner: Refiner | None = None,
+    tta: str = NO_TTA,
+    backend: str = CHANNELS_LAST,
 ) -> list[Method]:
     """Loads every method and tries it on a small picture, so that what is missing is said now.
 
@@ -66,14 +71,17 @@ def load_methods(
         sources: each the name of a method, a run folder, a file, or `method:file` with the file's weights.
         device: auto, cpu, cuda or cuda:N.
         refiner: what follows every method; None = nothing.
-        tta: of all of them, one of schema.TTA.
+        tta: of all of them, one of schema.TTA. backend: of all networks, see inference.backends; what cannot
+            be had is said, and the plain network taken.
 
     Raises:
+        ConfigError: there is no such backend.
         KolbenchError: one cannot be loaded, needs more than a picture, or fails on the small picture.
     """
+    require_choice("backend", backend, BACKENDS)
     methods: list[Method] = []
     for source in sources:
-        method = _loaded(source, device, refiner, tta)
+        method = _loaded(source, device, refiner, tta, backend)
         taken = {other.name for other in methods}
         numbered = (f"{method.name} ({number})" for number in range(2, len(taken) + 3))
         name = method.name if method.name not in taken else next(n for n in numbered if n not in taken)
@@ -81,7 +89,7 @@ def load_methods(
     return methods
 
 
-def _loaded(source: str, device: str, refiner: Refiner | None, tta: str) -> Method:
+def _loaded(source: str, device: str, refiner: Refiner | None, tta: str, backend: str) -> Method:
     name, _, file = source.partition(":")
     if Path(source).expanduser().exists():
         path = Path(source).expanduser()
@@ -97,8 +105,11 @@ def _loaded(source: str, device: str, refiner: Refiner | None, tta: str) -> Meth
     if not segmenter.works_on_pictures:
         raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
     trial = picture_of(0, *_TRIAL)
-    # nothing is timed: the page opens at once
-    quick = prepare(segmenter, choose_device(device), trial, "eager", pictures=1)
+    # but for `auto` nothing is timed: the page opens at once
+    quick = prepare(segmenter, choose_device(device), trial, backend)
+    # a classic method has but one form
+    for note in quick.notes if quick.backend != UNCHANGED else ():
+        print(f"{name}: {note}")
     method = Method(name, Path(file).name, quick.segmenter, refiner)
     method.alpha(trial)
     return method

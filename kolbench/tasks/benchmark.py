@@ -1,10 +1,10 @@
 """`task=benchmark`: what a method costs on this machine, in the form that predicts."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -12,11 +12,13 @@ from kolbench.config.compose import build_segmenter
 from kolbench.config.groups import ModelConfig
 from kolbench.config.schema import NO_TTA, TaskResult
 from kolbench.errors import ConfigError, require_choice
-from kolbench.inference import benchmark
+from kolbench.inference import benchmark, machine
 from kolbench.inference.apply.config import MethodConfig
 from kolbench.inference.apply.loading import holds_network, refuse_options
-from kolbench.inference.backends import BACKENDS, UNCHANGED
+from kolbench.inference.backends import UNCHANGED
 from kolbench.inference.export.exported import open_exported
+from kolbench.inference.forms import CHANNELS_LAST, FORMS
+from kolbench.inference.timing import Rule
 from kolbench.io import progress
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import as_released, load_into, model_of
@@ -25,31 +27,37 @@ from kolbench.runs.benchmark import BENCHMARK, Benchmark, Form, MeasuredOn, Spre
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import below_method
 
-# `auto` takes what a race finds faster, which is no form that could be named in a table
-MEASURED_BACKENDS = tuple(backend for backend in BACKENDS if backend != "auto")
+if TYPE_CHECKING:
+    from rich.table import Table
+
 # as in conf/task/benchmark.yaml: on one core the 2 is left out
 DEFAULT_THREADS = ("1", "2", "all")
 RANDOM = "random weights"
 FINDS = "its time depends on what it finds in a picture, so random weights say little: give weights="
 SEED = 0
-TABLE_WIDTH = 100
-# load per core above which times are hardly those of the method
-BUSY = 0.5
+TABLE_WIDTH = 132
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig(MethodConfig):
     """What `task=benchmark` reads.
 
-    threads: numbers of threads, or all. picture: height and width in pixels. warm_up: runs of each that are
-    not counted. repeats: runs of each that are. backend: one of MEASURED_BACKENDS. tta: one of schema.TTA.
+    threads: numbers of threads, or all. picture: height and width in pixels. warm_up: rounds that are not
+    counted. repeats, max_repeats, within, max_seconds: see inference.timing.Rule. backend: of FORMS, compared
+    with the first; `auto` is no form that could be named in a table. batch: pictures that the network alone
+    is given at once. tta: one of schema.TTA.
     """
 
     threads: tuple[str, ...]
     picture: tuple[int, ...]
     warm_up: int
     repeats: int
-    backend: str
+    max_repeats: int
+    within: float
+    max_seconds: float
+    backend: tuple[str, ...]
+    batch: tuple[int, ...]
     tta: str
 
 
@@ -69,8 +77,9 @@ def run(config: BenchmarkConfig) -> TaskResult:
         KolbenchError: the weights do not fit, or the method needs more than a picture.
         ConfigError: more threads than cores, or a backend that cannot run the method.
     """
-    require_choice("backend", config.backend, MEASURED_BACKENDS)
-    threads = thread_counts(config.threads, benchmark.cores())
+    for form in config.backend:
+        require_choice("backend", form, FORMS)
+    threads = thread_counts(config.threads, machine.cores())
     height, width = config.picture
     method = _method(config)
 
@@ -79,42 +88,54 @@ def run(config: BenchmarkConfig) -> TaskResult:
 
     segmenter = opened()
     _require_picture_only(segmenter, method.name)
-    machine, started = benchmark.this_machine(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     sizes = benchmark.sizes_of(segmenter, (height, width))
-    with progress.bar(f"measuring {method.name}", config.warm_up + config.repeats) as advance:
-        speeds, ran, notes = benchmark.speeds_of(
+    rule = Rule(config.repeats, max(config.repeats, config.max_repeats), config.within, config.max_seconds)
+    with progress.bar(f"measuring {method.name}", config.warm_up + rule.most) as advance:
+        measured = benchmark.measure(
             opened,
             benchmark.drawn_picture(height, width),
             threads,
-            config.backend,
+            list(dict.fromkeys(config.backend)),
             config.warm_up,
-            config.repeats,
+            rule,
+            config.batch,
             advance,
         )
+    speeds = measured.speeds
     found = Benchmark(
         method=method.name,
         weights=method.weights,
-        backend=ran,
+        backend=quoted_form([speed.backend for speed in speeds]),
         picture=(height, width),
         warm_up=config.warm_up,
-        repeats=config.repeats,
+        repeats=measured.rounds,
         speeds=speeds,
-        machine=machine,
+        machine=measured.machine,
         model={} if method.model is None else _settings(method.model),
         input=sizes.input,
         training=sizes.training,
         deployed=sizes.deployed,
         tta=config.tta,
-        notes=(*notes, *([FINDS] if method.weights == RANDOM and _finds(segmenter) else [])),
+        notes=(*measured.notes, *([FINDS] if method.weights == RANDOM and _finds(segmenter) else [])),
         started=started,
+        ratios=measured.ratios,
+        memory=measured.memory,
+        within=config.within,
     )
     folder = below_method(config.paths, config.model.name, method.name).run
     folder.mkdir(parents=True, exist_ok=True)
     found.write(folder / BENCHMARK)
     print_benchmark(found)
     print(f"results in {folder / BENCHMARK}", flush=True)
-    figures = {f"segment_ms_{speed.threads}": speed.segment.median_ms for speed in speeds}
+    quoted = [speed for speed in speeds if speed.backend == found.backend]
+    figures = {f"segment_ms_{speed.threads}": speed.segment.median_ms for speed in quoted}
     return TaskResult(figures=figures, folder=folder)
+
+
+def quoted_form(forms: Sequence[str]) -> str:
+    """The form whose speed reports quote: what any method can have, so that methods are compared alike."""
+    return CHANNELS_LAST if CHANNELS_LAST in forms else forms[0]
 
 
 def thread_counts(asked: tuple[str, ...], cores: int) -> list[int]:
@@ -134,49 +155,125 @@ def thread_counts(asked: tuple[str, ...], cores: int) -> list[int]:
 def print_benchmark(found: Benchmark) -> None:
     """Sizes and speeds for a reader."""
     from rich.console import Console
-    from rich.table import Table
 
     twice = "" if found.tta == NO_TTA else f", tta={found.tta}"
     lines = [
-        f"{found.method}, {found.weights}, {_ran(found.backend)}{twice}, torch {found.machine.torch}",
+        f"{found.method}, {found.weights}{twice}",
         *_machine_lines(found.machine),
         *_form_lines(found),
+        *_memory_lines(found),
+        f"energy: {_energy(found)}",
         *found.notes,
     ]
-    height, width = found.picture
-    table = Table(title=f"{found.method}: milliseconds for a picture of {width}x{height} px")
-    table.add_column("threads", justify="right")
-    for column in ("network", "10 to 90 %", "end to end", "10 to 90 %", "FPS"):
-        table.add_column(column, justify="right", no_wrap=True)
-    clips = any(speed.frame is not None for speed in found.speeds)
-    if clips:
-        for column in ("frame of a clip", "flow of it"):
-            table.add_column(column, justify="right", no_wrap=True)
-    for speed in found.speeds:
-        network = ("-", "-") if speed.network is None else _cells(speed.network)
-        fps = f"{1000 / speed.segment.median_ms:.2f}"
-        of_clip = [_median(speed.frame), _median(speed.flow)] if clips else []
-        table.add_row(str(speed.threads), *network, *_cells(speed.segment), fps, *of_clip)
     print("\n".join(lines))
     console = Console()
-    Console(width=max(console.width, TABLE_WIDTH)).print(table)
-    print(
-        f"median of {found.repeats} runs after {found.warm_up} that are not counted; end to end: from the "
-        "picture in memory to its alpha, no file read or written"
-        + ("; frame of a clip: with what is kept of frames before, and flow, in it" if clips else "")
-    )
+    wide = Console(width=max(console.width, TABLE_WIDTH))
+    wide.print(_times(found))
+    if found.ratios:
+        wide.print(_ratio_table(found))
+    print(_legend(found))
 
 
-def _machine_lines(machine: MeasuredOn) -> list[str]:
-    load = "unknown" if machine.load is None else f"{machine.load:.2f}"
-    lines = [f"{machine.cpu}, {machine.cores} cores, load {load} when it began"]
-    if machine.load is not None and machine.cores and machine.load > BUSY * machine.cores:
-        lines.append("other programs use the cores too: on a quiet machine it is faster")
+def _times(found: Benchmark) -> "Table":
+    from rich.table import Table
+
+    height, width = found.picture
+    table = Table(title=f"{found.method}: milliseconds for a picture of {width}x{height} px")
+    table.add_column("form")
+    table.add_column("threads", justify="right")
+    sizes = list(dict.fromkeys(each.size for speed in found.speeds for each in speed.batches))
+    clips = any(speed.frame is not None for speed in found.speeds)
+    for column in (
+        *("network", "5 to 95 %"),
+        *(f"network, {size} at once, each" for size in sizes),
+        *("end to end", "5 to 95 %", "file to file", "FPS"),
+        *(("frame of a clip", "flow of it") if clips else ()),
+    ):
+        table.add_column(column, justify="right", no_wrap="%" in column)
+    for speed in found.speeds:
+        network = ("-", "-") if speed.network is None else _cells(speed.network)
+        each = {many.size: f"{many.network.median_ms / many.size:.2f}" for many in speed.batches}
+        fps = f"{1000 / speed.segment.median_ms:.2f}"
+        of_clip = [_median(speed.frame), _median(speed.flow)] if clips else []
+        table.add_row(
+            _ran(speed.backend),
+            str(speed.threads),
+            *network,
+            *(each.get(size, "-") for size in sizes),
+            *_cells(speed.segment),
+            _median(speed.file),
+            fps,
+            *of_clip,
+        )
+    return table
+
+
+def _ratio_table(found: Benchmark) -> "Table":
+    from rich.table import Table
+
+    first = _ran(found.speeds[0].backend)
+    table = Table(title=f"times as fast as {first}, with the 95 % interval")
+    table.add_column("form")
+    table.add_column("threads", justify="right")
+    whats = list(dict.fromkeys((ratio.what, ratio.batch) for ratio in found.ratios))
+    for what, batch in whats:
+        name = benchmark.WORDS.get(what, what)
+        table.add_column(name if batch == 1 else f"{name}, {batch} at once", justify="right")
+    rows = list(dict.fromkeys((ratio.backend, ratio.threads) for ratio in found.ratios))
+    known = {(r.backend, r.threads, r.what, r.batch): r for r in found.ratios}
+    for backend, threads in rows:
+        cells = (known.get((backend, threads, *what)) for what in whats)
+        words = ("-" if r is None else f"{r.ratio:.2f} ({r.low:.2f} to {r.high:.2f})" for r in cells)
+        table.add_row(_ran(backend), str(threads), *words)
+    return table
+
+
+def _legend(found: Benchmark) -> str:
+    parts = [
+        f"median of {found.repeats} rounds after {found.warm_up} that are not counted, everything once a "
+        "round; end to end: from the picture in memory to its alpha; file to file: from a JPEG on a warm "
+        "disk to the alpha as PNG",
+    ]
+    if any(speed.frame is not None for speed in found.speeds):
+        parts.append("frame of a clip: with what is kept of frames before, and flow, in it")
+    return "; ".join(parts)
+
+
+def _machine_lines(on: MeasuredOn) -> list[str]:
+    load = "unknown" if on.load is None else f"{on.load:.2f}"
+    during = "" if on.load_during is None else f", at most {on.load_during:.2f} meanwhile"
+    clock = NOT_MEASURED
+    if on.clock_low_mhz is not None and on.clock_high_mhz is not None:
+        clock = f"{on.clock_low_mhz:.0f} to {on.clock_high_mhz:.0f} MHz"
+    versions = ", ".join(f"{name} {number}" for name, number in on.versions.items())
+    lines = [
+        f"{on.cpu}, {on.cores} cores, clock {clock}, load {load} when it began{during}",
+        versions,
+    ]
+    if on.busy:
+        used = "" if on.others is None else f" ({on.others:.1f} of them on average)"
+        lines.append(f"other programs use the cores too{used}: on a quiet machine it is faster")
     return lines
 
 
+def _memory_lines(found: Benchmark) -> list[str]:
+    grown = ", ".join(f"{_ran(form)} {size / 2**20:.0f} MiB" for form, size in found.memory.items())
+    return [f"memory by which the process grew to open a form and run it once: {grown or NOT_MEASURED}"]
+
+
+def _energy(found: Benchmark) -> str:
+    parts = [
+        f"{_ran(speed.backend)}, {speed.threads} thread{'s' if speed.threads > 1 else ''}: "
+        f"{speed.segment.joules:.2f} J"
+        for speed in found.speeds
+        if speed.segment.joules is not None
+    ]
+    return f"{'; '.join(parts)} a picture, of the whole processor" if parts else NOT_MEASURED
+
+
 def _cells(spread: Spread) -> tuple[str, str]:
-    return f"{spread.median_ms:.2f}", f"{spread.p10_ms:.2f} to {spread.p90_ms:.2f}"
+    low, high = spread.p5_ms, spread.p95_ms
+    return f"{spread.median_ms:.2f}", "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
 
 
 def _finds(segmenter: Segmenter) -> bool:
@@ -191,7 +288,7 @@ def _median(spread: Spread | None) -> str:
 
 
 def _ran(backend: str) -> str:
-    return "as it is" if backend == UNCHANGED else f"backend {backend}"
+    return "as it is" if backend == UNCHANGED else backend
 
 
 def _form_lines(found: Benchmark) -> list[str]:

@@ -10,7 +10,9 @@ from kolbench.inference.apply.config import MethodConfig
 from kolbench.inference.export.exporting import Origin, check_target, export
 from kolbench.inference.export.graph import network_of
 from kolbench.inference.export.parity import in_words
-from kolbench.inference.export.sidecar import Sidecar
+from kolbench.inference.export.quantising import export_int8, halves
+from kolbench.inference.export.sidecar import INT8, Sidecar
+from kolbench.io import progress
 from kolbench.io.files import sha256
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import BEST_IN_RUN, as_released, model_of, sidecar_of
@@ -23,11 +25,14 @@ from kolbench.segmenter import Segmenter
 class ExportConfig(MethodConfig):
     """What `task=export` reads.
 
-    output: the file. format: onnx or torchscript. dry_run: only say what would be written.
+    output: the file. format: onnx or torchscript. precision: float32 or int8. calibrate: pictures that int8
+    is calibrated and measured on. dry_run: only say what would be written.
     """
 
     output: Path | None
     format: str
+    precision: str
+    calibrate: Path | None
     dry_run: bool
 
 
@@ -42,6 +47,7 @@ def run(config: ExportConfig) -> TaskResult:
         raise ConfigError("task=export needs output=FILE, such as output=x.onnx.")
     output, format_name = config.output, config.format
     check_target(output, format_name)
+    _require_fitting(config)
     weights, typed = config.weights, config.invocation.typed_keys
     model = config.model
     if weights is not None:
@@ -63,10 +69,36 @@ def run(config: ExportConfig) -> TaskResult:
     sweep_outputs.SWEEP.take([output, sidecar_of(output)])
     output.parent.mkdir(parents=True, exist_ok=True)
     origin = Origin(model.name, model.to_mapping(), _identity(weights), threshold_of(weights))
-    written = export(segmenter.eval(), output, format_name, origin)
-    for line in _described(written, output):
+    written, lost = _written(config, segmenter.eval(), origin)
+    for line in [*_described(written, output), *lost]:
         print(line)
     return TaskResult(figures={f"{key}_difference": float(written.parity[key]) for key in ("max", "mean")})
+
+
+def _written(config: ExportConfig, segmenter: Segmenter, origin: Origin) -> tuple[Sidecar, list[str]]:
+    """Writes the file; lines on what its precision costs."""
+    assert config.output is not None
+    if config.calibrate is None:
+        return export(segmenter, config.output, config.format, origin), []
+    total = sum(len(half) for half in halves(config.calibrate))
+    with progress.bar("calibrating and measuring", total) as advance:
+        written, loss = export_int8(segmenter, config.output, config.calibrate, origin, advance)
+    return written, [loss.in_words()]
+
+
+def _require_fitting(config: ExportConfig) -> None:
+    """Raises a ConfigError where precision, format and calibrate contradict each other."""
+    if config.precision == INT8 and config.calibrate is None:
+        raise ConfigError(
+            "precision=int8 needs calibrate=DIR, a folder of pictures of the kind to come: half of them set "
+            "the ranges of its maps, the rest tell what is lost."
+        )
+    if config.precision != INT8 and config.calibrate is not None:
+        raise ConfigError("calibrate= is for precision=int8; add it, or leave calibrate= away.")
+    if config.precision == INT8 and config.format != "onnx":
+        raise ConfigError(f"precision=int8 is written as format=onnx, not {config.format}.")
+    if config.calibrate is not None:
+        halves(config.calibrate)
 
 
 def _identity(weights: Path) -> dict[str, str]:

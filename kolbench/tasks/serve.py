@@ -29,6 +29,7 @@ class ServeConfig(TaskConfig):
     limit_mb: int
     threshold: float | None
     tta: str
+    backend: str
     device: str
 
 
@@ -49,7 +50,8 @@ def run(config: ServeConfig) -> TaskResult:
     host, limit_mb = config.host, config.limit_mb
     with server.listen(host, config.port) as bound:
         device = describe(choose_device(config.device))
-        loaded = methods.load_methods(sources, config.device, instantiate(config.refiner), config.tta)
+        refiner = instantiate(config.refiner)
+        loaded = methods.load_methods(sources, config.device, refiner, config.tta, config.backend)
         added = "" if config.tta == NO_TTA else f", tta={config.tta}"
         added += "" if config.refiner.name == "none" else f", refined by {config.refiner.name}"
         print(f"{', '.join(method.name for method in loaded)} on {device}{added}")

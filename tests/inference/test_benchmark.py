@@ -1,5 +1,9 @@
 """Times in turn by a clock of the test, sizes by hand, and threads put back."""
 
+import os
+import sys
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -10,13 +14,14 @@ from kolbench.config.compose import build_segmenter, model_config
 from kolbench.data.flow import FlowOptions, ShotFlow
 from kolbench.data.scenes.scene import make_scene
 from kolbench.errors import ConfigError
-from kolbench.inference import benchmark, video_cost
+from kolbench.inference import benchmark, machine, video_cost
 from kolbench.inference.export.graph import GraphSegmenter
+from kolbench.inference.timing import Rule
 from kolbench.models.mirrored import Mirrored
 from kolbench.models.network_segmenter import NetworkSegmenter
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.preprocessing import InputSpec
-from kolbench.runs.benchmark import Form, Spread
+from kolbench.runs.benchmark import Form
 from kolbench.segmenter import Segmenter
 from kolbench.types import Prediction
 
@@ -51,35 +56,10 @@ def forms_of(segmenter, picture):
     return training, deployed, size
 
 
-def measured(opened, threads, backend="eager", advance=lambda steps: None):
+def measured(opened, threads, *forms, advance=lambda steps: None, batches=(1,)):
     image = benchmark.drawn_picture(48, 40)
-    return benchmark.speeds_of(opened, image, threads, backend, 1, 3, advance)
-
-
-def test_everything_runs_in_turn_and_warm_up_is_left_out():
-    now, ran, used, steps = [0.0], [], [], []
-    # seconds of each call, one round after the other; the first two rounds warm up
-    lasts = {"a": iter([9, 8, 1, 2, 3]), "b": iter([7, 6, 10, 20, 30])}
-
-    def call(name):
-        def run():
-            ran.append(name)
-            now[0] += next(lasts[name])
-
-        return run
-
-    calls = {(1, "a"): call("a"), (2, "b"): call("b")}
-    found = benchmark.in_turn(calls, 2, 3, used.append, steps.append, lambda: now[0])
-    assert "".join(ran) == "ab" * 5
-    assert used == [1, 2] * 5
-    assert steps == [1] * 5
-    assert found == {(1, "a"): [1000, 2000, 3000], (2, "b"): [10000, 20000, 30000]}
-
-
-def test_the_spread_of_eleven_times():
-    assert benchmark.spread([10.0 * n for n in (3, 0, 7, 1, 9, 2, 10, 4, 8, 5, 6)]) == Spread(
-        50.0, 10.0, 90.0
-    )
+    forms = forms or ("channels_last",)
+    return benchmark.measure(opened, image, threads, forms, 1, Rule(3, 3), batches, advance)
 
 
 class Remembers(Segmenter):
@@ -142,7 +122,7 @@ def test_sizes_of_both_forms_by_hand():
     assert deployed == Form(4 * 27 + 4 + 16, convolution, convolution + transposed)
 
 
-def test_both_views_count_in_operations_and_times():
+def test_both_views_count_in_operations_and_times(tmp_path):
     once, twice = forms_of(small(), (64, 64)), forms_of(Mirrored(small()), (64, 64))
     for one, both in zip(once[:2], twice[:2], strict=True):
         assert both == Form(one.parameters, 2 * one.conv_macs, 2 * one.macs)
@@ -154,9 +134,11 @@ def test_both_views_count_in_operations_and_times():
         return image[:, :1]
 
     form = GraphSegmenter(counted, InputSpec(64, multiple=32))
-    network = benchmark._calls(Mirrored(form), benchmark.drawn_picture(48, 40))[benchmark.NETWORK]
-    network()
-    assert runs == [(1, 3, 64, 64)] * 2
+    found, _ = benchmark._calls(Mirrored(form), benchmark.drawn_picture(48, 40), tmp_path / "x.jpg", (1, 5))
+    runs.clear()
+    found[benchmark.NETWORK, 1]()
+    found[benchmark.NETWORK, 5]()
+    assert runs == [(1, 3, 64, 64)] * 2 + [(5, 3, 64, 64)] * 2
 
 
 def test_forms_of_rcrnet_are_those_of_its_specification():
@@ -179,14 +161,15 @@ def test_a_prior_is_a_fourth_channel_as_the_paper_counts():
     assert deployed.conv_macs == 216_285_736 - 112**2 * (9 * 16 * 12 + 12 * 2)
 
 
-@pytest.mark.parametrize("backend", ["eager", "onnx"])
+@pytest.mark.parametrize("backend", ["eager", "channels_last", "onnx"])
 def test_a_network_with_a_prior_is_measured(backend):
     def opened():
         return build_segmenter(model_config("portraitnet", "smoke", size=64, prior=True)).eval()
 
-    speeds, ran, notes = measured(opened, [1], backend)
-    assert (ran, notes) == (backend, ())
-    assert speeds[0].network.median_ms > 0
+    (speed,) = measured(opened, [1], backend).speeds
+    assert speed.backend == backend
+    assert speed.network.median_ms > 0
+    assert speed.frame.median_ms > 0
 
 
 def test_methods_without_a_network_have_no_sizes():
@@ -213,12 +196,15 @@ def test_every_number_of_threads_is_used_and_the_old_ones_come_back():
     def opened():
         return NetworkSegmenter(InputSpec(64, multiple=32), Telling()).eval()
 
-    speeds, ran, notes = measured(opened, [2, 1], advance=steps.append)
-    assert [speed.threads for speed in speeds] == [2, 1]
-    assert (ran, notes, len(steps)) == ("eager", (), 4)
-    # network and picture, at both numbers of threads, in four rounds
-    assert seen[-16:] == [(count, count, (1, 3, 64, 64)) for count in (2, 2, 1, 1)] * 4
-    assert all(0 < s.network.p10_ms <= s.network.median_ms <= s.network.p90_ms for s in speeds)
+    found = measured(opened, [2, 1], advance=steps.append)
+    assert [speed.threads for speed in found.speeds] == [2, 1]
+    assert (found.rounds, len(steps)) == (3, 4)
+    assert "stopped after 3 rounds: the 95 % interval of 6 of 6 medians is wider" in found.notes[0]
+    # network, picture and file at both numbers of threads, in four rounds, every other one backwards
+    forwards = [(count, count, (1, 3, 64, 64)) for count in (2, 2, 2, 1, 1, 1)]
+    assert seen[-24:] == (forwards + forwards[::-1]) * 2
+    assert all(0 < s.network.p5_ms <= s.network.median_ms <= s.network.p95_ms for s in found.speeds)
+    assert all(s.file.median_ms > 0 for s in found.speeds)
     assert (torch.get_num_threads(), cv2.getNumThreads()) == before
 
 
@@ -230,16 +216,42 @@ def test_onnx_runtime_is_opened_for_each_number_of_threads(monkeypatch):
         return self.train(False)
 
     monkeypatch.setattr(OnnxSegmenter, "eval", opened)
-    speeds, ran, _ = measured(small, [1, 2], "onnx")
-    assert ran == "onnx"
+    found = measured(small, [1, 2], "onnx", batches=(1, 3))
+    assert {speed.backend for speed in found.speeds} == {"onnx"}
     assert set(opened_with) == {1, 2}
-    assert all(speed.network is not None for speed in speeds)
+    assert all(speed.network is not None for speed in found.speeds)
+    assert [many.size for many in found.speeds[0].batches] == [3]
+
+
+def test_forms_are_compared_with_the_first():
+    found = measured(small, [1], "eager", "folded", "channels_last", batches=(2,))
+    assert [speed.backend for speed in found.speeds] == ["eager", "folded", "channels_last"]
+    runs = [(ratio.backend, ratio.what, ratio.batch) for ratio in found.ratios]
+    whats = [("network", 1), ("network", 2), ("segment", 1), ("file", 1)]
+    assert runs == [(form, *what) for form in ("folded", "channels_last") for what in whats]
+    first, folded, _ = found.speeds
+    assert found.ratios[0].ratio == pytest.approx(first.network.median_ms / folded.network.median_ms)
+    assert all(ratio.low <= ratio.ratio <= ratio.high for ratio in found.ratios)
+
+
+def test_methods_without_a_network_have_one_form():
+    found = measured(lambda: build_segmenter(model_config("ellipse")), [1], "eager", "channels_last")
+    assert [speed.backend for speed in found.speeds] == ["unchanged"]
+    assert found.ratios == ()
+
+
+@pytest.mark.parametrize(
+    ("others", "load", "busy"),
+    [(None, None, None), (0.1, 0.0, False), (0.4, 0.0, True), (None, 2.0, False), (0.0, 2.6, True)],
+)
+def test_a_machine_is_busy_by_what_others_do(others, load, busy):
+    assert benchmark.is_busy(others, load, 2) is busy
 
 
 def test_a_classic_method_is_measured_as_a_whole():
-    speeds, ran, _ = measured(lambda: build_segmenter(model_config("kmeans")), [1])
-    assert (ran, speeds[0].network) == ("unchanged", None)
-    assert speeds[0].segment.median_ms > 0
+    (speed,) = measured(lambda: build_segmenter(model_config("kmeans")), [1]).speeds
+    assert (speed.backend, speed.network) == ("unchanged", None)
+    assert speed.segment.median_ms > 0
 
 
 def test_a_backend_that_cannot_run_a_method_is_refused():
@@ -259,7 +271,54 @@ def test_the_picture_is_the_middle_of_a_scene(height, width):
 
 
 def test_the_machine_is_described():
-    machine = benchmark.this_machine()
-    assert machine.cpu
-    assert machine.cores == benchmark.cores() >= 1
-    assert machine.torch == str(torch.__version__)
+    on = measured(small, [1]).machine
+    assert on.cpu
+    assert on.cores == machine.cores() >= 1
+    assert on.torch == str(torch.__version__)
+    assert on.torch.partition("+")[0] == on.versions["torch"]
+    assert {"python", "onnxruntime", "numpy"} <= set(on.versions)
+
+
+def test_energy_is_that_of_all_packages_and_counters_begin_anew(tmp_path):
+    for name, joules, largest in (
+        ("intel-rapl:0", 10, 100),
+        ("intel-rapl:1", 95, 100),
+        ("intel-rapl:0:0", 5, 9),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(str(1_000_000 * joules))
+        (tmp_path / name / "max_energy_range_uj").write_text(str(1_000_000 * largest))
+    energy = machine.Energy(tmp_path)
+    before = energy.read()
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("12500000")
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("3000000")
+    (tmp_path / "intel-rapl:0:0" / "energy_uj").write_text("8000000")
+    # 2.5 J, and 5 J to the counter's end and 3 more
+    assert energy.since(before) == pytest.approx(10.5)
+    nowhere = machine.Energy(tmp_path / "none")
+    assert (nowhere.measured, nowhere.since(nowhere.read())) == (False, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_what_a_process_grows_by():
+    peak = machine.PeakMemory()
+    kept = np.ones(64 * 2**20, np.uint8)
+    del kept
+    if peak.grown is not None:
+        assert 60 * 2**20 < peak.grown < 100 * 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_this_process_does_is_not_others_work(tmp_path, monkeypatch):
+    core = min(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {core})
+    monkeypatch.setattr(machine, "STAT", tmp_path / "stat")
+    clock, own = iter([10.0, 20.0]), iter([(1.0, 0, 0, 0, 0), (4.0, 1.0, 0, 0, 0)])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(os, "times", lambda: next(own))
+    ticks = os.sysconf("SC_CLK_TCK")
+    (tmp_path / "stat").write_text(f"cpu 9 9 9 9 9 9 9 9 0 0\ncpu{core} 0 0 0 500 7 0 0 0 0 0\n")
+    others = machine.Others()
+    # 5 s of user's and 1 s of stolen time within 10 s, of which 4 are this process's
+    (tmp_path / "stat").write_text(f"cpu{core} {5 * ticks} 0 0 900 99 0 0 {ticks} 0 0\n")
+    assert others.cores == pytest.approx(0.2)

@@ -151,7 +151,7 @@ def test_it_costs_two_predictions_of_one_network():
     assert plain.memory < both.memory <= plain.memory + 4 * (3 + 1) * 48 * 64
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["channels_last", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_fast_forms_are_used_for_both_views(backend):
     both = Mirrored(unet())
     fast = Fast(both, CPU, backend, 100)
@@ -170,7 +170,7 @@ def test_a_fast_form_carries_the_states_of_both_views():
     shaken(method.network)
     frames = [np.roll(PICTURE, 7 * number, axis=1) for number in range(3)]
     views = Clip(method), Clip(method)
-    shot = FastShot(Fast(Mirrored(method), CPU, "eager", 100))
+    shot = FastShot(Fast(Mirrored(method), CPU, "channels_last", 100))
     for frame in frames:
         mirrored = views[1].segment(np.ascontiguousarray(frame[:, ::-1]))[:, ::-1]
         expected = (views[0].segment(frame) + mirrored) / 2

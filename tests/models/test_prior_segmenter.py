@@ -10,11 +10,11 @@ from torch import nn
 from kolbench.data.scenes import scene
 from kolbench.errors import TrainingError
 from kolbench.inference.apply.loading import Fast, FastShot
-from kolbench.inference.backends import Race
 from kolbench.inference.export import exporting
 from kolbench.inference.export.exported import open_exported
 from kolbench.inference.export.exporting import Origin
 from kolbench.inference.export.graph import GraphSegmenter, InferenceGraph, network_of
+from kolbench.inference.race import Race
 from kolbench.models.portraitnet import PortraitNetSegmenter
 from kolbench.models.rcrnet import RCRNetSegmenter
 from kolbench.preprocessing import InputSpec, with_prior
@@ -71,7 +71,7 @@ def test_a_clip_is_given_the_alpha_before_and_a_picture_nothing(method):
     assert np.abs(alone[1] - expected[1]).max() > 0.01
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["channels_last", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_the_fast_forms_carry_it_too(method, backend):
     expected = by_hand(method, FRAMES)
     fast = Fast(method, torch.device("cpu"), backend, 100)
@@ -139,7 +139,7 @@ def test_a_fast_form_that_loses_the_prior_is_not_used(method):
             return found if state is None else found._replace(alpha=found.alpha * torch.nan)
 
     network = network_of(method)
-    race = Race(method, FRAMES[0])
+    race = Race("eager", method, FRAMES[0])
     race.enter("folded", lambda: Forgetful(network.graph, network.spec, "none", True).eval())
     race.enter("folded", lambda: Broken(network.graph, network.spec, "none", True).eval())
     assert ["differs by" in note for note in race.notes] == [True, True]

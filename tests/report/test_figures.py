@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from itertools import combinations
 
 import matplotlib
@@ -17,10 +18,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from kolbench.io import images
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts
-from kolbench.report import breakdowns, comparisons, curves, drawing, figures, rank_diagram, statistics
+from kolbench.report import breakdowns, comparisons, curves, drawing, figures, rank_diagram, sizes, statistics
 from kolbench.report.numbers import Numbers
 from kolbench.runs import finished as folders
 from kolbench.runs import run_folder
+from kolbench.runs.benchmark import Benchmark, MeasuredOn, Speed, Spread
 from tests.helpers.run_folders import make_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -237,6 +239,37 @@ def test_pareto_figures_say_who_has_no_number(tmp_path):
     ]
     shutil.rmtree(tmp_path / "a")
     assert comparisons.pareto_memory(numbers_of(tmp_path)) is None
+
+
+def test_accuracy_against_milliseconds_is_of_one_machine(tmp_path):
+    for name, quality in (("modnet", 0.9), ("unet", 0.8), ("sinet", 0.7), ("kmeans", 0.4)):
+        make_run(tmp_path / name, name, pictures=4, quality=quality, files=False, model={"name": name})
+
+    def of(name, milliseconds, cpu="A CPU", form="channels_last"):
+        speed = Speed(2, Spread(milliseconds, low_ms=0.9 * milliseconds, high_ms=1.2 * milliseconds))
+        on = MeasuredOn(cpu, 2, busy=name == "unet")
+        return Benchmark(name, "w", form, (48, 64), 1, 30, (speed,), on, {"name": name})
+
+    measured = (of("modnet", 100.0), of("unet", 50.0), of("sinet", 5.0, "Another CPU"))
+    (found,) = folders.test_sets(folders.find(str(tmp_path)))
+    known = Numbers(replace(found, benchmarks=(*measured, of("kmeans", 400.0, form="unchanged"))))
+    figure = comparisons.pareto_speed(known)
+    assert figure is not None
+    for told in (
+        "a picture of 64x48 px, from memory to its alpha, at 2 threads of A CPU (2 cores), while other",
+        "in the form channels_last.",
+        "Not known for sinet.",
+    ):
+        assert told in figure.caption
+    assert {text for text in texts(figure) if text in ("modnet", "unet", "sinet", "kmeans")} == {
+        *("modnet", "unet", "kmeans"),
+    }
+    assert comparisons.pareto_speed(Numbers(found)) is None
+    # the table of sizes quotes the benchmark and no seconds of scoring beside it
+    rows = sizes.size_and_speed(known).frame.set_index("method")
+    assert rows.loc["modnet", ["FPS", "FPS, fastest", "fastest form"]].tolist() == [10, 10, "channels_last"]
+    assert pd.isna(rows.loc["modnet", sizes.RECORDED_SECONDS])
+    assert "busy with other programs" in rows.loc["unet", "measured on"]
 
 
 def test_distribution_boxes_are_the_quartiles(numbers, drawn):

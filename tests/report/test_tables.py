@@ -405,7 +405,7 @@ def test_sizes_are_in_the_papers_unit(built):
 
 def test_no_speed_is_quoted_and_recorded_seconds_say_what_they_are(mixed, built):
     table = built["table1"]
-    recorded = "seconds per picture, recorded while scoring, not a benchmark"
+    recorded = "seconds of the scoring pass, not a speed"
     for run in read(mixed).runs:
         row = row_of(table, run.label)
         assert row["FPS"] == "not measured"

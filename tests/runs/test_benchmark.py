@@ -45,7 +45,7 @@ def test_what_is_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda values: values.update(version=2), r"has version 2; this kolbench knows up to 1: update it\."),
+        (lambda values: values.update(version=3), r"has version 3; this kolbench knows up to 2: update it\."),
         (lambda values: values.pop("version"), r"is damaged \(it holds no version\); remove it\."),
         (
             lambda values: values.update(repeats="many"),
@@ -104,3 +104,26 @@ def test_the_last_benchmark_of_the_same_network():
     assert benchmark.latest_of([twice := replace(first, tta="flip"), last], "rcrnet", model, "flip") is twice
     # a folder that does not know its settings; a file that has none
     assert benchmark.latest_of([replace(last, model={})], "rcrnet", {}) is None
+
+
+def test_the_form_of_an_old_file_has_its_name_of_today(tmp_path):
+    """Version 1 said eager of the folded network, and 10 and 90 %."""
+    path = tmp_path / benchmark.BENCHMARK
+    spread = {"median_ms": 20.0, "p10_ms": 19.0, "p90_ms": 31.0}
+    kept = {"method": "enet", "weights": "w", "picture": [48, 64], "warm_up": 10, "repeats": 50, "version": 1}
+    old = {**kept, "backend": "eager", "speeds": [{"threads": 2, "segment": spread}], "machine": {"cpu": "A"}}
+    path.write_text(json.dumps(old))
+    found = benchmark.read(path)
+    assert found.backend == "channels_last"
+    assert found.speed(2) == Speed(2, Spread(20.0, p10_ms=19.0, p90_ms=31.0))
+    assert found.speed(2, "eager") is None
+
+
+def test_speeds_of_several_forms():
+    slow, quick = (Speed(2, Spread(ms), backend=form) for ms, form in ((30.0, "eager"), (9.0, "onnx")))
+    quoted = Speed(2, Spread(20.0), backend="channels_last")
+    found = replace(MEASURED, backend="channels_last", speeds=(slow, quoted, quick))
+    assert found.speed(2) is quoted
+    assert found.speed(2, "eager") is slow
+    assert found.fastest(2) is quick
+    assert found.fastest(1) is None

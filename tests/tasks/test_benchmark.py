@@ -17,7 +17,7 @@ from kolbench.tasks.benchmark import thread_counts
 from tests.helpers.commands import kolbench
 from tests.helpers.tasks import composed, run_task, typed
 
-FEW = ("picture=[48,64]", "repeats=10", "warm_up=1", "threads=[1]")
+FEW = ("picture=[48,64]", "repeats=30", "max_repeats=30", "warm_up=1", "threads=[1]")
 
 
 def only(folder):
@@ -42,7 +42,9 @@ def test_numbers_of_threads():
         ("threads=[]", "threads=.* is not a list of whole numbers of at least 1 or all"),
         ("threads=[1,1]", "none twice"),
         ("threads=[0]", "at least 1"),
-        ("repeats=9", "repeats=9 is not a whole number of at least 10"),
+        ("repeats=29", "repeats=29 is not a whole number of at least 30"),
+        ("batch=[0]", r"batch=\[0\] is not a list of whole numbers of at least 1"),
+        ("within=1", "within=1 is not a number in"),
         ("warm_up=0", "warm_up=0 is not a whole number of at least 1"),
         ("picture=[480]", r"is not a height and a width in pixels from 32 to 8192, such as \[480,640\]"),
         ("picture=[16,64]", "from 32 to 8192"),
@@ -61,7 +63,7 @@ def test_nonsense_is_refused(word, told):
     [
         (
             ("experiment=unet", "backend=auto"),
-            "backend=auto is not a choice; it is one of eager, compiled, onnx",
+            "backend=auto is not a choice; it is one of eager, folded, channels_last, onnx",
         ),
         (("experiment=grabcut", "model.variant=box"), "grabcut needs more than the picture"),
         (("experiment=kmeans", "backend=onnx"), "backend=onnx cannot be measured"),
@@ -77,8 +79,8 @@ def test_what_cannot_be_measured_is_told(tmp_path, words, told):
 def test_an_untrained_network_at_its_papers_size(tmp_path):
     done = kolbench("task=benchmark", "experiment=sinet", *FEW, cwd=tmp_path)
     found = only(tmp_path / "runs" / "sinet")
-    assert (found.method, found.weights, found.backend) == ("sinet", "random weights", "eager")
-    assert (found.picture, found.input, found.warm_up, found.repeats) == ((48, 64), (224, 224), 1, 10)
+    assert (found.method, found.weights, found.backend) == ("sinet", "random weights", "channels_last")
+    assert (found.picture, found.input, found.warm_up, found.repeats) == ((48, 64), (224, 224), 1, 30)
     # the published counts
     assert (found.training.parameters, found.training.conv_macs) == (86_910, 63_866_208)
     assert found.deployed.conv_macs == found.training.conv_macs
@@ -88,7 +90,14 @@ def test_an_untrained_network_at_its_papers_size(tmp_path):
     assert speed.threads == 1
     assert min(speed.segment.median_ms, speed.network.median_ms) > 0
     text = done.stdout
-    for told in ("sinet, random weights, backend eager", "86,910 parameters, 63.9 MMACs", "224x224 px"):
+    for told in (
+        "sinet, random weights\n",
+        "channels_last",
+        "energy: ",
+        "file to file",
+        "86,910 parameters, 63.9 MMACs",
+        "224x224 px",
+    ):
         assert told in text
     assert f"{speed.segment.median_ms:.2f}" in text
     assert "benchmark.json" in text

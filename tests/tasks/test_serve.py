@@ -14,7 +14,11 @@ import torch
 from kolbench import load
 from kolbench.config.compose import build_segmenter, model_config, save_yaml
 from kolbench.errors import ConfigError, KolbenchError
+from kolbench.inference.export.parity import picture_of
+from kolbench.models.checkpoints.run import BEST_IN_RUN
 from kolbench.models.mirrored import Mirrored
+from kolbench.models.onnx import OnnxSegmenter
+from kolbench.runs.run_folder import CONFIG
 from kolbench.serve import methods as methods_module
 from kolbench.serve import serve_page, server, uploads
 from kolbench.serve.app import TryIt
@@ -186,3 +190,22 @@ def test_the_command_opens_the_page_and_ends_with_ctrl_c(tmp_path):
     assert "loads more" in lines[1]
     assert len(lines) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backend_is_for_all_networks(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    run = tmp_path / "RUN"
+    segmenter = build_segmenter(model_config("unet", size=32, filters=2)).eval()
+    (run / BEST_IN_RUN).parent.mkdir(parents=True)
+    torch.save(segmenter.network.state_dict(), run / BEST_IN_RUN)
+    save_yaml({"model": model_config("unet", size=32, filters=2).to_mapping()}, run / CONFIG)
+    by_onnx, classic = methods_module.load_methods([str(run), "ellipse"], "cpu", backend="onnx")
+    assert isinstance(by_onnx.segmenter, OnnxSegmenter)
+    picture = picture_of(0, 40, 40)
+    assert np.abs(by_onnx.alpha(picture) - segmenter.segment(picture)).max() <= 1e-3
+    assert classic.alpha(picture).shape == (40, 40)
+    assert capsys.readouterr().out == ""
+    methods_module.load_methods([str(run)], "cpu", backend="openvino")
+    assert "unet: openvino is not used: backend=openvino needs OpenVINO" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="backend=fast is not a choice"):
+        methods_module.load_methods(["ellipse"], "cpu", backend="fast")

@@ -16,6 +16,7 @@ from kolbench.inference.export.parity import Parity
 from kolbench.inference.export.sidecar import Sidecar
 from kolbench.io.files import sha256, write_atomically
 from kolbench.segmenter import Segmenter
+from kolbench.types import JsonObject
 
 # sides of the picture that a graph of free sizes is traced with, at least: no inner map is a single pixel
 TRACED = (256, 320)
@@ -52,10 +53,30 @@ def export(segmenter: Segmenter, output: Path, format_name: str, origin: Origin)
     chosen = check_target(output, format_name)
     network = network_of(segmenter)
     found: list[tuple[Parity, bool]] = []
-    write_atomically(output, lambda partial: found.append(_written(segmenter, network, partial, chosen)))
+    write_atomically(output, lambda partial: found.append(write_checked(segmenter, network, partial, chosen)))
     agreement, free = found[0]
+    written = sidecar_for(output, network, format_name, origin, agreement.as_values(), free)
+    sidecar.write(written, output)
+    return written
+
+
+def sidecar_for(
+    output: Path,
+    network: Network,
+    format_name: str,
+    origin: Origin,
+    agreement: JsonObject,
+    free: bool,
+    precision: str = sidecar.FLOAT32,
+    loss: JsonObject | None = None,
+) -> Sidecar:
+    """What stands beside a file that was written; arguments as of Sidecar.
+
+    Args:
+        agreement: `Parity.as_values`. free: whether the graph takes pictures of any size.
+    """
     spec, size = network.spec, network.spec.size
-    written = Sidecar(
+    return Sidecar(
         file=output.name,
         sha256=sha256(output),
         format=format_name,
@@ -81,12 +102,12 @@ def export(segmenter: Segmenter, output: Path, format_name: str, origin: Origin)
         output={"name": tracing.OUTPUT, "range": [0, 1], "postprocess": network.postprocess},
         threshold=origin.threshold,
         weights=dict(origin.weights),
-        opset=chosen.opset,
-        parity=agreement.as_values(),
+        opset=format_of(format_name).opset,
+        parity=agreement,
         versions={"kolbench": kolbench.__version__, "torch": str(torch.__version__)},
+        precision=precision,
+        loss=loss or {},
     )
-    sidecar.write(written, output)
-    return written
 
 
 def check_target(output: Path, format_name: str) -> ExportFormat:
@@ -106,8 +127,17 @@ def check_target(output: Path, format_name: str) -> ExportFormat:
     return chosen
 
 
-def _written(segmenter: Segmenter, network: Network, path: Path, chosen: ExportFormat) -> tuple[Parity, bool]:
-    """Fills the file: for pictures of any size where that works, else for the one size that is used."""
+def write_checked(
+    segmenter: Segmenter, network: Network, path: Path, chosen: ExportFormat
+) -> tuple[Parity, bool]:
+    """Fills the file: for pictures of any size where that works, else for the one size that is used.
+
+    Returns:
+        How well its alphas agree, and whether it takes any size.
+
+    Raises:
+        KolbenchError: it does not give the method's alphas.
+    """
     try:
         return _attempt(segmenter, network, path, chosen, free=True), True
     except KolbenchError:

@@ -68,9 +68,10 @@ def in_words(values: Mapping[str, Any]) -> str:
     """`Parity.as_values` as a sentence without its end."""
     pictures = values["pictures"]
     low, high = min(row["low"] for row in pictures), max(row["high"] for row in pictures)
+    bound = "" if values["bound"] is None else f" (bound {values['bound']:.0e})"
     return (
         f"{len(pictures)} pictures, alphas from {low:.3f} to {high:.3f}, largest difference "
-        f"{values['max']:.1e}, mean {values['mean']:.1e} (bound {values['bound']:.0e})"
+        f"{values['max']:.1e}, mean {values['mean']:.1e}{bound}"
     )
 
 

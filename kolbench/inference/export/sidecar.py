@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kolbench.config.old_names import current_model
@@ -12,7 +12,9 @@ from kolbench.models.checkpoints.run import sidecar_of
 from kolbench.preprocessing import current_resize_mode
 from kolbench.types import JsonObject
 
-VERSION = 2
+VERSION = 3
+# of weights and maps
+FLOAT32, INT8 = "float32", "int8"
 KIND = "kolbench export"
 
 
@@ -30,8 +32,10 @@ class Sidecar:
         output: what it gives: `name`, `range`, and `postprocess`: `none`, or `minmax` after it.
         threshold: of alpha, chosen on validation pictures; None where that is not known.
         weights: `name` and `sha256` of the checkpoint. opset: of ONNX, else None.
-        parity: `bound`, `max`, `mean` and `pictures`, see kolbench.inference.export.parity.
+        parity: `bound`, `max`, `mean` and `pictures`, see kolbench.inference.export.parity; no bound is kept
+            by `int8`.
         versions: of kolbench and torch.
+        precision: `float32` or `int8`. loss: of `int8`, see kolbench.inference.export.quantising.Loss.
     """
 
     file: str
@@ -46,6 +50,8 @@ class Sidecar:
     opset: int | None
     parity: JsonObject
     versions: dict[str, str]
+    precision: str = FLOAT32
+    loss: JsonObject = field(default_factory=dict)
 
     @property
     def feeding(self) -> JsonObject:
@@ -76,7 +82,7 @@ def read(model: Path) -> Sidecar | None:
     values = _ours(path)
     if values is None:
         return None
-    if values.pop("version") not in (1, VERSION):
+    if values.pop("version") not in range(1, VERSION + 1):
         raise WeightsError(f"{path} was written by a later kolbench; update, or export the file again.")
     del values["kind"]
     try:

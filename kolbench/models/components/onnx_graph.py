@@ -1,4 +1,4 @@
-"""Anybody's network as an ONNX file: opened with checks, run by ONNX Runtime on the CPU."""
+"""Anybody's network as an ONNX file: opened with checks, run by ONNX Runtime or OpenVINO on the CPU."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,11 @@ import torch
 from kolbench.errors import ConfigError, WeightsError, nearest, require_choice
 from kolbench.io.stand_ins import PAGE, stand_in
 from kolbench.models.components.onnx_inputs import Constant, Values, number_type, told_apart, unknown
+from kolbench.models.components.openvino_session import OpenVinoSession
 from kolbench.types import Float32Array
+
+ONNX_RUNTIME, OPENVINO = "onnx", "openvino"
+RUNTIMES = (ONNX_RUNTIME, OPENVINO)
 
 LAYOUTS = ("auto", "nchw", "nhwc")
 # what an output holds: probabilities or logits; levels of 0 to 255; a class for each pixel; a mask
@@ -44,6 +48,7 @@ class OnnxGraph:
         channels: 3, or 4 with the alpha of the frame before.
         threads: None = as many as torch has when it is opened.
         constants, states: of the other inputs, see `onnx_inputs.told_apart`.
+        runtime: one of RUNTIMES: what runs it.
 
     Attributes:
         fixed: (height, width) that the file takes; None for a side that is free.
@@ -52,7 +57,7 @@ class OnnxGraph:
         recurrent: whether it is given back what it gave for the frame before.
 
     Raises:
-        ConfigError: ONNX Runtime is not installed, or no such input, output or layout.
+        ConfigError: the runtime is not installed, or no such input, output, layout or runtime.
         WeightsError: the file is missing, is no ONNX file, or its network takes something else.
     """
 
@@ -66,10 +71,12 @@ class OnnxGraph:
         threads: int | None = None,
         constants: Mapping[str, Constant] | None = None,
         states: Mapping[str, str] | None = None,
+        runtime: str = ONNX_RUNTIME,
     ) -> None:
         self.file = Path(file)
         require_choice("model.layout", layout, LAYOUTS)
-        self._session = _open(self.file, threads or torch.get_num_threads())
+        require_choice("backend", runtime, RUNTIMES)
+        self._session = _open(self.file, threads or torch.get_num_threads(), runtime)
         outputs = self._session.get_outputs()
         self._inputs = told_apart(
             self._session.get_inputs(), outputs, input_name, constants or {}, states or {}, self.file
@@ -115,6 +122,16 @@ class OnnxGraph:
             )
         return Found(found, tuple(carried))
 
+    def run_batch(self, pictures: Float32Array) -> Values:
+        """The output as it is for several pictures at once, (B, channels, h, w) float32, normalised.
+
+        For files whose batch is free, that lay pictures so and remember nothing; others raise what the
+        runtime does.
+        """
+        given = {self._inputs.picture.name: np.ascontiguousarray(pictures, self._dtype)}
+        (values,) = self._session.run([self._output], given)
+        return np.asarray(values)
+
     def _given(self, picture: Float32Array) -> Any:
         values = picture[None] if self.layout == "nchw" else picture.transpose(1, 2, 0)[None]
         if self.whole_numbers:
@@ -143,14 +160,8 @@ class OnnxGraph:
         )
 
 
-def _open(file: Path, threads: int) -> Any:
-    """An inference session on the CPU."""
-    try:
-        import onnxruntime  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ConfigError(
-            'model.file needs ONNX Runtime, which is not installed: pip install "kolbench[onnx]".'
-        ) from error
+def _open(file: Path, threads: int, runtime: str) -> Any:
+    """A session on the CPU."""
     if not file.is_file():
         siblings = [p.name for p in file.parent.glob("*.onnx")] if file.parent.is_dir() else []
         hint = nearest(file.name, siblings)
@@ -161,19 +172,31 @@ def _open(file: Path, threads: int) -> Any:
     if instead:
         page = "it is a web page; download the file itself, not the page that shows it"
         raise WeightsError(f"{file} is no ONNX network: {page if instead == PAGE else instead}.")
+    try:
+        return OpenVinoSession(file, threads) if runtime == OPENVINO else _onnx_session(file, threads)
+    except ConfigError:
+        raise
+    except Exception as error:  # the runtimes' errors have no common class
+        raise WeightsError(
+            f"{file} cannot be opened as an ONNX network: {_first_line(error)} Give a file that "
+            "torch.onnx.export or another exporter wrote, with standard operators."
+        ) from error
+
+
+def _onnx_session(file: Path, threads: int) -> Any:
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigError(
+            'model.file needs ONNX Runtime, which is not installed: pip install "kolbench[onnx]".'
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     # waiting threads leave the cores to whoever works
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common class
-        raise WeightsError(
-            f"{file} cannot be opened as an ONNX network: {_first_line(error)} Give a file that "
-            "torch.onnx.export or another exporter wrote, with standard operators."
-        ) from error
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def _chosen_output(names: list[str], output: str | int | None, file: Path) -> str:

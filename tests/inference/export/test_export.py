@@ -237,7 +237,7 @@ def test_changed_and_foreign_files_are_refused(tmp_path, unet):
         kolbench.load(path)
     path.write_bytes(content)
     told = read_json(beside)
-    for change, message in (({"version": 3}, "later kolbench"), ({"colour": 1}, r"is damaged \(.*colour")):
+    for change, message in (({"version": 4}, "later kolbench"), ({"colour": 1}, r"is damaged \(.*colour")):
         write_json(beside, {**told, **change})
         with pytest.raises(WeightsError, match=message):
             kolbench.load(path)
