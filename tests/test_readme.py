@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from kolbench.config.compose import build_segmenter, conf_dir, model_config, register
 from kolbench.data.scenes.scene import make_scene
+from kolbench.engine.trainer import check_options
 from kolbench.io import images
 from tests.helpers import clips
 from tests.helpers.catalogue import small_catalogue
@@ -58,9 +59,13 @@ PLACEHOLDERS = (
 ELSEWHERE = ("task=serve", "task=quickstart", "task=paper", "task=curve", "task=benchmark")
 # composed here; tests/test_sweeps.py and tests/config/test_searching.py run their like
 LAUNCHED = ("hydra/launcher=", "hydra/sweeper=")
+# composed here; tests/tasks/test_fit_together.py runs their like
+TOGETHER = ("trainer=ddp", "trainer=cpu_ddp", "trainer=mps")
 TARGETS = {"joblib": "JoblibLauncher", "slurm": "SlurmLauncher", "optuna": "kolbench_optuna_sweeper"}
 FOUND = re.findall(r"`(python -m kolbench [^`]+)`", README)
-COMMANDS = [command for command in FOUND if not any(word in command for word in (*ELSEWHERE, *LAUNCHED))]
+COMMANDS = [
+    command for command in FOUND if not any(word in command for word in (*ELSEWHERE, *LAUNCHED, *TOGETHER))
+]
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +161,15 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
         records = [path for path in (tmp_path / "runs").rglob("run.json") if "wandb" not in path.parts]
         finished = [path for path in records if '"finished"' in path.read_text()]
         assert len(finished) == jobs
+
+
+@pytest.mark.parametrize("line", [line for line in FOUND if any(word in line for word in TOGETHER)])
+def test_command_of_the_readme_for_several_devices(line):
+    config = configured(*shlex.split(line)[3:])
+    check_options(config.trainer)
+    assert config.trainer.get("strategy", "auto") in ("auto", "ddp")
+    expected = re.search(r"trainer\.devices=(\d)", line)
+    assert config.trainer.get("devices", 1) == int(expected[1] if expected else 1)
 
 
 @pytest.mark.parametrize("line", [line for line in FOUND if any(word in line for word in LAUNCHED)])

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -213,6 +213,10 @@ def _torch_settings() -> Iterator[None]:
 def _logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, disabled = list(root.handlers), root.level, logging.root.manager.disable
+    absl: Any = sys.modules.get("absl.logging")
+    if absl is not None:
+        # OpenVINO loads it; where Hydra sets up logging anew, it closes a stream that is not the process's own
+        absl.get_absl_handler().python_handler.stream = sys.__stderr__
     try:
         yield
     finally:
