@@ -215,7 +215,7 @@ def _logging() -> Iterator[None]:
     handlers, level, disabled = list(root.handlers), root.level, logging.root.manager.disable
     absl: Any = sys.modules.get("absl.logging")
     if absl is not None:
-        # OpenVINO loads it; where Hydra sets up logging anew, it closes a stream that is not the process's own
+        # OpenVINO loads it; where Hydra sets up logging anew, it closes streams that are not the process's
         absl.get_absl_handler().python_handler.stream = sys.__stderr__
     try:
         yield

@@ -298,7 +298,7 @@ def test_what_is_no_run_of_one_machine_is_refused(parts, what, tmp_path):
 
 def test_counts_that_were_changed_are_refused(parts, tmp_path):
     shutil.copy(parts[0] / "histograms.parquet", parts[1] / "histograms.parquet")
-    with pytest.raises(DataError, match=r"hold \d+ pictures, and not each of the \d+ that are scored once"):
+    with pytest.raises(DataError, match=r"files were changed: \d+ pictures are not each of \d+ once"):
         merged(parts, tmp_path / "out")
 
 
