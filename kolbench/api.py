@@ -27,7 +27,7 @@ def load(
             its sidecar. TorchScript is a program: load only what you trust.
         weights: `official`, an id of the catalogue, an official checkpoint, a checkpoint of ours, or a run
             folder; may stay None where `source` is a run folder, must where it is an exported file.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`; ONNX files run on the CPU.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; ONNX files run on the CPU.
         tta: `none`, or `flip`: the mean of the picture's alpha and the mirrored one's, at twice the cost.
         options: keys of the method's YAML to change, such as `size=320` or `context="easpp"`; for an
             exported file `size`, `resize_mode`, `resample` or `postprocess`; for anybody's ONNX file those of

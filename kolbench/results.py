@@ -25,7 +25,7 @@ class FinishedRun(finished.FinishedRun):
         """The trained method, ready to segment.
 
         Args:
-            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
             options: keys of the method's YAML to change, such as `size=320`.
 
         Raises:

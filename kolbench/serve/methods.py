@@ -69,7 +69,7 @@ def load_methods(
 
     Args:
         sources: each the name of a method, a run folder, a file, or `method:file` with the file's weights.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps.
         refiner: what follows every method; None = nothing.
         tta: of all of them, one of schema.TTA. backend: of all networks, see inference.backends; what cannot
             be had is said, and the plain network taken.

@@ -34,8 +34,8 @@ class ScoringConfig(PicturesConfig, TaskConfig):
     """What fit and test read.
 
     name: of the run. threshold: of alpha, in [0, 1); None = the best one on the validation pictures. device:
-    auto, cpu, cuda or cuda:N. metrics: modules of scores outside this package. trim: which ends of clips J
-    and F leave out, one of `TRIMS`. tta: one of schema.TTA. smooth: of the alphas of clips over time.
+    auto, cpu, cuda, cuda:N or mps. metrics: modules of scores outside this package. trim: which ends of clips
+    J and F leave out, one of `TRIMS`. tta: one of schema.TTA. smooth: of the alphas of clips over time.
     """
 
     name: str

@@ -19,7 +19,7 @@ class ServeConfig(TaskConfig):
 
     methods: names, run folders, files, or `method:weights`. refiner: follows each of them. host, port: where
     the page is. limit_mb: of an upload. threshold: where the page's slider stands at first. tta: of all
-    methods, one of schema.TTA. device: auto, cpu, cuda or cuda:N.
+    methods, one of schema.TTA. device: auto, cpu, cuda, cuda:N or mps.
     """
 
     methods: object
