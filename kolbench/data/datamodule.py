@@ -244,7 +244,7 @@ class SegmentationDataModule(LightningDataModule):
         Raises:
             ConfigError: they cannot be shared.
         """
-        portion.require_shareable(self.batch, self._validation)
+        portion.require_shareable(self.step_pictures(), self._validation)
         self._portion = portion
 
     def validated_names(self) -> list[str]:

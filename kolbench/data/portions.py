@@ -25,7 +25,7 @@ class Portion:
         Raises:
             ConfigError: not by so many processes.
         """
-        part_of(batch, self.count, "batches (budget.batch)")
+        part_of(batch, self.count, "batches (budget.batch, and pictures of an epoch)")
         if not all(len(scored.part(Shard(number, self.count))) for number in range(1, self.count + 1)):
             raise ConfigError(
                 f"{len(scored)} validation pictures, whose clips stay whole, are too few for {self.count} "
@@ -38,7 +38,7 @@ class Portion:
         """Its pictures of batches of `batch`, and how many of each batch they are."""
         if self.count == 1:
             return sampler, batch
-        shared = SharedBatches(sampler, batch - batch % self.count, self.number, self.count)
+        shared = SharedBatches(sampler, batch, self.number, self.count)
         return shared, shared.part
 
     def of_steps(self, sampler: StepSampler) -> Sampler[Keys]:

@@ -110,7 +110,8 @@ def within_memory(
             following = None
             shortage = (
                 f"Memory ran out while training on {before.batch} pictures at once, and {found.batch} leave "
-                "batch norm a single value. Lower budget.size=. The last good checkpoint is kept."
+                "batch norm a single value. Lower budget.size=. The last checkpoint, if there is one, is "
+                "kept."
             )
         if following is None:
             _keep(begun, folder)

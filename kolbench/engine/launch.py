@@ -1,6 +1,8 @@
 """Starts the processes that train together, lets them find each other, and ends all where one dies."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,14 +25,19 @@ from kolbench.engine import collective
 from kolbench.engine.team import Plan, Team
 from kolbench.errors import STOPPED_BY_KEYBOARD, TERMINATED, ConfigError, KolbenchError, TrainingError
 
-# of a process that another one started: its number on this machine, and where all find each other
+# of a process that another one started: its number on this machine, where all find each other, and who it was
 LOCAL_RANK = "KOLBENCH_LOCAL_RANK"
 MEETING = "KOLBENCH_MEETING"
+PARENT = "KOLBENCH_PARENT"
 END = {"what": "end"}
-# a process that dies closes its connections, so that no other one waits until then
+# gloo's processes close their connections when they die, so that no other one waits until then
 TIMEOUT = timedelta(days=7)
 # seconds from the death of one process to the end of all, where the first one hangs
 GRACE_SECONDS = 30.0
+# the same while they still look for each other, where nothing else would tell the first one
+_MEETING_SECONDS = 2.0
+# of torch's errors where another process is gone
+_LOST = re.compile("gloo|nccl|connection|broken pipe|reset by peer", re.IGNORECASE)
 _LOOK_SECONDS = 0.1
 # in which the end of a process is seen that broke a connection
 _SETTLE_SECONDS = 5.0
@@ -107,7 +114,7 @@ def together(plan: Plan, words: Sequence[str], lost: Callable[[str], None] = pri
         yield Team(plan)
         return
     with ExitStack() as stack:
-        siblings = _NONE
+        siblings = _Siblings(None, "", lost)
         if outside is None and LOCAL_RANK not in os.environ:
             siblings = stack.enter_context(_siblings(plan, words, lost))
         team = _team(plan, outside)
@@ -115,6 +122,7 @@ def together(plan: Plan, words: Sequence[str], lost: Callable[[str], None] = pri
         stack.enter_context(_silent(team))
         try:
             with _group(team, outside, siblings.meeting):
+                siblings.met = True
                 yield team
                 if team.first:
                     collective.order(END)
@@ -122,6 +130,11 @@ def together(plan: Plan, words: Sequence[str], lost: Callable[[str], None] = pri
             raise
         except Exception as error:
             siblings.raise_for_ended(error, _SETTLE_SECONDS)
+            if isinstance(error, RuntimeError) and _LOST.search(str(error)):
+                raise TrainingError(
+                    "Another process of this run has ended, and says why itself. The same command goes on "
+                    "from the last checkpoint."
+                ) from error
             raise
 
 
@@ -154,7 +167,10 @@ def _outside(plan: Plan) -> ClusterEnvironment | None:
     for name, kind in kinds.items():
         if not kind.detect():
             continue
-        found = kind()
+        try:
+            found = kind()
+        except RuntimeError as error:
+            raise ConfigError(f"{name}: {error}") from error
         if found.world_size() == plan.size:
             return found
         # a job of one task may start processes of its own
@@ -170,7 +186,22 @@ def _team(plan: Plan, outside: ClusterEnvironment | None) -> Team:
     if outside is not None:
         return Team(plan, outside.global_rank(), outside.local_rank())
     local = int(os.environ.get(LOCAL_RANK, "0"))
-    return Team(plan, int(os.environ.get("NODE_RANK", "0")) * plan.devices + local, local)
+    return Team(plan, _node(plan) * plan.devices + local, local)
+
+
+def _node(plan: Plan) -> int:
+    """The number of this machine; some clusters number those of a job that uses one."""
+    number = int(os.environ.get("NODE_RANK", "0")) if plan.nodes > 1 else 0
+    if number >= plan.nodes:
+        raise ConfigError(f"NODE_RANK={number}, but trainer.num_nodes={plan.nodes}: they count from 0.")
+    return number
+
+
+def leave_no_folder(folder: Path) -> None:
+    """Removes the run folder that Hydra makes for each process of torchrun or srun, where it is empty."""
+    if LOCAL_RANK not in os.environ:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @contextmanager
@@ -183,20 +214,33 @@ def _group(team: Team, outside: ClusterEnvironment | None, meeting: str) -> Iter
         os.environ.setdefault("MASTER_ADDR", outside.main_address)
         os.environ.setdefault("MASTER_PORT", str(outside.main_port))
     at = os.environ.get(MEETING) or meeting
-    if at.startswith("file:"):
-        # all on this machine: nothing listens to others
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if cuda else "gloo",
-        init_method=at or "env://",
-        rank=team.rank,
-        world_size=team.size,
-        timeout=TIMEOUT,
-    )
+    with _on_this_machine() if at.startswith("file:") else nullcontext():
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if cuda else "gloo",
+            init_method=at or "env://",
+            rank=team.rank,
+            world_size=team.size,
+            timeout=TIMEOUT,
+        )
+        try:
+            yield
+        finally:
+            dist.destroy_process_group()
+
+
+@contextmanager
+def _on_this_machine() -> Iterator[None]:
+    """Lets gloo and NCCL listen to this machine alone, unless the user has named an interface."""
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    named = [name for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME") if name not in os.environ]
+    if sys.platform == "win32":
+        named = []
+    os.environ.update(dict.fromkeys(named, loopback))
     try:
         yield
     finally:
-        dist.destroy_process_group()
+        for name in named:
+            del os.environ[name]
 
 
 @contextmanager
@@ -217,7 +261,8 @@ def _silent(team: Team) -> Iterator[None]:
     if team.first:
         yield
         return
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    parent = int(os.environ.get(PARENT, "0")) or os.getppid()
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         spoken, sys.stdout = sys.stdout, nowhere
         try:
@@ -260,21 +305,34 @@ class _Sibling:
 class _Siblings:
     """The other processes of this machine, watched by a thread."""
 
-    def __init__(self, started: Sequence[_Sibling], meeting: str, lost: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path | None, meeting: str, lost: Callable[[str], None]) -> None:
         self.meeting = meeting
-        self._all = started
+        # whether they have found each other
+        self.met = False
+        self._folder = folder
+        self._all: list[_Sibling] = []
         self._lost = lost
         self._over = threading.Event()
 
-    def watch(self, grace: float) -> None:
-        """Ends this process where another one has died and the first has not noticed for `grace` seconds."""
+    def start(self, words: Sequence[str], plan: Plan) -> None:
+        """Starts them, and a thread that watches them."""
+        assert self._folder is not None
+        for rank in range(1, plan.devices):
+            self._all.append(_start(rank, self._folder, self.meeting, words, plan))
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def watch(self) -> None:
+        """Ends this process where another one has died and the first has not noticed for some seconds."""
         while not self._over.wait(_LOOK_SECONDS):
             dead = self._dead()
-            if dead is None or self._over.wait(grace):
+            if dead is None or self._over.wait(GRACE_SECONDS if self.met else _MEETING_SECONDS):
                 continue
-            self._lost(dead.told())
-            print(f"kolbench: {dead.told()}", file=sys.stderr, flush=True)
+            told = dead.told()
+            self._lost(told)
+            print(f"kolbench: {told}", file=sys.stderr, flush=True)
             self.stop()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
             os._exit(1)
 
     def raise_for_ended(self, error: Exception, seconds: float) -> None:
@@ -320,9 +378,6 @@ class _Siblings:
         return next((each for each in self._all if each.process.poll() not in (None, 0)), None)
 
 
-_NONE = _Siblings((), "", print)
-
-
 @contextmanager
 def _siblings(plan: Plan, words: Sequence[str], lost: Callable[[str], None]) -> Iterator[_Siblings]:
     """Starts them; on the way out they have ended, by themselves where all went well."""
@@ -334,10 +389,9 @@ def _siblings(plan: Plan, words: Sequence[str], lost: Callable[[str], None]) -> 
         )
     with tempfile.TemporaryDirectory(prefix="kolbench-") as folder:
         meeting = f"file://{folder}/meeting" if plan.nodes == 1 else ""
-        started = [_start(rank, Path(folder), meeting, words, plan) for rank in range(1, plan.devices)]
-        siblings = _Siblings(started, meeting, lost)
+        siblings = _Siblings(Path(folder), meeting, lost)
         try:
-            threading.Thread(target=siblings.watch, args=(GRACE_SECONDS,), daemon=True).start()
+            siblings.start(words, plan)
             yield siblings
             siblings.wait()
         finally:
@@ -348,7 +402,12 @@ def _start(rank: int, folder: Path, meeting: str, words: Sequence[str], plan: Pl
     # it has no run folder
     command = [sys.executable, "-m", "kolbench", *words, "hydra.run.dir=."]
     errors = folder / f"{rank}.txt"
-    environment = {**os.environ, LOCAL_RANK: str(rank), MEETING: meeting}
+    environment = {
+        **os.environ,
+        LOCAL_RANK: str(rank),
+        MEETING: meeting,
+        PARENT: str(os.getpid()),
+    }
     if "OMP_NUM_THREADS" not in os.environ:
         environment["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // plan.devices))
     with errors.open("wb") as file:

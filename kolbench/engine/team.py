@@ -12,6 +12,7 @@ AUTO = "auto"
 # Lightning's words -> torch's
 KINDS = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
 # keys of the `trainer` group that this module reads; the Trainer is given what follows from them
+SYNC = "sync_batchnorm"
 PLACING = ("accelerator", "devices", "num_nodes", "strategy")
 # of DDP's strategies those that start processes in a way of their own
 _STARTING = ("spawn", "fork", "notebook")
@@ -80,7 +81,7 @@ def plan_of(options: Mapping[str, object], device: str) -> Plan:
             f"device={device} names one GPU, but trainer.devices and trainer.num_nodes ask for {plan.size} "
             "processes. Leave the number away, or choose GPUs by CUDA_VISIBLE_DEVICES."
         )
-    if options.get("sync_batchnorm") and chosen.type != "cuda":
+    if options.get(SYNC) and chosen.type != "cuda":
         raise ConfigError(
             "trainer.sync_batchnorm=true needs GPUs: PyTorch joins statistics of batches on these alone. "
             "Leave it away, and each process takes those of its own pictures."

@@ -139,7 +139,9 @@ def stopping_plainly() -> Iterator[None]:
         yield
     except SIGTERMException:
         raise SystemExit(TERMINATED) from None
-    except SystemExit:
+    except SystemExit as stop:
+        if stop.code == TERMINATED:
+            raise
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
         raise KeyboardInterrupt from None
 

@@ -24,7 +24,7 @@ from kolbench.engine.callbacks.history import History, Row
 from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
 from kolbench.engine.callbacks.shortage import TRAINING, Shortage
 from kolbench.engine.callbacks.snapshots import ProgressPictures
-from kolbench.engine.callbacks.stopping import StayStopped, StopOnNaN
+from kolbench.engine.callbacks.stopping import PlainTermination, StayStopped, StopOnNaN
 from kolbench.engine.halving import ONE_VALUE, Halved, require_halvable, within_memory
 from kolbench.engine.module import SegmentationModule, rate_factor
 from kolbench.engine.schedule import PolyByStepKind, Schedule
@@ -322,7 +322,12 @@ def _fit(
     shortage = Shortage(what, _LOWER[config.on_oom])
     with quiet_lightning():
         trainer = make_trainer(
-            config.options_in(parts), config.team, epochs, folder, [*callbacks, shortage], what
+            config.options_in(parts),
+            config.team,
+            epochs,
+            folder,
+            [*callbacks, shortage, PlainTermination()],
+            what,
         )
         resume_from = newest_readable(folder)
         collective.barrier()

@@ -4,7 +4,6 @@ Methods that are not trained go straight to their scores.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -85,6 +84,7 @@ def run(config: FitConfig) -> TaskResult:
         with launch.together(plan, words) as team:
             return _follow(config, begun, team, refiner)
     with RunRecorder(config) as recorder, launch.together(plan, words, recorder.fail) as team:
+        recorder.joined(team)
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
         recorder.say(*data.describe())
@@ -116,8 +116,7 @@ def run(config: FitConfig) -> TaskResult:
 
 def _follow(config: FitConfig, begun: start.Start | None, team: Team, refiner: Refiner | None) -> TaskResult:
     """What the other processes of a run do: the same training and a part of the scoring, in its folders."""
-    with suppress(OSError):  # srun and torchrun give each one of its own
-        config.paths.run.rmdir()
+    launch.leave_no_folder(config.paths.run)
     seed_everything(config.seed, workers=True, verbose=False)
     data = evaluation.open_data(config, team.device)
     _divided(config, data, team)
@@ -145,8 +144,12 @@ def _divided(config: FitConfig, data: SegmentationDataModule, team: Team) -> lis
     if config.model.training is None or team.size == 1:
         return []
     data.divide(Portion(team.rank, team.size))
-    share = data.batch // team.size
-    return [f"{team.size} processes share each batch of {data.batch} pictures, {share} each, and validation"]
+    step = data.step_pictures()
+    lines = [f"{team.size} processes share each batch of {step} pictures, {step // team.size} each"]
+    epoch = data.epoch_pictures or len(data.rows["train"])
+    if left := epoch % step:
+        lines.append(f"{left} of {epoch} pictures wait for another epoch: they do not fill a batch")
+    return lines
 
 
 def _unsaid(*lines: str) -> None:

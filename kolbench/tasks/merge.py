@@ -14,6 +14,7 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.config.typed import typed_config
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.engine.joining import join_files
+from kolbench.engine.team import PLACING, SYNC
 from kolbench.errors import ConfigError, DataError
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
@@ -84,8 +85,10 @@ def _as_one(part: ShardRun, config: MergeConfig) -> TestConfig:
     words = tuple(word for word in part.record.overrides if key_of(word) != "shard")
     choices = {group: str(choice) for group, choice in part.record.choices.items()}
     made = typed_config(TestConfig, values, Invocation(words, choices, None, values))
+    found = cast(TestConfig, made)
     # what is left to do needs no accelerator
-    return replace(cast(TestConfig, made), paths=paths, device="cpu")
+    trainer = {key: found.trainer[key] for key in found.trainer if key not in (*PLACING, SYNC)}
+    return replace(found, paths=paths, device="cpu", trainer=trainer)
 
 
 def _opened(test: TestConfig, part: ShardRun) -> SegmentationDataModule:

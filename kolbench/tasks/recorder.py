@@ -25,7 +25,7 @@ from kolbench.engine import cost
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.devices import describe, free_memory
 from kolbench.engine.evaluation import TIMING
-from kolbench.engine.team import plan_of
+from kolbench.engine.team import Team, plan_of
 from kolbench.io import colour_profiles
 from kolbench.io.files import read_json, write_atomically
 from kolbench.io.images import write_png
@@ -143,6 +143,12 @@ class RunRecorder:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit)
             self.fail(str(error), "interrupted" if stopped else "failed")
         self.trackers.finish(error is not None)
+
+    def joined(self, team: Team) -> None:
+        """Records the threads that each process of a run has."""
+        if team.size > 1 and self.record.machine is not None:
+            machine = replace(self.record.machine, threads=torch.get_num_threads())
+            self.record = replace(self.record, machine=machine, device=describe(self.device))
 
     def fail(self, why: str, status: str = "failed") -> None:
         """Writes into `run.json` why the run has ended."""

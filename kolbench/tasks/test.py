@@ -1,6 +1,5 @@
 """`task=test`: score a trained method, or official weights, on any data, without training."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,6 +81,7 @@ def run(config: TestConfig) -> TaskResult:
         RunRecorder(config, shard.begun(part)) as recorder,
         launch.together(plan, words, recorder.fail) as team,
     ):
+        recorder.joined(team)
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device, source, part)
         recorder.say(*data.describe())
@@ -115,8 +115,7 @@ def run(config: TestConfig) -> TaskResult:
 
 def _follow(config: TestConfig, team: Team, segmenter: Segmenter, refiner: Refiner | None) -> TaskResult:
     """What the other processes of a run do: a part of the scoring, in its folder."""
-    with suppress(OSError):  # srun and torchrun give each one of its own
-        config.paths.run.rmdir()
+    launch.leave_no_folder(config.paths.run)
     seed_everything(config.seed, workers=True, verbose=False)
     data = evaluation.open_data(config, team.device)
     if config.weights is not None:

@@ -52,13 +52,14 @@ class Scorer:
         shutil.rmtree(root, ignore_errors=True)
         print(f"{self.team.size} processes share the pictures that are scored")
         collective.order({WHAT: SCORE, FOLDER: str(root), WEIGHTS: str(weights or "")})
-        self.score_part(root)
-        parts = [root / str(number) for number in range(1, self.team.size + 1)]
-        join_files(parts, folder, names["test"])
-        counted = [run_folder.read_histograms(part / run_folder.HISTOGRAMS) for part in parts]
-        found = shards.joined(counted, names)
-        shutil.rmtree(root)
-        return found
+        try:
+            self.score_part(root)
+            parts = [root / str(number) for number in range(1, self.team.size + 1)]
+            join_files(parts, folder, names["test"])
+            counted = [run_folder.read_histograms(part / run_folder.HISTOGRAMS) for part in parts]
+            return shards.joined(counted, names)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
 
     def score_part(self, root: Path) -> None:
         """Predicts this process's pictures; counts and files go below `root`. Ends when all have done so."""

@@ -212,7 +212,8 @@ def test_nothing_fits(tmp_path):
 def test_without_halving_the_message_names_batch_size_and_what_to_lower(tmp_path):
     message = (
         r"The GPU's memory ran out while training on a batch of 4 pictures of 32x32 px\. "
-        r"Lower budget\.batch= or budget\.size=, or let on_oom=halve .* The last good checkpoint is kept\."
+        r"Lower budget\.batch= or budget\.size=, or let on_oom=halve .* "
+        r"The last checkpoint, if there is one, is kept\."
     )
     with pytest.raises(OutOfMemoryError, match=message):
         trained(tmp_path / "a", Crowded(2), on_oom="stop")

@@ -1,6 +1,8 @@
 """`task=fit` with two real processes, from the command line: one is killed, a sweep, torchrun."""
 
 import json
+import signal
+import time
 
 import pandas as pd
 import pytest
@@ -67,6 +69,24 @@ def test_the_same_command_goes_on_to_the_same_weights(killed, tmp_path):
     histories = [pd.read_csv(root / "again" / "history.csv") for root in (folder, tmp_path)]
     assert histories[0].equals(histories[1])
     assert list(histories[0]["epoch"]) == [0, 1, 2]
+
+
+def test_sigterm_ends_all_as_it_ends_one(tmp_path):
+    running = start(*SMALL, "budget.epochs=500", cwd=tmp_path)
+    while not list(tmp_path.rglob("last.ckpt")):
+        assert running.poll() is None, running.wait()
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    done = running.wait()
+    assert done.returncode == 143
+    assert "stopped by SIGTERM; the same command may be given again" in done.stderr
+    (path,) = (tmp_path / "runs" / "unet").glob("*/run.json")
+    assert json.loads(path.read_text())["status"] == "interrupted"
+    # nobody trains on
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    before = checkpoint.stat().st_mtime_ns
+    time.sleep(2)
+    assert checkpoint.stat().st_mtime_ns == before
 
 
 def test_two_processes_score_as_one_does(killed):

@@ -296,6 +296,14 @@ def test_what_is_no_run_of_one_machine_is_refused(parts, what, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_shards_of_an_accelerator_are_merged_without_one(parts, tmp_path):
+    for part in parts:
+        trainer = yaml.safe_load((part / "config.yaml").read_text())["trainer"]
+        change_config(part, trainer={**trainer, "accelerator": "gpu", "sync_batchnorm": True})
+    merged(parts, tmp_path / "out")
+    assert record.read(tmp_path / "out" / "run.json").pictures == {"val": 3, "test": 5}
+
+
 def test_counts_that_were_changed_are_refused(parts, tmp_path):
     shutil.copy(parts[0] / "histograms.parquet", parts[1] / "histograms.parquet")
     with pytest.raises(DataError, match=r"files were changed: \d+ pictures are not each of \d+ once"):

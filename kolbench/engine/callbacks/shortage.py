@@ -100,7 +100,7 @@ class Shortage(Callback):
 
     def _shortage(self, doing: str, error: Exception) -> OutOfMemoryError:
         where = f" on {self._batch}" if self._batch else ""
-        kept = "" if self._stage == SCORING else " The last good checkpoint is kept."
+        kept = "" if self._stage == SCORING else " The last checkpoint, if there is one, is kept."
         message = f"{_memory(error)} ran out while {doing}{where}"
         if "in DataLoader worker" in str(error):
             return OutOfMemoryError(f"{message}, in a process that loads pictures. {LOADERS}{kept}")

@@ -1,5 +1,7 @@
 """When a training ends before its last epoch: at a loss that is no number, or where it had ended before."""
 
+import signal
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +11,9 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from torch import Tensor
 
+from kolbench.engine import collective
 from kolbench.engine.step_output import StepOutput
-from kolbench.errors import TrainingError
+from kolbench.errors import TERMINATED, TrainingError
 from kolbench.types import Batch
 
 
@@ -30,6 +33,22 @@ class StopOnNaN(Callback):
         assert loss is not None
         if not torch.isfinite(loss):
             raise TrainingError(_not_finite(output["terms"], batch["name"], trainer.current_epoch))
+
+
+class PlainTermination(Callback):
+    """Lets SIGTERM end one of several processes as it ends one alone.
+
+    Lightning's own handler would send a tensor to the others while they wait for another one.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes Lightning's place until the training ends."""
+        if collective.size() > 1 and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(TERMINATED)
 
 
 class StayStopped(Callback):
