@@ -50,13 +50,15 @@ class TrainingSpec:
     """The `training` key of a method that is trained.
 
     recipes: name -> recipe. paper: size, epochs and batch of `budget=paper`. finetune: size of
-    `budget=finetune`. short_lr_factor: what the short budgets multiply the learning rate by. evaluation_only:
-    keys that only change how pictures are predicted, and their values while training.
+    `budget=finetune`. quick: recipe and epochs of `budget=quick`. short_lr_factor: what the short budgets
+    multiply the learning rate by. evaluation_only: keys that only change how pictures are predicted, and
+    their values while training.
     """
 
     recipes: Mapping[str, Recipe]
     paper: Values = field(default_factory=dict)
     finetune: Values = field(default_factory=dict)
+    quick: Values = field(default_factory=dict)
     short_lr_factor: float = 1.0
     evaluation_only: Values = field(default_factory=dict)
 
