@@ -21,6 +21,7 @@ from kolbench.inference.forms import (
     TORCH_FORMS,
     Forms,
     is_installed,
+    runs_files,
 )
 from kolbench.inference.race import Race
 from kolbench.io.files import sha256
@@ -167,7 +168,7 @@ def _file_prepared(
 ) -> Prepared:
     """An ONNX file by the runtime that is asked for; its alpha by ONNX Runtime is right."""
     many = pictures is None or pictures >= FEWEST_PICTURES
-    by_openvino = backend == OPENVINO or (backend == AUTO and many and is_installed(OPENVINO))
+    by_openvino = backend == OPENVINO or (backend == AUTO and many and runs_files(OPENVINO))
     if not by_openvino:
         return Prepared(segmenter, ONNX) if backend == ONNX else _as_it_is(segmenter, backend)
     race = Race(ONNX, segmenter, picture)

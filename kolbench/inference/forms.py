@@ -25,12 +25,21 @@ TORCH_FORMS = (EAGER, FOLDED, CHANNELS_LAST)
 # run from an ONNX file, on the CPU
 FILE_FORMS = (ONNX, OPENVINO)
 FORMS = (*TORCH_FORMS, *FILE_FORMS, COMPILED)
-_PACKAGES = {ONNX: ("onnx", "onnxruntime"), OPENVINO: ("onnx", "openvino")}
+_RUNTIMES = {ONNX: "onnxruntime", OPENVINO: "openvino"}
+# torch writes ONNX files by it; running them does not need it
+_EXPORTER = "onnx"
+
+
+def runs_files(form: str) -> bool:
+    """Whether the library is there by which one of FILE_FORMS runs an ONNX file."""
+    return importlib.util.find_spec(_RUNTIMES[form]) is not None
 
 
 def is_installed(form: str) -> bool:
-    """Whether the libraries are there that a form runs by."""
-    return all(importlib.util.find_spec(package) for package in _PACKAGES.get(form, ()))
+    """Whether the libraries are there by which a form of one of our own networks is made and run."""
+    if form not in FILE_FORMS:
+        return True
+    return runs_files(form) and importlib.util.find_spec(_EXPORTER) is not None
 
 
 class Forms:

@@ -12,7 +12,7 @@ from kolbench.io.files import write_json
 from kolbench.runs.record import of_mapping
 
 BENCHMARK = "benchmark.json"
-VERSION = 2
+VERSION = 3
 # of version 1, which called the form so that is `channels_last` today
 _OLD_FORM, _NEW_FORM = "eager", "channels_last"
 # keys of a `model` group that only training, or only what is thrown away of a picture's result, knows
@@ -144,8 +144,9 @@ class Benchmark:
     input: height and width in pixels of the picture and of what the network sees; None without a network.
     training, deployed: its two forms. tta: `flip` where it looks twice at a picture, which operations and
     milliseconds count. notes: sentences on what was not as asked. repeats: counted rounds. ratios: of the
-    other forms to the first. memory: form -> bytes by which the process grew while the form was opened and
-    ran once. within: the share of a median that its 95 % interval had to lie in.
+    other forms to the first. memory: form -> bytes that one run end to end needs beyond the weights and all
+    else that the opened form holds, at the first number of threads. within: the share of a median that its
+    95 % interval had to lie in.
     """
 
     method: str
@@ -200,6 +201,9 @@ def read(path: Path) -> Benchmark:
         raise DataError(f"{path} has version {version}; this kolbench knows up to {VERSION}: update it.")
     if version == 1 and values.get("backend") == _OLD_FORM:
         values["backend"] = _NEW_FORM
+    if version < 3:
+        # they counted what opening a form takes, of the forms before it too
+        values.pop("memory", None)
     try:
         return of_mapping(Benchmark, values, path)
     except TypeError as error:

@@ -257,8 +257,8 @@ def _machine_lines(on: MeasuredOn) -> list[str]:
 
 
 def _memory_lines(found: Benchmark) -> list[str]:
-    grown = ", ".join(f"{_ran(form)} {size / 2**20:.0f} MiB" for form, size in found.memory.items())
-    return [f"memory by which the process grew to open a form and run it once: {grown or NOT_MEASURED}"]
+    needed = ", ".join(f"{_ran(form)} {size / 2**20:.0f} MiB" for form, size in found.memory.items())
+    return [f"memory of one run, beyond the weights: {needed or NOT_MEASURED}"]
 
 
 def _energy(found: Benchmark) -> str:

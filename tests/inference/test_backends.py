@@ -11,10 +11,10 @@ from torch import nn
 
 import kolbench
 from kolbench.inference import choices, machine
-from kolbench.inference.backends import prepare
+from kolbench.inference.backends import UNCHANGED, prepare
 from kolbench.inference.export import parity
 from kolbench.inference.export.graph import network_of
-from kolbench.inference.forms import FORMS, OPENVINO, Forms
+from kolbench.inference.forms import FORMS, ONNX, OPENVINO, TORCH_FORMS, Forms
 from kolbench.inference.race import BOUND, Race
 from kolbench.models.mirrored import Mirrored
 from kolbench.models.onnx import OnnxSegmenter
@@ -115,6 +115,20 @@ def test_a_library_that_is_missing_is_named(monkeypatch):
         "openvino is not used: backend=openvino needs OpenVINO, which is not installed: "
         'pip install "kolbench[openvino]".',
     )
+
+
+@with_openvino
+def test_a_file_is_run_by_openvino_where_nothing_can_export(home, monkeypatch):
+    with Forms(small(), CPU) as forms:
+        file = forms.build(ONNX)
+        monkeypatch.setitem(sys.modules, "onnx", None)
+        assert set(prepare(file, CPU, PICTURE).seconds) == {ONNX, OPENVINO}
+        assert prepare(file, CPU, PICTURE, OPENVINO).backend == OPENVINO
+        assert prepare(file, CPU, PICTURE, ONNX).backend == ONNX
+        # our own networks would have to be exported first
+        assert set(prepare(small(), CPU, PICTURE).seconds) == set(TORCH_FORMS)
+        monkeypatch.setitem(sys.modules, "openvino", None)
+        assert prepare(file, CPU, PICTURE).backend == UNCHANGED
 
 
 class Shifted(Segmenter):

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -306,6 +307,48 @@ def test_memory_is_what_a_process_grows_by():
     del kept
     if peak.grown is not None:
         assert 60 * 2**20 < peak.grown < 100 * 2**20
+
+
+class Wide(nn.Module):
+    """64 MiB between its convolutions at an input size of 512 x 512, for 1 KiB of weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 64, 1, bias=False), nn.ReLU(), nn.Conv2d(64, 1, 1))
+
+    def forward(self, image):
+        return self.layers(image).sigmoid()
+
+
+def memory_of(opened, *forms):
+    image = benchmark.drawn_picture(48, 40)
+    return benchmark._opened(opened, image, [1], forms, lambda count: None).memory
+
+
+with_peaks = pytest.mark.skipif(machine.PeakMemory().grown is None, reason="no peak of memory is told here")
+
+
+@with_peaks
+def test_memory_is_that_of_a_run_and_runtimes_keep_none_of_it():
+    forms = ("eager", "folded", "onnx", *(["openvino"] if find_spec("openvino") else []))
+    found = memory_of(lambda: NetworkSegmenter(InputSpec(512, multiple=32), Wide()).eval(), *forms)
+    assert tuple(found) == forms
+    assert all(64 * 2**20 <= needed < 3 * 64 * 2**20 for needed in found.values()), found
+
+
+@with_peaks
+def test_what_one_form_needs_is_not_counted_of_another():
+    class Wasteful(NetworkSegmenter[Small]):
+        def predict(self, *inputs):
+            torch.ones(64 * 2**20, dtype=torch.uint8)
+            return super().predict(*inputs)
+
+    def opened():
+        return Wasteful(InputSpec(64, multiple=32), Small(), ("edge",)).eval()
+
+    found = memory_of(opened, "eager", "folded", "onnx")
+    assert found["eager"] >= 64 * 2**20
+    assert max(found["folded"], found["onnx"]) < 16 * 2**20, found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

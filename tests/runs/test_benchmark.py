@@ -45,7 +45,7 @@ def test_what_is_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda values: values.update(version=3), r"has version 3; this kolbench knows up to 2: update it\."),
+        (lambda values: values.update(version=4), r"has version 4; this kolbench knows up to 3: update it\."),
         (lambda values: values.pop("version"), r"is damaged \(it holds no version\); remove it\."),
         (
             lambda values: values.update(repeats="many"),
@@ -117,6 +117,16 @@ def test_the_form_of_an_old_file_has_its_name_of_today(tmp_path):
     assert found.backend == "channels_last"
     assert found.speed(2) == Speed(2, Spread(20.0, p10_ms=19.0, p90_ms=31.0))
     assert found.speed(2, "eager") is None
+
+
+def test_memory_of_an_old_file_is_of_something_else(tmp_path):
+    """Version 2 counted what opening a form took; all else in it holds."""
+    path = tmp_path / benchmark.BENCHMARK
+    known = replace(MEASURED, memory={"eager": 1 << 20})
+    known.write(path)
+    assert benchmark.read(path) == known
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
+    assert benchmark.read(path) == MEASURED
 
 
 def test_speeds_of_several_forms():

@@ -1,6 +1,7 @@
 """Anybody's network as an ONNX file: opened with checks, run by ONNX Runtime or OpenVINO on the CPU."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +91,16 @@ class OnnxGraph:
         sizes = [side if isinstance(side, int) and side > 0 else None for side in node.shape]
         self.layout = _layout(sizes, layout, channels, self.file)
         self.fixed = (sizes[2], sizes[3]) if self.layout == "nchw" else (sizes[1], sizes[2])
+        self._releasing = False
+
+    @contextmanager
+    def releasing(self) -> Iterator[None]:
+        """Within it every run hands back the memory that it took, which runtimes keep for the next run."""
+        self._releasing = True
+        try:
+            yield
+        finally:
+            self._releasing = False
 
     def run(self, picture: Float32Array, state: Sequence[Values] = ()) -> Found:
         """Runs the graph on one picture.
@@ -108,7 +119,7 @@ class OnnxGraph:
         height, width = picture.shape[1:]
         given = {self._inputs.picture.name: self._given(picture), **self._inputs.beside(height, width, state)}
         try:
-            values, *carried = self._session.run([self._output, *self._inputs.states.values()], given)
+            values, *carried = self._computed([self._output, *self._inputs.states.values()], given)
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise ConfigError(
                 f"{self.file} fails on a picture of {width}x{height} px: {_first_line(error)} "
@@ -129,8 +140,12 @@ class OnnxGraph:
         runtime does.
         """
         given = {self._inputs.picture.name: np.ascontiguousarray(pictures, self._dtype)}
-        (values,) = self._session.run([self._output], given)
+        (values,) = self._computed([self._output], given)
         return np.asarray(values)
+
+    def _computed(self, outputs: Sequence[str], given: Mapping[str, Any]) -> Sequence[Any]:
+        run = _run_and_release if self._releasing else _run
+        return run(self._session, outputs, given)
 
     def _given(self, picture: Float32Array) -> Any:
         values = picture[None] if self.layout == "nchw" else picture.transpose(1, 2, 0)[None]
@@ -197,6 +212,24 @@ def _onnx_session(file: Path, threads: int) -> Any:
     # waiting threads leave the cores to whoever works
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: Any, outputs: Sequence[str], given: Mapping[str, Any]) -> Sequence[Any]:
+    found: Sequence[Any] = session.run(outputs, given)
+    return found
+
+
+def _run_and_release(session: Any, outputs: Sequence[str], given: Mapping[str, Any]) -> Sequence[Any]:
+    if isinstance(session, OpenVinoSession):
+        found = session.run(outputs, given)
+        session.release()
+        return found
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    kept: Sequence[Any] = session.run(outputs, given, options)
+    return kept
 
 
 def _chosen_output(names: list[str], output: str | int | None, file: Path) -> str:
