@@ -1,6 +1,6 @@
-"""When a training ends before its last epoch: at a loss that is no number, or where it had ended before."""
+"""When a training ends before its last epoch: no finite loss, a lost folder, or it had ended before."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -30,6 +30,25 @@ class StopOnNaN(Callback):
         assert loss is not None
         if not torch.isfinite(loss):
             raise TrainingError(_not_finite(output["terms"], batch["name"], trainer.current_epoch))
+
+
+class StopWhereLost(Callback):
+    """Asks for the permit to write before what validation and an epoch's end write; the first of callbacks.
+
+    Args:
+        permit: what it raises ends the training.
+    """
+
+    def __init__(self, permit: Callable[[], None]) -> None:
+        self.permit = permit
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before pictures of the progress."""
+        self.permit()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the history."""
+        self.permit()
 
 
 class StayStopped(Callback):
