@@ -220,6 +220,12 @@ def _swept_job(config: DictConfig, hydra_config: HydraConf) -> float | None:
     print(f"== {label}", flush=True)
     words = tuple(hydra_config.overrides.task)
     job = JobOutcome(int(hydra_config.job.num), label, words, sweep_jobs.this_process())
+    # the others of srun find the job begun by the first of them
+    if sweep_jobs.interrupted(sweep, job.number) and os.environ.get("SLURM_PROCID", "0") == "0":
+        from kolbench.runs import run_folder
+
+        print(f"{label} was interrupted and is started again", flush=True)
+        run_folder.give_up_claim(Path(hydra_config.runtime.output_dir))
     sweep_jobs.write(sweep, job)
     sweep_outputs.SWEEP.enter(sweep, label)
     result, error = _result_of(config)

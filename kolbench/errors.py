@@ -70,6 +70,11 @@ def told(error: Exception) -> KolbenchError:
         return error.with_traceback(None)
     if ended := ended_loader(error):
         return OutOfMemoryError(ended)
+    if is_of_cluster(error):
+        return KolbenchError(
+            f"{first_line(error)}. hydra.launcher.timeout_min= gives it more time, "
+            "hydra.launcher.max_num_timeout= more starts; the same command goes on where a training stood."
+        )
     if is_of_memory(error):
         return OutOfMemoryError(
             f"memory ran out ({first_line(error)}). Lower budget.batch= or budget.size= where a network is "
@@ -117,10 +122,21 @@ def _came_through(folder: str, error: BaseException) -> bool:
     return any(folder in Path(frame.filename).as_posix() for frame in frames)
 
 
+def is_of_cluster(error: BaseException) -> bool:
+    """Whether submitit says that the cluster ended a job, which is not started again."""
+    return (type(error).__module__, type(error).__name__) == ("submitit.core.utils", "UncompletedJobError")
+
+
 def first_line(error: Exception) -> str:
     """What others' code says of its failure, without the pages that may follow."""
     if isinstance(error, KolbenchError):
         return str(error)
+    if is_of_cluster(error):
+        # its first sentence is of two lines
+        why = (
+            re.split(r"\n(?:Error stream|No (?:error|output))", str(error))[0].replace("\n", " ").rstrip(".")
+        )
+        return f"the cluster ended the job: {why}"
     return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'without a word')}"
 
 

@@ -2,15 +2,18 @@
 
 import importlib.util
 import json
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
+from hydra.core.plugins import Plugins
 from hydra.errors import MissingConfigException
 
 from kolbench.config.explain import explain, explain_plugin
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, first_line, told
 from kolbench.runs import sweep_jobs
 from kolbench.runs.sweep_outputs import SweepOutputs
 from tests.helpers.commands import kolbench
@@ -19,11 +22,13 @@ CODE = """
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 from kolbench.config.fields import key, whole
 from kolbench.config.folder import typed_conf_dirs
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
+from kolbench.runs.run_folder import claim
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class ProbeConfig(TaskConfig):
 def run(config: ProbeConfig) -> TaskResult:
     if config.value == 13:
         os.kill(os.getpid(), signal.SIGKILL)
+    if config.value == 12:
+        claim(config.paths.run)
+        if not Path("started").exists():
+            Path("started").touch()
+            os.kill(os.getpid(), signal.SIGUSR2)
     if config.value < 0:
         raise ConfigError("value is below zero")
     assert [folder.name for folder in typed_conf_dirs()] == ["conf"]
@@ -143,6 +153,70 @@ def test_a_job_that_is_killed_is_named(launcher, own):
     assert "kolbench: job 0 (task=probe,value=13): no result: its process was killed" in done.stderr
     assert "the sweep broke off" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """The basic launcher, but what SIGUSR2 interrupts is started again, as submitit does."""
+    # Hydra loads the modules of its plugins a second time
+    basic: Any = Plugins.instance().class_name_to_class[
+        "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    ]
+    launch = basic.launch
+
+    def launch_again(self, job_overrides, initial_job_idx):
+        signal.signal(signal.SIGUSR2, lambda *_: sys.exit(-1))
+        try:
+            return launch(self, job_overrides, initial_job_idx)
+        except SystemExit:
+            return launch(self, job_overrides, initial_job_idx)
+
+    monkeypatch.setattr(basic, "launch", launch_again)
+
+
+def require_second_start(own, launcher):
+    done = swept(own, "12", launcher, code=12)
+    assert (own / "started").exists()
+    (sweep,) = (own / "runs" / "sweeps").iterdir()
+    (job,) = sweep_jobs.read(sweep)
+    assert (job.ended, job.error, job.exit_code) == (True, None, 12)
+    # it is its own again
+    assert (sweep / "0_rsudisnet" / ".claimed").exists()
+    return done.stdout
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_job_that_is_interrupted_and_started_again_takes_its_own_folder(own):
+    said = "job 0 (task=probe,value=12) was interrupted and is started again"
+    assert require_second_start(own, "basic").count(said) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", launched_by("submitit_local"))
+def test_so_does_one_that_submitit_starts_again(launcher, own):
+    require_second_start(own, launcher)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs submitit, of an extra")
+def test_what_a_cluster_ended_for_good_is_told_as_that():
+    from submitit.core.utils import UncompletedJobError
+
+    said = str(told(UncompletedJobError("Job not requeued because: timed-out too many times.")))
+    assert said.startswith(
+        "the cluster ended the job: Job not requeued because: timed-out too many times. hydra."
+    )
+    assert "fault of kolbench" not in said
+    silent = "Job 7 (task: 0) with path x\nhas not produced any output (state: TIMEOUT)\nNo error stream a\nb"
+    assert first_line(UncompletedJobError(silent)) == (
+        "the cluster ended the job: Job 7 (task: 0) with path x has not produced any output (state: TIMEOUT)"
+    )
+
+
+def test_a_folder_of_an_earlier_sweep_is_not_taken(own):
+    words = ("--config-dir", "conf", "-m", "task=probe", "value=12", "hydra.sweep.dir=swept")
+    (own / "started").touch()
+    kolbench(*words, cwd=own, code=12)
+    assert "belongs to another run" in kolbench(*words, cwd=own, code=1).stderr
 
 
 def test_a_second_sweep_into_the_same_folder_forgets_the_first(own):

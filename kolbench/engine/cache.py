@@ -1,12 +1,13 @@
 """Finished and killed trainings, found again by the fingerprint of all that matters to them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kolbench.engine.callbacks.checkpoint import BEST
 from kolbench.engine.training import DONE
+from kolbench.errors import TrainingError
 from kolbench.io.files import read_json, write_json
 from kolbench.io.locks import alone
 
@@ -15,10 +16,14 @@ EVALUATIONS = "evaluations"
 
 @dataclass(frozen=True)
 class TrainingFolder:
-    """One training's folder: `last.ckpt` to go on from, `best.ckpt`, `history.csv`, finally `done.json`."""
+    """One training's folder: `last.ckpt` to go on from, `best.ckpt`, `history.csv`, finally `done.json`.
+
+    held: asks whether it is still this process's alone.
+    """
 
     folder: Path
     fingerprint: str
+    held: Callable[[], bool]
 
     @property
     def finished(self) -> bool:
@@ -34,6 +39,18 @@ class TrainingFolder:
     def evaluated(self) -> bool:
         """Whether it was scored before, on whatever pictures."""
         return any((self.folder / EVALUATIONS).glob("*/*.parquet"))
+
+    def require_held(self) -> None:
+        """To be called before anything is written.
+
+        Raises:
+            TrainingError: the folder is this process's no longer.
+        """
+        if not self.held():
+            raise TrainingError(
+                f"Another process has taken over {self.folder}, or .lease was removed there. This one writes "
+                "no more; the same command waits for the other and goes on from its checkpoint."
+            )
 
     def summary(self) -> Mapping[str, object]:
         """What `done.json` holds, see `engine.training.train`."""
@@ -59,10 +76,10 @@ def training(
         number += 1
     folder = root / (f"{name}-{fingerprint}" + (f"-{number}" if number > 1 else ""))
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / ".lease", f"another process works on {folder}; waiting for it"):
+    with alone(folder / ".lease", f"another process works on {folder}; waiting for it") as held:
         if not (folder / "training.json").is_file():
             write_json(folder / "training.json", {"fingerprint": fingerprint, **settings})
-        yield TrainingFolder(folder, fingerprint)
+        yield TrainingFolder(folder, fingerprint, held)
 
 
 def _attempt(folder: Path) -> int:

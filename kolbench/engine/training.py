@@ -24,7 +24,7 @@ from kolbench.engine.callbacks.history import History, Row
 from kolbench.engine.callbacks.scores import MaxFCallback, ScoreCallback
 from kolbench.engine.callbacks.shortage import TRAINING, Shortage
 from kolbench.engine.callbacks.snapshots import ProgressPictures
-from kolbench.engine.callbacks.stopping import PlainTermination, StayStopped, StopOnNaN
+from kolbench.engine.callbacks.stopping import PlainTermination, StayStopped, StopOnNaN, StopWhereLost
 from kolbench.engine.halving import ONE_VALUE, Halved, require_halvable, within_memory
 from kolbench.engine.module import SegmentationModule, rate_factor
 from kolbench.engine.schedule import PolyByStepKind, Schedule
@@ -117,8 +117,13 @@ def train(
     config: TrainingConfig,
     folder: Path,
     listen: Callable[[int, Row], None] | None = None,
+    permit: Callable[[], None] = lambda: None,
 ) -> Mapping[str, object]:
     """Trains in `folder`, going on where an earlier attempt was killed, and leaves `done.json`.
+
+    Args:
+        listen: told each epoch's number and row.
+        permit: called before files are written; what it raises ends the training.
 
     Returns:
         What `done.json` holds: seconds, pictures a second, best epoch and its validation score.
@@ -137,9 +142,10 @@ def train(
     print(f"training input size {size[1]}x{size[0]} px, {config.epochs} epochs of {pictures} pictures")
     try:
         pretrained = {
-            spec.name: _pretrain(spec, data, config, folder / spec.name) for spec in segmenter.pretraining()
+            spec.name: _pretrain(spec, data, config, folder / spec.name, permit)
+            for spec in segmenter.pretraining()
         }
-        best = _train_method(segmenter, data, config, folder, listen)
+        best = _train_method(segmenter, data, config, folder, listen, permit)
     except ValueError as error:
         if ONE_VALUE not in str(error):
             raise
@@ -163,6 +169,7 @@ def train(
         **best.halved.recorded(),
     }
     if config.team.first:
+        permit()
         write_json(folder / DONE, summary)
     return summary
 
@@ -186,6 +193,7 @@ def _train_method(
     config: TrainingConfig,
     folder: Path,
     listen: Callable[[int, Row], None] | None,
+    permit: Callable[[], None],
 ) -> _Best:
     schedule = _by_kind(config, data.step_order(), segmenter.training_steps)
 
@@ -193,12 +201,13 @@ def _train_method(
         segmenter.train()
         evaluator = ScoreCallback("val", names=data.validated_names)
         history = History(folder / HISTORY, evaluator.validation_scores, listen)
-        keeper = EpochCheckpoint(folder, evaluator.best, config.model)
+        keeper = EpochCheckpoint(folder, evaluator.best, config.model, permit)
         module = SegmentationModule(
             segmenter, config.optimizer, schedule, config.lr_factor, lr_factors=config.lr_factors
         )
         callbacks = [
             SeedSteps(config.seed),
+            StopWhereLost(permit),
             FrozenNorms(config.keeps_norm),
             *([StopOnNaN()] if config.stop_on_nan else []),
             evaluator,
@@ -253,7 +262,11 @@ def _by_kind(config: TrainingConfig, order: Sequence[str], turn: Sequence[str]) 
 
 
 def _pretrain(
-    spec: PretrainSpec, data: SegmentationDataModule, config: TrainingConfig, folder: Path
+    spec: PretrainSpec,
+    data: SegmentationDataModule,
+    config: TrainingConfig,
+    folder: Path,
+    permit: Callable[[], None],
 ) -> Mapping[str, object]:
     network = spec.segmenter.inference_network()
     # all look before the first one writes
@@ -261,7 +274,7 @@ def _pretrain(
     if not (folder / DONE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         spec.segmenter.requires_grad_(True).train()
-        _fit_pretraining(spec, data, config, folder)
+        _fit_pretraining(spec, data, config, folder, permit)
         spec.segmenter.requires_grad_(False)
         collective.barrier()
     best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
@@ -271,7 +284,11 @@ def _pretrain(
 
 
 def _fit_pretraining(
-    spec: PretrainSpec, data: SegmentationDataModule, config: TrainingConfig, folder: Path
+    spec: PretrainSpec,
+    data: SegmentationDataModule,
+    config: TrainingConfig,
+    folder: Path,
+    permit: Callable[[], None],
 ) -> None:
     started = time.monotonic()
     epochs = math.ceil(spec.max_steps / spec.check_every)
@@ -284,12 +301,13 @@ def _fit_pretraining(
         module = SegmentationModule(spec.segmenter, partial(torch.optim.Adam, lr=spec.lr))
         callbacks = [
             SeedSteps(config.seed),
+            StopWhereLost(permit),
             *([StopOnNaN()] if config.stop_on_nan else []),
             evaluator,
             history,
             EarlyStopping("val/max_f", mode="max", stopping_threshold=spec.stop_f, patience=epochs),
             StayStopped(),
-            EpochCheckpoint(folder),
+            EpochCheckpoint(folder, permit=permit),
         ]
         data.parts = parts
         pictures = PretrainingData(data, spec.name, draws)
@@ -305,6 +323,7 @@ def _fit_pretraining(
         **halved.recorded(),
     }
     if config.team.first:
+        permit()
         write_json(folder / DONE, summary)
 
 

@@ -28,6 +28,7 @@ TRAITS = "traits.parquet"
 # what a shard keeps for the merging: pictures of a baseline NAME, and persons of each picture
 SHARD_BASELINES = Path("shard") / "baselines"
 SHARD_PERSONS = Path("shard") / "persons"
+_CLAIM = ".claimed"
 _REPORTED = (RUN, CONFIG, HISTOGRAMS, CURVE, HISTORY, DETECTION, CLIPS, CLIP_FRAMES, TRAITS)
 _PICTURES = ("alphas", "truths", "thumbs", "progress")
 _MOST_PICTURE_BYTES = 64e6
@@ -43,11 +44,16 @@ def claim(folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        (folder / ".claimed").open("x").close()
+        (folder / _CLAIM).open("x").close()
     except FileExistsError:
         raise KolbenchError(
             f"{folder} belongs to another run. Leave hydra.run.dir alone, or name a new folder."
         ) from None
+
+
+def give_up_claim(folder: Path) -> None:
+    """Lets a run that is started a second time claim its folder again; it may not have claimed it yet."""
+    (folder / _CLAIM).unlink(missing_ok=True)
 
 
 def write_histograms(path: Path, scored: Mapping[str, ImageCounts]) -> None:

@@ -49,6 +49,12 @@ def write(sweep: Path, outcome: JobOutcome) -> None:
     write_json(folder / f"{outcome.number}.json", asdict(outcome))
 
 
+def interrupted(sweep: Path, number: int) -> bool:
+    """Whether this job of the sweep was started before and never came to its end."""
+    path = sweep / FOLDER / f"{number}.json"
+    return path.is_file() and not read_json(path)["ended"]
+
+
 def read(sweep: Path) -> list[JobOutcome]:
     """The jobs of a sweep that have begun, in their order."""
     found = [read_json(path) for path in (sweep / FOLDER).glob("*.json")]

@@ -301,7 +301,8 @@ def _trained(
         chosen = _training_config(config, team, norms)
         if team.size > 1:
             collective.order({together.WHAT: together.TRAIN, together.FOLDER: str(found.folder)})
-        summary = {**train(untrained, data, chosen, found.folder, recorder.listen), "reused": False}
+        done = train(untrained, data, chosen, found.folder, recorder.listen, found.require_held)
+        summary = {**done, "reused": False}
     if "halved" in summary:
         recorder.say(
             f"for lack of memory its batches went through in parts of {summary['batch']}: batch norms saw so "

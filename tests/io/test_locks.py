@@ -62,3 +62,30 @@ def test_a_lock_of_another_machine_counts_until_its_signs_of_life_are_absent(tmp
     with locks.alone(tmp_path / "x", "waiting for it"):
         assert time.monotonic() - started >= 1
     assert capsys.readouterr().out == "waiting for it\n"
+
+
+@pytest.mark.parametrize("other", [None, "token=another\n"], ids=["removed", "taken over"])
+def test_who_holds_a_lock_is_told_at_once_that_it_is_lost(other, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "POLL_S", 0.01)
+    with locks.alone(tmp_path / "x", "waiting") as held:
+        assert held()
+        (tmp_path / "x").unlink()
+        if other:
+            (tmp_path / "x").write_text(other)
+        assert not held()
+    # that of the other stays
+    assert (tmp_path / "x").exists() == (other is not None)
+
+
+def test_a_lock_that_was_lost_stays_lost(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "LEASE_S", 0.15)
+    monkeypatch.setattr(locks, "POLL_S", 0.01)
+    with locks.alone(tmp_path / "x", "waiting") as held:
+        mine = (tmp_path / "x").read_text()
+        (tmp_path / "x").unlink()
+        until = time.monotonic() + 10
+        while not (said := capsys.readouterr().err) and time.monotonic() < until:
+            time.sleep(0.02)
+        (tmp_path / "x").write_text(mine)
+        assert not held()
+    assert "is held by this process no longer" in said

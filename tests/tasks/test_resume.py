@@ -109,3 +109,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(uninterrupted, killed
     done = kolbench(*WORDS, cwd=folder)
     assert "cannot be read" in done.stdout
     assert_same_training(uninterrupted, training_of(folder))
+
+
+def test_a_run_whose_training_another_process_has_taken_over_fails_as_that(tmp_path):
+    words = (*WORDS, "+callbacks.other._target_=tests.helpers.training.TakenOver")
+    done = kolbench(*words, cwd=tmp_path, code=1)
+    folder = training_of(tmp_path)
+    assert f"kolbench: Another process has taken over {folder.relative_to(tmp_path)}, " in done.stderr
+    # only what the epoch before the loss left
+    assert len(rows_of(folder / "history.csv")) == 1
+    assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 0
+    assert not (folder / "previous.ckpt").exists()

@@ -44,6 +44,7 @@ class EpochCheckpoint(Checkpoint):
         folder: where the three files go.
         scores: gives (score to maximise, threshold) of the epoch just validated; None = every epoch is best.
         model: the resolved `model` group, kept with the best weights so that the file alone says what it is.
+        permit: called before anything is written; what it raises ends the training.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class EpochCheckpoint(Checkpoint):
         folder: Path,
         scores: Callable[[], tuple[float, float]] | None = None,
         model: Mapping[str, object] | None = None,
+        permit: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
         self.scores = scores
         self.model = dict(model or {})
+        self.permit = permit
         self.best_score = float("-inf")
         self.best_epoch = -1
         self._validated: dict[str, torch.Tensor] | None = None
@@ -65,6 +68,7 @@ class EpochCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves; Lightning runs this after the epoch's validation and after all other callbacks."""
+        self.permit()
         score, threshold = self.scores() if self.scores else (float(trainer.current_epoch), 0.5)
         if score > self.best_score:
             self.best_score = score

@@ -1,8 +1,8 @@
-"""When a training ends before its last epoch: at a loss that is no number, or where it had ended before."""
+"""When a training ends before its last epoch: no finite loss, a lost folder, or it had ended before."""
 
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -49,6 +49,25 @@ class PlainTermination(Callback):
 
 def _terminate(*_: object) -> None:
     raise SystemExit(TERMINATED)
+
+
+class StopWhereLost(Callback):
+    """Asks for the permit to write before what validation and an epoch's end write; the first of callbacks.
+
+    Args:
+        permit: what it raises ends the training.
+    """
+
+    def __init__(self, permit: Callable[[], None]) -> None:
+        self.permit = permit
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before pictures of the progress."""
+        self.permit()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the history."""
+        self.permit()
 
 
 class StayStopped(Callback):

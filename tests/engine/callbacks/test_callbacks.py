@@ -7,12 +7,24 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
+from kolbench.engine import cache
+from kolbench.engine.callbacks.checkpoint import EpochCheckpoint
 from kolbench.engine.schedule import TorchSchedule
 from kolbench.engine.training import train
 from kolbench.errors import ConfigError, TrainingError
+from kolbench.io import locks
 from kolbench.tasks.fit import _callbacks
 from tests.helpers.tasks import configured
-from tests.helpers.training import KilledError, Tiny, Watching, best_weights, tiny_config, tiny_data
+from tests.helpers.training import (
+    KilledError,
+    TakenOver,
+    Tiny,
+    Watching,
+    best_weights,
+    contents,
+    tiny_config,
+    tiny_data,
+)
 
 WATCHING = "+callbacks.mine._target_=tests.helpers.training.Watching"
 
@@ -166,3 +178,26 @@ def test_a_loss_that_is_no_number_stops_a_training_unless_told_otherwise(stops, 
         return
     with pytest.raises(TrainingError, match=r"not finite in epoch 0 \(terms: edge; pictures: p\d, p\d\)"):
         trained(tmp_path, segmenter=Broken(), epochs=1)
+
+
+def test_a_training_whose_folder_another_process_has_taken_over_writes_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "POLL_S", 0.01)
+    other = TakenOver()
+    config = tiny_config(callbacks=[other])
+    with cache.training(tmp_path, "tiny", "abc", {}, "auto") as found:
+        with pytest.raises(TrainingError, match=r"Another process has taken over .*tiny-abc"):
+            train(Tiny(), tiny_data(), config, found.folder, permit=found.require_held)
+        assert {"last.ckpt", "best.ckpt", "history.csv"} <= set(other.files)
+        assert contents(found.folder) == other.files
+    # nor does it end the other's lock
+    assert contents(found.folder) == other.files
+
+
+def test_a_checkpoint_is_not_written_without_a_permit(tmp_path):
+    def refuse():
+        raise TrainingError("lost")
+
+    keeper = EpochCheckpoint(tmp_path, permit=refuse)
+    with pytest.raises(TrainingError, match="lost"):
+        keeper.on_train_epoch_end(None, None)
+    assert contents(tmp_path) == {}
