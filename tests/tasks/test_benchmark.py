@@ -144,7 +144,8 @@ def test_a_detector_without_weights_is_told_to_say_little(tmp_path):
     words = ("experiment=maskrcnn", "model.network=fpn_mobilenet_v2", "model.size=64", "model.proposals=10")
     done = kolbench("task=benchmark", *words, *FEW, cwd=tmp_path)
     found = only(tmp_path)
-    assert found.notes == (task.FINDS,)
+    # on a busy machine the spread may be told too
+    assert task.FINDS in found.notes
     assert task.FINDS in done.stdout
     assert (found.backend, found.deployed, found.speeds[0].network) == ("unchanged", None, None)
 

@@ -145,5 +145,5 @@ def test_the_processes_of_torchrun_are_taken_as_they_are(tmp_path):
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     err = kolbench(*SMALL, "budget.batch=3", cwd=tmp_path, code=2).stderr
-    assert "2 processes cannot share batches (budget.batch) of 3 equally" in err
+    assert "2 processes cannot share batches (budget.batch, and pictures of an epoch) of 3 equally" in err
     assert not list((tmp_path / "runs").rglob("*.ckpt"))
