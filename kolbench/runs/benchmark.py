@@ -243,7 +243,10 @@ def latest_of(
 
 
 def _switched_on(model: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in cost_settings(model).items() if value not in (None, False)}
+    # 0 is a setting of its own
+    return {
+        key: value for key, value in cost_settings(model).items() if value is not None and value is not False
+    }
 
 
 def _moment(started: str) -> float:

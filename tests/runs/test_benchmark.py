@@ -99,6 +99,7 @@ def test_the_last_benchmark_of_the_same_network():
     # a key of a later version was off before; switched on it costs
     assert benchmark.latest_of(known, "rcrnet", {**model, "prior": False, "decoder": None}) is last
     assert benchmark.latest_of(known, "rcrnet", {**model, "prior": True}) is None
+    assert benchmark.latest_of(known, "rcrnet", {**model, "extra_hidden": 0}) is None
     # both views cost twice as much
     assert benchmark.latest_of(known, "rcrnet", model, "flip") is None
     assert benchmark.latest_of([twice := replace(first, tta="flip"), last], "rcrnet", model, "flip") is twice
