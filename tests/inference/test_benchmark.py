@@ -333,7 +333,8 @@ def test_memory_is_that_of_a_run_and_runtimes_keep_none_of_it():
     forms = ("eager", "folded", "onnx", *(["openvino"] if find_spec("openvino") else []))
     found = memory_of(lambda: NetworkSegmenter(InputSpec(512, multiple=32), Wide()).eval(), *forms)
     assert tuple(found) == forms
-    assert all(64 * 2**20 <= needed < 3 * 64 * 2**20 for needed in found.values()), found
+    # some pages may have been this process's before
+    assert all(63 * 2**20 <= needed < 3 * 64 * 2**20 for needed in found.values()), found
 
 
 @with_peaks
@@ -347,7 +348,8 @@ def test_what_one_form_needs_is_not_counted_of_another():
         return Wasteful(InputSpec(64, multiple=32), Small(), ("edge",)).eval()
 
     found = memory_of(opened, "eager", "folded", "onnx")
-    assert found["eager"] >= 64 * 2**20
+    # some pages may have been this process's before
+    assert found["eager"] >= 63 * 2**20
     assert max(found["folded"], found["onnx"]) < 16 * 2**20, found
 
 
