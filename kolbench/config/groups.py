@@ -50,9 +50,9 @@ class TrainingSpec:
     """The `training` key of a method that is trained.
 
     recipes: name -> recipe. paper: size, epochs and batch of `budget=paper`. finetune: size of
-    `budget=finetune`. quick: epochs, rate and schedule of `budget=quick`. short_lr_factor: what the short budgets
-    multiply the learning rate by. evaluation_only: keys that only change how pictures are predicted, and
-    their values while training.
+    `budget=finetune`. quick: epochs, rate and schedule of `budget=quick`. short_lr_factor: what the short
+    budgets multiply the learning rate by. evaluation_only: keys that only change how pictures are predicted,
+    and their values while training.
     """
 
     recipes: Mapping[str, Recipe]
