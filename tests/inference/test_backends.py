@@ -62,6 +62,8 @@ def test_openvino_gives_the_networks_alphas():
     twice = prepare(Mirrored(segmenter), CPU, PICTURE, OPENVINO)
     assert twice.backend == OPENVINO
     assert np.abs(twice.segmenter.segment(PICTURE) - Mirrored(segmenter).segment(PICTURE)).max() < 1e-4
+    # nothing is told to others: what would do so was not loaded
+    assert sys.modules["openvino_telemetry"] is None
 
 
 @with_openvino

@@ -1,5 +1,6 @@
 """An ONNX file opened by OpenVINO on the CPU, with those methods of ONNX Runtime's session that are used."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,8 @@ class OpenVinoSession:
     """
 
     def __init__(self, file: Path, threads: int) -> None:
+        # else it tells others that it is used, from a fork of this process, which may end it
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
         try:
             import openvino
         except ImportError as error:
