@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,12 +49,12 @@ class OpenVinoSession:
         # else it tells others that it is used, from a fork of this process, which may end it
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
         try:
-            import openvino
+            import openvino  # noqa: F401 - is it there?
         except ImportError as error:
             raise ConfigError(
                 'backend=openvino needs OpenVINO, which is not installed: pip install "kolbench[openvino]".'
             ) from error
-        core = openvino.Core()
+        core = _core()
         self._compiled = core.compile_model(
             core.read_model(str(file)),
             "CPU",
@@ -84,6 +85,14 @@ class OpenVinoSession:
     def release(self) -> None:
         """Hands back the memory of what the network computes on its way; the next run takes it anew."""
         self._compiled.release_memory()
+
+
+@cache
+def _core() -> Any:
+    """One for the process: its libraries stay loaded, as other code may hold on to them."""
+    import openvino
+
+    return openvino.Core()
 
 
 def _node(port: Any) -> Node:
