@@ -1,6 +1,7 @@
 """Alphas of methods that work on the CPU, picture by picture: processes compute them ahead of the scoring."""
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -60,19 +61,17 @@ class Precomputed:
                 arrays = [as_arrays(batch[key])[0] for key in self.input_keys]
                 yield joblib.delayed(_timed)(self.function, arrays, self.processes > 1)
 
-        try:
-            for alpha, notes, seconds in in_processes(calls(), self.processes):
-                yield {
-                    **waiting.popleft(),
-                    PRECOMPUTED: torch.from_numpy(alpha)[None, None],
-                    "notes": [" ".join(sorted(notes))],
-                    "seconds": seconds,
-                }
-        except Exception as error:
-            if not waiting or not is_of_memory(error) or isinstance(error, OutOfMemoryError):
-                raise
-            # results come in order, so it is the first of those that are waited for
-            raise _too_large(waiting[0], self.processes) from error
+        for found in in_processes(calls(), self.processes):
+            batch = waiting.popleft()
+            if found is None:
+                raise _too_large(batch, self.processes)
+            alpha, notes, seconds = found
+            yield {
+                **batch,
+                PRECOMPUTED: torch.from_numpy(alpha)[None, None],
+                "notes": [" ".join(sorted(notes))],
+                "seconds": seconds,
+            }
 
 
 def _too_large(batch: Mapping[str, Any], processes: int) -> OutOfMemoryError:
@@ -98,7 +97,15 @@ def in_processes(calls: Iterable[Any], processes: int) -> Iterator[Any]:
             pool = joblib.Parallel(
                 n_jobs=processes, return_as="generator", pre_dispatch=LOOK_AHEAD, batch_size=1
             )
-            yield from pool(calls)
+            results = pool(calls)
+            try:
+                for result in results:  # noqa: UP028 - `yield from` would close them before the filter stands
+                    yield result
+            finally:
+                with warnings.catch_warnings():
+                    # whoever takes no more results means to
+                    warnings.filterwarnings("ignore", ".*tasks which were still being processed")
+                    results.close()
     except TerminatedWorkerError as error:
         killed = "SIGKILL" in str(error)
         how = "killed, most likely for lack of memory" if killed else "ended from outside or crashed"
@@ -110,10 +117,19 @@ def in_processes(calls: Iterable[Any], processes: int) -> Iterator[Any]:
 
 def _timed(
     function: Callable[..., PictureResult], arrays: list[Any], alone: bool
-) -> tuple[Float32Array, list[str], float]:
+) -> tuple[Float32Array, list[str], float] | None:
+    """Alpha, notes and seconds; None where memory ran out.
+
+    As a result, for results come in the order of the pictures, and errors as soon as they are raised.
+    """
     if alone:
         cv2.setNumThreads(1)
     started = time.perf_counter()
-    result = function(*arrays)
+    try:
+        result = function(*arrays)
+    except Exception as error:
+        if not is_of_memory(error):
+            raise
+        return None
     seconds = time.perf_counter() - started
     return result.alpha, [name for name, value in result.notes.items() if value], seconds
