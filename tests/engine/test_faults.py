@@ -3,8 +3,8 @@
 import json
 import resource
 import signal
-import time
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -29,9 +29,7 @@ def no_file_larger_than(size):
 def test_two_jobs_with_the_same_training_share_it(tmp_path):
     longer = (*SMALL, "budget.epochs=4")
     other = start(*longer, "threshold=0.3", cwd=tmp_path)
-    while not list(tmp_path.rglob("last.ckpt")):
-        assert other.poll() is None, other.wait()
-        time.sleep(0.02)
+    other.until(lambda: list(tmp_path.rglob("last.ckpt")))
     mine = kolbench(*longer, "threshold=0.6", cwd=tmp_path).stdout
     code, its, err = other.wait()
     assert code == 0, err
@@ -101,6 +99,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pictures(tmp_path
     assert "Traceback" not in err
 
 
+def _newest(folder):
+    """When a checkpoint was last written; 0 = there is none."""
+    return max((path.stat().st_mtime_ns for path in folder.rglob("last.ckpt")), default=0)
+
+
+def _is_newer(folder, moment):
+    return _newest(folder) > moment
+
+
 def test_a_stopped_training_says_so_and_goes_on(tmp_path):
     long = (*SMALL, "budget.epochs=6", "budget.limit.train=4")
     at = 0
@@ -109,16 +116,14 @@ def test_a_stopped_training_says_so_and_goes_on(tmp_path):
         (signal.SIGTERM, 143, "stopped by SIGTERM"),
     ):
         process = start(*long, cwd=tmp_path)
-        while max((path.stat().st_mtime_ns for path in tmp_path.rglob("last.ckpt")), default=0) <= at:
-            assert process.poll() is None, process.wait()
-            time.sleep(0.02)
+        process.until(partial(_is_newer, tmp_path, at))
         process.send_signal(signal_number)
         found, out, err = process.wait()
         assert found == code
         assert says in err
         assert "Traceback" not in err
         assert ("going on from" in out) == bool(at)
-        at = max(path.stat().st_mtime_ns for path in tmp_path.rglob("last.ckpt"))
+        at = _newest(tmp_path)
         newest = max((tmp_path / "runs" / "unet").glob("*/run.json"))
         assert json.loads(newest.read_text())["status"] == "interrupted"
     assert "going on from" in kolbench(*long, cwd=tmp_path).stdout

@@ -58,6 +58,12 @@ class Forked:
             raise TimeoutError(f"the process still ran after {TIMEOUT_S} s")
         return self._process.exitcode
 
+    def until(self, reached: Callable[[], object]) -> None:
+        """Returns as soon as something is so, which must be before the process ends."""
+        while not reached():
+            assert self.poll() is None, self.wait()
+            time.sleep(0.02)
+
     def send_signal(self, number: int) -> None:
         """As `kill -number`."""
         assert self._process.pid is not None

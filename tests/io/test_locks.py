@@ -25,9 +25,7 @@ def holder(path, seconds):
     started = Forked(
         program, HOLDER, str(path), str(sign), str(seconds), cwd=path.parent, environment=os.environ
     )
-    while not sign.exists():
-        assert started.poll() is None
-        time.sleep(0.02)
+    started.until(sign.exists)
     return started
 
 

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
@@ -610,9 +609,7 @@ def test_a_terminated_run_takes_its_half_written_file_away(tmp_path):
     clip = clips.make_clip(tmp_path / "clip.mp4", frames=120, size=(360, 640))
     words = ["task=predict", "experiment=grabcut", f"input={clip}", f"output={tmp_path / 'out.mp4'}"]
     running = start(*words, cwd=tmp_path)
-    while not (tmp_path / ".out.mp4.part").exists():
-        assert running.poll() is None, running.wait()
-        time.sleep(0.05)
+    running.until((tmp_path / ".out.mp4.part").exists)
     running.send_signal(signal.SIGTERM)
     ended = running.wait()
     assert ended.returncode == 143

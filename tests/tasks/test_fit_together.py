@@ -73,9 +73,7 @@ def test_the_same_command_goes_on_to_the_same_weights(killed, tmp_path):
 
 def test_sigterm_ends_all_as_it_ends_one(tmp_path):
     running = start(*SMALL, "budget.epochs=500", cwd=tmp_path)
-    while not list(tmp_path.rglob("last.ckpt")):
-        assert running.poll() is None, running.wait()
-        time.sleep(0.05)
+    running.until(lambda: list(tmp_path.rglob("last.ckpt")))
     running.send_signal(signal.SIGTERM)
     done = running.wait()
     assert done.returncode == 143

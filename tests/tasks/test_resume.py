@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import time
 
 import pytest
 import torch
@@ -34,9 +33,7 @@ def rows_of(path):
 def killed_when(ready, cwd):
     """Starts a run and kills it without warning as soon as `ready(training folder)` holds; what it said."""
     process = start(*WORDS, cwd=cwd)
-    while not any(ready(training) for training in (cwd / "runs" / "trainings").glob("*")):
-        assert process.poll() is None, process.wait()
-        time.sleep(0.02)
+    process.until(lambda: any(ready(training) for training in (cwd / "runs" / "trainings").glob("*")))
     process.send_signal(signal.SIGKILL)
     killed = process.wait()
     assert killed.returncode == -signal.SIGKILL
