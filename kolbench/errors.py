@@ -140,6 +140,12 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'without a word')}"
 
 
+def first_sentence(error: BaseException) -> str:
+    """What a library says is wrong, as one sentence: its first line, without torch's list of causes."""
+    text = (str(error) or type(error).__name__).strip().splitlines()[0].partition("[Caused by")[0].strip()
+    return text if text.endswith(".") else f"{text}."
+
+
 def disk_failure(error: OSError) -> str:
     """What the system says against a file, in a sentence."""
     return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}."

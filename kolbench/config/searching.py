@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kolbench.config.compose import instantiate
 from kolbench.config.fields import require_mapping
-from kolbench.config.folder import typed_conf_dirs
+from kolbench.config.folder import conf_words
 from kolbench.config.groups import key_of
 from kolbench.errors import ConfigError
 from kolbench.io.files import write_json
@@ -191,5 +191,6 @@ def test_command(trial: Trial, fixed: Iterable[str]) -> str:
     """The command that scores a trial's run on the test pictures."""
     kept = [word for word in (*fixed, *trial.words) if key_of(word).partition(".")[0] not in _ONLY_FIT]
     kept = [word for word in kept if not key_of(word).startswith("model.training")]
-    folders = [f"--config-dir={folder}" for folder in typed_conf_dirs()]
-    return shlex.join(["python", "-m", "kolbench", *folders, "task=test", f"weights={trial.folder}", *kept])
+    return shlex.join(
+        ["python", "-m", "kolbench", *conf_words(), "task=test", f"weights={trial.folder}", *kept]
+    )

@@ -1,6 +1,5 @@
 """The device to work on: chosen, described, and an error where what was asked for is not there."""
 
-import gc
 from contextlib import suppress
 
 import torch
@@ -44,7 +43,6 @@ def describe(device: torch.device) -> str:
 
 def free_memory() -> None:
     """Lets go of what a training left: trainers hold themselves in cycles, and CUDA keeps what is freed."""
-    gc.collect()
     give_back()
     with suppress(RuntimeError):  # a device that failed
         torch.cuda.empty_cache()

@@ -94,7 +94,7 @@ class OwnEnvironment(ClusterEnvironment):
 
 
 @contextmanager
-def together(plan: Plan, words: Sequence[str], lost: Callable[[str], None] = print) -> Iterator[Team]:
+def together(plan: Plan, words: Sequence[str] = (), lost: Callable[[str], None] = print) -> Iterator[Team]:
     """The processes of a run, from their start to their end; one process is given back at once.
 
     Those of torchrun and of srun are taken as they are. Else this process starts the others of its machine,
@@ -102,7 +102,7 @@ def together(plan: Plan, words: Sequence[str], lost: Callable[[str], None] = pri
 
     Args:
         plan: how many.
-        words: of the command, behind `python -m kolbench`.
+        words: of the command, behind `python -m kolbench`; a process that follows starts none.
         lost: told why all end where this process cannot be told otherwise; it hangs in a device's library.
 
     Raises:
@@ -247,12 +247,17 @@ def _on_this_machine() -> Iterator[None]:
 def _shared_cores(plan: Plan, outside: ClusterEnvironment | None) -> Iterator[None]:
     """A part of the cores for each process of a machine, unless OMP_NUM_THREADS says otherwise."""
     before = torch.get_num_threads()
-    if outside is None and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, before // plan.devices))
+    if outside is None:
+        torch.set_num_threads(_threads_of_each(plan))
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _threads_of_each(plan: Plan) -> int:
+    threads = torch.get_num_threads()
+    return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // plan.devices)
 
 
 @contextmanager
@@ -408,8 +413,7 @@ def _start(rank: int, folder: Path, meeting: str, words: Sequence[str], plan: Pl
         MEETING: meeting,
         PARENT: str(os.getpid()),
     }
-    if "OMP_NUM_THREADS" not in os.environ:
-        environment["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // plan.devices))
+    environment.setdefault("OMP_NUM_THREADS", str(_threads_of_each(plan)))
     with errors.open("wb") as file:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file, env=environment)  # noqa: S603 - a list of words, no shell
     return _Sibling(rank, process, errors)

@@ -11,8 +11,8 @@ from kolbench.errors import ConfigError, require_choice
 AUTO = "auto"
 # Lightning's words -> torch's
 KINDS = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
-# keys of the `trainer` group that this module reads; the Trainer is given what follows from them
 SYNC = "sync_batchnorm"
+# keys of the `trainer` group that this module reads; the Trainer is given what follows from them
 PLACING = ("accelerator", "devices", "num_nodes", "strategy")
 # of DDP's strategies those that start processes in a way of their own
 _STARTING = ("spawn", "fork", "notebook")

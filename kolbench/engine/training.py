@@ -213,9 +213,8 @@ def _train_method(
             evaluator,
             history,
             ProgressPictures(folder / PROGRESS, config.epochs),
-            # copied, as they may remember an attempt that failed
-            *copy.deepcopy(list(config.callbacks) if config.on_oom == HALVE else []),
-            *(config.callbacks if config.on_oom == STOP else []),
+            # copied where they may remember an attempt that failed
+            *(copy.deepcopy(list(config.callbacks)) if config.on_oom == HALVE else config.callbacks),
             StayStopped(),
             keeper,
         ]

@@ -14,11 +14,10 @@ from torch import Tensor
 
 from kolbench.data.scenes.scene import LEAST_SIZE, make_scene
 from kolbench.engine.cost import count_macs
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, first_sentence
 from kolbench.inference import machine
 from kolbench.inference.backends import UNCHANGED, prepare
 from kolbench.inference.export.graph import GraphSegmenter, InferenceGraph, network_of
-from kolbench.inference.export.tracing import first_line
 from kolbench.inference.forms import deployed_graph
 from kolbench.inference.highres import LONGEST, segment_in_bounded_memory, shrunk
 from kolbench.inference.machine import Energy, PeakMemory
@@ -346,7 +345,7 @@ def _calls(
         except Exception as error:  # runtimes fail with errors of many types
             if size == 1:
                 raise
-            refused.append(f"no {size} pictures at once ({first_line(error)})")
+            refused.append(f"no {size} pictures at once ({first_sentence(error)})")
             continue
         calls[NETWORK, size] = _repeated(network, views)
     calls[SEGMENT, 1] = lambda: segment_in_bounded_memory(segmenter.segment, image)

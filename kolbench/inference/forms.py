@@ -15,15 +15,15 @@ from kolbench.inference.export.exporting import example_of
 from kolbench.inference.export.formats import format_of
 from kolbench.inference.export.graph import GraphSegmenter, Network, network_of
 from kolbench.inference.folding import folded
+from kolbench.models.components.onnx_graph import RUNTIMES
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.segmenter import Segmenter
 
 EAGER, FOLDED, CHANNELS_LAST, COMPILED = "eager", "folded", "channels_last", "compiled"
-ONNX, OPENVINO = "onnx", "openvino"
+# run from an ONNX file, on the CPU
+ONNX, OPENVINO = FILE_FORMS = RUNTIMES
 # run by torch without anything else: on any device, and for methods without a network just as they are
 TORCH_FORMS = (EAGER, FOLDED, CHANNELS_LAST)
-# run from an ONNX file, on the CPU
-FILE_FORMS = (ONNX, OPENVINO)
 FORMS = (*TORCH_FORMS, *FILE_FORMS, COMPILED)
 _RUNTIMES = {ONNX: "onnxruntime", OPENVINO: "openvino"}
 # torch writes ONNX files by it; running them does not need it

@@ -262,7 +262,7 @@ def validation_of(
     segmenter: Segmenter,
     data: SegmentationDataModule,
     config: ScoringConfig,
-    device: torch.device,
+    team: Team,
     training: Path,
     refiner: Refiner | None = None,
 ) -> ImageCounts:
@@ -274,9 +274,7 @@ def validation_of(
     Raises:
         ConfigError: there are no validation pictures.
     """
-    smoother = smoother_of(config, data)
-    loaders = data.evaluation_dataloaders(segmenter.stateful or smoother is not None)
-    if "val" not in loaders:
+    if "val" not in data.evaluated_rows():
         raise ConfigError(
             f"test=false scores the validation pictures alone, and data={config.data.name} gives none; leave "
             "test= away, or split the pictures with data.split=auto."
@@ -284,9 +282,8 @@ def validation_of(
     kept = evaluation_folder(training, data, config).with_suffix(".val.parquet")
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        only = {"val": loaders["val"]}
-        scored = evaluate(segmenter, only, device, None, config.precision, refiner, smoother)
-        run_folder.write_histograms(kept, scored)
+        scorer = scorer_of(segmenter, data, config, team, refiner)
+        run_folder.write_histograms(kept, scorer.validated())
     return run_folder.read_histograms(kept)["val"]
 
 

@@ -13,7 +13,6 @@ from lightning.pytorch.callbacks import Callback
 
 from kolbench.config.compose import build_segmenter, instantiate, located
 from kolbench.config.fields import Values
-from kolbench.config.folder import conf_words
 from kolbench.config.groups import Component, ModelConfig
 from kolbench.config.old_names import current_target
 from kolbench.config.schema import STOP, TaskResult
@@ -79,12 +78,10 @@ def run(config: FitConfig) -> TaskResult:
     refiner = instantiate(config.refiner)
     begun = None if config.init is None else start.start_of(config.init, config.model)
     plan = plan_of(config.trainer, config.device)
-    words = [*conf_words(), *config.invocation.overrides]
     if launch.is_follower(plan):
-        with launch.together(plan, words) as team:
+        with launch.together(plan) as team:
             return _follow(config, begun, team, refiner)
-    with RunRecorder(config) as recorder, launch.together(plan, words, recorder.fail) as team:
-        recorder.joined(team)
+    with RunRecorder(config) as recorder, together.joined(plan, recorder) as team:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device)
         recorder.say(*data.describe())
@@ -102,9 +99,7 @@ def run(config: FitConfig) -> TaskResult:
                 segmenter = _trained(found, data, config, begun, recorder, team)
             segmenter = with_tta(segmenter, config.tta)
             if not config.test:
-                validation = evaluation.validation_of(
-                    segmenter, data, config, team.device, found.folder, refiner
-                )
+                validation = evaluation.validation_of(segmenter, data, config, team, found.folder, refiner)
                 return recorder.finish_without_test(segmenter, validation, data)
             scored = evaluation.scores_of(
                 segmenter, data, config, team, found.folder, recorder.folder, refiner

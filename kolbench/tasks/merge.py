@@ -25,6 +25,7 @@ from kolbench.tasks import evaluation, shard
 from kolbench.tasks.recorder import KnownThreshold, RunRecorder
 from kolbench.tasks.scoring import below_method
 from kolbench.tasks.test import TestConfig
+from kolbench.tasks.together import names_of
 
 _NAME = "name"
 
@@ -60,7 +61,7 @@ def run(config: MergeConfig) -> TaskResult:
             "kolbench, and from the folder, that scored it."
         )
     data = _opened(test, parts[0])
-    names = {split: [data.source.names[row] for row in rows] for split, rows in data.evaluated_rows().items()}
+    names = names_of(data)
     scored = shards.joined(
         [run_folder.read_histograms(p.folder / run_folder.HISTOGRAMS) for p in parts], names
     )

@@ -209,20 +209,27 @@ class RunRecorder:
         Args:
             refiner: what followed the method; a network in it is counted with the method's.
         """
+        self._describe_inputs(segmenter, data)
         networks = [segmenter.inference_network(), *cost.networks_of(refiner)]
+        self.record = replace(
+            self.record,
+            skipped=tuple(getattr(data.source, "skipped", ())),
+            timed_on=str(self._beside(TIMING)["device"]),
+            parameters=sum(p.numel() for network in networks for p in network.parameters()),
+            cost=CostRecord(
+                **cost.of(segmenter.to(self.device).eval(), data.test_batch(0), refiner)._asdict()
+            ),
+        )
+
+    def _describe_inputs(self, segmenter: Segmenter, data: SegmentationDataModule) -> None:
+        """Records what pictures there are, and what the method is given of them."""
         self.record = replace(
             self.record,
             truth_access=segmenter.truth_access,
             input_keys=tuple(segmenter.input_keys),
             refiner=self.config.refiner.name,
-            skipped=tuple(getattr(data.source, "skipped", ())),
-            timed_on=str(self._beside(TIMING)["device"]),
             fingerprint=DataFingerprint(**data.fingerprint()),
             truth=data.truth,
-            parameters=sum(p.numel() for network in networks for p in network.parameters()),
-            cost=CostRecord(
-                **cost.of(segmenter.to(self.device).eval(), data.test_batch(0), refiner)._asdict()
-            ),
         )
 
     def finish(
@@ -307,16 +314,12 @@ class RunRecorder:
         run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)
         run_folder.write_scores(self.folder, scored, threshold)
         found = scores.mean_scores(validation.counts, threshold)
+        self._describe_inputs(segmenter, data)
         self.record = replace(
             self.record,
             threshold=threshold,
             threshold_from=origin,
-            truth_access=segmenter.truth_access,
-            input_keys=tuple(segmenter.input_keys),
-            refiner=self.config.refiner.name,
             pictures=self._trained_on(data) | {"val": len(validation.names)},
-            fingerprint=DataFingerprint(**data.fingerprint()),
-            truth=data.truth,
             seconds=round(time.monotonic() - self.started, 3),
             status=VALIDATED,
         )

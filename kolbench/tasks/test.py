@@ -7,7 +7,6 @@ from lightning.pytorch import seed_everything
 
 from kolbench.config.compose import build_segmenter, instantiate, load_yaml
 from kolbench.config.fields import require_mapping
-from kolbench.config.folder import conf_words
 from kolbench.config.schema import TaskResult
 from kolbench.data import splits
 from kolbench.data.shards import Shard
@@ -25,7 +24,7 @@ from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation, parts, shard
 from kolbench.tasks.recorder import NO_THRESHOLD, KnownThreshold, RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
-from kolbench.tasks.together import FOLDER
+from kolbench.tasks.together import FOLDER, joined
 from kolbench.types import Refiner
 
 # what decides which pictures are for training
@@ -73,15 +72,10 @@ def run(config: TestConfig) -> TaskResult:
             f"shard={config.shard} and trainer.devices={plan.devices} both share the pictures; leave one "
             "away."
         )
-    words = [*conf_words(), *config.invocation.overrides]
     if launch.is_follower(plan):
-        with launch.together(plan, words) as team:
+        with launch.together(plan) as team:
             return _follow(config, team, segmenter, refiner)
-    with (
-        RunRecorder(config, shard.begun(part)) as recorder,
-        launch.together(plan, words, recorder.fail) as team,
-    ):
-        recorder.joined(team)
+    with RunRecorder(config, shard.begun(part)) as recorder, joined(plan, recorder) as team:
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device, source, part)
         recorder.say(*data.describe())

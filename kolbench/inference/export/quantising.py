@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from kolbench.data.listing import pictures_below
-from kolbench.errors import ConfigError, KolbenchError
+from kolbench.errors import ConfigError, KolbenchError, first_sentence
 from kolbench.inference.export.exporting import CPU, Origin, check_target, sidecar_for, write_checked
 from kolbench.inference.export.graph import Network, network_of
 from kolbench.inference.export.parity import Parity, compare, pictures
 from kolbench.inference.export.sidecar import INT8, Sidecar, write
-from kolbench.inference.export.tracing import INPUT, first_line
+from kolbench.inference.export.tracing import INPUT
 from kolbench.io.files import write_atomically
 from kolbench.io.images import read_rgb
 from kolbench.io.masks import read_mask
@@ -219,7 +219,7 @@ def _quantise(
         raise
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise KolbenchError(
-            f"This network cannot be quantised to 8 bits: {first_line(error)} Nothing was written; "
+            f"This network cannot be quantised to 8 bits: {first_sentence(error)} Nothing was written; "
             "precision=float32 works."
         ) from error
 

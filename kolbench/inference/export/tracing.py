@@ -39,9 +39,3 @@ def silent() -> Iterator[None]:
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)
-
-
-def first_line(error: Exception) -> str:
-    """What torch says is wrong, in one sentence."""
-    text = (str(error) or type(error).__name__).strip().splitlines()[0].partition("[Caused by")[0].strip()
-    return text if text.endswith(".") else f"{text}."

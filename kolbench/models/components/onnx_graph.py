@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from kolbench.errors import ConfigError, WeightsError, nearest, require_choice
+from kolbench.errors import ConfigError, WeightsError, first_sentence, nearest, require_choice
 from kolbench.io.stand_ins import PAGE, stand_in
 from kolbench.models.components.onnx_inputs import Constant, Values, number_type, told_apart, unknown
 from kolbench.models.components.openvino_session import OpenVinoSession
@@ -122,7 +122,7 @@ class OnnxGraph:
             values, *carried = self._computed([self._output, *self._inputs.states.values()], given)
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise ConfigError(
-                f"{self.file} fails on a picture of {width}x{height} px: {_first_line(error)} "
+                f"{self.file} fails on a picture of {width}x{height} px: {first_sentence(error)} "
                 "Set model.size, model.multiple (many networks need 32), model.resize_mode or model.layout."
             ) from error
         found = self._as_maps(values, height, width)
@@ -193,7 +193,7 @@ def _open(file: Path, threads: int, runtime: str) -> Any:
         raise
     except Exception as error:  # the runtimes' errors have no common class
         raise WeightsError(
-            f"{file} cannot be opened as an ONNX network: {_first_line(error)} Give a file that "
+            f"{file} cannot be opened as an ONNX network: {first_sentence(error)} Give a file that "
             "torch.onnx.export or another exporter wrote, with standard operators."
         ) from error
 
@@ -260,8 +260,3 @@ def _layout(sizes: list[int | None], layout: str, wanted: int, file: Path) -> st
             "channel, model.prior=true."
         )
     return layout
-
-
-def _first_line(error: Exception) -> str:
-    text = (str(error) or type(error).__name__).splitlines()[0].strip()
-    return text if text.endswith(".") else f"{text}."

@@ -46,14 +46,6 @@ class OpenVinoSession:
     """
 
     def __init__(self, file: Path, threads: int) -> None:
-        # else it tells others that it is used, from a fork of this process, which may end it
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
-        try:
-            import openvino  # noqa: F401 - is it there?
-        except ImportError as error:
-            raise ConfigError(
-                'backend=openvino needs OpenVINO, which is not installed: pip install "kolbench[openvino]".'
-            ) from error
         core = _core()
         self._compiled = core.compile_model(
             core.read_model(str(file)),
@@ -90,8 +82,14 @@ class OpenVinoSession:
 @cache
 def _core() -> Any:
     """One for the process: its libraries stay loaded, as other code may hold on to them."""
-    import openvino
-
+    # else it tells others that it is used, from a fork of this process, which may end it
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so that it cannot be imported
+    try:
+        import openvino
+    except ImportError as error:
+        raise ConfigError(
+            'backend=openvino needs OpenVINO, which is not installed: pip install "kolbench[openvino]".'
+        ) from error
     return openvino.Core()
 
 

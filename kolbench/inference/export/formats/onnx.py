@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.config.fields import Values
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, first_sentence
 from kolbench.inference.export.export_format import ExportFormat
-from kolbench.inference.export.tracing import INPUT, OUTPUT, first_line, silent, tracing
+from kolbench.inference.export.tracing import INPUT, OUTPUT, silent, tracing
 from kolbench.models.onnx import OnnxSegmenter
 from kolbench.segmenter import Segmenter
 
@@ -47,7 +47,7 @@ def write_onnx(graph: nn.Module, example: Tensor, path: Path, dynamic: bool = Tr
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         raise ConfigError(
-            f"This network cannot be written as ONNX: {first_line(error)} format=torchscript may work."
+            f"This network cannot be written as ONNX: {first_sentence(error)} format=torchscript may work."
         ) from error
 
 

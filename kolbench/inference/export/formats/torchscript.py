@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from kolbench.config.fields import Values
-from kolbench.errors import ConfigError, WeightsError
+from kolbench.errors import ConfigError, WeightsError, first_sentence
 from kolbench.inference.export.export_format import ExportFormat
 from kolbench.inference.export.graph import fed
-from kolbench.inference.export.tracing import first_line, tracing
+from kolbench.inference.export.tracing import tracing
 from kolbench.segmenter import Segmenter
 
 
@@ -27,7 +27,9 @@ def write_torchscript(graph: nn.Module, example: Tensor, path: Path, dynamic: bo
             traced = torch.jit.trace(graph, (example,), check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(torch.jit.freeze(traced), str(path))
     except RuntimeError as error:
-        raise ConfigError(f"This network cannot be written as TorchScript: {first_line(error)}") from error
+        raise ConfigError(
+            f"This network cannot be written as TorchScript: {first_sentence(error)}"
+        ) from error
 
 
 def read_torchscript(path: Path, device: torch.device) -> Any:
@@ -40,7 +42,7 @@ def read_torchscript(path: Path, device: torch.device) -> Any:
         with tracing():
             return torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        raise WeightsError(f"{path} is damaged or is no TorchScript: {first_line(error)}") from error
+        raise WeightsError(f"{path} is damaged or is no TorchScript: {first_sentence(error)}") from error
 
 
 def open_torchscript(path: Path, feeding: Values, device: torch.device) -> Segmenter:
