@@ -44,10 +44,10 @@ from kolbench.runs.record import (
     training_of,
 )
 from kolbench.segmenter import Segmenter
-from kolbench.tasks.overview import contact_sheet, overlays
+from kolbench.tasks.overview import heading_of, overlays
 from kolbench.tasks.score_table import Row, print_table
 from kolbench.tasks.scoring import ScoringConfig
-from kolbench.tracking.overlay import overlay_picture
+from kolbench.tracking.overlay import sheet
 from kolbench.tracking.tracker import RunInfo, Trackers
 from kolbench.types import NATIVE, JsonObject, Refiner
 
@@ -283,7 +283,9 @@ class RunRecorder:
         )
         self.record.write(self.folder / run_folder.RUN)
         chosen = overlays(data, scored["test"], self.folder / "alphas", threshold)
-        write_png(self.folder / OVERVIEW, contact_sheet([overlay_picture(overlay) for overlay in chosen]))
+        beside = f"budget {self.record.budget} · data {self.record.data}"
+        heading = heading_of(self.record.method, beside, len(chosen), scored["test"], threshold)
+        write_png(self.folder / OVERVIEW, sheet(chosen, heading))
         self.trackers.overlays("test", 0, chosen)
         self._track(scored["test"], threshold, headline)
         self.trackers.keep(self.folder, run_folder.report_files(self.folder))
