@@ -12,6 +12,8 @@ from kolbench.tracking.tracker import RunInfo
 Setting = bool | int | float | str
 # of a group: what `method` and `budget` say already
 _NO_SETTINGS = ("_target_", "name")
+# TensorBoard sorts columns by name and shows five at first: a space in front brings these to the front
+_FIRST = ("method", "test/miou", "test/iou", "test/product_recall", "threshold")
 
 
 class TensorBoardTracker:
@@ -68,8 +70,11 @@ class TensorBoardTracker:
         """
         from torch.utils.tensorboard.summary import hparams
 
+        # without the first part, a list of columns, which TensorBoard would take from any one run for all
+        row = {f" {key}" if key in _FIRST else key: value for key, value in values.items()}
+        _, *parts = hparams({**self._settings, **row}, {})  # type: ignore[no-untyped-call]
         # SummaryWriter.add_hparams would open a second event file, a run of its own
-        for part in hparams({**self._settings, **values}, {}):  # type: ignore[no-untyped-call]
+        for part in parts:
             self.writer.file_writer.add_summary(part)
 
     def keep(self, folder: Path, files: Sequence[Path]) -> None:
