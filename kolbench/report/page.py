@@ -29,6 +29,11 @@ from kolbench.runs.finished import Comparison
 LIVE = ("miou", "iou", "acc", "f0.3_pooled")
 POSITIONS = tuple(percent / 100 for percent in range(101))
 _HERE = "kolbench.report"
+_STYLES = (
+    *("summary.css", "tables.css", "figures.css", "masks.css", "clips.css", "large.css", "details.css"),
+    *("reproduce.css", "phone.css", "print.css"),
+)
+_SCRIPTS = ("tables.js", "clips.js", "masks.js", "report.js")
 # with fewer digits, a live number can differ in its 4th decimal from the same number in a table
 _DIGITS = 9
 COLOURS = {"fp": FALSE_FOREGROUND, "fn": MISSED_FOREGROUND, "edge": (255, 0, 200)}
@@ -86,7 +91,7 @@ def render(
     entries, shown = _gallery_data(galleries, numbers, blobs)
     clips = [] if footage is None else [_clip_data(clip, numbers, blobs) for clip in footage.clips]
     data = _page_data(runs) | {"shots": entries, "clips": clips, "blobs": list(blobs)}
-    css, script = inlined.template(_HERE, "report.css"), inlined.script_of(_HERE, "clips.js", "report.js")
+    css, script = inlined.style_of(_HERE, *_STYLES), inlined.script_of(_HERE, *_SCRIPTS)
     # the only texts that are not escaped: our own files, and figures that our own code drew
     return inlined.page(_HERE, "report.html.j2").render(
         css=Markup(css),  # noqa: S704
