@@ -11,7 +11,7 @@ from kolbench.serve.uploads import MOST_PIXELS, THUMBNAIL_SIDE, example_thumbnai
 
 _HERE = "kolbench.serve"
 # where the page's letters, colours and controls come from
-_HOUSE_STYLE = ("kolbench.report", "report.css")
+_HOUSE_STYLES = ("base.css", "summary.css", "tables.css", "masks.css", "large.css")
 
 
 def render(
@@ -26,7 +26,8 @@ def render(
         device: in words.
         stays_here: whether only this computer can reach the server.
     """
-    css = inlined.template(*_HOUSE_STYLE) + inlined.template(_HERE, "page.css")
+    house = "".join(inlined.template("kolbench.report", name) for name in _HOUSE_STYLES)
+    css = house + inlined.template(_HERE, "page.css")
     script = inlined.script_of(_HERE, "page.js")
     html = inlined.page(_HERE, "page.html").render(
         # our own files
