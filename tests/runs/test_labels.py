@@ -1,4 +1,4 @@
-"""What runs are called beside each other: networks of others by their file, or by the name they were given."""
+"""What runs are called beside each other: networks of others by their file or a name that they were given."""
 
 from pathlib import Path
 
