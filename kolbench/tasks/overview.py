@@ -30,22 +30,24 @@ def heading_of(method: str, beside: str, shown: int, test: ImageCounts, threshol
     """
     iou = scores.image_scores(test.counts, threshold)["iou"]
     count = len(iou)
-    chosen = (
-        "The test image"
-        if count == 1
-        else f"All {count} test images, from worst to best"
-        if shown == count
-        else f"{shown} of {count} test images at evenly spaced ranks, from worst to best"
-    )
-    mean = f"; mean of all {count}: {iou.mean():.3f}" if count > 1 else ""
+    mean = f"; mean of all {count}: {iou.mean():.3f}" if count > 2 else ""
     return Heading(
         shown_name(method),
         beside if shown_name(method) == method else f"{method} · {beside}",
         (
-            f"{chosen}. IoU of the foreground, alpha cut at threshold {threshold:.2f}{mean}.",
+            f"{_chosen(shown, count)}. IoU of the foreground, alpha cut at threshold {threshold:.2f}{mean}.",
             "Left: image with the outline of the ground truth. Right: prediction, errors coloured.",
         ),
     )
+
+
+def _chosen(shown: int, count: int) -> str:
+    """Which images these are."""
+    if count == 1:
+        return "The test image"
+    if shown == count:
+        return f"{'Both' if count == 2 else f'All {count}'} test images, from worst to best"
+    return f"{shown} of {count} test images at evenly spaced ranks, from worst to best"
 
 
 def overlays(
