@@ -125,6 +125,12 @@ def test_the_results_of_the_readme_are_the_committed_ones():
     assert {name: cells for name, *cells in shown} == {name: expected[key] for name, key in ROWS.items()}
 
 
+def test_the_method_of_the_readme_is_the_one_of_the_recipe():
+    (block,) = re.findall(r"```python\n(class .*?)```", README, re.DOTALL)
+    recipe = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in block.splitlines() if line not in recipe] == []
+
+
 def test_every_extra_is_in_the_list():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     listed = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", README, re.MULTILINE)
