@@ -125,6 +125,22 @@ def test_the_results_of_the_readme_are_the_committed_ones():
     assert {name: cells for name, *cells in shown} == {name: expected[key] for name, key in ROWS.items()}
 
 
+def test_the_two_marked_commands_are_found_and_install_what_they_run():
+    marked = {
+        name: re.findall(rf"<!-- {name} command -->\n```bash\n(.*)\n```\n", README)
+        for name in ("main", "test")
+    }
+    (main,), (test,) = marked["main"], marked["test"]
+    install = "pip install uv && python -m uv pip install -c requirements.lock -e "
+    assert main == f"{install}. && python -m kolbench experiment=rsudisnet"
+    assert test.startswith(f'{install}".[test]" && ')
+    assert test.endswith(" && mypy && pytest -n 2")
+    # as .ci/run looks for it
+    (awk,) = re.findall(r"command=\$\((awk '.*' README\.md)\)", (ROOT / ".ci" / "run").read_text())
+    found = subprocess.run(shlex.split(awk), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == test
+
+
 def test_the_method_of_the_readme_is_the_one_of_the_recipe():
     (block,) = re.findall(r"```python\n(class .*?)```", README, re.DOTALL)
     recipe = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()

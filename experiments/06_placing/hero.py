@@ -18,7 +18,7 @@ BOARD = "placement.left=0.03", "placement.top=0.03", "placement.width=0.94", "pl
 PARTS = (
     ("scene.png", "image"),
     ("alpha.png", "alpha matte"),
-    ("placed.png", "ad behind, product in front"),
+    ("placed.png", "ad behind the product"),
     ("blurred.png", "background blurred"),
 )
 
@@ -52,9 +52,9 @@ def joined(work: Path) -> Image.Image:
     for place, (name, caption) in enumerate(PARTS):
         part = Image.open(work / name).convert("RGB")
         draw = ImageDraw.Draw(part, "RGBA")
-        left, top, right, bottom = draw.textbbox((30, SIZE - 44), caption, font=font(22))
+        left, top, right, bottom = draw.textbbox((28, SIZE - 50), caption, font=font(28))
         draw.rounded_rectangle((left - 14, top - 9, right + 14, bottom + 9), 12, fill=(16, 18, 24, 205))
-        draw.text((30, SIZE - 44), caption, font=font(22), fill="white")
+        draw.text((28, SIZE - 50), caption, font=font(28), fill="white")
         strip.paste(part, (place * (SIZE + GAP), 0))
     return strip
 
