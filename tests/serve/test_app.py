@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import pickle
 import re
 import socket
@@ -108,14 +109,14 @@ def test_a_turned_photograph_comes_back_upright(port):
 
 def test_previews_are_small_and_files_of_the_picture_s_own_size(port):
     kept = uploaded(port, encoded(scenery(320, 2048)))
-    assert send(port, "GET", f"/pictures/{kept['token']}").picture().shape == (160, 1024, 3)
+    assert send(port, "GET", f"/pictures/{kept['token']}").picture().shape == (240, 1536, 3)
     levels = send(port, "POST", f"/pictures/{kept['token']}/alphas/0").body
-    assert len(levels) == 160 * 1024
+    assert len(levels) == 240 * 1536
     alpha = send(port, "POST", f"/pictures/{kept['token']}/files/alpha", {"method": 0}).picture()
     assert alpha.shape == (320, 2048)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 1500), (1100, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2200), (1700, 3)])
 def test_odd_sizes_are_served(port, size):
     kept = uploaded(port, encoded(scenery(*size)))
     seen = send(port, "GET", f"/pictures/{kept['token']}").picture()
@@ -206,7 +207,7 @@ def test_transparency_of_sixteen_bits_and_none_at_all(port):
 
 
 def test_examples_need_no_upload(port):
-    for path, channels in (("/examples/0", 3), ("/examples/ad", 4)):
+    for path, channels in (("/examples/0", 3), ("/examples/ad", 4), ("/examples/background", 3)):
         kept = uploaded(port, b"", path)
         seen = send(port, "GET", f"/pictures/{kept['token']}").picture()
         assert seen.shape == (kept["height"], kept["width"], channels)
@@ -214,6 +215,85 @@ def test_examples_need_no_upload(port):
     missing = send(port, "POST", f"/examples/{len(uploads.EXAMPLES)}", b"")
     assert missing.status == 404
     assert missing.error == f"There are {len(uploads.EXAMPLES)} examples, counted from 0."
+
+
+# --- backgrounds
+
+
+def behind(port, token, **wishes):
+    return send(port, "POST", f"/pictures/{token}/files/composite", {"method": 1, **wishes})
+
+
+def test_a_colour_stands_behind_the_person(port):
+    image = scenery(60, 80)
+    token = uploaded(port, encoded(image))["token"]
+    person = load("ellipse").segment(image) == 1
+    found = behind(port, token, background="colour", colour="#0a64c8").picture()
+    assert (found[person] == image[person]).all()
+    assert (found[~person] == (10, 100, 200)).all()
+
+
+def test_an_image_covers_the_frame_behind_the_person(port):
+    image = scenery(60, 80)
+    token = uploaded(port, encoded(image))["token"]
+    person = load("ellipse").segment(image) == 1
+    # twice as wide as the frame: a quarter at each side is cut off
+    room = np.zeros((60, 160, 3), np.uint8)
+    room[:, :40], room[:, 40:120], room[:, 120:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    stands = uploaded(port, encoded(room))["token"]
+    found = behind(port, token, background="image", image=stands).picture()
+    assert (found[person] == image[person]).all()
+    assert (found[~person] == (0, 255, 0)).all()
+
+
+def test_a_blurred_background_holds_none_of_the_person_s_colours(port):
+    """The background is one colour, so blurred without the person it is that colour still."""
+    image = np.full((60, 80, 3), (40, 90, 160), np.uint8)
+    person = load("ellipse").segment(image) == 1
+    image[person] = (250, 20, 20)
+    token = uploaded(port, encoded(image))["token"]
+    found = behind(port, token, background="blur", radius=0.1).picture()
+    assert (found[person] == (250, 20, 20)).all()
+    assert np.abs(found[~person].astype(int) - (40, 90, 160)).max() <= 1
+
+
+# --- animated uploads
+
+
+def animation(form, frames):
+    """A file of several frames, (h, w, 3 or 4) uint8 each."""
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    file = io.BytesIO()
+    first.save(file, form, save_all=True, append_images=rest, duration=100, lossless=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_of_an_animated_upload_the_first_frame_is_taken_and_that_is_told(port, form):
+    red, blue = np.zeros((24, 32, 3), np.uint8), np.zeros((24, 32, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 255, 255
+    for path in ("/pictures", "/ads"):
+        kept = uploaded(port, animation(form, [red, blue, red]), path)
+        assert (kept["width"], kept["height"], kept["animated"]) == (32, 24, True)
+        assert (send(port, "GET", f"/pictures/{kept['token']}").picture() == red).all()
+        still = uploaded(port, encoded(red, form), path)
+        assert still["animated"] is False
+
+
+def test_an_animated_ad_keeps_the_transparency_of_its_first_frame(port):
+    logo = np.zeros((20, 30, 4), np.uint8)
+    logo[:, 15:] = (200, 30, 10, 255)
+    ad = uploaded(port, animation("WEBP", [logo, logo[:, ::-1].copy()]), "/ads")
+    seen = send(port, "GET", f"/pictures/{ad['token']}").picture()
+    assert (seen[..., 3] == logo[..., 3]).all()
+    assert (seen[:, 15:, :3] == logo[:, 15:, :3]).all()
+
+
+def test_the_pages_of_a_document_are_no_animation(port):
+    page = np.full((10, 10, 3), 90, np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(page).save(file, "TIFF", save_all=True, append_images=[Image.fromarray(page)])
+    assert uploaded(port, file.getvalue())["animated"] is False
 
 
 # --- refusals
@@ -383,6 +463,12 @@ def test_no_other_page_may_post(port, headers, status):
         ("composite", {"method": 0, "ad": "AD", "left": 0.9, "width": 0.4}, 400, "placement.width=0.4"),
         ("composite", {"method": 0, "ad": "AD", "opacity": 2}, 400, "look.opacity=2"),
         ("composite", {"method": 0, "ad": "AD", "fit": "tile"}, 400, "placement.fit=tile"),
+        ("composite", {"method": 0, "background": "blurr"}, 400, "Did you mean background=blur?"),
+        ("composite", {"method": 0, "background": ["ad"]}, 400, "background="),
+        ("composite", {"method": 0, "background": "image"}, 404, "no longer holds"),
+        ("composite", {"method": 0, "background": "blur", "radius": 3}, 400, "radius=3"),
+        ("composite", {"method": 0, "background": "colour", "colour": "#12"}, 400, "is no colour"),
+        ("composite", {"method": 0, "background": "colour", "colour": {"a": 1}}, 400, "is no colour"),
     ],
 )
 def test_wishes_that_cannot_be_met(port, path, wishes, status, sentence):
