@@ -6,6 +6,7 @@ import numpy as np
 
 from kolbench.errors import require_between
 from kolbench.io import images
+from kolbench.serve.uploads import preview
 from kolbench.types import Float32Array, JsonObject, UInt8Array
 from kolbench.video.compositing.ad import AdStill, Placement
 from kolbench.video.compositing.backdrops import make_backdrop
@@ -34,6 +35,16 @@ def alpha_of(levels: UInt8Array, threshold: Any) -> Float32Array:
         return levels.astype(np.float32) / np.float32(255)
     cut = require_between("threshold", threshold, 0, 1)
     return np.asarray(levels > 255 * cut, np.float32)
+
+
+def foreground_preview(image: UInt8Array, levels: UInt8Array) -> UInt8Array:
+    """(h, w, 3) uint8 of the preview's size: the person's own colours where alpha is soft.
+
+    Args:
+        image: (H, W, 3) uint8 RGB. levels: (H, W) uint8 of its alpha.
+    """
+    small, alpha = preview(image), alpha_of(preview(levels), None)
+    return np.rint(estimate_foreground(small, alpha)).astype(np.uint8)
 
 
 def alpha_file(image: UInt8Array, alpha: Float32Array) -> bytes:

@@ -25,6 +25,7 @@ from kolbench.segmenter import Segmenter
 from kolbench.serve import serve_page, uploads
 from kolbench.serve.guard import is_ours
 from kolbench.serve.memory import Memory, new_token
+from kolbench.video.compositing.foreground import estimate_foreground
 from tests.helpers.serving import Ramp, encoded, method, ramp_and_ellipse, running, scenery, send, uploaded
 
 ORIENTATION = 0x0112
@@ -92,6 +93,18 @@ def test_a_picture_comes_back_as_levels_of_every_method(port):
     ellipse = send(port, "POST", f"/pictures/{kept['token']}/alphas/1")
     expected = np.rint(255 * load("ellipse").segment(image))
     assert (np.frombuffer(ellipse.body, np.uint8).reshape(40, 60) == expected).all()
+
+
+def test_the_person_s_own_colours_at_soft_edges(port):
+    image = scenery(40, 60)
+    token = uploaded(port, encoded(image))["token"]
+    answer = send(port, "POST", f"/pictures/{token}/foregrounds/0")
+    assert answer.status == 200
+    found = np.frombuffer(answer.body, np.uint8).reshape(40, 60, 3)
+    alpha = np.rint(255 * np.linspace(0, 1, 60)).astype(np.float32)[None].repeat(40, 0) / 255
+    assert np.abs(found - estimate_foreground(image, alpha)).max() <= 0.51
+    sure = np.frombuffer(send(port, "POST", f"/pictures/{token}/foregrounds/1").body, np.uint8)
+    assert (sure.reshape(40, 60, 3) == image).all()
 
 
 def test_a_turned_photograph_comes_back_upright(port):
@@ -487,6 +500,7 @@ def test_wishes_that_cannot_be_met(port, path, wishes, status, sentence):
         ("GET", "/pictures/unknown", 404),
         ("GET", "/pictures/..%2f..%2f..%2fetc%2fpasswd", 404),
         ("POST", "/pictures/unknown/alphas/0", 404),
+        ("POST", "/pictures/unknown/foregrounds/0", 404),
         ("GET", "/pictures", 405),
         ("PUT", "/", 405),
         ("OPTIONS", "/pictures", 405),

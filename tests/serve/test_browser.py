@@ -54,9 +54,10 @@ def test_a_dropped_image_is_cut_out_by_every_method(opened):
     assert all(float(tab[2].removesuffix(" s")) < 20 for tab in tabs[:3])
     found = result(opened, 0)
     assert (found[..., 3] == LEVELS).all()
-    # canvases keep colours multiplied by alpha, with 8 bits
-    solid = np.tile(LEVELS > 200, (HEIGHT, 1))
-    assert np.abs(found[solid, :3].astype(int) - PICTURE[solid]).max() <= 1
+    slide(opened, "threshold", 0.5)
+    found = result(opened, 0)
+    assert (found[:, 128:, :3] == PICTURE[:, 128:]).all()
+    assert (found[:, :128] == 0).all()
     found = result(opened, 1)
     assert (found[..., 3] == ELLIPSE * 255).all()
     assert (found[ELLIPSE, :3] == PICTURE[ELLIPSE]).all()

@@ -1,14 +1,11 @@
 
 // What stands behind the person, drawn as kolbench.serve.files makes it for the downloads.
 
-// background: kind, colour, radius, image, ad, place, opacity; null where nothing stands behind
-function backgroundOf(background, canvas, levels, shown) {
-  const { kind } = background;
-  if (kind === "colour") return painted(canvas, background.colour);
-  if (kind === "blur") return blurredAround(canvas, levels, shown, background.radius);
-  if (kind === "image" && background.image) return covered(canvas, background.image.canvas);
-  if (kind === "ad" && background.ad) return withAd(canvas, background);
-  return kind === "ad" ? canvas : null;
+// background: kind (colour, blur or image), colour, radius, image
+function backdropOf(background, canvas, levels, shown) {
+  if (background.kind === "colour") return painted(canvas, background.colour);
+  if (background.kind === "blur") return blurredAround(canvas, levels, shown, background.radius);
+  return covered(canvas, background.image.canvas);
 }
 
 function painted({ width, height }, colour) {
@@ -31,15 +28,21 @@ function covered({ width, height }, image) {
   return target;
 }
 
-function withAd(canvas, { ad, place, opacity }) {
+// the picture with the ad between the person and what was behind; beyond the ad it stays as it is
+function withAd(canvas, person, { ad, place, opacity }) {
+  const layer = blank(canvas.width, canvas.height);
+  const placing = layer.getContext("2d");
+  placing.imageSmoothingQuality = "high";
+  const [x0, x1] = [place.left, place.left + place.width].map((share) => Math.round(share * canvas.width));
+  const [y0, y1] = [place.top, place.top + place.height].map((share) => Math.round(share * canvas.height));
+  placing.drawImage(ad.canvas, x0, y0, Math.max(1, x1 - x0), Math.max(1, y1 - y0));
+  placing.globalCompositeOperation = "source-atop";
+  placing.drawImage(person, 0, 0);
   const target = blank(canvas.width, canvas.height);
   const context = target.getContext("2d");
   context.drawImage(canvas, 0, 0);
-  context.imageSmoothingQuality = "high";
   context.globalAlpha = opacity;
-  const [x0, x1] = [place.left, place.left + place.width].map((share) => Math.round(share * canvas.width));
-  const [y0, y1] = [place.top, place.top + place.height].map((share) => Math.round(share * canvas.height));
-  context.drawImage(ad.canvas, x0, y0, Math.max(1, x1 - x0), Math.max(1, y1 - y0));
+  context.drawImage(layer, 0, 0);
   return target;
 }
 

@@ -46,8 +46,10 @@ function drawShare(target, image, levels, shown, inverse = false) {
 }
 
 // what the page shows of a method: its alpha, or the person in front of a background
-function drawResult(target, picture, levels, look) {
+// alpha: levels, and colours, a canvas with the person's own at soft edges
+function drawResult(target, picture, alpha, look) {
   const { canvas } = picture;
+  const { levels } = alpha;
   if (target.width !== canvas.width || target.height !== canvas.height) {
     target.width = canvas.width;
     target.height = canvas.height;
@@ -57,13 +59,19 @@ function drawResult(target, picture, levels, look) {
     drawMatte(target, levels, shown);
     return;
   }
-  const background = backgroundOf(look.background, canvas, levels, shown);
-  if (!background) {
-    drawShare(target, canvas, levels, shown);
+  // a hard edge has no mixed colours
+  const colours = look.cut === null ? alpha.colours : canvas;
+  const { kind } = look.background;
+  if (kind === "none" || (kind === "image" && !look.background.image)) {
+    drawShare(target, colours, levels, shown);
     return;
   }
   const person = blank(canvas.width, canvas.height);
-  drawShare(person, canvas, levels, shown);
-  copyInto(background, target);
+  drawShare(person, colours, levels, shown);
+  if (kind === "ad") {
+    copyInto(look.background.ad ? withAd(canvas, person, look.background) : canvas, target);
+    return;
+  }
+  copyInto(backdropOf(look.background, canvas, levels, shown), target);
   target.getContext("2d").drawImage(person, 0, 0);
 }

@@ -10,7 +10,7 @@
 
   const state = {
     picture: null, // token, name, width, height, and canvas: its preview
-    levels: data.methods.map(() => null), // of the preview's pixels, a byte each
+    alphas: data.methods.map(() => null), // of the preview's pixels: levels, a byte each, and colours
     told: data.methods.map(() => ({ text: "", kind: "" })), // how far each method is
     tab: "0", // a method's number, or all
     hard: data.threshold !== null,
@@ -89,7 +89,7 @@
   function showPicture(picture) {
     const first = state.picture === null;
     state.picture = picture;
-    state.levels.fill(null);
+    state.alphas.fill(null);
     state.told = data.methods.map(() => ({ text: "waiting", kind: "" }));
     root.style.setProperty("--aspect", picture.canvas.width / picture.canvas.height);
     for (const target of [byId("before"), byId("original")]) copyInto(picture.canvas, target);
@@ -109,15 +109,20 @@
       tell(method, "working", "working");
       try {
         const { levels, seconds } = await server.alphaOf(picture, method, signal);
-        state.levels[method] = levels;
+        state.alphas[method] = { levels, colours: picture.canvas };
         tell(method, `${inWords(seconds)} s`);
+        redraw();
+        if (levels.some((level) => level > 0 && level < 255)) {
+          state.alphas[method].colours = await server.coloursOf(picture, method, signal);
+        }
       } catch (error) {
         if (signal.aborted) return;
+        state.alphas[method] = null;
         tell(method, error.message, "failed");
       }
       redraw();
     }
-    const done = state.levels.filter(Boolean).length;
+    const done = state.alphas.filter(Boolean).length;
     say(`${done} of ${data.methods.length} ${data.methods.length === 1 ? "method is" : "methods are"} ready.`);
   }
 
@@ -153,8 +158,8 @@
       const chosen = look();
       for (const method of shownMethods()) {
         const target = canvasOf(method);
-        const levels = state.levels[method];
-        if (levels) drawResult(target, state.picture, levels, chosen);
+        const alpha = state.alphas[method];
+        if (alpha) drawResult(target, state.picture, alpha, chosen);
         else Object.assign(target, { width: state.picture.canvas.width, height: state.picture.canvas.height });
       }
       root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
@@ -236,7 +241,7 @@
   function showDownloads() {
     for (const button of all("[data-file]")) {
       const lacks = button.dataset.file === "composite" && !hasBackground();
-      button.disabled = state.levels[methodOf(button)] === null || state.making || lacks;
+      button.disabled = state.alphas[methodOf(button)] === null || state.making || lacks;
       button.title = lacks ? "choose a background first" : "";
     }
   }
@@ -266,8 +271,8 @@
       checkBackground();
       note(firstFrame(kind === "ad" ? "This ad" : "This background", upload));
       if (kind === "ad") {
-        const levels = state.tab === "all" ? state.levels.find(Boolean) : state.levels[Number(state.tab)];
-        ad.fit(upload, state.picture, levels);
+        const alpha = state.tab === "all" ? state.alphas.find(Boolean) : state.alphas[Number(state.tab)];
+        ad.fit(upload, state.picture, alpha?.levels);
         // the ad would be hidden on the side before
         if (viewer.wiped() > ad.place.left) viewer.setWipe(100 * Math.min(0.03, ad.place.left));
       }

@@ -37,5 +37,20 @@ function makeServer(limitMb) {
     return { levels: new Uint8Array(await answer.arrayBuffer()), seconds: taken[1] / 1000 };
   }
 
-  return { ask, received, alphaOf };
+  // a canvas with the person's own colours at soft edges, where the picture mixes them with what was behind
+  async function coloursOf(picture, method, signal) {
+    const { width, height } = picture.canvas;
+    const answer = await ask(`/pictures/${picture.token}/foregrounds/${method}`, "", signal);
+    const rgb = new Uint8Array(await answer.arrayBuffer());
+    const pixels = new ImageData(width, height);
+    for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
+      for (let k = 0; k < 3; k += 1) pixels.data[to + k] = rgb[from + k];
+      pixels.data[to + 3] = 255;
+    }
+    const canvas = blank(width, height);
+    canvas.getContext("2d").putImageData(pixels, 0, 0);
+    return canvas;
+  }
+
+  return { ask, received, alphaOf, coloursOf };
 }
