@@ -82,10 +82,15 @@ def listed(methods: Any) -> list[str]:
 
 def default_sources() -> list[str]:
     """Official MODNet, if its weights are here or can be downloaded, and GrabCut, which needs none."""
+    entry = named.entry_of(OFFICIAL, NETWORK)
     try:
-        download.fetch(named.entry_of(OFFICIAL, NETWORK))
-    except WeightsError as error:
-        print(f"{shown_name(NETWORK)} is left out: {error}", flush=True)
+        download.fetch(entry)
+    except WeightsError:
+        print(
+            f"{shown_name(NETWORK)} is left out: its weights cannot be had.\n"
+            f"python -m kolbench task=weights 'get=[{entry.name}]' says why, and what to do",
+            flush=True,
+        )
         return [CLASSIC]
     return [f"{NETWORK}:{OFFICIAL}", CLASSIC]
 

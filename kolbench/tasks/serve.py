@@ -9,7 +9,7 @@ from kolbench.engine.devices import choose_device, describe
 from kolbench.errors import ConfigError
 from kolbench.io.hosts import is_loopback
 
-MORE = "'methods=[modnet:official,runs/modnet/RUN]' loads others: names, method:weights, run folders"
+MORE = "others: 'methods=[grabcut,u2netp:official,runs/modnet/RUN]'"
 
 
 @dataclass(frozen=True)

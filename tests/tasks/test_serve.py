@@ -104,7 +104,11 @@ def test_without_methods_the_page_has_official_modnet_and_grabcut(web, capsys):
 def test_where_modnet_cannot_be_had_grabcut_opens_alone(web, capsys):
     web.files.clear()
     assert methods_module.default_sources() == ["grabcut"]
-    assert capsys.readouterr().out.splitlines()[-1].startswith("MODNet is left out: ")
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == [
+        "MODNet is left out: its weights cannot be had.",
+        "python -m kolbench task=weights 'get=[logits-onnx]' says why, and what to do",
+    ]
 
 
 @pytest.mark.parametrize(
