@@ -16,8 +16,6 @@ from kolbench.serve.uploads import (
 )
 
 _HERE = "kolbench.serve"
-# where the page's letters, colours and controls come from
-_HOUSE_STYLE = ("kolbench.report", "report.css")
 _STYLES = ("page.css", "viewer.css", "results.css")
 _SCRIPTS = (
     "server.js",
@@ -43,7 +41,7 @@ def render(
         device: in words.
         stays_here: whether only this computer can reach the server.
     """
-    css = inlined.template(*_HOUSE_STYLE) + "".join(inlined.template(_HERE, name) for name in _STYLES)
+    css = inlined.style_of(_HERE, *_STYLES)
     script = inlined.script_of(_HERE, *_SCRIPTS)
     before, after = example_before_after()
     html = inlined.page(_HERE, "page.html").render(

@@ -1,8 +1,6 @@
 
 // The page: what is chosen, what is known, and how they come together.
 (() => {
-  const byId = (id) => document.getElementById(id);
-  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const data = JSON.parse(byId("data").textContent);
   const root = document.documentElement;
   root.classList.add("script");
