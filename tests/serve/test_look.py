@@ -84,6 +84,17 @@ def test_the_viewer_and_its_buttons_fit_a_laptop(browser):
     assert bottom < 900
 
 
+@pytest.mark.parametrize(("width", "columns"), [(390, 2), (768, 3), (1024, 2), (1440, 4)])
+def test_the_grid_has_as_many_columns_as_fit(opened, width, columns):
+    screen(opened, width, 844)
+    click(opened, "#tab-all")
+    lefts = opened.execute_script(
+        "return [...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().left)"
+    )
+    assert len(lefts) == 4
+    assert len(set(lefts)) == columns
+
+
 @pytest.mark.parametrize("system", ["light", "dark"])
 def test_both_colour_schemes_can_be_read(browser, system):
     media(browser, system)

@@ -34,6 +34,10 @@
   });
   const ad = makeAd(byId("box"), stage, viewer.zoom, () => redraw());
 
+  // as wide as they can be without one card alone in a row
+  const count = cards.length + 1;
+  root.style.setProperty("--columns", count > 4 ? Math.min(4, Math.ceil(count / 2)) : count);
+
   // --- what is said -----------------------------------------------------------------------------------------
 
   function complain(error) {
