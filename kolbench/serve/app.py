@@ -31,7 +31,7 @@ UPLOAD_SECONDS = 120
 REQUEST_BYTES = 10_000
 HELD_BYTES = 1 << 30
 HELD_ARRAYS = 64
-_GONE = "The server no longer holds this picture; choose it again."
+_GONE = "The server no longer holds this image; choose it again."
 
 
 class TryIt:
@@ -85,7 +85,7 @@ class TryIt:
 
     async def upload(self, request: Request) -> Response:
         """POST /pictures, the body a picture file -> 201 {token, width, height, animated}."""
-        return await self._taken(request, uploads.decode, "The picture")
+        return await self._taken(request, uploads.decode, "The image")
 
     async def upload_ad(self, request: Request) -> Response:
         """POST /ads: the same for an ad, whose transparency is kept."""

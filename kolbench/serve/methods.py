@@ -139,7 +139,7 @@ def _loaded(source: str, device: str, refiner: Refiner | None, tta: str, backend
     else:
         segmenter = kolbench.load(source, device=device, tta=tta)
     if not segmenter.works_on_pictures:
-        raise ConfigError(f"methods: {source} needs more than the picture, which is all that the page has.")
+        raise ConfigError(f"methods: {source} needs more than the image, which is all that the page has.")
     trial = picture_of(0, *_TRIAL)
     # but for `auto` nothing is timed: the page opens at once
     quick = prepare(segmenter, choose_device(device), trial, backend)

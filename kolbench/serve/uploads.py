@@ -49,7 +49,7 @@ def decode(data: bytes, name: str) -> Upload:
     """An uploaded picture in RGB; its size is looked at before it is decoded.
 
     Args:
-        data: the file. name: what the errors call it, such as `The picture`.
+        data: the file. name: what the errors call it, such as `The image`.
 
     Raises:
         DataError: it is no picture, of a format that is not taken, damaged, or above MOST_PIXELS.

@@ -337,7 +337,7 @@ def png_of(width, height):
     ids=["html", "empty", "truncated", "pickle", "postscript", "large", "bomb"],
 )
 def test_what_is_no_picture_is_refused_in_a_sentence(port, data, sentence):
-    for path, name in (("/pictures", "The picture"), ("/ads", "The ad")):
+    for path, name in (("/pictures", "The image"), ("/ads", "The ad")):
         answer = send(port, "POST", path, data)
         assert answer.status == 400
         assert sentence in answer.error
@@ -376,7 +376,7 @@ def test_an_announced_upload_above_the_limit_is_not_read(port):
     head = f"POST /pictures HTTP/1.1\nHost: 127.0.0.1:{port}\nContent-Length: {1 << 31}\n\n"
     answer, _ = raw(port, head)
     assert answer.startswith("HTTP/1.1 413")
-    assert "The picture has more than 1 MiB, which is the limit here" in answer
+    assert "The image has more than 1 MiB, which is the limit here" in answer
 
 
 def test_a_stream_is_cut_off_at_the_limit(port):

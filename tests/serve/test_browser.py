@@ -202,7 +202,7 @@ def test_what_goes_wrong_is_said(chromium, page_port):
     chromium.get(f"http://127.0.0.1:{page_port}/")
     drop(chromium, b"<html>no</html>", "cat.jpg")
     until(chromium, "!document.getElementById('problem').hidden")
-    assert text(chromium, "#problem").startswith("The picture cannot be read: it is a web page (HTML)")
+    assert text(chromium, "#problem").startswith("The image cannot be read: it is a web page (HTML)")
     assert not is_shown(chromium, "#work")
     sent = requests(chromium)
     drop(chromium, bytes((1 << 20) + 1))
