@@ -24,6 +24,7 @@ _SCRIPTS = (
     "viewer.js",
     "ad.js",
     "camera.js",
+    "intake.js",
     "tabs.js",
     "page.js",
 )

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 import pickle
 import re
 import socket
@@ -25,7 +24,6 @@ from kolbench.segmenter import Segmenter
 from kolbench.serve import serve_page, uploads
 from kolbench.serve.guard import is_ours
 from kolbench.serve.memory import Memory, new_token
-from kolbench.video.compositing.foreground import estimate_foreground
 from tests.helpers.serving import Ramp, encoded, method, ramp_and_ellipse, running, scenery, send, uploaded
 
 ORIENTATION = 0x0112
@@ -93,18 +91,6 @@ def test_a_picture_comes_back_as_levels_of_every_method(port):
     ellipse = send(port, "POST", f"/pictures/{kept['token']}/alphas/1")
     expected = np.rint(255 * load("ellipse").segment(image))
     assert (np.frombuffer(ellipse.body, np.uint8).reshape(40, 60) == expected).all()
-
-
-def test_the_person_s_own_colours_at_soft_edges(port):
-    image = scenery(40, 60)
-    token = uploaded(port, encoded(image))["token"]
-    answer = send(port, "POST", f"/pictures/{token}/foregrounds/0")
-    assert answer.status == 200
-    found = np.frombuffer(answer.body, np.uint8).reshape(40, 60, 3)
-    alpha = np.rint(255 * np.linspace(0, 1, 60)).astype(np.float32)[None].repeat(40, 0) / 255
-    assert np.abs(found - estimate_foreground(image, alpha)).max() <= 0.51
-    sure = np.frombuffer(send(port, "POST", f"/pictures/{token}/foregrounds/1").body, np.uint8)
-    assert (sure.reshape(40, 60, 3) == image).all()
 
 
 def test_a_turned_photograph_comes_back_upright(port):
@@ -228,85 +214,6 @@ def test_examples_need_no_upload(port):
     missing = send(port, "POST", f"/examples/{len(uploads.EXAMPLES)}", b"")
     assert missing.status == 404
     assert missing.error == f"There are {len(uploads.EXAMPLES)} examples, counted from 0."
-
-
-# --- backgrounds
-
-
-def behind(port, token, **wishes):
-    return send(port, "POST", f"/pictures/{token}/files/composite", {"method": 1, **wishes})
-
-
-def test_a_colour_stands_behind_the_person(port):
-    image = scenery(60, 80)
-    token = uploaded(port, encoded(image))["token"]
-    person = load("ellipse").segment(image) == 1
-    found = behind(port, token, background="colour", colour="#0a64c8").picture()
-    assert (found[person] == image[person]).all()
-    assert (found[~person] == (10, 100, 200)).all()
-
-
-def test_an_image_covers_the_frame_behind_the_person(port):
-    image = scenery(60, 80)
-    token = uploaded(port, encoded(image))["token"]
-    person = load("ellipse").segment(image) == 1
-    # twice as wide as the frame: a quarter at each side is cut off
-    room = np.zeros((60, 160, 3), np.uint8)
-    room[:, :40], room[:, 40:120], room[:, 120:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    stands = uploaded(port, encoded(room))["token"]
-    found = behind(port, token, background="image", image=stands).picture()
-    assert (found[person] == image[person]).all()
-    assert (found[~person] == (0, 255, 0)).all()
-
-
-def test_a_blurred_background_holds_none_of_the_person_s_colours(port):
-    """The background is one colour, so blurred without the person it is that colour still."""
-    image = np.full((60, 80, 3), (40, 90, 160), np.uint8)
-    person = load("ellipse").segment(image) == 1
-    image[person] = (250, 20, 20)
-    token = uploaded(port, encoded(image))["token"]
-    found = behind(port, token, background="blur", radius=0.1).picture()
-    assert (found[person] == (250, 20, 20)).all()
-    assert np.abs(found[~person].astype(int) - (40, 90, 160)).max() <= 1
-
-
-# --- animated uploads
-
-
-def animation(form, frames):
-    """A file of several frames, (h, w, 3 or 4) uint8 each."""
-    first, *rest = [Image.fromarray(frame) for frame in frames]
-    file = io.BytesIO()
-    first.save(file, form, save_all=True, append_images=rest, duration=100, lossless=True)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
-def test_of_an_animated_upload_the_first_frame_is_taken_and_that_is_told(port, form):
-    red, blue = np.zeros((24, 32, 3), np.uint8), np.zeros((24, 32, 3), np.uint8)
-    red[..., 0], blue[..., 2] = 255, 255
-    for path in ("/pictures", "/ads"):
-        kept = uploaded(port, animation(form, [red, blue, red]), path)
-        assert (kept["width"], kept["height"], kept["animated"]) == (32, 24, True)
-        assert (send(port, "GET", f"/pictures/{kept['token']}").picture() == red).all()
-        still = uploaded(port, encoded(red, form), path)
-        assert still["animated"] is False
-
-
-def test_an_animated_ad_keeps_the_transparency_of_its_first_frame(port):
-    logo = np.zeros((20, 30, 4), np.uint8)
-    logo[:, 15:] = (200, 30, 10, 255)
-    ad = uploaded(port, animation("WEBP", [logo, logo[:, ::-1].copy()]), "/ads")
-    seen = send(port, "GET", f"/pictures/{ad['token']}").picture()
-    assert (seen[..., 3] == logo[..., 3]).all()
-    assert (seen[:, 15:, :3] == logo[:, 15:, :3]).all()
-
-
-def test_the_pages_of_a_document_are_no_animation(port):
-    page = np.full((10, 10, 3), 90, np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(page).save(file, "TIFF", save_all=True, append_images=[Image.fromarray(page)])
-    assert uploaded(port, file.getvalue())["animated"] is False
 
 
 # --- refusals

@@ -84,7 +84,7 @@ def test_the_viewer_and_its_buttons_fit_a_laptop(browser):
     assert bottom < 900
 
 
-@pytest.mark.parametrize(("width", "columns"), [(390, 2), (768, 3), (1024, 2), (1440, 4)])
+@pytest.mark.parametrize(("width", "columns"), [(390, 2), (768, 2), (1024, 2), (1440, 4)])
 def test_the_grid_has_as_many_columns_as_fit(opened, width, columns):
     screen(opened, width, 844)
     click(opened, "#tab-all")

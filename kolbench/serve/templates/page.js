@@ -252,13 +252,6 @@
 
   // --- where pictures come from -----------------------------------------------------------------------------
 
-  function onFile(input, take) {
-    input.addEventListener("change", () => {
-      if (input.files[0]) take(input.files[0]);
-      input.value = ""; // so that the same file can be chosen again
-    });
-  }
-
   const stem = (name) => name.replace(/\.[^.]*$/, "") || "photo";
   const openFile = (file) => openPicture("/pictures", file, stem(file.name ?? "photo"));
 
@@ -312,29 +305,10 @@
     complain,
   );
 
-  document.addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files].find((found) => found.type.startsWith("image/"));
-    if (file) openFile(file);
-  });
-
-  const carriesFile = (event) => event.dataTransfer?.types.includes("Files");
-  const meansAd = (event) => state.picture && state.background === "ad" && event.target.closest?.("#work");
-  function markDrop(event) {
-    root.classList.toggle("dropping", Boolean(event) && !meansAd(event));
-    root.classList.toggle("dropping-ad", Boolean(event && meansAd(event)));
-  }
-  window.addEventListener("dragover", (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    markDrop(event);
-  });
-  window.addEventListener("dragleave", (event) => event.relatedTarget ?? markDrop(null));
-  window.addEventListener("drop", (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    markDrop(null);
-    const file = event.dataTransfer.files[0];
-    if (file) meansAd(event) ? openBehind("ad", "/ads", file) : openFile(file);
+  onHandedOver({
+    openFile,
+    openAd: (file) => openBehind("ad", "/ads", file),
+    meansAd: (element) => state.picture !== null && state.background === "ad" && element.closest?.("#work"),
   });
 
   // --- controls ---------------------------------------------------------------------------------------------
