@@ -24,9 +24,11 @@ KEY_WIDTH = 1.65  # inches
 _RINGS = (7.5, 13.0, 20.0, 30.0, 42.0, 56.0, 72.0, 90.0)
 _SIDES = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
 _SWEEPS = 3
+_ON_LEADER = np.array([0.3, 0.45, 0.6, 0.75, 0.9])  # shares of its length
 _MARKER = 5.0  # points: half the side of what a marker covers
-# what it costs a name to lie over another name or marker, outside of the axes, or on a line
-_OVER, _OUTSIDE, _ON_LINE = 1000.0, 10_000.0, 8.0
+# what it costs a name to lie over another name or marker, outside of the axes, or on a line, and its leader
+# to cross one
+_OVER, _OUTSIDE, _ON_LINE, _ACROSS = 1000.0, 10_000.0, 8.0, 40.0
 
 
 class Named(NamedTuple):
@@ -122,8 +124,8 @@ def next_to(panel: Axes, named: Sequence[Named], lines: Float64Array) -> None:
     avoided = np.array([_shares(panel, x, y) for x, y in lines]).reshape(-1, 2) * scale
     corners = beside(points, sizes, (scale[0], scale[1]), avoided)
     for name, text, point, corner, size in zip(named, texts, points, corners, sizes, strict=True):
-        middle = (corner + size / 2) / scale
-        panel.text(*middle, text, transform=panel.transAxes, ha="center", va="center")
+        x, y = (corner + size / 2) / scale
+        panel.text(x, y, text, transform=panel.transAxes, ha="center", va="center")
         near = np.clip(point, corner, corner + size)
         if np.hypot(*(near - point)) > _RINGS[1]:
             (x, y), (to_x, to_y) = point / scale, near / scale
@@ -171,9 +173,10 @@ def beside(
         for number, (point, size) in enumerate(zip(points, sizes, strict=True)):
             found = _candidates(point, size)
             # in the first sweep those that follow have no place yet
-            known = np.arange(len(points)) < number if sweep == 0 else np.arange(len(points)) != number
+            others = np.arange(len(points)) != number
+            known = np.arange(len(points)) < number if sweep == 0 else others
             names = np.concatenate([corners, corners + sizes], axis=1)[known]
-            taken = np.concatenate([names, markers])
+            taken = np.concatenate([names, markers[others]])
             corners[number] = found[_costs(found, size, point, taken, bounds, avoided).argmin()]
     return corners
 
@@ -202,9 +205,16 @@ def _costs(
     over = (corners[:, None] < taken[:, 2:]) & (ends[:, None] > taken[:, :2])
     covered = (corners[:, None] < avoided) & (ends[:, None] > avoided)
     outside = ((corners < 0) | (ends > bounds)).any(1)
-    away = np.hypot(*(np.clip(point, corners, ends) - point).T)
+    way = np.clip(point, corners, ends) - point
+    # places on the leader that lie in what is taken: (K, B)
+    leader = point + way[:, None] * _ON_LEADER[:, None]
+    crossed = ((leader[:, None] > taken[:, None, :2]) & (leader[:, None] < taken[:, None, 2:])).all(3).any(2)
     costs: Float64Array = (
-        _OVER * over.all(2).sum(1) + _ON_LINE * covered.all(2).sum(1) + _OUTSIDE * outside + away
+        _OVER * over.all(2).sum(1)
+        + _ON_LINE * covered.all(2).sum(1)
+        + _ACROSS * crossed.sum(1)
+        + _OUTSIDE * outside
+        + np.hypot(*way.T)
     )
     return costs
 
