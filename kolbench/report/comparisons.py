@@ -12,6 +12,7 @@ from kolbench.report import drawing, labels
 from kolbench.report.breakdowns import FEWEST, means_by_tag, worst_tag
 from kolbench.report.curves import plain_log
 from kolbench.report.drawing import Figure
+from kolbench.report.labels import Named
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.portrait import FPS_THREADS
 from kolbench.runs.benchmark import Benchmark, Spread
@@ -72,10 +73,7 @@ class _Row(NamedTuple):
 def _rows(numbers: Numbers) -> list[_Row]:
     """Runs, the best first, then baselines, the best first."""
     called = drawing.names(numbers)
-    runs = [
-        _Row(f"{called[run.label]}{drawing.HELP[run.run.truth_access]}", run.means["miou"], run)
-        for run in numbers.runs
-    ]
+    runs = [_Row(_shown(run, called), run.means["miou"], run) for run in numbers.runs]
     means_alone = [
         _Row(f"{shown_label(name, name.split(' ', 1)[0])} (mean)", scores["miou"], None)
         for name, scores in numbers.recorded_baselines.items()
@@ -181,8 +179,11 @@ def _pareto(
     panel.set(xlabel=axis, ylabel="mIoU (%)")
     plain_log(panel, "x")
     front = _draw_front(panel, [run for run in runs if run.run.truth_access == "none"], costs)
-    points = {run.label: (costs[run.label], 100 * run.means["miou"]) for run in runs}
-    labels.next_to(panel, labels.of_families(numbers, points), front)
+    named = [
+        Named(_shown(run, called), chosen[run.label], costs[run.label], 100 * run.means["miou"])
+        for run in runs
+    ]
+    labels.next_to(panel, named, front)
     absent = [called[run.label] for run in methods if run.label not in costs]
     without = f" Not known for {', '.join(absent)}." if absent else ""
     helped = any(run.run.truth_access != "none" for run in runs)
@@ -243,6 +244,10 @@ def _box(panel: Axes, row: int, values: Float64Array, colour: str, raster: bool)
         "zorder": 4,
     }
     panel.plot([values.mean()], [row], color=drawing.INK, **mean)
+
+
+def _shown(run: RunNumbers, called: Mapping[str, str]) -> str:
+    return f"{called[run.label]}{drawing.HELP[run.run.truth_access]}"
 
 
 def _name_rows(panel: Axes, names: Sequence[str]) -> None:

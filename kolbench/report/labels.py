@@ -15,11 +15,11 @@ from kolbench.types import Float64Array, PlotOptions
 # with more methods than this a legend stands below
 MOST = 12
 _LINE = 1.2 * FONT_SIZE  # points from name to name
-_WIDEST = 1.35  # inches
+_WIDEST, _WIDEST_INSIDE = 1.35, 1.7  # inches, at the right of axes and inside
 # points between axes and what stands at their right: the end of a leader, the marker, the name
 _LEADER, _SAMPLE, _NAME = 12.0, 17.0, 23.0
 _KEY = 38.0  # points: where names begin of which a line is shown
-KEY_WIDTH = 1.65  # inches
+KEY_WIDTH = 1.9  # inches
 # points between a marker's centre and the name beside it: the nearest places first
 _RINGS = (7.5, 13.0, 20.0, 30.0, 42.0, 56.0, 72.0, 90.0)
 _SIDES = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
@@ -118,7 +118,7 @@ def next_to(panel: Axes, named: Sequence[Named], lines: Float64Array) -> None:
     """
     drawing.page_of(panel).draw_without_rendering()
     scale = _points_of(panel)
-    texts = [drawing.fitted(name.text, _WIDEST) for name in named]
+    texts = [drawing.fitted(name.text, _WIDEST_INSIDE) for name in named]
     sizes = np.array([[72 * drawing.text_width(text) + 2, FONT_SIZE] for text in texts]).reshape(-1, 2)
     points = np.array([_shares(panel, name.x, name.y) for name in named]).reshape(-1, 2) * scale
     avoided = np.array([_shares(panel, x, y) for x, y in lines]).reshape(-1, 2) * scale

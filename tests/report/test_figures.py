@@ -185,9 +185,7 @@ def test_legends_give_ap_and_auc_of_each_method(numbers, drawn):
         assert best_first == sorted(best_first, key=lambda text: -float(text[-5:]))
         assert f"MODNet {values['modnet']}" in said
         assert f"Centred ellipse {values['ellipse']}" in said
-        # cut where there is no room
-        (oracle,) = (text for text in said if text.startswith("Grab"))
-        assert oracle.endswith(f"e) {values['grabcut']}")
+        assert f"GrabCut (oracle) {values['grabcut']}" in said
         (both,) = (float(text.split()[1]) for text in said if text.startswith("RSUDISNet "))
         assert both == pytest.approx(seeds, abs=1.5e-3)
 
@@ -247,6 +245,12 @@ def test_pareto_figures_say_who_has_no_number(tmp_path):
     assert [text for text in texts(memory) if not re.fullmatch(r"[\d.]+|.* \(.*\)", text)] == ["MODNet"]
     shutil.rmtree(tmp_path / "a")
     assert comparisons.pareto_memory(numbers_of(tmp_path)) is None
+
+
+def test_seeds_are_points_with_a_name_each(numbers, drawn):
+    said = texts(drawn["pareto_memory"])
+    assert {"RSUDISNet seed=0", "RSUDISNet seed=1", "MODNet", "GrabCut (oracle)"} <= set(said)
+    assert "Centred ellipse" not in said
 
 
 def test_accuracy_against_milliseconds_is_of_one_machine(tmp_path):
