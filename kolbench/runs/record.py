@@ -128,7 +128,8 @@ class Part:
     role: pictures, training pictures, weights, initial weights, backbone, or refiner's weights. name: of the
     data set, an id of the catalogue, or a path. licence: in words; None = not stated. commercial: whether it
     allows commercial use: yes, no or unstated. sets: published sets, such as ecssd: of weights, those they
-    were trained on, as far as the catalogue says; of pictures, those that the test pictures are.
+    were trained on, as far as the catalogue says; of pictures, those that the test pictures are. sha256: of
+    the file of weights; None for pictures and where nobody knows it.
     """
 
     role: str = ""
@@ -136,6 +137,7 @@ class Part:
     licence: str | None = None
     commercial: str = "unstated"
     sets: tuple[str, ...] = ()
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
