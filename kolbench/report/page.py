@@ -18,11 +18,13 @@ from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.io.files import write_atomically
 from kolbench.metrics import scores
 from kolbench.report import inlined, layout, table_files
+from kolbench.report.cards import data_card, method_cards
 from kolbench.report.drawing import Figure
 from kolbench.report.footage import Footage, ShownClip
 from kolbench.report.gallery import Gallery, Shot
 from kolbench.report.layout import Table
 from kolbench.report.numbers import RunNumbers, numbers_of
+from kolbench.report.reproduction import COLUMNS, reproductions
 from kolbench.runs.finished import Comparison
 
 # the scores that follow the threshold slider, and its positions
@@ -33,7 +35,7 @@ _STYLES = (
     *("summary.css", "tables.css", "figures.css", "masks.css", "clips.css", "large.css", "details.css"),
     *("reproduce.css", "phone.css", "print.css"),
 )
-_SCRIPTS = ("tables.js", "clips.js", "masks.js", "report.js")
+_SCRIPTS = ("tables.js", "clips.js", "masks.js", "reproduce.js", "report.js")
 # with fewer digits, a live number can differ in its 4th decimal from the same number in a table
 _DIGITS = 9
 COLOURS = {"fp": FALSE_FOREGROUND, "fn": MISSED_FOREGROUND, "edge": (255, 0, 200)}
@@ -110,6 +112,10 @@ def render(
         blocks=_live_blocks(runs),
         live=[(name, scores.DEFINITIONS[name]) for name in LIVE],
         colours=COLOURS,
+        reproductions=reproductions(comparison),
+        run_columns=COLUMNS,
+        method_cards=method_cards(comparison),
+        data_card=data_card(comparison),
         # where a long label may break
         pieces=re.compile(r"(?<=_)|(?<==)(?=\w{3})").split,
         data=data,

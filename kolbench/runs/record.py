@@ -187,7 +187,8 @@ class RunRecord:
     scores averaged over clips, by the names of `kolbench.metrics.video.clip_scores`; trim: which ends of a
     clip their J and F leave out. notes: note of a method -> number of test pictures. pictures: split ->
     number; `train`, those trained on, where the run trained. skipped: pictures that could not be read and
-    were left out (`data.on_error=skip`). shard: where this is only a part of a run, which one; it has no
+    were left out (`data.on_error=skip`). checked: what a look for near-duplicates across splits said; empty
+    where an earlier run has looked. shard: where this is only a part of a run, which one; it has no
     threshold and no scores then.
     """
 
@@ -223,6 +224,7 @@ class RunRecord:
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pictures: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
     all: Mapping[str, float] | None = None
     timed_on: str | None = None
     instances: Mapping[str, float] | None = None

@@ -273,7 +273,7 @@ def _untrained(
     segmenter: Segmenter = build_segmenter(config.model)
     recorder.say(f"{config.model.name} is not trained: it is only scored")
     if not found.evaluated:
-        recorder.say(*data.verify())
+        recorder.check(data)
     return evaluation.ready(segmenter, data)
 
 
@@ -296,7 +296,7 @@ def _trained(
     else:
         if found.begun:
             recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
-        recorder.say(*data.verify())
+        recorder.check(data)
         untrained, norms = _beginning(config, begun, recorder.say)
         chosen = _training_config(config, team, norms)
         if team.size > 1:

@@ -158,6 +158,16 @@ class RunRecorder:
         for line in lines:
             print(line, flush=True)
 
+    def check(self, data: SegmentationDataModule) -> None:
+        """Reads all pictures, prints and records what a look for near-duplicates across splits says.
+
+        Raises:
+            DataError: pictures are damaged, or stand in two splits.
+        """
+        lines = data.verify()
+        self.say(*lines)
+        self.record = replace(self.record, checked=tuple(lines))
+
     def rest_on(self, parts: Sequence[Part]) -> None:
         """Records what of others the run rests on, with the licences."""
         self.record = replace(self.record, rests_on=tuple(parts))

@@ -90,7 +90,7 @@ def run(config: TestConfig) -> TaskResult:
             recorder.say("only test pictures are listed: these are scored, and none chooses the threshold")
         elif data.config.split == "test":
             recorder.say("no training pictures are listed, so all are scored; data.split=auto splits them")
-        recorder.say(*data.verify())
+        recorder.check(data)
         # None: the file's own
         if (size := config.model.options.get("size")) is not None:
             recorder.say(f"network input {size} px (model.size=)")

@@ -2,4 +2,6 @@
 document.documentElement.classList.add("script");
 all("table.sortable").forEach(makeSortable);
 makeTheme();
+makeCopyButtons();
+openDataCard();
 makeMasks(JSON.parse(byId("data").textContent));
