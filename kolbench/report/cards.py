@@ -1,371 +1,159 @@
-"""A card for each method and one for the data: what they are, what they may be used for, where they fail."""
+"""The three cards at the head of the report: the best method, held products, caveats."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kolbench.config.schema import NO_TTA, UNSMOOTHED
-from kolbench.report.breakdowns import FEWEST, means_by_tag, worst_tag
-from kolbench.report.intervals import TOO_FEW, Interval
-from kolbench.report.licences import NOT_RECORDED, strictest
-from kolbench.report.licences import PICTURES as IMAGES
-from kolbench.report.numbers import UNREFINED, Numbers, RunNumbers, numbers_of
-from kolbench.report.reproduction import Fact, without_home
-from kolbench.runs import configuration, folds
-from kolbench.runs.finished import Comparison
-from kolbench.runs.method_names import shown_label, shown_name
-from kolbench.runs.record import Part, RunRecord
-from kolbench.types import ALPHA, NATIVE, Int64Array
+from kolbench.report import ranking
+from kolbench.report.intervals import TOO_FEW
+from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.report.pairwise import too_few_groups
+from kolbench.report.words import DASH, counted, listed, percent, percent_range
 
-_WEIGHTS = ("weights", "initial weights", "backbone", "refiner's weights")
-_TRAINING_IMAGES = "training pictures"
-_SHORT_BUDGETS = ("smoke", "quick")
-_MOST_NAMED = 6
-_DIGITS = 12
-_GIVEN = {"box": "the ground-truth box", "mask": "the ground-truth mask"}
-_SPLITS = {
-    "auto": "by the set's own lists, else by video or other group",
-    "group": "by video or other group, none in two splits",
-    "files": "by the set's own lists",
-    "paper": "random images, as the RSUDISNet paper did: frames of one video may be in two splits",
-    "test": "all images are test images",
-}
+# held products in fewer images rank no methods
+FEWEST_WITH_PRODUCT = 10
+SMOKE = "smoke"
+# names in a card; the others are counted
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a card says. title: of the method or the data. key: the method's, or "". gist: in one line."""
+    """kicker: what it is about. headline: in a few words. text: a sentence or two."""
 
-    title: str
-    key: str
-    gist: str
-    facts: tuple[Fact, ...]
-
-
-def method_cards(comparison: Comparison) -> list[Card]:
-    """A card for each run of the report that is no baseline, from what its run folder records."""
-    numbers = numbers_of(comparison)
-    return [_method_card(numbers, run) for run in numbers.runs if not run.is_baseline]
+    kicker: str
+    headline: str
+    text: str
 
 
-def data_card(comparison: Comparison) -> Card:
-    """The card of the test images, and of the images beside them, from what the run folders record."""
-    numbers = numbers_of(comparison)
-    images = len(comparison.pictures)
-    facts = (
-        Fact("Images", _images(comparison)),
-        Fact("Groups", _groups(comparison)),
-        *_clips(numbers),
-        Fact("Split", _split(comparison)),
-        Fact("Ground truth", _truth(comparison)),
-        Fact("Image size", _sizes(numbers)),
-        Fact("Foreground", _foreground(numbers)),
-        Fact("Held products", _products(numbers)),
-        *_conditions(numbers),
-        Fact("Near-duplicates", _duplicates(comparison)),
-        *_skipped(comparison),
-        *_licences(comparison),
-        _fingerprint(comparison),
-    )
-    return Card(comparison.name, "", f"{images} test image{'' if images == 1 else 's'}", facts)
+def cards_of(numbers: Numbers) -> tuple[Card, Card, Card]:
+    """Best mIoU, held products, caveats."""
+    ranked = ranking.ranked_families(numbers)
+    return _best_card(numbers, ranked), _product_card(numbers, ranked), _caveat_card(numbers, ranked)
 
 
-def _method_card(numbers: Numbers, run: RunNumbers) -> Card:
-    record = run.run.record
-    facts = (
-        Fact("What it is", _kind(record)),
-        Fact("Reads", _reads(record)),
-        Fact("Parameters", NOT_RECORDED if record.parameters is None else f"{record.parameters:,}"),
-        Fact("Input size", _input_size(run)),
-        *_trained_on(record),
-        *_weights(record),
-        *_beside(record),
-        Fact("Threshold", f"{run.run.threshold:g}, from {record.threshold_from or 'an unrecorded choice'}"),
-        Fact("Commercial use", strictest(record.rests_on)),
-        Fact("Intended use", _intended(numbers, record)),
-        Fact("Held products", _recall(numbers, run)),
-        *_worst(numbers, run),
-        *_limits(numbers, run),
-    )
-    size = "" if not record.parameters else f", {_short_number(record.parameters)} parameters"
-    title = shown_label(run.label, record.method)
-    return Card(title, record.method, f"mIoU {_per_cent(run.means['miou'])}{size}", facts)
-
-
-def _kind(record: RunRecord) -> str:
-    parts = [part for part in record.rests_on if part.role == "weights"]
-    if record.method == "masks":
-        return "predictions made elsewhere, scored as they are"
-    if record.training is not None:
-        return "network, trained with kolbench"
-    if parts:
-        owned = any(part.role == _TRAINING_IMAGES for part in record.rests_on)
-        return f"network with {'weights of a run' if owned else 'weights of others'}, not trained here"
-    return (
-        "not trained: no weights"
-        if record.parameters == 0
-        else "network; where its weights are from is not recorded"
-    )
-
-
-def _reads(record: RunRecord) -> str:
-    given = _GIVEN.get(record.truth_access)
-    if given:
-        return f"the image and {given} (oracle), so it is not automatic"
-    others = [key for key in record.input_keys if key != "image"]
-    return f"the image{', and ' + ', '.join(others) if others else ''} (fully automatic)"
-
-
-def _input_size(run: RunNumbers) -> str:
-    training = run.run.record.training
-    if training and training.input_size:
-        height, width = training.input_size
-        return f"{width}x{height} px while training"
-    size = run.run.model.get("size")
-    return f"{size} px" if isinstance(size, int) else "the image's own"
-
-
-def _trained_on(record: RunRecord) -> Iterator[Fact]:
-    training = record.training
-    if training is None:
-        known = [part.name for part in record.rests_on if part.role == _TRAINING_IMAGES]
-        seen = [name for part in record.rests_on if part.role in _WEIGHTS for name in part.sets]
-        if known or seen:
-            yield Fact(
-                "Trained on", ", ".join(dict.fromkeys([*known, *(n.upper().replace("_", "-") for n in seen)]))
-            )
-        elif any(part.role == "weights" for part in record.rests_on):
-            yield Fact("Trained on", NOT_RECORDED)
-        return
-    count = record.pictures.get("train")
-    images = "an unrecorded number of" if count is None else f"{count:,}"
-    yield Fact(
-        "Trained on", f"{images} images of {_data_names(record)}, budget {record.budget}, seed {record.seed}"
-    )
-
-
-def _data_names(record: RunRecord) -> str:
-    roles = (IMAGES, _TRAINING_IMAGES)
-    names = dict.fromkeys(part.name for part in record.rests_on if part.role in roles)
-    return " and ".join(names) or record.data
-
-
-def _weights(record: RunRecord) -> Iterator[Fact]:
-    for part in record.rests_on:
-        if part.role in _WEIGHTS:
-            yield Fact(part.role.capitalize(), without_home(f"{part.name}: {_terms(part)}"))
-    if record.training is not None and not any(
-        p.role in ("initial weights", "backbone") for p in record.rests_on
-    ):
-        yield Fact("Initial weights", "none: trained from nothing" if record.rests_on else NOT_RECORDED)
-
-
-def _terms(part: Part) -> str:
-    return f"{part.licence or 'licence not stated'}; commercial use: {strictest([part])}"
-
-
-def _beside(record: RunRecord) -> Iterator[Fact]:
-    """What follows the method and is part of the numbers."""
-    if (record.refiner or UNREFINED) != UNREFINED:
-        yield Fact("Refiner", str(record.refiner))
-    if record.tta != NO_TTA:
-        yield Fact("Test-time augmentation", record.tta)
-    if record.smooth != UNSMOOTHED:
-        yield Fact("Smoothing over time", record.smooth)
-
-
-def _intended(numbers: Numbers, record: RunRecord) -> str:
-    if record.truth_access != "none":
-        return "an upper reference for automatic methods; it cannot be used on images without ground truth"
-    name = numbers.comparison.name
-    if record.training is not None:
-        return f"person and held product in images like those of {_data_names(record)}"
-    return f"person and held product; measured here on {name} only"
-
-
-def _recall(numbers: Numbers, run: RunNumbers) -> str:
-    count = int(run.has_product.sum())
-    if not count:
-        return "no test image has a product mask: nothing is known"
-    found = numbers.intervals({run.label: run.images["product_recall"]})[run.label]
-    return f"recall {_per_cent(run.means['product_recall'])}{_range(found)} on {_counted(count, 'image')}"
-
-
-def _worst(numbers: Numbers, run: RunNumbers) -> Iterator[Fact]:
-    means = means_by_tag(run.images["miou"], numbers.tags)
-    worst = worst_tag(means, numbers.tags)
-    if worst is not None:
-        count = len(numbers.tags[worst])
-        yield Fact(
-            "Worst group",
-            f"{worst}: mIoU {_per_cent(means[worst])} on {_counted(count, 'image')} (lowest of tags with at "
-            f"least {FEWEST})",
+def _best_card(numbers: Numbers, ranked: Sequence[str]) -> Card:
+    if not ranked:
+        return Card(
+            "mIoU", "No fully automatic method", "Only baselines or methods that use ground truth were run."
         )
+    best = ranked[0]
+    runs = numbers.compared_families[best]
+    found = ranking.family_interval(numbers, runs)
+    interval = f"95 % CI {percent_range(found)}." if found.known else f"{TOO_FEW.capitalize()}."
+    return Card(
+        "Best mIoU" if len(ranked) > 1 else "mIoU",
+        f"{ranking.family_name(numbers, best)} · {percent(found.value)} %",
+        " ".join([interval, *_verdict(numbers, ranked), *_against_baselines(numbers, best)]),
+    )
 
 
-def _limits(numbers: Numbers, run: RunNumbers) -> Iterator[Fact]:
-    """What the numbers hold against it."""
-    found = [*_not_better(numbers, run), *_failures(run)]
-    record = run.run.record
-    if record.training is not None and record.budget in _SHORT_BUDGETS:
-        found.append(f"budget={record.budget} is a short training: more would change the numbers")
-    if record.training is not None and len(numbers.families[run.run.family]) == 1:
-        found.append("one training: what another seed changes is not known")
-    if found:
-        yield Fact("Known limits", "; ".join(found))
+def _verdict(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
+    """How the best method stands to the others; nothing of one method alone."""
+    if len(ranked) < 2:
+        return []
+    images = counted(len(numbers.comparison.pictures), "image")
+    alike = ranking.not_beaten_by(ranked[0], ranked, ranking.all_pairs(numbers, ranked))
+    if not alike:
+        others = "the other method" if len(ranked) == 2 else f"all {len(ranked) - 1} other methods"
+        return [f"Significantly better than {others} on {images}."]
+    if len(alike) == len(ranked) - 1 and len(alike) > _MOST_NAMES:
+        return [f"Not significantly better than any other method on {images}."]
+    names = [ranking.family_name(numbers, family) for family in alike]
+    return [f"Not significantly better than {_first(names)} on {images}."]
 
 
-def _not_better(numbers: Numbers, run: RunNumbers) -> Iterator[str]:
-    means = {name: row["miou"] for name, row in numbers.recorded_baselines.items()}
-    means |= {other.run.method: other.means["miou"] for other in numbers.runs if other.is_baseline}
-    ahead = [shown_name(name) for name, miou in means.items() if miou >= run.means["miou"]]
-    if ahead:
-        yield f"mean mIoU is not above the baseline{'' if len(ahead) == 1 else 's'} {' and '.join(ahead)}"
+def _first(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_NAMES:
+        return listed(names, "or")
+    rest = len(names) - _MOST_NAMES + 1
+    return listed([*names[: _MOST_NAMES - 1], counted(rest, "other")], "or")
 
 
-def _failures(run: RunNumbers) -> Iterator[str]:
-    low = int((run.images["miou"] < 0.5).sum())
-    if low:
-        yield f"mIoU below 50 % on {low} of {_counted(len(run.images['miou']), 'test image')}"
-    for note, count in run.run.record.notes.items():
-        yield f"{note} on {_counted(count, 'test image')}"
+def _against_baselines(numbers: Numbers, best: str) -> list[str]:
+    """A warning where a baseline is as good for all that is known."""
+    held = [name for name, holds in ranking.baselines_beaten(numbers, best).items() if not holds]
+    return [f"Not significantly better than the baseline {listed(held, 'or')}."] if held else []
 
 
-def _images(comparison: Comparison) -> str:
-    counts = [run.record.pictures for run in comparison.runs]
-    beside = {
-        name: sorted({found[split] for found in counts if split in found})
-        for split, name in (("val", "validation"), ("train", "training"))
+def _product_card(numbers: Numbers, ranked: Sequence[str]) -> Card:
+    """Recall of what is held, over the methods; no ranking of few images."""
+    holding = {
+        family: [run for run in numbers.compared_families[family] if run.has_product.any()]
+        for family in ranked
     }
-    parts = [f"{len(comparison.pictures):,} test"]
-    parts += [
-        f"{' or '.join(f'{n:,}' for n in numbers)} {name}" for name, numbers in beside.items() if numbers
-    ]
-    lacking = [name for name, numbers in beside.items() if not numbers]
-    return ", ".join(parts) + (f"; {' and '.join(lacking)}: {NOT_RECORDED}" if lacking else "")
+    recalls = {family: _recall(runs) for family, runs in holding.items() if runs}
+    if not recalls:
+        return Card("Held products", "Not labelled", "No test image has a mask of what is held.")
+    images = int(next(iter(holding.values()))[0].has_product.sum())
+    low, high = percent(min(recalls.values())), percent(max(recalls.values()))
+    span = low if low == high else f"{low}{DASH}{high}"
+    return Card("Held products", f"{span} % recall", " ".join(_product_sentences(numbers, recalls, images)))
 
 
-def _groups(comparison: Comparison) -> str:
-    if comparison.groups == comparison.pictures:
-        return "none known: images are treated as independent"
-    return f"{_counted(len(set(comparison.groups)), 'group')} (videos) among the test images"
+def _recall(runs: Sequence[RunNumbers]) -> float:
+    return float(np.mean([run.means["product_recall"] for run in runs]))
 
 
-def _clips(numbers: Numbers) -> Iterator[Fact]:
-    names = {clip for run in numbers.runs for clip in run.run.record.clips}
-    if names:
-        yield Fact("Clips", f"{_counted(len(names), 'clip')} among the test images")
+def _product_sentences(numbers: Numbers, recalls: dict[str, float], images: int) -> list[str]:
+    where = counted(images, "image")
+    baselines = _best_baseline_recall(numbers)
+    if images < FEWEST_WITH_PRODUCT:
+        held = f"Only {where} with a held product: no ranking."
+    elif len(recalls) == 1:
+        held = f"Share of the held product's pixels that is found, {where}."
+    else:
+        best = max(recalls, key=lambda family: recalls[family])
+        held = f"Highest: {ranking.family_name(numbers, best)}, {where} with a held product."
+    return [held, *baselines]
 
 
-def _split(comparison: Comparison) -> str:
+def _best_baseline_recall(numbers: Numbers) -> list[str]:
+    known = {
+        ranking.family_name(numbers, family): _recall(runs)
+        for family, runs in numbers.families.items()
+        if runs[0].is_baseline and runs[0].has_product.any()
+    }
+    known |= {
+        ranking.baseline_name(name): row["product_recall"]
+        for name, row in numbers.recorded_baselines.items()
+        if "product_recall" in row
+    }
+    # all of the image holds every product, which says nothing
+    shown = {name: value for name, value in known.items() if value < 1}
+    if not shown:
+        return []
+    best = max(shown, key=lambda name: shown[name])
+    return [f"{best} baseline: {percent(shown[best])} %."]
+
+
+def _caveat_card(numbers: Numbers, ranked: Sequence[str]) -> Card:
+    images, groups = len(numbers.comparison.pictures), len(set(numbers.comparison.groups))
+    trained = [family for family in ranked if numbers.compared_families[family][0].run.record.training]
+    seeds = [len(numbers.compared_families[family]) for family in trained]
+    facts = [counted(images, "image"), *([counted(groups, "video")] if groups < images else [])]
+    if seeds:
+        fewest, most = min(seeds), max(seeds)
+        facts.append(counted(fewest, "seed") if fewest == most else f"{fewest} to {most} seeds")
+    return Card("Caveats", " · ".join(facts), " ".join(_caveats(numbers, trained)))
+
+
+def _caveats(numbers: Numbers, trained: Sequence[str]) -> list[str]:
+    records = [numbers.compared_families[family][0].run.record for family in trained]
+    budgets = sorted({record.budget for record in records})
     said = []
-    for run in comparison.runs:
-        data = configuration.group_of(folds.parts_of(run)[0].folder, "data")
-        if not data:
-            continue
-        policy = str(data.get("split"))
-        words = f"data.split={policy}: {_SPLITS.get(policy, policy)}"
-        if data.get("folds"):
-            words = f"cross-validation of {data['folds']} folds, each image tested once"
-        elif policy in ("auto", "group", "paper"):
-            words += f", split_seed={data.get('split_seed')}"
-        said.append(words)
-    return "; or ".join(dict.fromkeys(said)) or NOT_RECORDED
-
-
-def _truth(comparison: Comparison) -> str:
-    kinds = sorted({run.record.truth for run in comparison.runs})
-    words = " and ".join("alpha mattes" if kind == ALPHA else "binary masks" for kind in kinds)
-    protocol = comparison.runs[0].record.eval_protocol
-    scale = "at each image's own size" if protocol == NATIVE else f"eval_protocol={protocol}"
-    return f"{words}, scored {scale}"
-
-
-def _sizes(numbers: Numbers) -> str:
-    sizes = np.array(numbers.comparison.runs[0].test.sizes)
-    order = np.argsort(sizes.prod(1), kind="stable")
-    low, high = (f"{sizes[row][1]}x{sizes[row][0]}" for row in (order[0], order[-1]))
-    return f"{low} px" if low == high else f"{low} to {high} px"
-
-
-def _foreground(numbers: Numbers) -> str:
-    counts = numbers.comparison.runs[0].test.counts
-    shares = counts.fg.sum(1) / (counts.fg.sum(1) + counts.bg.sum(1))
-    return (
-        f"{_per_cent(float(shares.mean()))} of an image on average, from {_per_cent(float(shares.min()))} to "
-        f"{_per_cent(float(shares.max()))}"
-    )
-
-
-def _products(numbers: Numbers) -> str:
-    run = numbers.runs[0]
-    count = int(run.has_product.sum())
-    images = _counted(len(numbers.comparison.pictures), "test image")
-    return f"{count} of {images} {'has' if count == 1 else 'have'} a product mask"
-
-
-def _conditions(numbers: Numbers) -> Iterator[Fact]:
-    tags: Mapping[str, Int64Array] = numbers.tags
-    if tags:
-        common = sorted(tags, key=lambda tag: (-len(tags[tag]), tag))
-        some = ", ".join(f"{tag} {len(tags[tag])}" for tag in common[:_MOST_NAMED])
-        rest = f" and {len(common) - _MOST_NAMED} more tags" if len(common) > _MOST_NAMED else ""
-        origin = " (found by rule)" if numbers.tagged_by_rule else ""
-        yield Fact("Conditions", f"{some}{rest}{origin}")
-
-
-def _duplicates(comparison: Comparison) -> str:
-    said = dict.fromkeys(line for run in comparison.runs for line in run.record.checked)
-    return "; ".join(said) or NOT_RECORDED
-
-
-def _skipped(comparison: Comparison) -> Iterator[Fact]:
-    names = sorted({name for run in comparison.runs for name in run.record.skipped})
-    if names:
-        more = ", ..." if len(names) > _MOST_NAMED else ""
-        some = ", ".join(names[:_MOST_NAMED])
-        yield Fact("Left out", f"{_counted(len(names), 'image')} that could not be read: {some}{more}")
-
-
-def _licences(comparison: Comparison) -> Iterator[Fact]:
-    found: Sequence[Part] = list(
-        dict.fromkeys(p for run in comparison.runs for p in run.record.rests_on if p.role == IMAGES)
-    )
-    said = dict.fromkeys(
-        f"{part.licence or 'not stated'}; commercial use: {strictest([part])}" for part in found
-    )
-    yield Fact("Licence", "; or ".join(said) or NOT_RECORDED)
-
-
-def _fingerprint(comparison: Comparison) -> Fact:
-    prints = dict.fromkeys(
-        run.record.fingerprint.source
-        for run in comparison.runs
-        if run.record.fingerprint and run.record.fingerprint.source
-    )
-    if len(prints) == 1:
-        return Fact("Fingerprint", "of images and masks:", next(iter(prints)))
-    some = ", ".join(digest[:_DIGITS] for digest in prints)
-    return Fact(
-        "Fingerprint",
-        f"several, as runs were given different other images: {some}" if prints else NOT_RECORDED,
-    )
-
-
-def _range(found: Interval) -> str:
-    if not found.known:
-        return f" ({TOO_FEW})"
-    return f" (95 % CI {100 * found.low:.1f} to {100 * found.high:.1f})"
-
-
-def _per_cent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _short_number(number: int) -> str:
-    return f"{number / 1e6:.2f} M" if number >= 1e5 else f"{number:,}"
+    if SMOKE in budgets:
+        said.append("Trained with budget=smoke: the scores mean nothing.")
+    elif len(budgets) > 1:
+        said.append(f"Training budgets differ ({listed(budgets)}).")
+    if told := too_few_groups(numbers):
+        said.append(told)
+    single = [family for family in trained if len(numbers.compared_families[family]) == 1]
+    if single and len(said) < 2:
+        said.append("Intervals are over test images, not over training seeds.")
+    if not numbers.benchmarks:
+        said.append("Speed was not measured.")
+    elif any(found.machine.busy for found in numbers.benchmarks.values()):
+        said.append("Speed was measured on a busy machine and is not ranked.")
+    return said or ["Other data may change the order."]

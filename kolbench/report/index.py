@@ -9,7 +9,9 @@ from markupsafe import Markup, escape
 
 from kolbench.io.files import write_atomically
 from kolbench.report import inlined, report_file
+from kolbench.report.intervals import TOO_FEW
 from kolbench.report.report_file import Headline, ReportFile
+from kolbench.report.words import DASH, counted, percent
 
 PAGE, INDEX = "report.html", "index.html"
 SUPERSEDED = "Superseded: the newest reports of this folder have no such test set."
@@ -132,6 +134,7 @@ def render(title: str, entries: list[Entry]) -> str:
             ("Not the newest", [entry for entry in entries if entry.note]),
         ],
         headline=headline,
+        counted=counted,
     )
 
 
@@ -141,10 +144,10 @@ def headline(about: ReportFile) -> str:
     if found is None:
         return "Baselines, or methods that use the ground truth, only."
     best = "Best mIoU" if about.methods > 1 else "mIoU"
-    return f"{best}: {found.method}, {100 * found.miou:.1f} %{_range(found)}"
+    return f"{best}: {found.method}, {percent(found.miou)} %{_range(found)}"
 
 
 def _range(found: Headline) -> str:
     if found.low is None or found.high is None:
-        return " (too few groups for an interval)"
-    return f" (95 % CI {100 * found.low:.1f} to {100 * found.high:.1f})"
+        return f" ({TOO_FEW})"
+    return f" (95 % CI {percent(found.low)}{DASH}{percent(found.high)})"

@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kolbench.errors import DataError
 from kolbench.io.files import sha256, write_json
-from kolbench.report.numbers import numbers_of
+from kolbench.report.numbers import Numbers, numbers_of
+from kolbench.report.ranking import family_interval, mean_miou, ranked_families
 from kolbench.runs import folds
 from kolbench.runs.finished import Comparison
 from kolbench.runs.method_names import shown_label
@@ -42,10 +43,10 @@ class Headline:
 class ReportFile:
     """What a report is.
 
-    name: of its test set. written: date and time. methods, images: how many. headline: None where only
-    baselines, or methods that use the ground truth, were run. runs: that it was made from. of_several:
-    whether the command wrote reports of other test sets beside it. note: why it is not the newest; "" where
-    it is.
+    name: of its test set. written: date and time. methods: how many are ranked. images: of the test set.
+    headline: None where only baselines, or methods that use the ground truth, were run. runs: that it was
+    made from. of_several: whether the command wrote reports of other test sets beside it. note: why it is
+    not the newest; "" where it is.
     """
 
     name: str = ""
@@ -64,12 +65,14 @@ class ReportFile:
 
 def of_comparison(comparison: Comparison, folder: Path, written: str, of_several: bool) -> ReportFile:
     """What the report of a test set is that stands in `folder`."""
+    numbers = numbers_of(comparison)
+    families = ranked_families(numbers)
     return ReportFile(
         name=comparison.name,
         written=written,
-        methods=len(comparison.runs),
+        methods=len(families),
         images=len(comparison.pictures),
-        headline=_headline(comparison),
+        headline=_headline(numbers, families),
         runs=tuple(_sources(comparison, folder)),
         of_several=of_several,
     )
@@ -95,15 +98,13 @@ def state(known: ReportFile, folder: Path) -> str:
     return CHANGED if any(sha256(path) != digest for path, digest in files) else ""
 
 
-def _headline(comparison: Comparison) -> Headline | None:
-    numbers = numbers_of(comparison)
-    ranked = [run for run in comparison.compared if not run.is_baseline]
-    if not ranked:
+def _headline(numbers: Numbers, families: Sequence[str]) -> Headline | None:
+    if not families:
         return None
-    best = max(ranked, key=lambda run: numbers.of[run.label].means["miou"])
-    found = numbers.miou[best.label]
+    runs = numbers.compared_families[families[0]]
+    found = family_interval(numbers, runs)
     ends = (float(found.low), float(found.high)) if found.known else (None, None)
-    return Headline(shown_label(best.label, best.method), numbers.of[best.label].means["miou"], *ends)
+    return Headline(shown_label(families[0], runs[0].run.method), float(mean_miou(runs)), *ends)
 
 
 def _sources(comparison: Comparison, folder: Path) -> Iterator[Source]:

@@ -11,6 +11,7 @@ from kolbench.report import page
 from kolbench.report.reproduction import COLUMNS, command_of, duration, reproductions, without_home
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
+from tests.helpers import browser as web
 from tests.helpers.run_folders import make_run
 
 WORDS = ("model.context='a b'", "paths.runs='quickstart/runs'", "data.root=/home/ada/my faces/x")
@@ -147,3 +148,56 @@ def test_the_page_escapes_a_configuration(comparison):
     assert "<script>bad()" not in text
     assert "/home/ada" not in text
     assert text.count('class="run"') == 2
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    yield from web.launched(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("profile"))
+
+
+@pytest.fixture
+def browser(chromium, comparison, tmp_path):
+    """The page, freshly opened; nothing may have been logged, nothing requested."""
+    path = tmp_path / "report.html"
+    page.write(path, page.render(comparison, [], [], [], []))
+    yield from web.opened(chromium, path)
+
+
+@pytest.mark.slow
+def test_a_button_copies_by_the_clipboard_or_by_selection(browser, comparison):
+    wanted = reproductions(comparison)[0].command
+    browser.execute_script(
+        "window.taken = []; navigator.clipboard.writeText = async (text) => { taken.push(text); };"
+        "document.addEventListener('copy', () => taken.push(getSelection().toString().trim()));"
+        "document.querySelector('.run').open = true"
+    )
+    button = web.find(browser, ".run .copy")
+    button.click()
+    web.settled(browser, lambda: button.text == "Copied")
+    assert web.find(browser, ".copied").get_attribute("textContent") == "copied"
+    assert browser.execute_script("return taken") == [wanted]
+    web.settled(browser, lambda: button.text == "Copy")
+    browser.execute_script("navigator.clipboard.writeText = async () => { throw new Error('no'); }")
+    button.click()
+    web.settled(browser, lambda: button.text == "Copied")
+    assert browser.execute_script("return taken") == [wanted, wanted]
+    # a browser that refuses both leaves the text selected
+    browser.execute_script("document.execCommand = () => false")
+    web.settled(browser, lambda: button.text == "Copy")
+    button.click()
+    web.settled(browser, lambda: button.text == "Selected")
+    assert browser.execute_script("return getSelection().toString().trim()") == wanted
+
+
+@pytest.mark.slow
+def test_the_sections_fit_a_phone_and_are_legible_in_both_schemes(browser):
+    assert browser.execute_script("return document.getElementById('data-card').open") is True
+    browser.execute_script(
+        "for (const part of document.querySelectorAll('#reproduce details, #cards details')) part.open = true"
+    )
+    for width in (1440, 1024, 390):
+        web.screen(browser, width, 900)
+        assert web.too_wide(browser, "main > section:not(#reproduce, #cards), nav, .skip, dialog") == []
+    for scheme in ("light", "dark"):
+        web.media(browser, scheme)
+        assert {text: ratio for text, ratio in web.contrasts(browser).items() if ratio < 4.5} == {}

@@ -1,7 +1,11 @@
 // The report's page begins: what stands before this file has only named functions.
 document.documentElement.classList.add("script");
+const data = JSON.parse(byId("data").textContent);
 all("table.sortable").forEach(makeSortable);
 makeTheme();
+makeTakes(data);
+makeMasks(data);
 makeCopyButtons();
 openDataCard();
-makeMasks(JSON.parse(byId("data").textContent));
+// paper cannot be unfolded
+window.addEventListener("beforeprint", () => all("details").forEach((folded) => (folded.open = true)));

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kolbench.report import page
-from kolbench.report.cards import data_card, method_cards
+from kolbench.report.model_cards import data_card, method_cards
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
 from tests.helpers.run_folders import make_run
