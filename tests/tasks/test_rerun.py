@@ -12,6 +12,7 @@ import pytest
 from kolbench.config.schema import TaskResult
 from kolbench.errors import ConfigError, DataError, KolbenchError
 from kolbench.runs import record
+from tests.helpers.catalogue import small_catalogue
 from tests.helpers.commands import kolbench
 from tests.helpers.data_files import folder as labelled
 from tests.helpers.run_folders import make_run
@@ -141,6 +142,7 @@ def test_images_that_have_moved(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / "work")
     words = ("data=folder", "data.root=photos", "data.allow_duplicates=true", "budget=smoke")
     run = scored(Path("runs"), *words).absolute()
+    assert record.read(run / "run.json").checked == ("no near-duplicates across splits",)
     monkeypatch.chdir(tmp_path / "here")
     changed(run, threshold=0.25)
     result = rerun(run)
@@ -163,6 +165,26 @@ def test_images_that_have_moved(tmp_path, monkeypatch, capsys):
     # and those that are named by a whole path
     with pytest.raises(DataError, match=r"photos of .* is not there any more. Put it back.*root=DIR"):
         rerun(result.folder)
+
+
+def test_weights_by_name_stay_what_they_are(tmp_path, monkeypatch, capsys):
+    """The run names the file that was downloaded; its licence and hash are known by the name."""
+    monkeypatch.setenv("KOLBENCH_HOME", str(tmp_path / "home"))
+    with small_catalogue():
+        runs = tmp_path / "runs"
+        words = ("experiment=modnet", "weights=official", *DRAWN)
+        done = run_task("task=test", *words, paths={"runs": str(runs), "run": str(runs / "modnet" / "first")})
+        assert done.folder is not None
+        first = done.folder
+        run = record.read(first / "run.json")
+        again = rerun(first, "strict=true")
+        assert again.exit_code == 0
+        assert again.folder is not None
+        found = record.read(again.folder / "run.json")
+    assert [part.name for part in run.rests_on if part.role == "weights"] == ["logits-onnx"]
+    assert found.rests_on == run.rests_on
+    assert found.method == run.method == "official_modnet"
+    assert "equal to the last digit" in capsys.readouterr().out
 
 
 @pytest.mark.slow
