@@ -26,8 +26,10 @@ from kolbench.report.glossary import anchor_of, entries_of, own_notes
 from kolbench.report.layout import Table
 from kolbench.report.leaderboard import Leaderboard, leaderboard_of
 from kolbench.report.licences import seen
+from kolbench.report.model_cards import data_card, method_cards
 from kolbench.report.numbers import RunNumbers, numbers_of
 from kolbench.report.pairwise import matrix_of
+from kolbench.report.reproduction import COLUMNS, reproductions
 from kolbench.report.sentences import images_in_words
 from kolbench.report.words import counted, percent, score_name
 from kolbench.runs.finished import Comparison
@@ -40,7 +42,7 @@ _STYLES = (
     *("summary.css", "leaderboard.css", "tables.css", "figures.css", "masks.css", "clips.css", "large.css"),
     *("details.css", "reproduce.css", "phone.css", "print.css"),
 )
-_SCRIPTS = ("tables.js", "takes.js", "clips.js", "masks.js", "report.js")
+_SCRIPTS = ("tables.js", "takes.js", "clips.js", "masks.js", "reproduce.js", "report.js")
 # with fewer digits, a live number can differ in its 4th decimal from the same number in a table
 _DIGITS = 9
 COLOURS = {"fp": FALSE_FOREGROUND, "fn": MISSED_FOREGROUND, "edge": (255, 0, 200)}
@@ -130,6 +132,10 @@ def render(
         dates=_dates(runs),
         version=_version(runs),
         cards=cards_of(found),
+        reproductions=reproductions(comparison),
+        run_columns=COLUMNS,
+        method_cards=method_cards(comparison),
+        data_card=data_card(comparison),
         sentences=sentences,
         board=board,
         matrix=matrix_of(found),

@@ -1,13 +1,26 @@
 """`task=report`: run folders become tables, figures, galleries and one HTML page."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kolbench.config.schema import TaskConfig, TaskResult
-from kolbench.errors import ConfigError
+from kolbench.errors import ConfigError, KolbenchError, told
 from kolbench.io import progress
 from kolbench.metrics import scores
-from kolbench.report import figures, footage, gallery, main_table, page, sentences, table_files, tables
+from kolbench.report import (
+    figures,
+    footage,
+    gallery,
+    index,
+    main_table,
+    page,
+    report_file,
+    sentences,
+    table_files,
+    tables,
+)
 from kolbench.report.leaderboard import leaderboard_of
 from kolbench.report.numbers import numbers_of
 from kolbench.report.words import counted
@@ -15,7 +28,7 @@ from kolbench.runs import benchmark, folds
 from kolbench.runs.corrupted import comparisons
 from kolbench.runs.finished import Comparison, find, matches
 
-PAGE = "report.html"
+PAGE = index.PAGE
 WRITTEN = {"tables": (".csv", ".md", ".tex"), "figures": (".svg", ".png"), "galleries": (".png",)}
 
 
@@ -43,27 +56,63 @@ def run(config: ReportConfig) -> TaskResult:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = config.output or Path("report")
     print(f"reading the finished runs of {config.runs}", flush=True)
-    found, incomplete = folds.joined(find(config.runs, print))
+    try:
+        found, incomplete = folds.joined(find(config.runs, print))
+    except KolbenchError:
+        # an earlier report may be of runs that are gone
+        index.refresh(output, (), {}, found_sets=False)
+        raise
     for line in incomplete:
         print(line)
     benchmarks = tuple(benchmark.below(matches(config.runs)))
     sets = [replace(comparison, benchmarks=benchmarks) for comparison in comparisons(found)]
-    for comparison in sets:
-        folder = output if len(sets) == 1 else output / comparison.name
-        said = write_report(comparison, folder)
-        runs, pictures = len(comparison.runs), len(comparison.pictures)
-        corrupted = f", {len(comparison.corrupted)} on them corrupted" if comparison.corrupted else ""
-        print(f"{comparison.name}: {counted(runs, 'run')} on {counted(pictures, 'test image')}{corrupted}")
-        for sentence in said:
-            print(f"  {sentence}")
-        print(f"report in {folder / PAGE}", flush=True)
+    folders = [output if len(sets) == 1 else output / comparison.name for comparison in sets]
+    failed: dict[Path, KolbenchError] = {}
+    for comparison, folder in zip(sets, folders, strict=True):
+        try:
+            said = write_report(comparison, folder, of_several=len(sets) > 1)
+        except Exception as error:
+            failed[folder] = told(error)
+        else:
+            _tell(comparison, said, folder)
+    index.refresh(
+        output,
+        [folder for folder in folders if folder not in failed],
+        {folder: _not_made(error) for folder, error in failed.items()},
+    )
+    if len(sets) > 1:
+        print(f"all reports in {output / index.INDEX}", flush=True)
+    if len(failed) > 1:
+        raise KolbenchError("; ".join(f"{folder.name}: {error}" for folder, error in failed.items()))
+    for failure in failed.values():
+        raise failure
     return TaskResult()
 
 
-def write_report(comparison: Comparison, folder: Path) -> list[str]:
+def _tell(comparison: Comparison, said: Sequence[str], folder: Path) -> None:
+    runs, pictures = len(comparison.runs), len(comparison.pictures)
+    corrupted = f", {len(comparison.corrupted)} on them corrupted" if comparison.corrupted else ""
+    print(f"{comparison.name}: {counted(runs, 'run')} on {counted(pictures, 'test image')}{corrupted}")
+    for sentence in said:
+        print(f"  {sentence}")
+    print(f"report in {folder / PAGE}", flush=True)
+
+
+def _not_made(error: KolbenchError) -> str:
+    return f"Out of date: on {_now()} no newer report could be made: {error}"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M")
+
+
+def write_report(comparison: Comparison, folder: Path, of_several: bool = False) -> list[str]:
     """One set's `report.html`, `tables/`, `figures/` and `galleries/`, in place of an earlier report's.
 
     Nothing is written before all is made.
+
+    Args:
+        of_several: whether the command writes reports of other test sets beside it.
 
     Returns:
         The key findings, as a terminal shows them.
@@ -90,12 +139,14 @@ def write_report(comparison: Comparison, folder: Path) -> list[str]:
     for made in galleries:
         gallery.write_sheet(made, thresholds, folder / "galleries")
     page.write(folder / PAGE, html)
+    report_file.of_comparison(comparison, folder, _now(), of_several).write(folder)
     return sentences.key_findings(comparison)
 
 
 def _clear(folder: Path) -> None:
     """Removes an earlier report's files, and no others."""
-    (folder / PAGE).unlink(missing_ok=True)
+    for name in (PAGE, report_file.FILE):
+        (folder / name).unlink(missing_ok=True)
     for name, suffixes in WRITTEN.items():
         for path in (folder / name).glob("*"):
             if path.suffix in suffixes:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -75,13 +76,30 @@ def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
     lost.write_bytes(b"no picture")
     done = kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path, code=1)
     assert lost.name in done.stderr
-    assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    # whole, and not as if it were the newest
+    page = tmp_path / "out" / "report.html"
+    marked = page.read_text()
+    (mark,) = re.findall(r'<p class="superseded" role="note">.*?</p>\n', marked)
+    assert "no newer report could be made" in mark
+    assert lost.name in mark
+    assert marked.replace(mark, "") == before.pop(page).decode()
+    about = before.pop(tmp_path / "out" / "report.json")
+    after = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert after.pop(page)
+    known = json.loads(after.pop(tmp_path / "out" / "report.json"))
+    assert {**known, "note": ""} == json.loads(about)
+    assert before == after
     # and one that can be made leaves nothing of the earlier one
     shutil.rmtree(tmp_path / "runs" / "meanshift")
     (tmp_path / "out" / "figures" / "of_mine.txt").write_text("kept")
     kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
     assert not (tmp_path / "out" / "tables" / "differences.csv").exists()
     assert (tmp_path / "out" / "figures" / "of_mine.txt").exists()
+    assert 'class="superseded"' not in page.read_text()
+    # runs that are gone: the report of them is not the newest
+    shutil.rmtree(tmp_path / "runs" / "kmeans")
+    kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path, code=1)
+    assert "runs that it was made from are gone" in page.read_text()
 
 
 @pytest.mark.slow
@@ -91,6 +109,28 @@ def test_two_test_sets_are_two_reports(tmp_path):
     done = kolbench("task=report", f"runs={tmp_path / 'runs'}", "output=out", cwd=tmp_path)
     assert done.stdout.count("report in") == 2
     assert len(list((tmp_path / "out").glob("*/report.html"))) == 2
+    assert "all reports in out/index.html" in done.stdout
+    index = (tmp_path / "out" / "index.html").read_text()
+    assert re.findall(r'href="([^"]*/report.html)"', index) == [
+        "elsewhere/report.html",
+        "fixture/report.html",
+    ]
+    # one of the sets is gone, another cannot be made: the old pages say so, the others are made
+    for folder in ("other", "first"):
+        shutil.move(tmp_path / "runs" / folder, tmp_path / f"of_{folder}")
+    make_run(tmp_path / "runs" / "third", "kmeans", data="third", scene_seed=2, **PLAIN)
+    shutil.move(tmp_path / "of_first", tmp_path / "runs" / "first")
+    lost = next((tmp_path / "runs" / "first" / "alphas").glob("*.png"))
+    lost.write_bytes(b"no picture")
+    done = kolbench("task=report", f"runs={tmp_path / 'runs'}", "output=out", cwd=tmp_path, code=1)
+    assert lost.name in done.stderr
+    marks = {
+        path.parent.name: re.findall(r'<p class="superseded" role="note">(.*?)</p>', path.read_text())
+        for path in (tmp_path / "out").glob("*/report.html")
+    }
+    assert marks["third"] == []
+    assert marks["elsewhere"] == ["Superseded: the newest reports of this folder have no such test set."]
+    assert "no newer report could be made" in marks["fixture"][0]
 
 
 @pytest.mark.slow

@@ -5,5 +5,7 @@ all("table.sortable").forEach(makeSortable);
 makeTheme();
 makeTakes(data);
 makeMasks(data);
+makeCopyButtons();
+openDataCard();
 // paper cannot be unfolded
 window.addEventListener("beforeprint", () => all("details").forEach((folded) => (folded.open = true)));
