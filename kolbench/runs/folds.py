@@ -84,6 +84,10 @@ class JoinedFolds(FinishedRun):
         """As of the fold that tested the picture."""
         return self._fold_of[name].thumb_file(name)
 
+    def product_file(self, name: str) -> Path:
+        """As of the fold that tested the picture."""
+        return self._fold_of[name].product_file(name)
+
 
 def place_of(record: RunRecord) -> tuple[int, int] | None:
     """(fold, folds) of a run; None where it is no fold."""

@@ -7,7 +7,9 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.metrics import scores
-from kolbench.report import figures, footage, gallery, page, table_files, tables
+from kolbench.report import figures, footage, gallery, page, sheets, table_files, tables
+from kolbench.report.faces import SHOW
+from kolbench.report.numbers import numbers_of
 from kolbench.runs import benchmark, folds
 from kolbench.runs.corrupted import comparisons
 from kolbench.runs.finished import Comparison, find, matches
@@ -21,12 +23,15 @@ class ReportConfig(TaskConfig):
     """What `task=report` reads.
 
     runs: a folder of run folders, or a pattern. output: a folder. metrics: modules of scores outside this
-    package.
+    package. faces: `show`, `blur` or `hide`, of people in images. pictures: whether there are any images;
+    None = but for what is kept with the experiments.
     """
 
     runs: str | None
     output: Path | None
     metrics: tuple[str, ...]
+    faces: str
+    pictures: bool | None
 
 
 def run(config: ReportConfig) -> TaskResult:
@@ -39,6 +44,7 @@ def run(config: ReportConfig) -> TaskResult:
     if config.runs is None:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = config.output or Path("report")
+    faces = _faces(config, output)
     print(f"reading the finished runs of {config.runs}", flush=True)
     found, incomplete = folds.joined(find(config.runs, print))
     for line in incomplete:
@@ -47,7 +53,7 @@ def run(config: ReportConfig) -> TaskResult:
     sets = [replace(comparison, benchmarks=benchmarks) for comparison in comparisons(found)]
     for comparison in sets:
         folder = output if len(sets) == 1 else output / comparison.name
-        said = write_report(comparison, folder)
+        said = write_report(comparison, folder, faces)
         runs, pictures = len(comparison.runs), len(comparison.pictures)
         corrupted = f", {len(comparison.corrupted)} on them corrupted" if comparison.corrupted else ""
         print(f"{comparison.name}: {runs} runs on the same {pictures} test pictures{corrupted}")
@@ -57,10 +63,23 @@ def run(config: ReportConfig) -> TaskResult:
     return TaskResult()
 
 
-def write_report(comparison: Comparison, folder: Path) -> list[str]:
+def _faces(config: ReportConfig, output: Path) -> str | None:
+    """How faces are shown; None where no image is."""
+    kept = any(
+        (above.name, above.parent.parent.name) == ("results", "experiments")
+        for above in (output.absolute(), *output.absolute().parents)
+    )
+    if config.pictures is None and kept:
+        print("no images: results of experiments are kept with the code; pictures=true shows them")
+    shown = not kept if config.pictures is None else config.pictures
+    return config.faces if shown else None
+
+
+def write_report(comparison: Comparison, folder: Path, faces: str | None = SHOW) -> list[str]:
     """One set's `report.html`, `tables/`, `figures/` and `galleries/`, in place of an earlier report's.
 
-    Nothing is written before all is made.
+    Nothing is written before all is made. Faces are shown as `report.faces.without_faces` has it; None: there
+    are no images at all.
 
     Returns:
         What the results allow to say.
@@ -68,23 +87,22 @@ def write_report(comparison: Comparison, folder: Path) -> list[str]:
     with progress.bar("making the report", 5) as advance:
         made_tables = tables.all_tables(comparison)
         advance(1)
-        made_figures = figures.all_figures(comparison)
+        made_figures = figures.all_figures(comparison, faces)
         advance(1)
-        galleries = gallery.all_galleries(comparison)
+        images = None if faces is None else gallery.gallery_of(comparison, faces)
         advance(1)
-        clips = footage.footage_of(comparison)
+        clips = None if faces is None else footage.footage_of(comparison, faces)
         advance(1)
         said = tables.sentences(comparison)
-        html = page.render(comparison, made_tables, made_figures, galleries, said, clips)
+        html = page.render(comparison, made_tables, made_figures, images, said, clips)
         advance(1)
     _clear(folder)
     for table in made_tables:
         table_files.write(table, folder / "tables")
     for figure in made_figures:
         figures.write(figure, folder / "figures")
-    thresholds = {run.label: run.threshold for run in comparison.runs}
-    for made in galleries:
-        gallery.write_sheet(made, thresholds, folder / "galleries")
+    if images is not None:
+        sheets.write_sheets(images, numbers_of(comparison), folder / "galleries")
     page.write(folder / PAGE, html)
     return said
 

@@ -2,4 +2,4 @@
 document.documentElement.classList.add("script");
 all("table.sortable").forEach(makeSortable);
 makeTheme();
-makeMasks(JSON.parse(byId("data").textContent));
+makeImages(JSON.parse(byId("data").textContent));
