@@ -8,6 +8,7 @@ import numpy as np
 from kolbench.metrics import scores
 from kolbench.report.numbers import RunNumbers
 from kolbench.report.shots import Reason
+from kolbench.report.words import percent
 from kolbench.types import Float64Array
 
 MOST_OF_A_RULE = 6
@@ -143,7 +144,7 @@ def largest(values: Float64Array) -> list[int]:
 
 def in_per_cent(share: float) -> str:
     """A share as tiles and tables of images show it, such as `97.9 %`."""
-    return f"{100 * share:.1f} %"
+    return f"{percent(share)} %"
 
 
 def _mean(values: Iterable[Float64Array]) -> Float64Array:

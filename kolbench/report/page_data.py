@@ -14,14 +14,14 @@ from kolbench.metrics import scores
 from kolbench.report.faces import BLUR, HIDE
 from kolbench.report.footage import Footage, ShownClip
 from kolbench.report.gallery import ENOUGH_HELD, Gallery, names_of
-from kolbench.report.intervals import TOO_FEW
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.shots import TRUTH_CUTOFF, Reason, Shot
+from kolbench.report.words import percent, percent_range, score_name
 from kolbench.runs.method_names import shown_label, shown_name
 from kolbench.types import Float64Array
 
-# the scores that follow the threshold slider, with their headings, and its positions
-LIVE = {"miou": "mIoU %", "iou": "IoU %", "acc": "Accuracy %", "f0.3_pooled": "F0.3 pooled %"}
+# the scores that follow the threshold slider, and its positions
+LIVE = ("miou", "iou", "acc", "f0.3_pooled")
 POSITIONS = tuple(percent / 100 for percent in range(101))
 # with fewer digits, a live number can differ in its last decimal from the same number in a table
 _DIGITS = 9
@@ -215,11 +215,7 @@ def _rows(
 
 def _per_cent(values: Mapping[str, Float64Array], label: str, row_of: Mapping[str, int], shot: Shot) -> str:
     """The score of an image, or "" of one that is no test image of the set."""
-    return _in_per_cent(float(values[label][row_of[shot.name]])) if shot.name in row_of else ""
-
-
-def _in_per_cent(share: float) -> str:
-    return "" if math.isnan(share) else f"{100 * share:.1f}"
+    return percent(float(values[label][row_of[shot.name]])) if shot.name in row_of else ""
 
 
 def _with_scores(
@@ -312,7 +308,7 @@ def _thresholds(
             for run in soft
         ],
         "hard": [methods[run.label].name for run in runs if run.label not in labels],
-        "live": [(name, title, scores.DEFINITIONS[name]) for name, title in LIVE.items()],
+        "live": [(name, f"{score_name(name)} %", scores.DEFINITIONS[name]) for name in LIVE],
         "columns": [methods[label] for label in (gallery.labels if gallery else ()) if label in labels],
         "images": [
             (number, shot.name)
@@ -355,10 +351,8 @@ def _recalls(
     rows = [
         Recall(
             *methods[run.label][1:],
-            _in_per_cent(found[run.label].value),
-            f"{_in_per_cent(found[run.label].low)} to {_in_per_cent(found[run.label].high)}"
-            if found[run.label].known
-            else TOO_FEW,
+            percent(found[run.label].value),
+            percent_range(found[run.label]),
             str(int(run.has_product.sum())),
         )
         for run in sorted(ordered, key=lambda run: run.is_baseline)
@@ -373,7 +367,7 @@ def _recalls(
             shown_name(name),
             name if shown_name(name) != name else "",
             "baseline",
-            _in_per_cent(value),
+            percent(value),
             "",
             "",
         )

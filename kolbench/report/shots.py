@@ -177,8 +177,10 @@ def _within(height: int, width: int, longest: int) -> tuple[int, int]:
 
 def _is_askew(array: UInt8Array, height: int, width: int) -> bool:
     """Whether the shapes differ by more than rounding."""
-    found_height, found_width = array.shape[:2]
-    return abs(found_height * width - found_width * height) > max(found_height, found_width, height, width)
+    found_height, found_width = array.shape[0], array.shape[1]
+    return bool(
+        abs(found_height * width - found_width * height) > max(found_height, found_width, height, width)
+    )
 
 
 def _shrunk(levels: UInt8Array, height: int, width: int) -> UInt8Array:

@@ -62,7 +62,7 @@ def opened(driver: "Chrome", path: Path) -> Iterator["Chrome"]:
     assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     urls = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
-    assert {url for url in urls if not url.startswith("data:")} <= {path.as_uri()}
+    assert {url for url in urls if not url.startswith("data:")} - {path.as_uri()} == set()
 
 
 def screen(driver: "Chrome", width: int, height: int) -> None:
@@ -111,6 +111,11 @@ def settled(driver: "Chrome", holds: Callable[[], bool]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(driver, 10, 0.02).until(lambda _: holds())
+
+
+def unfold(driver: "Chrome") -> None:
+    """Opens all that is folded."""
+    driver.execute_script("document.querySelectorAll('details').forEach((one) => (one.open = true))")
 
 
 def set_slider(driver: "Chrome", percent: float) -> None:

@@ -12,9 +12,10 @@ from kolbench.metrics import scores
 from kolbench.report import gallery, page, page_data, rank_diagram
 from kolbench.report.gallery import Gallery
 from kolbench.report.numbers import Numbers, numbers_of
+from kolbench.report.sentences import sentences as sentences_of
 from kolbench.report.shots import Shot, jpeg, png, text_bytes
 from kolbench.report.tables import all_tables
-from kolbench.report.tables import sentences as sentences_of
+from kolbench.report.words import percent_range
 from kolbench.runs import finished
 from tests.helpers.hand_made_runs import GOOD, HALF, columns, comparison_of, write_run
 from tests.helpers.run_folders import make_run, page_runs
@@ -121,7 +122,7 @@ def test_a_gallery_of_unknown_runs_is_refused(comparison, parts):
 
 def test_a_page_of_numbers_alone(comparison):
     text = page.render(comparison, [], [], None, [])
-    assert "Nothing yet." in text
+    assert "Key findings" not in text
     assert 'id="qualitative"' not in text
     # recall of products and scores at thresholds need no image
     assert 'id="held"' in text
@@ -129,11 +130,10 @@ def test_a_page_of_numbers_alone(comparison):
     assert "<canvas" not in text[: text.index("<dialog")]
     assert not re.search(r"data:image/(?!png)", text)
     assert text.count("data:image/png") == 1, "the levels by which the browser is looked at"
-    assert 'href="#tables"' not in text
-    assert "<b>12</b> test pictures" in text
-    assert f"<b>{len(set(comparison.groups))}</b> groups (videos)" in text
+    assert 'href="#details"' not in text
+    assert f"12 images from {len(set(comparison.groups))} independent groups" in text
     alone = page.render(replace(comparison, groups=comparison.pictures), [], [], None, [])
-    assert "each a group of its own" in alone
+    assert "12 images treated as independent" in alone
 
 
 def test_few_held_products_have_no_ranking_and_many_have(comparison, parts, tmp_path):
@@ -146,7 +146,7 @@ def test_few_held_products_have_no_ranking_and_many_have(comparison, parts, tmp_
     recall = numbers_of(many).of["modnet"].images["product_recall"]
     interval = numbers_of(many).intervals({"modnet": recall})["modnet"]
     assert f'<td class="number">{100 * interval.value:.1f}</td>' in row
-    assert f"{100 * interval.low:.1f} to {100 * interval.high:.1f}" in row
+    assert percent_range(interval) in row
     assert row.endswith('<td class="number">10</td></tr>')
 
 

@@ -43,7 +43,7 @@ function makeRows(shots, painter, own, open) {
   );
   articles.forEach(({ element }) => observer.observe(element));
 
-  // paper shows every row that is open, and nothing can be awaited once printing begins
+  // paper shows every row that is in sight, and nothing can be awaited once printing begins
   const open_ = (article) => article.element.checkVisibility();
   window.addEventListener("beforeprint", () => articles.filter((a) => a.stale && open_(a)).forEach(refresh));
   const idle = window.requestIdleCallback ?? ((later) => setTimeout(later, 200));

@@ -1,5 +1,9 @@
 // The report's page begins: what stands before this file has only named functions.
 document.documentElement.classList.add("script");
+const data = JSON.parse(byId("data").textContent);
 all("table.sortable").forEach(makeSortable);
 makeTheme();
-makeImages(JSON.parse(byId("data").textContent));
+makeTakes(data);
+makeImages(data);
+// paper cannot be unfolded
+window.addEventListener("beforeprint", () => all("details").forEach((folded) => (folded.open = true)));
