@@ -167,17 +167,20 @@ class SavePictures(OneLoaderCallback):
         levels = levels_of(output["alpha"])[:, 0].cpu().numpy()
         images = (batch["image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         truths = truth_levels(batch["mask"], batch.get("matte")).cpu().numpy()
-        products = (batch["product"][:, 0] > 0).cpu().numpy()
-        for name, level, truth, product, image in zip(
-            batch["name"], levels, truths, products, images, strict=True
-        ):
-            longest = THUMB_PX if self._seen < LARGE_THUMBS else FURTHER_THUMB_PX
-            self._seen += 1
+        for name, level, truth, image in zip(batch["name"], levels, truths, images, strict=True):
             write_png(_below(self.folder / "alphas", name, ".png"), level)
             write_png(_below(self.folder / "truths", name, ".png"), truth)
+            longest = THUMB_PX if self._seen < LARGE_THUMBS else FURTHER_THUMB_PX
+            write_jpeg(_below(self.folder / "thumbs", name, ".jpg"), thumbnail(image, longest))
+            self._seen += 1
+        self._save_products(batch)
+
+    def _save_products(self, batch: Any) -> None:
+        if "product" not in batch:
+            return
+        for name, product in zip(batch["name"], batch["product"][:, 0].cpu().numpy() > 0, strict=True):
             if product.any():
                 write_png(_below(self.folder / "products", name, ".png"), product.astype(np.uint8) * 255)
-            write_jpeg(_below(self.folder / "thumbs", name, ".jpg"), thumbnail(image, longest))
 
 
 def _below(folder: Path, name: str, suffix: str) -> Path:

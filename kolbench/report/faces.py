@@ -1,7 +1,6 @@
 """Faces in images that others will see: the upper part of every known person, blurred or covered."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,22 +10,13 @@ from kolbench.types import UInt8Array
 
 SHOW, BLUR, HIDE = "show", "blur", "hide"
 FACES = (BLUR, HIDE, SHOW)
-# of a region's height, what is covered at least; of its width, for persons seen from near
+# of a region's height, what is covered at least; of the width of its middle row by size, for persons seen from near
 _OF_HEIGHT, _OF_WIDTH = 0.2, 0.6
 _MARGIN = 0.1  # of the covered height, on each side
 _LEAST_AREA = 16  # pixels; no face can be seen in a smaller region
 _CELLS = 3  # what remains of a blurred face's height
 _COVER = 128  # grey level
 BoolArray = npt.NDArray[np.bool_]
-
-
-class Box(NamedTuple):
-    """Rows top to bottom and columns left to right, the last ones not included."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
 
 
 def without_faces(image: UInt8Array, persons: Iterable[BoolArray], faces: str) -> UInt8Array:
@@ -45,37 +35,37 @@ def without_faces(image: UInt8Array, persons: Iterable[BoolArray], faces: str) -
     if faces == SHOW:
         return image
     changed = image.copy()
-    for box in {box for mask in persons for box in upper_parts(mask)}:
-        part = changed[box.top : box.bottom, box.left : box.right]
-        part[:] = _COVER if faces == HIDE else _blurred(part)
+    for part in (part for mask in persons for part in upper_parts(mask)):
+        rows, columns = (slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(part))
+        seen, covered = changed[rows, columns], part[rows, columns]
+        seen[covered] = _COVER if faces == HIDE else _blurred(seen)[covered]
     return changed
 
 
-def upper_parts(mask: BoolArray) -> list[Box]:
-    """Where the head of each connected region of a mask may be: its upper fifth, or more where it is wide.
+def upper_parts(mask: BoolArray) -> list[BoolArray]:
+    """Where the head of each connected region of a mask (H, W) may be, (H, W) bool each.
 
-    Of a whole figure, three times as tall as wide, that is the upper fifth; of a portrait, which is about as
-    wide as tall, the upper three fifths.
+    Of a whole figure, far taller than wide, that is the upper fifth; of a portrait, which is about as wide as
+    tall, more than half. Holes of a row belong to it, since methods miss faces, and a margin does.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    height, width = mask.shape
-    boxes = []
-    for number, (left, top, wide, tall, area) in enumerate(stats.tolist()[1:], start=1):
-        if area < _LEAST_AREA:
-            continue
-        covered = max(1, round(max(_OF_HEIGHT * tall, _OF_WIDTH * min(wide, tall))))
-        margin = max(1, round(_MARGIN * covered))
-        rows = labels[top : top + covered, left : left + wide] == number
-        columns = left + np.flatnonzero(rows.any(axis=0))
-        boxes.append(
-            Box(
-                max(0, top - margin),
-                min(height, top + covered),
-                max(0, int(columns[0]) - margin),
-                min(width, int(columns[-1]) + 1 + margin),
-            )
-        )
-    return boxes
+    known = enumerate(stats.tolist()[1:], start=1)
+    return [
+        _upper_part(labels == number, top, tall)
+        for number, (_, top, _, tall, area) in known
+        if area >= _LEAST_AREA
+    ]
+
+
+def _upper_part(region: BoolArray, top: int, tall: int) -> BoolArray:
+    wide = float(np.median(region.sum(axis=1)[top : top + tall]))
+    covered = max(1, round(max(_OF_HEIGHT * tall, _OF_WIDTH * min(wide, tall))))
+    rows = np.zeros(region.shape, np.uint8)
+    for row in range(top, min(top + covered, len(region))):
+        columns = np.flatnonzero(region[row])
+        rows[row, columns[0] : columns[-1] + 1] = 1
+    margin = max(1, round(_MARGIN * covered))
+    return np.asarray(cv2.dilate(rows, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0)
 
 
 def _blurred(part: UInt8Array) -> UInt8Array:

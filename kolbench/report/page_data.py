@@ -173,11 +173,18 @@ def _qualitative(gallery: Gallery, numbers: Numbers, methods: Mapping[str, Metho
     iou = {label: numbers.of[label].images["iou"] for label in gallery.labels}
     return {
         "columns": [methods[label] for label in gallery.labels],
+        "widest": _widest(gallery.rows, 17),
         "rows": _rows(gallery, gallery.rows, numbers, methods, iou),
         "more": _rows(gallery, gallery.more, numbers, methods, iou),
         "notes": gallery.notes,
         "faces": _FACES.get(gallery.faces),
     }
+
+
+def _widest(shots: Sequence[Shot], tallest: float) -> float:
+    """How wide a tile is at most, in rem, so that the widest image is as tall as that; never above 14."""
+    aspects = (shot.size[1] / shot.size[0] for shot in shots)
+    return round(min(14.0, tallest * max(aspects, default=1.0)), 1)
 
 
 def _rows(
@@ -338,6 +345,7 @@ def _held(
         "rows": [row._replace(reasons=()) for row in _rows(gallery, shots, numbers, methods, recall)]
         if gallery
         else [],
+        "widest": _widest(shots, 12),
         "outlined": any(shot.product for shot in shots),
     }
 
@@ -345,9 +353,9 @@ def _held(
 def _recalls(
     numbers: Numbers, methods: Mapping[str, Method], recall: Mapping[str, Float64Array]
 ) -> list[Recall]:
-    """Methods, those that use ground truth, and baselines, the recorded ones last; each kind best first."""
+    """Methods, those that use ground truth, and baselines, the recorded ones last; each kind by its mIoU."""
     found = numbers.intervals(recall)
-    ordered = sorted(numbers.runs, key=lambda run: (methods[run.label].kind, -found[run.label].value))
+    ordered = sorted(numbers.runs, key=lambda run: (methods[run.label].kind, -run.means["miou"]))
     rows = [
         Recall(
             *methods[run.label][1:],
