@@ -10,7 +10,7 @@ from kolbench.types import UInt8Array
 
 SHOW, BLUR, HIDE = "show", "blur", "hide"
 FACES = (BLUR, HIDE, SHOW)
-# of a region's height, what is covered at least; of the width of its middle row by size, for persons seen from near
+# what is covered of a region's height at least, and of its median width where a person is seen from near
 _OF_HEIGHT, _OF_WIDTH = 0.2, 0.6
 _MARGIN = 0.1  # of the covered height, on each side
 _LEAST_AREA = 16  # pixels; no face can be seen in a smaller region
