@@ -46,6 +46,8 @@ UNCORRUPTED = "none"
 CROP = "crop"
 CORRUPTIONS = ("jpeg", "blur", "noise", "dark", CROP, "resize", "social")
 SEVERITIES = 5
+# of people in images of a report, see report.faces
+FACES = ("blur", "hide", "show")
 
 
 def _growing(value: object) -> bool:
@@ -92,6 +94,10 @@ _SIZES = Rule(
     "only at its end",
     _growing,
 )
+_PICTURES = Rule(
+    "a whole number of at least 1 (task=curve), or true or false (task=report)",
+    lambda value: value is None or isinstance(value, bool) or whole(1).fits(value),
+)
 _SHARD = Rule("K/N, the Kth of N parts, such as 3/8", _part_of_parts)
 _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, such as [0,1,2]", _each_once)
 _PATH = Key(is_path=True)
@@ -110,7 +116,8 @@ KEYS: Mapping[str, Key] = {
     "seed": Key(whole(0, LARGEST_SEED)),
     "sizes": Key(_SIZES),
     "seeds": Key(_SEEDS),
-    "pictures": Key(whole(1)),
+    "pictures": Key(_PICTURES),
+    "faces": Key(one_of(*FACES)),
     "threads": Key(_THREADS),
     "warm_up": Key(whole(1)),
     "repeats": Key(whole(30)),

@@ -18,9 +18,11 @@ from kolbench.report import (
     page,
     report_file,
     sentences,
+    sheets,
     table_files,
     tables,
 )
+from kolbench.report.faces import SHOW
 from kolbench.report.leaderboard import leaderboard_of
 from kolbench.report.numbers import numbers_of
 from kolbench.report.words import counted
@@ -37,12 +39,15 @@ class ReportConfig(TaskConfig):
     """What `task=report` reads.
 
     runs: a folder of run folders, or a pattern. output: a folder. metrics: modules of scores outside this
-    package.
+    package. faces: `show`, `blur` or `hide`, of people in images. pictures: whether there are any images;
+    None = but for what is kept with the experiments.
     """
 
     runs: str | None
     output: Path | None
     metrics: tuple[str, ...]
+    faces: str
+    pictures: bool | None
 
 
 def run(config: ReportConfig) -> TaskResult:
@@ -55,6 +60,7 @@ def run(config: ReportConfig) -> TaskResult:
     if config.runs is None:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = config.output or Path("report")
+    faces = _faces(config, output)
     print(f"reading the finished runs of {config.runs}", flush=True)
     try:
         found, incomplete = folds.joined(find(config.runs, print))
@@ -70,7 +76,7 @@ def run(config: ReportConfig) -> TaskResult:
     failed: dict[Path, KolbenchError] = {}
     for comparison, folder in zip(sets, folders, strict=True):
         try:
-            said = write_report(comparison, folder, of_several=len(sets) > 1)
+            said = write_report(comparison, folder, faces, of_several=len(sets) > 1)
         except Exception as error:
             failed[folder] = told(error)
         else:
@@ -87,6 +93,18 @@ def run(config: ReportConfig) -> TaskResult:
     for failure in failed.values():
         raise failure
     return TaskResult()
+
+
+def _faces(config: ReportConfig, output: Path) -> str | None:
+    """How faces are shown; None where no image is."""
+    kept = any(
+        (above.name, above.parent.parent.name) == ("results", "experiments")
+        for above in (output.absolute(), *output.absolute().parents)
+    )
+    if config.pictures is None and kept:
+        print("no images: results of experiments are kept with the code; pictures=true shows them")
+    shown = not kept if config.pictures is None else config.pictures
+    return config.faces if shown else None
 
 
 def _tell(comparison: Comparison, said: Sequence[str], folder: Path) -> None:
@@ -106,10 +124,13 @@ def _now() -> str:
     return time.strftime("%Y-%m-%d %H:%M")
 
 
-def write_report(comparison: Comparison, folder: Path, of_several: bool = False) -> list[str]:
+def write_report(
+    comparison: Comparison, folder: Path, faces: str | None = SHOW, of_several: bool = False
+) -> list[str]:
     """One set's `report.html`, `tables/`, `figures/` and `galleries/`, in place of an earlier report's.
 
-    Nothing is written before all is made.
+    Nothing is written before all is made. Faces are shown as `report.faces.without_faces` has it; None: there
+    are no images at all.
 
     Args:
         of_several: whether the command writes reports of other test sets beside it.
@@ -120,14 +141,14 @@ def write_report(comparison: Comparison, folder: Path, of_several: bool = False)
     with progress.bar("making the report", 5) as advance:
         made_tables = tables.all_tables(comparison)
         advance(1)
-        made_figures = figures.all_figures(comparison)
+        made_figures = figures.all_figures(comparison, faces)
         advance(1)
-        galleries = gallery.all_galleries(comparison)
+        images = None if faces is None else gallery.gallery_of(comparison, faces)
         advance(1)
-        clips = footage.footage_of(comparison)
+        clips = None if faces is None else footage.footage_of(comparison, faces)
         advance(1)
         said = sentences.sentences(comparison)
-        html = page.render(comparison, made_tables, made_figures, galleries, said, clips)
+        html = page.render(comparison, made_tables, made_figures, images, said, clips)
         advance(1)
     _clear(folder)
     for table in made_tables:
@@ -135,9 +156,8 @@ def write_report(comparison: Comparison, folder: Path, of_several: bool = False)
     main_table.write(comparison, leaderboard_of(numbers_of(comparison)), folder / "tables")
     for figure in made_figures:
         figures.write(figure, folder / "figures")
-    thresholds = {run.label: run.threshold for run in comparison.runs}
-    for made in galleries:
-        gallery.write_sheet(made, thresholds, folder / "galleries")
+    if images is not None:
+        sheets.write_sheets(images, numbers_of(comparison), folder / "galleries")
     page.write(folder / PAGE, html)
     report_file.of_comparison(comparison, folder, _now(), of_several).write(folder)
     return sentences.key_findings(comparison)

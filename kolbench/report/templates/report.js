@@ -4,7 +4,7 @@ const data = JSON.parse(byId("data").textContent);
 all("table.sortable").forEach(makeSortable);
 makeTheme();
 makeTakes(data);
-makeMasks(data);
+makeImages(data);
 makeCopyButtons();
 openDataCard();
 // paper cannot be unfolded
