@@ -60,7 +60,8 @@ _SCRIPTS = (
 # tables and figures that have a place of their own; all others are details
 EFFICIENCY = ("pareto_speed", "pareto_memory", "table1")
 DISTRIBUTIONS = ("distributions",)
-_PLACED = ("scores", "differences", *EFFICIENCY, *DISTRIBUTIONS)
+THRESHOLDS = ("threshold_curves",)
+_PLACED = ("scores", "differences", *EFFICIENCY, *DISTRIBUTIONS, *THRESHOLDS)
 _LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w])", re.IGNORECASE)
 
 
@@ -150,6 +151,7 @@ def render(
         differences_table=made.get("differences"),
         efficiency_figures=[figure for figure in drawn if figure.name in EFFICIENCY],
         efficiency_tables=[made[name] for name in EFFICIENCY if name in made],
+        threshold_figures=[figure for figure in drawn if figure.name in THRESHOLDS],
         distributions=[figure for figure in drawn if figure.name in DISTRIBUTIONS],
         tables=[table for name, table in made.items() if name not in _PLACED],
         figures=[figure for figure in drawn if figure.name not in _PLACED],

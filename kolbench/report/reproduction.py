@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kolbench.report.licences import NOT_RECORDED
+from kolbench.report.numbers import numbers_of
 from kolbench.runs import configuration, folds
 from kolbench.runs.finished import Comparison, FinishedRun
 from kolbench.runs.method_names import shown_label
@@ -59,7 +60,7 @@ def reproductions(comparison: Comparison) -> list[Reproduction]:
     """
     return [
         _reproduction(shown_label(run.label, run.method) + of_fold, part)
-        for run in (*comparison.runs, *comparison.corrupted)
+        for run in (*(found.run for found in numbers_of(comparison).runs), *comparison.corrupted)
         for of_fold, part in _folders(run)
     ]
 

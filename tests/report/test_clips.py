@@ -47,8 +47,8 @@ def many(tmp_path_factory):
 def test_methods_are_averaged_over_clips(few):
     table = videos(numbers_of(few))
     # a run of before has no row
-    assert list(table.frame["method"]) == ["modnet", "unet"]
-    row, trimmed = table.frame.to_dict("records")
+    assert sorted(table.frame["method"]) == ["modnet", "unet"]
+    row, trimmed = table.frame.sort_values("method").to_dict("records")
     # clips of 3, 2, 3, 2 frames count alike
     assert row["j_mean"] == pytest.approx((0.9 + 0.2 + 0.4 + 0.6) / 4)
     assert row["f_mean"] == pytest.approx(row["j_mean"] / 2)

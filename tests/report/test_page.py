@@ -70,8 +70,8 @@ def test_live_numbers_are_the_scores_at_101_thresholds(report, comparison):
     data = embedded(report)
     assert data["cutoffs"] == [int(255 * percent / 100 + 1e-9) for percent in range(101)]
     labels = [method["label"] for method in data["methods"]]
-    # baselines after methods, then those that are given the truth
-    assert labels == ["modnet", "rsudisnet", "u2net", "ellipse", "grabcut"]
+    # best first; baselines after methods, then those that use ground truth
+    assert labels == ["rsudisnet", "modnet", "u2net", "ellipse", "grabcut"]
     by_label = {run.label: run for run in comparison.runs}
     for method in data["methods"]:
         run = by_label[method["label"]]
