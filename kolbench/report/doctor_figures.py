@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kolbench.data.health.fault import many
 from kolbench.data.health.measures import Measures
 from kolbench.report import drawing
 from kolbench.report.drawing import Figure
@@ -31,14 +32,14 @@ def measured(pictures: Sequence[Measures]) -> list[Measured]:
         return Measured(name, title, axis, np.asarray(values, np.float64), decimals)
 
     found = [
-        of("foreground", "Foreground", "% of the picture", [100 * one.foreground for one in pictures], 1),
-        of("product", "Product", "% of the picture", [100 * one.product for one in pictures], 1),
+        of("foreground", "Foreground", "% of the image", [100 * one.foreground for one in pictures], 1),
+        of("product", "Product", "% of the image", [100 * one.product for one in pictures], 1),
         of("side", "Longer side", "px", [max(one.height, one.width) for one in pictures], 0),
-        of("aspect", "Shape", "width / height", [one.width / one.height for one in pictures], 2),
+        of("aspect", "Aspect ratio", "width / height", [one.width / one.height for one in pictures], 2),
         of(
             "sharpness",
             "Sharpness along the mask's edge",
-            "grey levels a pixel",
+            "grey levels per pixel",
             [p.sharpness for p in pictures],
             1,
         ),
@@ -59,6 +60,6 @@ def _histogram(one: Measured) -> Figure:
     axes.hist(values, bins=BINS, color=drawing.PALETTE[0])
     axes.axvline(float(np.median(values)), color=drawing.INK, linewidth=1)
     axes.set_xlabel(one.axis)
-    axes.set_ylabel("pictures")
-    caption = f"{len(values):,} pictures. The line is the median, {np.median(values):.{one.decimals}f}."
+    axes.set_ylabel("images")
+    caption = f"{many(len(values), 'image')}. The line is the median, {np.median(values):.{one.decimals}f}."
     return drawing.finish_axes(axes, f"health_{one.name}", one.title, caption)

@@ -20,7 +20,7 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.data.config import DataConfig
 from kolbench.data.health import mending
 from kolbench.data.health.diagnosis import Diagnosis, diagnose, unopened
-from kolbench.data.health.fault import Fault, below, counted
+from kolbench.data.health.fault import Fault, below, counted, many
 from kolbench.data.health.measures import Measures
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError
@@ -79,23 +79,17 @@ def run(config: DoctorConfig) -> TaskResult:
     write_tables(output, diagnosis, faults)
     print_faults(faults, config.fix)
     told = counted(faults)
-    print(
-        f"{_many(len(diagnosis.examined), 'picture')}: {told['refused']} refused by training, "
-        f"{_many(told['warning'], 'warning')}, {_many(told['note'], 'note')}; page in {output / PAGE}"
-    )
+    counts = (f"{number:,} {doctor_page.severity_in_words(one, number)}" for one, number in told.items())
+    print(f"{many(len(diagnosis.examined), 'image')}: {', '.join(counts)}; page in {output / PAGE}")
     if config.fix:
-        print(_mended(output / MENDED) if mends else "nothing to mend: no picture can be used")
+        print(_mended(output / MENDED) if mends else "nothing to mend: no image can be used")
     figures = {severity: float(count) for severity, count in told.items()}
     return TaskResult(exit_code=EXIT_REFUSED if diagnosis.refused else 0, figures=figures)
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def _mended(folder: Path) -> str:
     again = f"python -m kolbench task=doctor data=folder data.root={folder}"
-    return f"mended copy in {folder}; look at it again: {again}"
+    return f"mended copy in {folder}; check it: {again}"
 
 
 def root_of(data: DataGroup) -> Path | None:
@@ -121,7 +115,7 @@ def print_faults(faults: Sequence[Fault], mended: bool) -> None:
     if not faults:
         return
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("", "file", "what is wrong", "what to do", *(["mended copy"] if mended else [])):
+    for heading in ("", "file", "problem", "what to do", *(["mended copy"] if mended else [])):
         table.add_column(heading, overflow="fold")
     for kind in dict.fromkeys(found.kind for found in faults):
         same = [found for found in faults if found.kind == kind]
