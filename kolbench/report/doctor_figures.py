@@ -1,11 +1,10 @@
-"""What the pictures of a data set are like: histograms for the doctor's page."""
+"""What the images of a data set are like: histograms for the doctor's page."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from kolbench.data.health.fault import many
 from kolbench.data.health.measures import Measures
 from kolbench.report import drawing
 from kolbench.report.drawing import Figure
@@ -50,7 +49,7 @@ def measured(pictures: Sequence[Measures]) -> list[Measured]:
 
 @drawing.rules()
 def histograms(pictures: Sequence[Measures]) -> list[Figure]:
-    """A histogram of each measure in which pictures differ."""
+    """A histogram of each measure in which images differ."""
     return [_histogram(one) for one in measured(pictures) if np.nanmin(one.values) < np.nanmax(one.values)]
 
 
@@ -61,5 +60,5 @@ def _histogram(one: Measured) -> Figure:
     axes.axvline(float(np.median(values)), color=drawing.INK, linewidth=1)
     axes.set_xlabel(one.axis)
     axes.set_ylabel("images")
-    caption = f"{many(len(values), 'image')}. The line is the median, {np.median(values):.{one.decimals}f}."
+    caption = f"{len(values):,} images. The line is the median, {np.median(values):.{one.decimals}f}."
     return drawing.finish_axes(axes, f"health_{one.name}", one.title, caption)

@@ -120,8 +120,9 @@ def _in_words(score: Score, value: float, interval: Interval | None) -> str:
     """Shares in per cent, errors as they are, with the interval in brackets where it is known."""
     if not is_share(score.name):
         return f"{_number(value)}{_ends(interval)}"
-    known = interval is not None and interval.known
-    return f"{percent(value)} %" + (f" (95 % CI {percent_range(interval)})" if known else "")
+    if interval is None or not interval.known:
+        return f"{percent(value)} %"
+    return f"{percent(value)} % (95 % CI {percent_range(interval)})"
 
 
 def _ends(interval: Interval | None) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from kolbench.config.schema import CORRUPTIONS, CROP, SEVERITIES
 from kolbench.report import drawing
 from kolbench.report.drawing import Entry, Figure, Style
-from kolbench.report.intervals import TOO_FEW, difference_intervals
+from kolbench.report.intervals import difference_intervals
 from kolbench.report.layout import Cell, Row, Table, definitions, table
 from kolbench.report.numbers import MIOU, Numbers, RunNumbers
 
@@ -126,7 +126,7 @@ def corrupted(numbers: Numbers) -> Table:
         rows.append((run.heading, cells))
     notes = [
         "loss: percentage points of miou below the same method on the same images, clean.",
-        f"low, high: 95 % confidence interval of that loss over groups. Empty: {TOO_FEW}.",
+        "low, high: 95 % confidence interval of that loss over groups. Empty: too few groups for one.",
         *definitions(["miou", "iou", "product_recall"]),
         _THRESHOLDS,
         _KINDS,
@@ -155,13 +155,13 @@ def severities(numbers: Numbers) -> Figure | None:
         panel.set_ylabel("" if number % 2 else "mIoU")
         # the lowest of its column
         panel.set_xlabel("severity" if number >= len(kinds) - 2 else "")
-    cut = " crop cuts image and ground truth alike." if CROP in kinds else ""
+    cut = " crop cuts picture and truth alike." if CROP in kinds else ""
     return drawing.finish_axes(
         axes[0],
         "robustness",
-        "mIoU on corrupted images",
-        f"Mean over the test images after each corruption, by severity.{cut} {MIOU} Only test images are "
-        "corrupted: thresholds were tuned on clean images.",
+        "mIoU on corrupted test pictures",
+        f"Mean over the test pictures after each corruption, by severity.{cut} {MIOU} Only test pictures are "
+        "corrupted: a threshold from validation is one from pictures as they are.",
     )
 
 

@@ -65,7 +65,7 @@ def test_nonsense_is_refused(word, told):
             ("experiment=unet", "backend=auto"),
             "backend=auto is not a choice; it is one of eager, folded, channels_last, onnx",
         ),
-        (("experiment=grabcut", "model.variant=box"), "grabcut needs more than the picture"),
+        (("experiment=grabcut", "model.variant=box"), "grabcut needs more than the image"),
         (("experiment=kmeans", "backend=onnx"), "backend=onnx cannot be measured"),
         (("experiment=kmeans", "threads=[4000]"), "threads=4000: this process may use"),
     ],
@@ -136,7 +136,7 @@ def test_a_sweep_over_methods_and_a_classic_one(tmp_path):
     assert (classic.training, classic.deployed, classic.input, classic.speeds[0].network) == (None,) * 4
     assert classic.weights == "no weights of its own"
     assert found["enet"].input == (64, 64)
-    assert done.stdout.count("milliseconds for a picture of 64x48 px") == 2
+    assert done.stdout.count("milliseconds for an image of 64x48 px") == 2
 
 
 @pytest.mark.slow
