@@ -27,6 +27,7 @@ from kolbench.report.licences import licences, seen
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.portrait import portraits
 from kolbench.report.robustness import corrupted, robustness
+from kolbench.report.sentences import images_in_words
 from kolbench.report.sizes import size_and_speed
 from kolbench.report.statistics import Difference, across_seeds
 from kolbench.report.test_set import pictures
@@ -182,7 +183,7 @@ def differences(numbers: Numbers) -> Table:
         for found in numbers.differences
     ]
     notes = [
-        f"Mean difference in miou per image, on the same {_images_in_groups(numbers)}. {OWN_THRESHOLD}",
+        f"Mean difference in miou on {images_in_words(numbers.comparison)}. {OWN_THRESHOLD}",
         *definitions(["miou"]),
         *_interval_notes(numbers, DIFFERENCE_INTERVAL),
         "p: paired permutation test over groups, two-sided. p Holm: Holm-corrected over the "
@@ -331,9 +332,4 @@ def _fit_cells(run: RunNumbers) -> dict[str, Cell]:
 def _truth_note(numbers: Numbers) -> str:
     comparison = numbers.comparison
     truth = TRUTHS[comparison.runs[0].record.eval_protocol]
-    return f"Test images: {_images_in_groups(numbers)} of {comparison.name}, scored on {truth}."
-
-
-def _images_in_groups(numbers: Numbers) -> str:
-    images, groups = len(numbers.comparison.pictures), len(set(numbers.comparison.groups))
-    return f"{counted(images, 'image')} in {counted(groups, 'group')}"
+    return f"Test images of {comparison.name}: {images_in_words(comparison)}, scored on {truth}."

@@ -241,9 +241,9 @@ def _ratio_table(found: Benchmark) -> "Table":
 
 def _legend(found: Benchmark) -> str:
     parts = [
-        f"median of {_rounds(found.repeats)} after {found.warm_up} to warm up, {SPREAD}: of these rounds; end "
-        "to end: from the image in memory to its alpha; file to file: from a JPEG on a warm disk to the alpha "
-        "as PNG",
+        f"median of {_rounds(found.repeats)} after {found.warm_up} to warm up, {SPREAD}: of these rounds",
+        "end to end: from the image in memory to its alpha",
+        "file to file: from a JPEG on a warm disk to the alpha as PNG",
     ]
     if any(speed.frame is not None for speed in found.speeds):
         parts.append("frame of a clip: flow and what is kept of earlier frames included")
