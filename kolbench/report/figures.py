@@ -53,24 +53,25 @@ def all_figures(comparison: Comparison) -> list[Figure]:
 
 @drawing.rules()
 def learning(numbers: Numbers) -> Figure | None:
-    """A strip per trained run: one validation picture, and the alphas of it as training went on.
+    """A strip per trained run: one validation image, and the alphas of it as training went on.
 
-    As figure 13 of the TikTok body segmentation report; None where no run has such pictures.
+    As figure 13 of the TikTok body segmentation report; None where no run has such images.
     """
-    found = {run.label: strip for run in numbers.runs if (strip := progress_of(run.run))}
+    called = drawing.names(numbers)
+    found = {called[run.label]: strip for run in numbers.runs if (strip := progress_of(run.run))}
     if not found:
         return None
     return drawing.finish(
         strips.drawn(found),
         "learning",
-        "One picture while the methods learn",
-        "The first validation picture at the training input size, then the alpha that the method gave it "
-        "after the epoch written below (white is foreground). Epochs count from 0.",
+        "One image while the methods learn",
+        "The first validation image at the training input size, then its alpha matte after the epoch written "
+        "below. Epochs count from 0.",
     )
 
 
 def progress_of(run: FinishedRun) -> Strip:
-    """`picture`, then epochs in their order, with their files; empty where the run kept none."""
+    """`image`, then epochs in their order, with their files; empty where the run kept none."""
     folder = run.folder / run_folder.PROGRESS
     found = [
         (int(match[1]), path)
@@ -79,4 +80,4 @@ def progress_of(run: FinishedRun) -> Strip:
     ]
     if not found or not (folder / "picture.jpg").is_file():
         return []
-    return [("picture", folder / "picture.jpg"), *((str(epoch), path) for epoch, path in sorted(found))]
+    return [("image", folder / "picture.jpg"), *((str(epoch), path) for epoch, path in sorted(found))]

@@ -9,9 +9,8 @@ from kolbench.io import images
 from kolbench.report import drawing
 
 _TILE_PX = 128
-_MOST_COLUMNS, _FEWEST_COLUMNS = 6, 4
-_GAP, _TITLE, _NAME, _LINE = 0.06, 0.24, 0.2, 0.12  # inches
-_NAME_SIZE = 8  # points
+_MOST_COLUMNS, _FEWEST_COLUMNS = 5, 4
+_GAP, _TITLE, _NAME, _LINE = 0.06, 0.27, 0.24, 0.17  # inches
 
 # name below it, of one line or several, and file; all pictures of a strip are drawn in the shape of the first
 Strip = list[tuple[str, Path]]
@@ -57,7 +56,9 @@ def _draw_strip(page: Drawing, top: float, label: str, strip: Strip) -> None:
     """Tiles with their names below, below the label, from `top` inches downwards."""
     total = page.get_figheight()
     width, height = _tile_size(strip)
-    page.text(_GAP / 2 / drawing.WIDTH, (top - _TITLE + 0.06) / total, label)
+    page.text(
+        _GAP / 2 / drawing.WIDTH, (top - _TITLE + 0.07) / total, drawing.fitted(label, drawing.WIDTH - _GAP)
+    )
     for number, (name, path) in enumerate(strip):
         row, column = divmod(number, _columns(strip))
         left = _GAP / 2 + column * (width + _GAP)
@@ -68,5 +69,5 @@ def _draw_strip(page: Drawing, top: float, label: str, strip: Strip) -> None:
         tile.imshow(pixels, aspect="auto", interpolation="nearest")
         tile.grid(visible=False)
         tile.spines[:].set(visible=True, color=drawing.GREY)
-        lines = (drawing.fitted(line, width, _NAME_SIZE) for line in name.split("\n"))
-        tile.set_xlabel("\n".join(lines), fontsize=_NAME_SIZE, labelpad=2)
+        lines = (drawing.fitted(line, width) for line in name.split("\n"))
+        tile.set_xlabel("\n".join(lines), labelpad=2)

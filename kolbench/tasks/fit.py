@@ -30,6 +30,7 @@ from kolbench.metrics import scores
 from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import load_into
 from kolbench.models.mirrored import with_tta
+from kolbench.models.onnx import told_of
 from kolbench.runs import fingerprint
 from kolbench.runs.record import Part
 from kolbench.segmenter import Segmenter
@@ -266,7 +267,10 @@ def _untrained(
     found: cache.TrainingFolder, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
 ) -> Segmenter:
     segmenter: Segmenter = build_segmenter(config.model)
-    recorder.say(f"{config.model.name} is not trained: it is only scored")
+    recorder.say(
+        f"{config.model.name} is not trained: it is only scored",
+        *told_of(segmenter, config.invocation.typed_keys),
+    )
     if not found.evaluated:
         recorder.say(*data.verify())
     return evaluation.ready(segmenter, data)

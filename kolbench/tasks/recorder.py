@@ -33,6 +33,7 @@ from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.metrics.video.clip_scores import mean_over_clips
 from kolbench.runs import clips, run_folder
+from kolbench.runs.labels import own_name
 from kolbench.runs.record import (
     VALIDATED,
     CostRecord,
@@ -44,10 +45,10 @@ from kolbench.runs.record import (
     training_of,
 )
 from kolbench.segmenter import Segmenter
-from kolbench.tasks.overview import contact_sheet, overlays
+from kolbench.tasks.overview import heading_of, overlays
 from kolbench.tasks.score_table import Row, print_table
 from kolbench.tasks.scoring import ScoringConfig
-from kolbench.tracking.overlay import overlay_picture
+from kolbench.tracking.overlay import sheet
 from kolbench.tracking.tracker import RunInfo, Trackers
 from kolbench.types import NATIVE, JsonObject, Refiner
 
@@ -254,7 +255,8 @@ class RunRecorder:
         run_folder.write_scores(self.folder, scored, threshold)
         headline = scores.mean_scores(scored["test"].counts, threshold)
         rows: dict[str, Row] = {}
-        rows[self.record.method] = {
+        name = own_name(self.record)
+        rows[name] = {
             "truth_access": self.record.truth_access,
             "threshold": threshold,
             **headline,
@@ -283,7 +285,9 @@ class RunRecorder:
         )
         self.record.write(self.folder / run_folder.RUN)
         chosen = overlays(data, scored["test"], self.folder / "alphas", threshold)
-        write_png(self.folder / OVERVIEW, contact_sheet([overlay_picture(overlay) for overlay in chosen]))
+        beside = f"budget {self.record.budget} · data {self.record.data}"
+        heading = heading_of(name, beside, len(chosen), scored["test"], threshold)
+        write_png(self.folder / OVERVIEW, sheet(chosen, heading))
         self.trackers.overlays("test", 0, chosen)
         self._track(scored["test"], threshold, headline)
         self.trackers.keep(self.folder, run_folder.report_files(self.folder))

@@ -28,10 +28,10 @@ SWITCHES = (
 )
 
 
-def launched(home: Path, profile: Path) -> Iterator["Chrome"]:
+def launched(home: Path, profile: Path, *switches: str) -> Iterator["Chrome"]:
     """A driver, ended when the generator is; skips the test where there is no browser.
 
-    home, profile: empty folders for what it writes.
+    home, profile: empty folders for what it writes. switches: beside SWITCHES.
     """
     if not (shutil.which(CHROMIUM) and shutil.which(DRIVER)):
         pytest.skip("needs a browser: apt-get install chromium chromium-driver")
@@ -42,7 +42,7 @@ def launched(home: Path, profile: Path) -> Iterator["Chrome"]:
         patch.setenv("HOME", str(home))
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
-        for switch in (*SWITCHES, f"--user-data-dir={profile}"):
+        for switch in (*SWITCHES, *switches, f"--user-data-dir={profile}"):
             options.add_argument(switch)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
