@@ -370,12 +370,12 @@ def input_sizes_note(begun: Path, trained: Path) -> list[str]:
 
 
 def _notes(config: CurveConfig, done: Mapping[str, FinishedRun]) -> list[str]:
-    """Sentences of the caption: what is drawn, on how many pictures, by how much training."""
+    """Sentences of the caption: what is drawn, on how many images, by how much training."""
     test = next(iter(done.values())).test
     groups = len(set(groups_of(test)))
     return [
-        f"Scored on {len(test.names)} test images of {groups} groups (videos, or single images); the "
-        "interval is over groups.",
-        f"Each training draws {config.epoch_pictures * config.budget.epochs} pictures, with repetition, in "
-        f"{config.budget.epochs} epochs; the best one by validation counts.",
+        f"Scored on {counted(len(test.names), 'test image')} in {counted(groups, 'group')} (videos, or "
+        "single images); the interval is over groups.",
+        f"Each training draws {counted(config.epoch_pictures * config.budget.epochs, 'image')}, with "
+        f"repetition, in {counted(config.budget.epochs, 'epoch')}; the best one by validation counts.",
     ]

@@ -81,7 +81,7 @@ def test_keys_out_of_range_are_refused(key, value, message):
         (["budget.epoch_pictures=5"], "sets budget.epoch_pictures in each run itself, by pictures="),
         (["experiment=ellipse"], "such as experiment=finetune_modnet; ellipse is not trained"),
         (["sizes=[3,5]"], "sizes: 5 is too many: there are 4 training images"),
-        (["sizes=[3,4,all]"], "sizes: 4 is all training pictures already"),
+        (["sizes=[3,4,all]"], "sizes: 4 and all are the same training images"),
         (["sizes=[3,all]", "budget.batch=4"], r"3 images cannot fill a batch of 4.*or budget\.batch=3"),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_tiny_curve_from_first_to_last(in_this_process, tmp_path, monkeypatch,
     # as many steps at either size
     assert [pd.read_csv(folder / "history.csv")["step"].iloc[-1] for folder in folders] == [2, 2]
     kept = json.loads((results / "curve.json").read_text())
-    assert kept["sentence"].startswith("Nothing can be told about more pictures")
+    assert kept["sentence"].startswith("Nothing can be told about more images")
     assert kept["sentence"] in capsys.readouterr().out
     assert list(kept["commands"]) == ["2-seed0", "all-seed0", "start"]
     begun = json.loads((next(results.glob("start-*")) / "run.json").read_text())

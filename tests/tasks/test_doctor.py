@@ -194,6 +194,9 @@ def test_each_row_says_what_is_wrong_and_what_to_do(sick):
     refused = sum(row["severity"] == "refused" for row in rows.values())
     assert f"76 images: {refused} refused by training, 13 warnings, 11 notes" in printed
     assert "masks/p01.png" in printed
+    told = [line for line in printed.splitlines() if line.startswith("  ")]
+    assert len(told) > len(rows)
+    assert max(map(len, told)) <= 80
 
 
 def test_the_mended_copy_lacks_what_can_be_mended_safely(sick):

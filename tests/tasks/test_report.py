@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -212,7 +213,11 @@ def test_the_gap_between_two_protocols(tmp_path, monkeypatch, capsys):
     assert reported["best_threshold_on_test"]["value"] >= reported["threshold_from_validation"]["value"]
     expected = reported["best_threshold_on_test"]["value"] - honest["threshold_from_validation"]["value"]
     assert found["gap"] == pytest.approx(expected)
-    assert f"{expected:+.4f} mIoU" in told
+    assert f"gap: {expected:+.4f} mIoU." in told
+    rows = [line for line in told.splitlines() if re.match(r" (paper|leakage-free) ", line)]
+    # what a protocol reports stands first
+    assert ["best on test" in row for row in rows] == [True, False]
+    assert max(map(len, rows)) <= 80
     test = run_folder.read_histograms(tmp_path / honest["run"] / "histograms.parquet")["test"]
     at = honest["threshold_from_validation"]["at"]
     assert honest["threshold_from_validation"]["value"] == pytest.approx(
