@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from kolbench.report import (
     clip_curves,
@@ -16,22 +17,30 @@ from kolbench.report import (
 )
 from kolbench.report.comparisons import pareto_front
 from kolbench.report.drawing import Figure, write
+from kolbench.report.faces import SHOW
 from kolbench.report.numbers import Numbers, numbers_of
 from kolbench.report.strips import Strip
 from kolbench.runs import run_folder
 from kolbench.runs.finished import Comparison, FinishedRun
 
+Maker = Callable[[Numbers], Figure | None]
+
 __all__ = ["Figure", "all_figures", "learning", "pareto_front", "progress_of", "write"]
 
 
-def all_figures(comparison: Comparison) -> list[Figure]:
+def all_figures(comparison: Comparison, faces: str | None = SHOW) -> list[Figure]:
     """The figures that apply to these runs, in the order of the report.
+
+    Args:
+        comparison: the runs.
+        faces: as `report.faces.without_faces` has it; None leaves out figures that show images.
 
     Raises:
         DataError: a picture in a run folder is damaged.
     """
     numbers = numbers_of(comparison)
-    makers: tuple[Callable[[Numbers], Figure | None], ...] = (
+    learned, worst = _of_images(faces)
+    makers: tuple[Maker, ...] = (
         curves.threshold_curves,
         curves.precision_recall,
         curves.roc,
@@ -39,34 +48,47 @@ def all_figures(comparison: Comparison) -> list[Figure]:
         comparisons.pareto_memory,
         comparisons.pareto_speed,
         curves.training,
-        learning,
+        *learned,
         rank_diagram.ranks,
         comparisons.scenarios,
         robustness.severities,
         clip_curves.j_over_time,
-        worst_moments.worst_moments,
+        *worst,
         test_set.test_set,
     )
     drawn = (make(numbers) for make in makers)
     return [figure for figure in drawn if figure is not None]
 
 
+def _of_images(faces: str | None) -> tuple[list[Maker], list[Maker]]:
+    """What draws images while methods learn, and of clips; nothing where none may be shown."""
+    if faces is None:
+        return [], []
+    return [partial(learning, faces=faces)], [partial(worst_moments.worst_moments, faces=faces)]
+
+
 @drawing.rules()
-def learning(numbers: Numbers) -> Figure | None:
+def learning(numbers: Numbers, faces: str = SHOW) -> Figure | None:
     """A strip per trained run: one validation image, and the alphas of it as training went on.
 
-    As figure 13 of the TikTok body segmentation report; None where no run has such images.
+    As figure 13 of the TikTok body segmentation report; None where no run has such images. Run folders hold
+    no ground truth of that image, by which its faces could be found: it is left out unless they are shown.
     """
     called = drawing.names(numbers)
-    found = {called[run.label]: strip for run in numbers.runs if (strip := progress_of(run.run))}
+    found = {
+        called[run.label]: strip if faces == SHOW else strip[1:]
+        for run in numbers.runs
+        if len(strip := progress_of(run.run)) > 1
+    }
     if not found:
         return None
     return drawing.finish(
         strips.drawn(found),
         "learning",
         "One image while the methods learn",
-        "The first validation image at the training input size, then its alpha matte after the epoch written "
-        "below. Epochs count from 0.",
+        "The first validation image at the training input size"
+        + (", then " if faces == SHOW else " (not shown, as faces are not): ")
+        + "its alpha matte after the epoch written below. Epochs count from 0.",
     )
 
 

@@ -39,6 +39,8 @@ from kolbench.tasks.recorder import RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
 from kolbench.types import BINARY, IMAGE_STEP, VIDEO_STEP, Refiner
 
+# of resume=: the training is found again, and the pictures are predicted anew
+ONLY_TRAINING = "training"
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
 
@@ -46,7 +48,8 @@ ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench
 class FitConfig(ScoringConfig):
     """What `task=fit` reads.
 
-    resume: auto goes on with a killed training, never starts it anew. callbacks: Lightning's, or a user's
+    resume: auto goes on with a killed training and finds finished trainings and predictions again, never
+    starts anew, training finds the training alone. callbacks: Lightning's, or a user's
     own, that watch the training; each under a name. init: weights to start from: official, an id of the
     catalogue, a checkpoint or a run folder; None = from the recipe's beginning. on_oom: where a batch does
     not fit into memory, stop, or halve it and accumulate gradients. test: whether the test pictures are
@@ -94,6 +97,8 @@ def run(config: FitConfig) -> TaskResult:
         with cache.training(
             root, config.model.name, fingerprint.digest(settings, code), {"settings": settings}, config.resume
         ) as found:
+            if config.resume == ONLY_TRAINING:
+                evaluation.forget(found.folder, data, config)
             if config.model.training is None:
                 segmenter = _untrained(found, data, config, recorder)
             else:
@@ -165,7 +170,7 @@ def _parts(config: FitConfig, asked: ModelConfig, data: SegmentationDataModule) 
 
 
 def _check(config: FitConfig) -> None:
-    require_choice("resume", config.resume, ("auto", "never"))
+    require_choice("resume", config.resume, ("auto", "never", ONLY_TRAINING))
     # a wrong option is refused before anything is written
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     if segmenter.trainable and config.model.training is None:
@@ -272,7 +277,7 @@ def _untrained(
         *told_of(segmenter, config.invocation.typed_keys),
     )
     if not found.evaluated:
-        recorder.say(*data.verify())
+        recorder.check(data)
     return evaluation.ready(segmenter, data)
 
 
@@ -295,7 +300,7 @@ def _trained(
     else:
         if found.begun:
             recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
-        recorder.say(*data.verify())
+        recorder.check(data)
         untrained, norms = _beginning(config, begun, recorder.say)
         chosen = _training_config(config, team, norms)
         if team.size > 1:

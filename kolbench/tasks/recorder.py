@@ -1,8 +1,6 @@
 """One job from its first line to its last: folder, log lines, trackers, result table, run.json."""
 
 import os
-import platform
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +13,6 @@ from typing import NamedTuple, Self
 import pandas as pd
 import torch
 
-import kolbench
 from kolbench.config import compose
 from kolbench.config.fields import Values
 from kolbench.config.schema import UNCORRUPTED, TaskResult
@@ -38,13 +35,13 @@ from kolbench.runs.record import (
     VALIDATED,
     CostRecord,
     DataFingerprint,
-    Machine,
     Part,
     RunRecord,
     ShardRecord,
     training_of,
 )
 from kolbench.segmenter import Segmenter
+from kolbench.tasks import surroundings
 from kolbench.tasks.overview import heading_of, overlays
 from kolbench.tasks.score_table import Row, print_table
 from kolbench.tasks.scoring import ScoringConfig
@@ -113,9 +110,9 @@ class RunRecorder:
             overrides=tuple(invocation.overrides),
             device=describe(self.device),
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            versions=_versions(),
-            commit=_commit(),
-            machine=Machine(platform.platform(), os.cpu_count(), torch.get_num_threads()),
+            versions=surroundings.versions(),
+            commit=surroundings.commit(),
+            machine=surroundings.machine(),
             shard=self.shard,
         )
         self.record.write(self.folder / run_folder.RUN)
@@ -161,6 +158,16 @@ class RunRecorder:
         """Prints lines."""
         for line in lines:
             print(line, flush=True)
+
+    def check(self, data: SegmentationDataModule) -> None:
+        """Reads all pictures, prints and records what a look for near-duplicates across splits says.
+
+        Raises:
+            DataError: pictures are damaged, or stand in two splits.
+        """
+        lines = data.verify()
+        self.say(*lines)
+        self.record = replace(self.record, checked=tuple(lines))
 
     def rest_on(self, parts: Sequence[Part]) -> None:
         """Records what of others the run rests on, with the licences."""
@@ -413,28 +420,3 @@ def _baseline_row(parts: Mapping[str, ImageCounts]) -> Row:
         "threshold": threshold,
         **scores.mean_scores(parts["test"].counts, threshold),
     }
-
-
-def _versions() -> dict[str, str]:
-    """Of the packages that decide what comes out."""
-    import lightning
-    import torchvision
-
-    return {
-        "kolbench": kolbench.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "torchvision": torchvision.__version__,
-        "lightning": lightning.__version__,
-    }
-
-
-def _commit() -> str | None:
-    package = Path(__file__).resolve().parents[1]
-    if not (package.parent / "pyproject.toml").is_file():
-        return None
-    command = ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - fixed words
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -91,7 +91,8 @@ def run(config: TestConfig) -> TaskResult:
             recorder.say("only test pictures are listed: these are scored, and none chooses the threshold")
         elif data.config.split == "test":
             recorder.say("no training pictures are listed, so all are scored; data.split=auto splits them")
-        recorder.say(*data.verify(), *told_of(segmenter, typed))
+        recorder.check(data)
+        recorder.say(*told_of(segmenter, typed))
         # None: the file's own
         if (size := config.model.options.get("size")) is not None:
             recorder.say(f"network input {size} px (model.size=)")

@@ -359,6 +359,14 @@ def test_learning_shows_the_progress_pictures_in_order(runs, numbers, drawn):
     assert [text for text in texts(drawn["learning"]) if text in called] == called
 
 
+def test_learning_leaves_out_the_picture_whose_faces_cannot_be_found(numbers):
+    figure = figures.learning(numbers, faces="hide")
+    assert figure is not None
+    assert "picture" not in texts(figure)
+    assert len(list(ET.fromstring(figure.svg).iter(f"{SVG}image"))) == 18
+    assert "(not shown, as faces are not)" in figure.caption
+
+
 def test_epochs_are_ordered_as_numbers(tmp_path):
     make_run(tmp_path / "a", "modnet", pictures=4, epochs=3)
     progress = tmp_path / "a" / "progress"

@@ -63,6 +63,14 @@ def test_each_clip_has_its_strip_the_hardest_first_without_baselines(folder):
     assert "Baselines and what does not fit are left out (1)." in figure.caption
 
 
+def test_faces_of_the_worst_frame_are_covered(folder):
+    shown, hidden = (worst_moments(numbers_of(folder), faces) for faces in ("show", "hide"))
+    assert shown is not None
+    assert hidden is not None
+    assert texts(shown) == texts(hidden)
+    assert shown.svg != hidden.svg
+
+
 def test_a_missing_picture_is_named(folder, tmp_path):
     run = make_run(tmp_path / "unet", "unet", pictures=5)
     add_clips(run, [0.5, 0.6])
