@@ -292,7 +292,7 @@ def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
 @pytest.mark.slow
 def test_the_gap_between_two_protocols(tmp_path, monkeypatch, capsys):
     command = "task=paper experiment=unet"
-    assert f"`python -m kolbench {command}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"`python -m kolbench {command}`" in (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     small = ("budget=smoke", "budget.size=32", "data.picture_size=32", "output=out")
     monkeypatch.chdir(tmp_path)
     # processes of their own are tested with task=suite, which starts them alike
