@@ -124,7 +124,10 @@ def test_true_alphas_are_asked_for_where_they_are_needed(old: Path, capsys) -> N
     result = run_task("task=score", "metrics=[matting]", runs=str(old))
     assert result.failed == 1
     said = capsys.readouterr().out
-    assert "metrics=[matting] needs true alphas, and it was scored on binary truths" in said
+    assert (
+        "metrics=[matting] needs alpha mattes as ground truth, and this run was scored on binary masks"
+        in said
+    )
     assert "python -m kolbench model=kmeans data.truth=alpha 'metrics=[matting]'" in said
     # what needs none was added all the same
     assert "boundary_iou" in records.read(old / "run.json").scores
