@@ -4,13 +4,45 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 PLAIN_SECONDS = 20.0
+# the method at work, for bars of code that does not know its name
+_subject: ContextVar[str] = ContextVar("subject", default="")
 
 
 def in_terminal() -> bool:
     """Whether a person is likely to be watching."""
     return sys.stdout.isatty()
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """A block whose bars are about a method, by the name that people read."""
+    before = _subject.set(subject)
+    try:
+        yield
+    finally:
+        _subject.reset(before)
+
+
+def subject() -> str:
+    """The method that is at work; "" where nobody said."""
+    return _subject.get()
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """What turns in a terminal, with the seconds, while work without steps is done; nothing elsewhere."""
+    if not in_terminal():
+        yield
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as spinner:
+        spinner.add_task(what, total=None)
+        yield
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from kolbench.runs import record, run_folder
 from kolbench.runs.finished import find, test_sets
 from kolbench.tasks.inside import folder_of
 from kolbench.tasks.report import PAGE, write_report
-from kolbench.tasks.score_table import Row, print_table
-from kolbench.tasks.suite import row_of
+from kolbench.tasks.score_table import print_table
+from kolbench.tasks.suite import rows_of
 
 LOG = "quickstart.log"
 # the automatic ones; the baselines are scored with every run
@@ -76,7 +76,11 @@ def run(config: QuickstartConfig) -> TaskResult:
             advance(1)
     (comparison,) = test_sets(find([str(folder) for folder in runs]))
     said = write_report(comparison, config.output / "report")
-    print_table(_rows(runs), "20 drawn test scenes, each row at its own threshold")
+    records = [record.read(folder / run_folder.RUN) for folder in runs]
+    print_table(
+        rows_of([(done.method, done) for done in records]),
+        "20 drawn test scenes, each row at its own threshold",
+    )
     for sentence in said:
         print(sentence)
     print(_about(network))
@@ -99,12 +103,3 @@ def _about(network: str) -> str:
         f"{TRAINED} was trained from nothing for some seconds and shows no more than that training works; "
         "python -m kolbench experiment=rsudisnet takes minutes. Official weights: task=weights."
     )
-
-
-def _rows(runs: list[Path]) -> dict[str, Row]:
-    """A row for each method, and those of the baselines, which all runs share."""
-    records = [record.read(folder / run_folder.RUN) for folder in runs]
-    rows: dict[str, Row] = {done.method: row_of(done) for done in records}
-    for name, scores in records[-1].baselines.items():
-        rows[name] = {"truth_access": "none", **scores}
-    return rows
