@@ -49,9 +49,18 @@ def working(what: str) -> Iterator[None]:
 def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar for `total` steps; the yielded function moves it on by so many."""
     if in_terminal():
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        # a step may take longer than a person waits: the spinner moves meanwhile
+        what_column = (SpinnerColumn(), TextColumn("{task.description}"))
+        columns = (*what_column, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, transient=True) as rich_bar:
             task = rich_bar.add_task(what, total=total)
             yield lambda steps: rich_bar.advance(task, steps)

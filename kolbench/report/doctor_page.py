@@ -24,6 +24,7 @@ _HERE = "kolbench.report"
 # faults of a kind that are shown with thumbnails, and that are listed at all; the table has all of them
 MOST_SHOWN = 12
 MOST_LISTED = 100
+_STYLES = ("summary.css", "tables.css", "figures.css", "doctor.css")
 _SIDE = 180  # pixels
 _GAP = 4
 _OUTLINE = (255, 0, 200)
@@ -58,7 +59,7 @@ def render(name: str, diagnosis: Diagnosis, faults: Sequence[Fault], root: Path 
             has none.
     """
     pictures = [one.measures for one in diagnosis.examined if one.measures is not None]
-    css = inlined.template(_HERE, "report.css") + inlined.template(_HERE, "doctor.css")
+    css = inlined.style_of(_HERE, *_STYLES)
     script = inlined.script_of(_HERE, "doctor.js")
     return inlined.page(_HERE, "doctor.html.j2").render(
         # our own files, and figures that our own code drew

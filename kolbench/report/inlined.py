@@ -2,11 +2,12 @@
 
 import base64
 import hashlib
+from functools import partial
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
-THEME = "theme.js"
+BASE, THEME = "base.css", ("dom.js", "theme.js")
 
 
 def template(package: str, name: str) -> str:
@@ -15,16 +16,27 @@ def template(package: str, name: str) -> str:
 
 
 def page(package: str, name: str) -> Template:
-    """A page to fill in: whatever is put into it is escaped, and nothing may be missing."""
+    """A page to fill in, with what it includes: what goes into it is escaped, and nothing may be missing."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(partial(template, package)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(template(package, name))
+    return environment.get_template(name)
+
+
+def style_of(package: str, *names: str) -> str:
+    """A page's style sheet, of one file or several, after what every page's style sheet begins with."""
+    return template(__package__, BASE) + "".join(template(package, name) for name in names)
 
 
 def script_of(package: str, *names: str) -> str:
     """A page's script, of one file or several, after what every page's script begins with."""
-    return template(__package__, THEME) + "".join(template(package, name) for name in names)
+    return "".join(template(__package__, name) for name in THEME) + "".join(
+        template(package, name) for name in names
+    )
 
 
 def digest(text: str) -> str:

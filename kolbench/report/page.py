@@ -17,21 +17,37 @@ from PIL import Image
 from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
 from kolbench.io.files import write_atomically
 from kolbench.metrics import scores
-from kolbench.report import inlined, layout, table_files
+from kolbench.report import inlined, layout, main_table, ranking, table_files
+from kolbench.report.cards import cards_of
 from kolbench.report.drawing import Figure
 from kolbench.report.footage import Footage, ShownClip
 from kolbench.report.gallery import Gallery, Shot
+from kolbench.report.glossary import anchor_of, entries_of, own_notes
 from kolbench.report.layout import Table
+from kolbench.report.leaderboard import Leaderboard, leaderboard_of
+from kolbench.report.licences import seen
 from kolbench.report.numbers import RunNumbers, numbers_of
+from kolbench.report.pairwise import matrix_of
+from kolbench.report.sentences import images_in_words
+from kolbench.report.words import counted, percent, score_name
 from kolbench.runs.finished import Comparison
 
 # the scores that follow the threshold slider, and its positions
 LIVE = ("miou", "iou", "acc", "f0.3_pooled")
 POSITIONS = tuple(percent / 100 for percent in range(101))
 _HERE = "kolbench.report"
+_STYLES = (
+    *("summary.css", "leaderboard.css", "tables.css", "figures.css", "masks.css", "clips.css", "large.css"),
+    *("details.css", "reproduce.css", "phone.css", "print.css"),
+)
+_SCRIPTS = ("tables.js", "takes.js", "clips.js", "masks.js", "report.js")
 # with fewer digits, a live number can differ in its 4th decimal from the same number in a table
 _DIGITS = 9
 COLOURS = {"fp": FALSE_FOREGROUND, "fn": MISSED_FOREGROUND, "edge": (255, 0, 200)}
+# tables and figures that have a place of their own; all others are details
+EFFICIENCY = ("pareto_speed", "pareto_memory", "table1")
+DISTRIBUTIONS = ("distributions",)
+_PLACED = ("scores", "differences", *EFFICIENCY, *DISTRIBUTIONS)
 _LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w])", re.IGNORECASE)
 
 
@@ -47,10 +63,20 @@ class ShownCell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A table column's name, and whether it is sorted by numbers."""
+    """A table column's name, whether it is sorted by numbers, and what it means ("" = the notes say it)."""
 
     name: str
     numeric: bool
+    definition: str
+
+
+class ShownFigure(NamedTuple):
+    """A figure in the page. svg: as it stands there."""
+
+    name: str
+    title: str
+    caption: str
+    svg: Markup
 
 
 def write(path: Path, html: str) -> None:
@@ -82,11 +108,15 @@ def render(
         KeyError: a gallery or a clip shows a label that is no run of the test set.
     """
     runs = sorted(numbers_of(comparison).runs, key=lambda run: layout.HEADINGS.index(run.heading))
+    found, board = numbers_of(comparison), leaderboard_of(numbers_of(comparison))
     numbers, blobs = {run.label: number for number, run in enumerate(runs)}, dict[str, int]()
     entries, shown = _gallery_data(galleries, numbers, blobs)
     clips = [] if footage is None else [_clip_data(clip, numbers, blobs) for clip in footage.clips]
     data = _page_data(runs) | {"shots": entries, "clips": clips, "blobs": list(blobs)}
-    css, script = inlined.template(_HERE, "report.css"), inlined.script_of(_HERE, "clips.js", "report.js")
+    data |= {"name": comparison.name, "takes": _takes(comparison, board)}
+    drawn = [ShownFigure(figure.name, figure.title, figure.caption, Markup(figure.svg)) for figure in figures]  # noqa: S704
+    made = {table.name: _shown_table(table) for table in tables}
+    css, script = inlined.style_of(_HERE, *_STYLES), inlined.script_of(_HERE, *_SCRIPTS)
     # the only texts that are not escaped: our own files, and figures that our own code drew
     return inlined.page(_HERE, "report.html.j2").render(
         css=Markup(css),  # noqa: S704
@@ -94,12 +124,28 @@ def render(
         policy=_policy(css, script),
         name=comparison.name,
         pictures=len(comparison.pictures),
-        groups=None if comparison.groups == comparison.pictures else len(set(comparison.groups)),
-        methods=len(runs),
+        methods=len(ranking.ranked_families(found)),
+        images=images_in_words(comparison),
+        tuned=_tuned(runs),
         dates=_dates(runs),
+        version=_version(runs),
+        cards=cards_of(found),
         sentences=sentences,
-        tables=[_shown_table(table) for table in tables],
-        figures=[(figure, Markup(figure.svg)) for figure in figures],  # noqa: S704
+        board=board,
+        matrix=matrix_of(found),
+        seen=seen(found),
+        scores_table=made.get("scores"),
+        differences_table=made.get("differences"),
+        efficiency_figures=[figure for figure in drawn if figure.name in EFFICIENCY],
+        efficiency_tables=[made[name] for name in EFFICIENCY if name in made],
+        distributions=[figure for figure in drawn if figure.name in DISTRIBUTIONS],
+        tables=[table for name, table in made.items() if name not in _PLACED],
+        figures=[figure for figure in drawn if figure.name not in _PLACED],
+        glossary=entries_of(column for table in tables for column in table.frame.columns),
+        anchor_of=anchor_of,
+        definition_of=lambda score: scores.DEFINITIONS[score],
+        counted=counted,
+        percent=percent,
         galleries=shown,
         footage=footage,
         blocks=_live_blocks(runs),
@@ -170,15 +216,49 @@ def _shown_table(table: Table) -> dict[str, object]:
     return {
         "name": table.name,
         "title": table.title,
-        "notes": table.notes,
+        "notes": own_notes(table),
         "columns": [
-            Column(str(name), numeric) for name, (numeric, _) in zip(table.frame, columns, strict=True)
+            Column(score_name(str(name)), numeric, _definition(str(name)))
+            for name, (numeric, _) in zip(table.frame, columns, strict=True)
         ],
         "blocks": [
             (heading, [[cells[row] for _, cells in columns] for row in rows])
             for heading, rows in table.blocks
         ],
     }
+
+
+def _definition(column: str) -> str:
+    return scores.DEFINITIONS.get(column, "")
+
+
+def _takes(comparison: Comparison, board: Leaderboard) -> dict[str, str]:
+    """The leaderboard as files to be taken away: ending -> text."""
+    return {
+        "csv": main_table.as_csv(board),
+        "md": main_table.as_markdown(comparison, board),
+        "tex": main_table.as_latex(comparison, board),
+    }
+
+
+def _tuned(runs: Sequence[RunNumbers]) -> str:
+    """Where the thresholds are from."""
+    sources = {run.run.threshold_from for run in runs if not run.is_baseline}
+    images = max((run.run.record.pictures.get("val", 0) for run in runs), default=0)
+    if sources == {"validation"} and images:
+        return f"threshold tuned per method on {counted(images, 'validation image')}"
+    return "each method at its own threshold" if len(sources) > 1 else "thresholds as the runs fixed them"
+
+
+def _version(runs: Sequence[RunNumbers]) -> str:
+    """Version and commit of kolbench, where all runs share them."""
+    found = {(run.run.record.versions.get("kolbench", ""), run.run.record.commit or "") for run in runs}
+    if len(found) > 1:
+        return "several versions of kolbench"
+    version, commit = found.pop()
+    return " ".join(
+        part for part in (version and f"kolbench {version}", commit and f"@ {commit[:7]}") if part
+    )
 
 
 def _cells(column: "pd.Series[Any]", name: str, labels: bool) -> tuple[bool, list[ShownCell]]:

@@ -1,251 +1,232 @@
-"""What the results allow to be said, in sentences, and nothing that they do not."""
+"""Key findings in sentences: what is significant, what is not, and what limits both."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
 
+from kolbench.report import ranking
 from kolbench.report.families import TITLES, leaders
-from kolbench.report.intervals import TOO_FEW, Interval, fewest_groups
-from kolbench.report.layout import listed
+from kolbench.report.layout import listed as listed_values
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
-from kolbench.report.statistics import Difference
+from kolbench.report.pairwise import too_few_groups
+from kolbench.report.ranking import Pair, Pairs
+from kolbench.report.words import counted, listed, p_value, percent, percent_range, points, points_range
 from kolbench.runs.finished import Comparison
+from kolbench.runs.method_names import shown_label
 
 # with more methods than this only the pairs with the best one are told; the table has them all
 FEW = 6
 # a share of GMACs below which one method is not called cheaper than another
 _MUCH = 0.2
 # mIoU points that a cheaper method may lie behind the best one and still be recommended
-_LITTLE = 1.0
-_NO_PRICE = "What methods cost cannot be compared here: operations are not known of all"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """All runs of one family against all runs of another. winner: the family that won every pair of runs."""
-
-    a: str
-    b: str
-    found: tuple[Difference, ...]
-    winner: str | None
+_LITTLE = 0.01
+_NO_PRICE = "Costs cannot be compared: GMACs are not known of all methods"
+NOTHING = "Only baselines were run: there is no method to compare."
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """Best method, baselines, pairs, cost, recommendation, and what limits them all.
+    """Best method, pairs, baselines, cost, recommendation, and what limits them all.
 
-    Runs that differ in their seed only are one method: it beats another where each of its runs beats each
-    run of the other. Methods that are given the truth are named as not compared.
+    Runs that differ in their seed only are one method: it is better than another where each of its runs is
+    significantly better than each run of the other. Methods that use ground truth are named as not ranked.
     """
     numbers = numbers_of(comparison)
-    ranked = _ranked(numbers)
+    ranked = ranking.ranked_families(numbers)
     said = []
     if ranked:
-        pairs = {frozenset(names): _pair(numbers, *names) for names in combinations(ranked, 2)}
-        said.append(_best(numbers, ranked, pairs))
-        said += _pairs(numbers, ranked, pairs)
-        said += _baselines(numbers, ranked)
-        said += _cost(numbers, ranked, pairs)
-        said += _limits(numbers, ranked)
+        pairs = ranking.all_pairs(numbers, ranked)
+        said += [_best(numbers, ranked, pairs), *_pairs(numbers, ranked, pairs), *_baselines(numbers, ranked)]
+        said += [*_price(numbers, ranked), *_recommended(numbers, ranked, pairs), *_limits(numbers, ranked)]
         said += [sentence for family in TITLES for sentence in leaders(numbers, family)]
-    said += _folds(numbers)
-    helped = [f"{run.label} ({_given(run)})" for run in numbers.runs if run.run.truth_access != "none"]
-    if helped:
-        said.append(f"Not compared, as the truth helps: {_listed(helped)}.")
-    return said or ["Only baselines were run: there is no method to speak of."]
+    return [*said, *_folds(numbers), *_helped(numbers)] or [NOTHING]
+
+
+def key_findings(comparison: Comparison) -> list[str]:
+    """The few of `sentences` that a terminal shows: best method, baselines, recommendation, limits."""
+    numbers = numbers_of(comparison)
+    ranked = ranking.ranked_families(numbers)
+    if not ranked:
+        return _helped(numbers) or [NOTHING]
+    pairs = ranking.all_pairs(numbers, ranked)
+    return [
+        _best(numbers, ranked, pairs),
+        *_baselines(numbers, ranked[:1]),
+        *_recommended(numbers, ranked, pairs),
+        *_too_few(numbers),
+        *_helped(numbers),
+    ]
+
+
+def _helped(numbers: Numbers) -> list[str]:
+    runs = [run for run in numbers.runs if run.run.truth_access != "none"]
+    named = [f"{shown_label(run.label, run.run.method)} ({_given(run)})" for run in runs]
+    return [f"Not ranked: {listed(named)}."] if named else []
+
+
+def _given(run: RunNumbers) -> str:
+    return {"box": "uses ground-truth box", "mask": "oracle: uses the ground truth"}[run.run.truth_access]
 
 
 def _folds(numbers: Numbers) -> list[str]:
     """That rows are cross-validations."""
-    found = [run.label for run in numbers.runs if run.run.fold_count]
+    found = [shown_label(run.label, run.run.method) for run in numbers.runs if run.run.fold_count]
     if not found:
         return []
     return [
-        f"Cross-validation: {_listed(found)}. Each picture was tested once, by a training that had not seen "
-        "it; the threshold is the median of the folds' own."
+        f"Cross-validation: {listed(found)}. Each image was tested once, by a training that had not seen it; "
+        "the threshold is the median of the folds' own."
     ]
 
 
-def _ranked(numbers: Numbers) -> list[str]:
-    """Families that read the picture only and look at it, the highest mIoU first."""
-    looking = [
-        family
-        for family, runs in numbers.compared_families.items()
-        if runs[0].run.truth_access == "none" and not runs[0].is_baseline
-    ]
-    return sorted(looking, key=lambda family: -_miou(numbers.compared_families[family]))
-
-
-def _miou(runs: Sequence[RunNumbers]) -> float:
-    return math.fsum(run.means["miou"] for run in runs) / len(runs)
-
-
-def _pair(numbers: Numbers, a: str, b: str) -> Pair:
-    """The differences are turned so that each is a run of a minus a run of b."""
-    sides = [{run.label for run in numbers.compared_families[family]} for family in (a, b)]
-    found = []
-    for difference in numbers.differences:
-        if difference.a in sides[0] and difference.b in sides[1]:
-            found.append(difference)
-        elif difference.a in sides[1] and difference.b in sides[0]:
-            found.append(_turned(difference))
-    verdicts = {difference.verdict for difference in found}
-    winner = {"a better": a, "b better": b}.get(verdicts.pop()) if len(verdicts) == 1 else None
-    return Pair(a, b, tuple(found), winner)
-
-
-def _turned(found: Difference) -> Difference:
-    value, low, high = found.interval
-    verdict = {"a better": "b better", "b better": "a better"}.get(found.verdict, found.verdict)
-    return Difference(found.b, found.a, Interval(-value, -high, -low), found.p, found.p_holm, verdict)
-
-
-def _best(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> str:
+def _best(numbers: Numbers, ranked: Sequence[str], pairs: Pairs) -> str:
+    """One method alone is no best one."""
     best = ranked[0]
-    alike = _not_beaten_by(best, ranked, pairs)
-    beside = ""
-    if alike:
-        beside = f"; against {_listed(alike)} it is inconclusive"
-    elif len(ranked) > 1:
-        beside = "; it beats every other method"
-    return f"Highest mIoU: {best}, {_score(numbers, best)}{beside}."
-
-
-def _not_beaten_by(best: str, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> list[str]:
-    return [name for name in ranked if name != best and pairs[frozenset((best, name))].winner != best]
+    name, score = ranking.family_name(numbers, best), _score(numbers, best)
+    if len(ranked) == 1:
+        return f"{name}: {score}."
+    alike = ranking.not_beaten_by(best, ranked, pairs)
+    if not alike:
+        return f"Best mIoU: {name}, {score}; significantly better than every other method."
+    others = listed([ranking.family_name(numbers, family) for family in alike], "or")
+    return f"Best mIoU: {name}, {score}; not significantly better than {others}."
 
 
 def _score(numbers: Numbers, family: str) -> str:
     runs = numbers.compared_families[family]
     if len(runs) > 1:
-        low, high = (pick(run.means["miou"] for run in runs) for pick in (min, max))
-        return f"{_miou(runs):.4f} (mean of {len(runs)} seeds, {low:.4f} to {high:.4f})"
+        low, high = (percent(pick(run.means["miou"] for run in runs)) for pick in (min, max))
+        return f"{percent(ranking.mean_miou(runs))} % (mean of {len(runs)} seeds, {low} to {high} %)"
     found = numbers.miou[runs[0].label]
-    each = "" if found.known else f"; one by one: {listed(numbers.miou_by_group[runs[0].label])}"
-    return f"{found.value:.4f} {_range(found, 4)}{each}"
-
-
-def _pairs(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> list[str]:
-    """Claims first, then ties."""
-    told = [pair for pair in pairs.values() if len(ranked) <= FEW or ranked[0] in (pair.a, pair.b)]
-    claims = [_claim(pair) for pair in told if pair.winner]
-    ties = [_tie(pair, _pictures(numbers.comparison)) for pair in told if not pair.winner]
-    rest = [] if len(told) == len(pairs) else ["All other pairs stand in the table 'differences'."]
-    return [*claims, *ties, *rest]
-
-
-def _claim(pair: Pair) -> str:
-    """Ranked families: the winner's mean is the higher one, so it is always the first of the pair."""
-    if len(pair.found) == 1:
-        (only,) = pair.found
-        return f"{pair.a} beats {pair.b} by {_points(only.interval)} (Holm p {_p(only.p_holm)})."
-    values = [100 * difference.interval.value for difference in pair.found]
-    worst = max(difference.p_holm for difference in pair.found)
+    if found.known:
+        return f"{percent(found.value)} % (95 % CI {percent_range(found)})"
     return (
-        f"{pair.a} beats {pair.b} with every seed, by {min(values):.2f} to {max(values):.2f} mIoU points "
-        f"({len(values)} pairs of runs, Holm p at most {worst:.2g})."
+        f"{percent(found.value)} % ({percent_range(found)}; group by group: "
+        f"{listed_values(numbers.miou_by_group[runs[0].label])})"
     )
 
 
-def _tie(pair: Pair, pictures: str) -> str:
-    start = f"Inconclusive: {pair.a} against {pair.b} on {pictures}"
+def _pairs(numbers: Numbers, ranked: Sequence[str], pairs: Pairs) -> list[str]:
+    """Significant differences first, then the others."""
+    told = [pair for pair in pairs.values() if len(ranked) <= FEW or ranked[0] in (pair.a, pair.b)]
+    claims = [_claim(numbers, pair) for pair in told if pair.winner]
+    ties = [_tie(numbers, pair) for pair in told if not pair.winner]
+    rest = [] if len(told) == len(pairs) else ["All other pairs are in the table of pairwise differences."]
+    return [*claims, *ties, *rest]
+
+
+def _claim(numbers: Numbers, pair: Pair) -> str:
+    """Ranked families: the winner's mean is the higher one, so it is always the first of the pair."""
+    a, b = (ranking.family_name(numbers, family) for family in (pair.a, pair.b))
+    start = f"{a} is significantly better than {b}"
     if len(pair.found) == 1:
-        (only,) = pair.found
-        return f"{start}: {_points(only.interval)} (Holm p {_p(only.p_holm)})."
-    held = sum(difference.verdict == "a better" for difference in pair.found)
-    return f"{start}: {pair.a} is better in {held} of {len(pair.found)} pairs of seeds."
+        return f"{start}: {_evidence(pair)}."
+    values = [found.interval.value for found in pair.found]
+    worst = max(found.p_holm for found in pair.found)
+    return (
+        f"{start} with every seed: {points(min(values))} to {points(max(values))} mIoU points "
+        f"({len(values)} pairs of runs, largest {p_value(worst)})."
+    )
 
 
-def _pictures(comparison: Comparison) -> str:
-    groups = len(set(comparison.groups))
-    if groups == len(comparison.pictures):
-        return f"these {groups} pictures, each a group of its own"
-    return f"these {len(comparison.pictures)} pictures of {_counted(groups, 'group')}"
+def _evidence(pair: Pair) -> str:
+    (only,) = pair.found
+    return (
+        f"{points(only.interval.value)} mIoU points (95 % CI {points_range(only.interval)}, "
+        f"{p_value(only.p_holm)}, Holm-corrected)"
+    )
 
 
-def _beaten(numbers: Numbers, family: str) -> dict[str, bool]:
-    """Baseline -> whether the family beats it: by verdict where it was run, else by its intervals."""
-    runs = numbers.compared_families[family]
-    beaten = {
-        baseline: _pair(numbers, family, baseline).winner == family
-        for baseline, others in numbers.compared_families.items()
-        if others[0].is_baseline
-    }
-    recorded = numbers.recorded_baselines.items()
-    return beaten | {
-        f"{baseline} ({row['miou']:.4f})": all(numbers.miou[run.label].low > row["miou"] for run in runs)
-        for baseline, row in recorded
-    }
+def _tie(numbers: Numbers, pair: Pair) -> str:
+    a, b = (ranking.family_name(numbers, family) for family in (pair.a, pair.b))
+    start = f"No significant difference between {a} and {b}"
+    if len(pair.found) == 1:
+        return f"{start}: {_evidence(pair)}."
+    held = sum(found.verdict == "a better" for found in pair.found)
+    return f"{start}: {a} is significantly better in {held} of {len(pair.found)} pairs of seeds."
+
+
+def images_in_words(comparison: Comparison) -> str:
+    """How many test images there are, and what counts as independent."""
+    images, groups = len(comparison.pictures), len(set(comparison.groups))
+    if groups == images:
+        return f"{counted(images, 'image')} treated as independent"
+    return f"{counted(images, 'image')} from {counted(groups, 'independent group')}"
 
 
 def _baselines(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     """A sentence for all methods of which the same is true."""
     alike: dict[tuple[tuple[str, bool], ...], list[str]] = {}
     for family in ranked:
-        alike.setdefault(tuple(_beaten(numbers, family).items()), []).append(family)
-    return [_baseline_sentence(families, dict(beaten)) for beaten, families in alike.items()]
+        beaten = tuple(ranking.baselines_beaten(numbers, family).items())
+        alike.setdefault(beaten, []).append(ranking.family_name(numbers, family))
+    return [_baseline_sentence(names, dict(beaten)) for beaten, names in alike.items()]
 
 
 def _baseline_sentence(families: Sequence[str], beaten: Mapping[str, bool]) -> str:
-    names, one = _listed(families), len(families) == 1
+    names, verb = listed(families), "is" if len(families) == 1 else "are"
     if not beaten:
-        return f"No baseline stands beside {names}."
-    above = _listed([baseline for baseline, holds in beaten.items() if holds])
-    below = _listed([baseline for baseline, holds in beaten.items() if not holds])
+        return f"{names} {verb} not compared with a baseline."
+    above = listed([baseline for baseline, holds in beaten.items() if holds])
+    below = listed([baseline for baseline, holds in beaten.items() if not holds], "or")
     if not below:
-        return f"{names} {'beats' if one else 'beat'} every baseline: {above}."
-    rest = f"; {'it beats' if one else 'they beat'} {above}." if above else "."
-    return f"{names} {'does' if one else 'do'} not beat {below} for certain{rest}"
+        return f"{names} {verb} significantly better than every baseline: {above}."
+    rest = f", but than {above}" if above else ""
+    return f"{names} {verb} not significantly better than the baseline {below}{rest}."
 
 
-def _cost(numbers: Numbers, ranked: Sequence[str], pairs: dict[frozenset[str], Pair]) -> list[str]:
-    """The cheapest method, and the cheapest of those that may be the best and are surely not far behind."""
+def _price(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
+    """The cheapest methods."""
     if len(ranked) < 2:
         return []
     prices = _prices(numbers, ranked)
-    price = {family: f"{gmacs:.2f} GMACs per picture" for family, gmacs in prices.items()}
-    said = [_cheapest(prices, price) if prices else _no_price(numbers)]
-    best, alike = ranked[0], _not_beaten_by(ranked[0], ranked, pairs)
-    baselines = _beaten(numbers, best)
+    if not prices:
+        speed = (
+            "; measured speeds are in the tables" if numbers.benchmarks else ", and speed was not measured"
+        )
+        return [f"{_NO_PRICE}{speed}."]
+    lowest = min(prices, key=lambda family: prices[family])
+    alike = [family for family in prices if not _much_less(prices, lowest, family)]
+    cost = _cost(prices, lowest)
+    if len(alike) == len(prices):
+        return [f"All methods cost about the same: {cost}."]
+    names = listed([ranking.family_name(numbers, family) for family in alike])
+    return [f"Cheapest: {names}, {cost}{' or little more' if len(alike) > 1 else ''}."]
+
+
+def _recommended(numbers: Numbers, ranked: Sequence[str], pairs: Pairs) -> list[str]:
+    """The best method, or the cheapest of those that may be as good and surely are not far behind."""
+    if len(ranked) < 2:
+        return []
+    best, alike = ranked[0], ranking.not_beaten_by(ranked[0], ranked, pairs)
+    name, prices = ranking.family_name(numbers, best), _prices(numbers, ranked)
+    baselines = ranking.baselines_beaten(numbers, best)
     if not baselines or not all(baselines.values()):
-        why = "does not beat every baseline for certain" if baselines else "stands beside no baseline"
-        return [*said, f"Recommended: none, as {best}, which has the highest mIoU, {why}."]
+        why = "is not significantly better than every baseline" if baselines else "has no baseline beside it"
+        return [f"Recommended: none, as the best, {name}, {why}."]
     if not alike:
-        cost = f", for {price[best]}" if prices else ""
-        return [
-            *said,
-            f"Recommended: {best}: it beats every other method on {_pictures(numbers.comparison)}{cost}.",
-        ]
+        cost = f", at {_cost(prices, best)}" if prices else ""
+        where = images_in_words(numbers.comparison)
+        return [f"Recommended: {name}, significantly better than every other method on {where}{cost}."]
     behind = {family: _behind(pairs[frozenset((best, family))]) for family in alike}
     close = [family for family in alike if behind[family] <= _LITTLE and _much_less(prices, family, best)]
     if close:
         choice = min(close, key=lambda family: prices[family])
         return [
-            *said,
-            f"Recommended: {choice}: at most {behind[choice]:.2f} mIoU points behind {best}, which has the "
-            f"highest mIoU, and takes {price[choice]} where {best} takes {price[best]}.",
+            f"Recommended: {ranking.family_name(numbers, choice)}, at most "
+            f"{points(behind[choice]).removeprefix('+')} mIoU points behind {name}, at "
+            f"{_cost(prices, choice)} instead of {_cost(prices, best)}."
         ]
-    return [*said, f"Recommended: {best}, for the highest mIoU; against {_listed(alike)} it is inconclusive."]
+    others = listed([ranking.family_name(numbers, family) for family in alike], "or")
+    return [f"Recommended: {name}, for the best mIoU; it is not significantly better than {others}."]
 
 
 def _behind(pair: Pair) -> float:
-    """mIoU points that the second may lie behind the first at most; infinite where nobody knows."""
-    highest = max(100 * found.interval.high for found in pair.found)
+    """mIoU that the second may lie behind the first at most; infinite where nobody knows."""
+    highest = max(found.interval.high for found in pair.found)
     return math.inf if math.isnan(highest) else highest
 
 
-def _cheapest(prices: dict[str, float], price: dict[str, str]) -> str:
-    lowest = min(prices, key=lambda family: prices[family])
-    alike = [family for family in prices if not _much_less(prices, lowest, family)]
-    if len(alike) == len(prices):
-        return f"All cost about the same: {price[lowest]}."
-    return f"Cheapest: {_listed(alike)}, {price[lowest]}{' or little more' if len(alike) > 1 else ''}."
-
-
-def _no_price(numbers: Numbers) -> str:
-    known = numbers.benchmarks
-    speed = "; where speed was measured, the tables have it" if known else ", and speed is not measured"
-    return f"{_NO_PRICE}{speed}."
+def _cost(prices: Mapping[str, float], family: str) -> str:
+    return f"{prices[family]:.2f} GMACs an image"
 
 
 def _much_less(prices: Mapping[str, float], family: str, other: str) -> bool:
@@ -254,7 +235,7 @@ def _much_less(prices: Mapping[str, float], family: str, other: str) -> bool:
 
 
 def _prices(numbers: Numbers, ranked: Sequence[str]) -> dict[str, float]:
-    """Family -> GMACs per picture; empty where they are not known of all."""
+    """Family -> GMACs per image; empty where they are not known of all."""
     known = {family: _gmacs(numbers.compared_families[family][0]) for family in ranked}
     found = {family: price for family, price in known.items() if price is not None}
     return found if len(found) == len(known) else {}
@@ -267,63 +248,34 @@ def _gmacs(run: RunNumbers) -> float | None:
 
 
 def _limits(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
-    """What the claims above do not cover."""
+    """What the findings above do not cover."""
     said = [*numbers.stand_ins, *_too_few(numbers)]
     if numbers.recorded_baselines:
         said.append(
-            "Baselines without a run of their own have no scores per picture: a method beats such a baseline "
-            "where its whole interval lies above the baseline's mean."
+            "Of baselines without a run of their own only the mean is known: a method is called better where "
+            "its whole interval lies above that mean."
         )
     trained = [name for name in ranked if numbers.compared_families[name][0].run.record.training]
     single = [name for name in trained if len(numbers.compared_families[name]) == 1]
     if single:
+        names = listed([ranking.family_name(numbers, family) for family in single])
         said.append(
-            f"One training {'each ' if len(single) > 1 else ''}of {_listed(single)}: another seed may change "
-            "the order, and no interval here covers that."
+            f"{names} {'was' if len(single) == 1 else 'were'} trained once: intervals are over test images, "
+            "not over seeds of the training."
         )
-    for name in (name for name in trained if name not in single):
-        values = [100 * run.means["miou"] for run in numbers.compared_families[name]]
-        said.append(f"Seeds alone move {name} by {max(values) - min(values):.2f} mIoU points.")
+    for family in (family for family in trained if family not in single):
+        values = [run.means["miou"] for run in numbers.compared_families[family]]
+        name = ranking.family_name(numbers, family)
+        spread = points(max(values) - min(values)).removeprefix("+")
+        said.append(f"Seeds alone change {name} by {spread} mIoU points.")
     budgets = {numbers.compared_families[name][0].run.record.budget for name in trained}
     if len(budgets) > 1:
-        said.append(f"Budgets differ ({_listed(sorted(budgets))}): training is compared with the methods.")
+        said.append(
+            f"Budgets differ ({listed(sorted(budgets))}): this compares trainings as well as methods."
+        )
     return said
 
 
 def _too_few(numbers: Numbers) -> list[str]:
-    pairs, groups = len(numbers.differences), len(set(numbers.comparison.groups))
-    if not pairs or groups >= fewest_groups(pairs):
-        return []
-    return [
-        f"{_counted(groups, 'group')} of pictures cannot make any difference between "
-        f"{_counted(pairs, 'pair')} of methods certain: score more videos, or compare fewer methods."
-    ]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _given(run: RunNumbers) -> str:
-    return {"box": "given the true box", "mask": "given the true mask"}[run.run.truth_access]
-
-
-def _points(found: Interval) -> str:
-    scaled = Interval(*(100 * number for number in found))
-    return f"{scaled.value:.2f} mIoU points {_range(scaled, 2)}"
-
-
-def _range(found: Interval, decimals: int) -> str:
-    if not found.known:
-        return f"({TOO_FEW})"
-    return f"[{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
-
-
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"= {value:.4f}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    told = too_few_groups(numbers)
+    return [told] if told else []

@@ -27,6 +27,8 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': "''",
+    "\N{SUPERSCRIPT TWO}": r"\textsuperscript{2}",
+    "\N{MINUS SIGN}": "$-$",
 }
 # an underscore inside a word is no emphasis
 _MARKDOWN = re.compile(r"[\\`*|<>&\[\]]|(?<!\w)_|_(?!\w)")
@@ -40,6 +42,16 @@ def write(table: Table, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for ending, text in (("csv", as_csv(table)), ("md", as_markdown(table)), ("tex", as_latex(table))):
         write_atomically(folder / f"{table.name}.{ending}", _writer(text))
+
+
+def markdown(text: str) -> str:
+    """A text in one line, without anything that Markdown would take for markup."""
+    return _MARKDOWN.sub(lambda found: f"\\{found.group()}", " ".join(text.split()))
+
+
+def latex(text: str) -> str:
+    """A text in one line, without anything that LaTeX would execute."""
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
 # any value that pandas keeps in a table, its own kinds of missing values too
@@ -73,13 +85,13 @@ def as_markdown(table: Table) -> str:
     """A pipe table with its title above and its notes below."""
     cells = _cells(table)
     rule = ["---:" if right else ":---" for right in _numeric(table)]
-    lines = [f"## {_markdown(table.title)}", "", _piped(_escaped(table.frame.columns, _markdown))]
+    lines = [f"## {markdown(table.title)}", "", _piped(_escaped(table.frame.columns, markdown))]
     lines.append(_piped(rule))
     for heading, rows in table.blocks:
         if heading:
-            lines.append(_piped([f"**{_markdown(heading)}**", *[""] * (len(rule) - 1)]))
-        lines += [_piped(_escaped(cells[row], _markdown)) for row in rows]
-    lines += ["", *(f"- {_markdown(note)}" for note in table.notes)]
+            lines.append(_piped([f"**{markdown(heading)}**", *[""] * (len(rule) - 1)]))
+        lines += [_piped(_escaped(cells[row], markdown)) for row in rows]
+    lines += ["", *(f"- {markdown(note)}" for note in table.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -88,18 +100,18 @@ def as_latex(table: Table) -> str:
     numeric, cells = _numeric(table), _cells(table)
     lines = [
         "% needs \\usepackage{booktabs}",
-        rf"\noindent\textbf{{{_latex(table.title)}}}\par\smallskip",
+        rf"\noindent\textbf{{{latex(table.title)}}}\par\smallskip",
         rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
         r"\toprule",
-        _tabbed(_escaped(table.frame.columns, _latex)),
+        _tabbed(_escaped(table.frame.columns, latex)),
     ]
     for heading, rows in table.blocks:
         lines.append(r"\midrule")
         if heading:
-            lines.append(rf"\multicolumn{{{len(numeric)}}}{{l}}{{\emph{{{_latex(heading)}}}}} \\")
-        lines += [_tabbed(_escaped(cells[row], _latex)) for row in rows]
+            lines.append(rf"\multicolumn{{{len(numeric)}}}{{l}}{{\emph{{{latex(heading)}}}}} \\")
+        lines += [_tabbed(_escaped(cells[row], latex)) for row in rows]
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip"]
-    lines += [rf"{{\footnotesize {_latex(note)}\par}}" for note in table.notes]
+    lines += [rf"{{\footnotesize {latex(note)}\par}}" for note in table.notes]
     return "\n".join(lines) + "\n"
 
 
@@ -129,11 +141,3 @@ def _piped(cells: Sequence[str]) -> str:
 
 def _tabbed(cells: Sequence[str]) -> str:
     return rf"{' & '.join(cells)} \\"
-
-
-def _markdown(text: str) -> str:
-    return _MARKDOWN.sub(lambda found: f"\\{found.group()}", " ".join(text.split()))
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))

@@ -28,7 +28,6 @@ from kolbench.report.licences import licences, seen
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.portrait import portraits
 from kolbench.report.robustness import corrupted, robustness
-from kolbench.report.sentences import sentences
 from kolbench.report.sizes import size_and_speed
 from kolbench.report.statistics import Difference, across_seeds
 from kolbench.report.test_set import pictures
@@ -37,7 +36,7 @@ from kolbench.runs.finished import Comparison
 from kolbench.runs.record import TrainingSummary
 from kolbench.types import NATIVE, PORTRAITNET
 
-__all__ = ["Table", "all_tables", "sentences"]
+__all__ = ["Table", "all_tables"]
 
 TABLE_2 = ("miou", "acc", "f0.3_pooled", "f0.09_pooled")
 # eval_protocol -> what is scored

@@ -5,37 +5,33 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from kolbench.errors import ConfigError, KolbenchError, require_between, require_choice
+from kolbench.errors import ConfigError, KolbenchError, require_choice
 from kolbench.io import images
-from kolbench.serve import uploads
+from kolbench.serve import files, uploads
 from kolbench.serve.guard import problem
 from kolbench.serve.memory import Memory, new_token
 from kolbench.serve.methods import Method
-from kolbench.types import Float32Array, JsonObject, UInt8Array
-from kolbench.video.compositing.ad import AdStill, Placement
-from kolbench.video.compositing.composite import AdBehind, Look
-from kolbench.video.compositing.foreground import estimate_foreground
-from kolbench.video.compositing.renderings import alpha8, cutout
-from kolbench.video.frame import Frame
+from kolbench.serve.uploads import Upload
+from kolbench.types import JsonObject, UInt8Array
+from kolbench.video.compositing.renderings import alpha8
 
 T = TypeVar("T")
 
-FILES = ("alpha", "cutout", "composite")
 UPLOAD_SECONDS = 120
 REQUEST_BYTES = 10_000
 HELD_BYTES = 1 << 30
 HELD_ARRAYS = 64
-_GONE = "The server no longer holds this picture; choose it again."
+_GONE = "The server no longer holds this image; choose it again."
 
 
 class TryIt:
@@ -68,8 +64,10 @@ class TryIt:
                 Route("/ads", self.upload_ad, methods=["POST"]),
                 Route("/examples/{number:int}", self.example, methods=["POST"]),
                 Route("/examples/ad", self.example_ad, methods=["POST"]),
+                Route("/examples/background", self.example_background, methods=["POST"]),
                 Route("/pictures/{token}", self.preview, methods=["GET"]),
                 Route("/pictures/{token}/alphas/{method:int}", self.alpha, methods=["POST"]),
+                Route("/pictures/{token}/foregrounds/{method:int}", self.foreground, methods=["POST"]),
                 Route("/pictures/{token}/files/{kind}", self.file, methods=["POST"]),
             ],
             exception_handlers={
@@ -86,8 +84,8 @@ class TryIt:
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
     async def upload(self, request: Request) -> Response:
-        """POST /pictures, the body a picture file -> 201 {token, width, height}."""
-        return await self._taken(request, uploads.decode, "The picture")
+        """POST /pictures, the body a picture file -> 201 {token, width, height, animated}."""
+        return await self._taken(request, uploads.decode, "The image")
 
     async def upload_ad(self, request: Request) -> Response:
         """POST /ads: the same for an ad, whose transparency is kept."""
@@ -98,14 +96,18 @@ class TryIt:
         number = request.path_params["number"]
         if number >= len(uploads.EXAMPLES):
             raise HTTPException(404, f"There are {len(uploads.EXAMPLES)} examples, counted from 0.")
-        return self._kept(await self._decoded(uploads.example_picture, number))
+        return self._kept(Upload(await self._decoded(uploads.example_picture, number)))
 
     async def example_ad(self, request: Request) -> Response:
         """POST /examples/ad: as if a drawn ad had been uploaded."""
-        return self._kept(await self._decoded(uploads.example_ad))
+        return self._kept(Upload(await self._decoded(uploads.example_ad)))
+
+    async def example_background(self, request: Request) -> Response:
+        """POST /examples/background: as if a drawn room without a person had been uploaded."""
+        return self._kept(Upload(await self._decoded(uploads.example_background)))
 
     async def preview(self, request: Request) -> Response:
-        """GET /pictures/TOKEN: a PNG, upright, the longest side at most 1024 px; of ads as well."""
+        """GET /pictures/TOKEN: a PNG, upright, the longest side at most PREVIEW_SIDE px; of ads as well."""
         image = self._held(request.path_params["token"])
         return _png(await self._decoded(lambda: images.png_bytes(uploads.preview(image))))
 
@@ -120,37 +122,50 @@ class TryIt:
         timing = {"Server-Timing": f"predict;dur={1000 * seconds:.1f}"}
         return Response(small.tobytes(), media_type="application/octet-stream", headers=timing)
 
+    async def foreground(self, request: Request) -> Response:
+        """POST /pictures/TOKEN/foregrounds/METHOD -> the preview's RGB, the person's own at soft edges.
+
+        Three bytes a pixel, row by row: on one computer that is faster than a PNG.
+        """
+        token = request.path_params["token"]
+        levels, _ = await self._levels(request, token, request.path_params["method"])
+        image = self._held(token)
+        colours = await self._in_turn(request, lambda: files.foreground_preview(image, levels))
+        return Response(colours.tobytes(), media_type="application/octet-stream")
+
     async def file(self, request: Request) -> Response:
         """POST /pictures/TOKEN/files/KIND, the body JSON -> a PNG of the picture's own size.
 
         The body's `method` is its number; `threshold` in [0, 1] makes alpha 0 or 1, null leaves it soft.
-        KIND is alpha, cutout (RGBA, cleaned edges) or composite, which also needs `ad`, a token, and takes
-        `left`, `top`, `width`, `height`, `fit` (see ad.Placement) and `opacity`.
+        KIND is alpha, cutout (RGBA, cleaned edges) or composite, which takes `background`, one of
+        files.BACKGROUNDS (ad by default); `ad` or `image`, the token of what stands behind; and what
+        files.composite_file reads.
         """
         token = request.path_params["token"]
-        kind = require_choice("kind", request.path_params["kind"], FILES)
+        kind = require_choice("kind", request.path_params["kind"], files.KINDS)
         wishes = _wishes(await _body(request, REQUEST_BYTES, "The request is too long."))
         image = self._held(token)
         levels, _ = await self._levels(request, token, wishes.get("method"))
-        alpha = _alpha(levels, wishes.get("threshold"))
+        alpha = files.alpha_of(levels, wishes.get("threshold"))
         if kind == "composite":
-            ad = self._held(wishes.get("ad"))
-            return _png(await self._in_turn(request, lambda: _composite(image, alpha, ad, wishes)))
-        making = _alpha_file if kind == "alpha" else _cutout_file
-        return _png(await self._in_turn(request, lambda: making(image, alpha)))
+            background = require_choice("background", wishes.get("background", files.AD), files.BACKGROUNDS)
+            layer = self._held(wishes.get(background)) if background in files.UPLOADED else None
+            making = partial(files.composite_file, image, alpha, background, layer, wishes)
+        else:
+            making = partial(files.alpha_file if kind == "alpha" else files.cutout_file, image, alpha)
+        return _png(await self._in_turn(request, making))
 
-    async def _taken(
-        self, request: Request, decode: Callable[[bytes, str], UInt8Array], name: str
-    ) -> Response:
+    async def _taken(self, request: Request, decode: Callable[[bytes, str], Upload], name: str) -> Response:
         sentence = f"{name} has more than {self._limit_mb} MiB, which is the limit here (limit_mb=)."
         data = await _body(request, self._limit_mb << 20, sentence)
         return self._kept(await self._decoded(decode, data, name))
 
-    def _kept(self, image: UInt8Array) -> Response:
+    def _kept(self, upload: Upload) -> Response:
         token = new_token()
-        self._memory.put(token, image)
-        height, width = image.shape[:2]
-        return JSONResponse({"token": token, "width": width, "height": height}, 201)
+        self._memory.put(token, upload.image)
+        height, width = upload.image.shape[:2]
+        told = {"token": token, "width": width, "height": height, "animated": upload.animated}
+        return JSONResponse(told, 201)
 
     def _held(self, token: Any) -> UInt8Array:
         image = self._memory.get(token) if isinstance(token, str) else None
@@ -215,29 +230,6 @@ def _wishes(body: bytes) -> JsonObject:
     if not isinstance(wishes, dict):
         raise ConfigError('The request must be JSON, such as {"method": 0, "threshold": null}.')
     return wishes
-
-
-def _alpha(levels: UInt8Array, threshold: Any) -> Float32Array:
-    """(H, W) float32 in [0, 1]; in {0, 1} with a threshold, as the scores cut."""
-    if threshold is None:
-        return levels.astype(np.float32) / np.float32(255)
-    cut = require_between("threshold", threshold, 0, 1)
-    return np.asarray(levels > 255 * cut, np.float32)
-
-
-def _alpha_file(image: UInt8Array, alpha: Float32Array) -> bytes:
-    del image
-    return images.png_bytes(alpha8(alpha))
-
-
-def _cutout_file(image: UInt8Array, alpha: Float32Array) -> bytes:
-    return images.png_bytes(cutout(image, alpha, estimate_foreground(image, alpha)))
-
-
-def _composite(image: UInt8Array, alpha: Float32Array, ad: UInt8Array, wishes: JsonObject) -> bytes:
-    given = {key: wishes[key] for key in ("left", "top", "width", "height", "fit") if key in wishes}
-    placer = AdBehind(AdStill(ad), Placement(**given), Look(opacity=wishes.get("opacity", 1.0)))
-    return images.png_bytes(placer(Frame(image, 0, 0.0), alpha).image)
 
 
 def _png(data: bytes) -> Response:

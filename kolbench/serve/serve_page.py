@@ -6,12 +6,28 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from kolbench.report import inlined
-from kolbench.serve.methods import Method
-from kolbench.serve.uploads import MOST_PIXELS, THUMBNAIL_SIDE, example_thumbnails
+from kolbench.serve.methods import CLASSIC, Method
+from kolbench.serve.uploads import (
+    MOST_PIXELS,
+    SHOWN_SIDE,
+    THUMBNAIL_SIDE,
+    example_before_after,
+    example_thumbnails,
+)
 
 _HERE = "kolbench.serve"
-# where the page's letters, colours and controls come from
-_HOUSE_STYLE = ("kolbench.report", "report.css")
+_STYLES = ("page.css", "viewer.css", "results.css")
+_SCRIPTS = (
+    "server.js",
+    "drawing.js",
+    "backgrounds.js",
+    "viewer.js",
+    "ad.js",
+    "camera.js",
+    "intake.js",
+    "tabs.js",
+    "page.js",
+)
 
 
 def render(
@@ -26,8 +42,9 @@ def render(
         device: in words.
         stays_here: whether only this computer can reach the server.
     """
-    css = inlined.template(*_HOUSE_STYLE) + inlined.template(_HERE, "page.css")
-    script = inlined.script_of(_HERE, "page.js")
+    css = inlined.style_of(_HERE, *_STYLES)
+    script = inlined.script_of(_HERE, *_SCRIPTS)
+    before, after = example_before_after()
     html = inlined.page(_HERE, "page.html").render(
         # our own files
         css=Markup(css),  # noqa: S704
@@ -37,10 +54,19 @@ def render(
         stays_here=stays_here,
         limit_mb=limit_mb,
         most_megapixels=MOST_PIXELS // 1_000_000,
-        examples=[f"data:image/jpeg;base64,{_base64(thumbnail)}" for thumbnail in example_thumbnails()],
+        examples=[_inline("jpeg", thumbnail) for thumbnail in example_thumbnails()],
         thumbnail_side=THUMBNAIL_SIDE,
-        only_default=[method.name for method in methods] == ["grabcut"],
-        data={"methods": [method.name for method in methods], "limit_mb": limit_mb, "threshold": threshold},
+        before=_inline("jpeg", before),
+        after=_inline("webp", after),
+        shown_side=SHOWN_SIDE,
+        classic_alone=[method.name for method in methods] == [CLASSIC],
+        data={
+            "methods": [
+                {"name": method.name, "shown": method.shown, "licence": method.licence} for method in methods
+            ],
+            "limit_mb": limit_mb,
+            "threshold": threshold,
+        },
     )
     return html, _policy(css, script)
 
@@ -61,5 +87,6 @@ def _policy(css: str, script: str) -> str:
     )
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _inline(kind: str, data: bytes) -> str:
+    """An image file as an address."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

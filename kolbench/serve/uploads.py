@@ -1,6 +1,8 @@
 """Uploaded bytes as pictures, with bounds that a page needs; small copies to look at; examples."""
 
 import io
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -9,49 +11,69 @@ from kolbench.data.scenes.scene import make_scene
 from kolbench.errors import DataError
 from kolbench.io import decoding, images
 from kolbench.types import UInt8Array
+from kolbench.video.compositing.renderings import cutout
 
 MOST_PIXELS = 40_000_000
-PREVIEW_SIDE = 1024
+PREVIEW_SIDE = 1536
 # Pillow opens more, some of it by running other programs
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+# of these, what viewers play: the pages of a TIFF are no frames
+ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
 
 # scenes of one series that show what the page is for
 EXAMPLE_SEED = 7
 EXAMPLES = (20, 7, 11, 16, 19)
 EXAMPLE_SIDE = 768
 THUMBNAIL_SIDE = 160
+# the scene of the before and after that is seen first, and its side
+SHOWN_SCENE, SHOWN_SIDE = 7, 560
+# the scene whose room stands behind others
+ROOM_SCENE = 11
 
 _OVERSAMPLING = 2
 _WHITE, _YELLOW, _PLUM = (255, 255, 255), (255, 205, 70), (90, 25, 80)
 
 
-def decode(data: bytes, name: str) -> UInt8Array:
-    """An uploaded picture as (H, W, 3) uint8 RGB, upright; its size is looked at before it is decoded.
+class Upload(NamedTuple):
+    """What an uploaded file holds.
+
+    image: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA with straight alpha; upright. animated: whether the file
+    has more frames, of which this is the first.
+    """
+
+    image: UInt8Array
+    animated: bool = False
+
+
+def decode(data: bytes, name: str) -> Upload:
+    """An uploaded picture in RGB; its size is looked at before it is decoded.
 
     Args:
-        data: the file. name: what the errors call it, such as `The picture`.
+        data: the file. name: what the errors call it, such as `The image`.
 
     Raises:
         DataError: it is no picture, of a format that is not taken, damaged, or above MOST_PIXELS.
     """
-    _inspect(data, name)
-    return images.rgb_from_bytes(data, name)
+    animated = _inspect(data, name)
+    return Upload(images.rgb_from_bytes(data, name), animated)
 
 
-def decode_ad(data: bytes, name: str) -> UInt8Array:
-    """The same, but (H, W, 4) RGBA, straight alpha, where the file has transparency.
+def decode_ad(data: bytes, name: str) -> Upload:
+    """The same, but in RGBA where the file has transparency.
 
     Raises:
         DataError: see `decode`.
     """
-    _inspect(data, name)
-    return images.rgba_from_bytes(data, name)
+    animated = _inspect(data, name)
+    return Upload(images.rgba_from_bytes(data, name), animated)
 
 
-def _inspect(data: bytes, name: str) -> None:
+def _inspect(data: bytes, name: str) -> bool:
+    """Refuses what is not taken; whether it is animated."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             format_name, (width, height) = image.format, image.size
+            animated = format_name in ANIMATED and bool(getattr(image, "is_animated", False))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(_too_large(name)) from None
     except Exception:  # decoders raise whatever they stumble over
@@ -62,6 +84,7 @@ def _inspect(data: bytes, name: str) -> None:
         )
     if width * height > MOST_PIXELS:
         raise DataError(_too_large(f"{name} of {width}x{height} px"))
+    return animated
 
 
 def _too_large(name: str) -> str:
@@ -79,9 +102,26 @@ def example_picture(number: int, side: int = EXAMPLE_SIDE) -> UInt8Array:
     return make_scene(EXAMPLE_SEED, EXAMPLES[number], side).image
 
 
+@cache
 def example_thumbnails() -> list[bytes]:
     """A small JPEG of each example."""
     return [_jpeg(example_picture(number, THUMBNAIL_SIDE)) for number in range(len(EXAMPLES))]
+
+
+@cache
+def example_before_after() -> tuple[bytes, bytes]:
+    """A JPEG of a drawn scene, and a WebP of its ground truth: true colours and true alpha matte."""
+    scene = make_scene(EXAMPLE_SEED, SHOWN_SCENE, SHOWN_SIDE)
+    file = io.BytesIO()
+    Image.fromarray(cutout(scene.image, scene.alpha, scene.foreground.astype(np.float32))).save(
+        file, "WEBP", quality=85
+    )
+    return _jpeg(scene.image), file.getvalue()
+
+
+def example_background() -> UInt8Array:
+    """(EXAMPLE_SIDE, EXAMPLE_SIDE, 3) uint8, a drawn room with nobody in it."""
+    return make_scene(EXAMPLE_SEED, ROOM_SCENE, EXAMPLE_SIDE).background
 
 
 def _jpeg(image: UInt8Array) -> bytes:

@@ -166,46 +166,52 @@ def print_benchmark(found: Benchmark) -> None:
         *found.notes,
     ]
     print("\n".join(lines))
-    console = Console()
-    wide = Console(width=max(console.width, TABLE_WIDTH))
-    wide.print(_times(found))
+    console = Console(highlight=False)
+    console.print(_times(found, spreads=console.width >= TABLE_WIDTH))
     if found.ratios:
-        wide.print(_ratio_table(found))
+        console.print(_ratio_table(found))
     print(_legend(found))
 
 
-def _times(found: Benchmark) -> "Table":
+def _times(found: Benchmark, *, spreads: bool) -> "Table":
+    """Milliseconds of each form; spreads: whether there is room for the 5 to 95 % beside the medians."""
     from rich.table import Table
 
     height, width = found.picture
-    table = Table(title=f"{found.method}: milliseconds for a picture of {width}x{height} px")
+    table = Table(title=f"{found.method}: milliseconds for an image of {width}x{height} px")
     table.add_column("form")
     table.add_column("threads", justify="right")
     sizes = list(dict.fromkeys(each.size for speed in found.speeds for each in speed.batches))
     clips = any(speed.frame is not None for speed in found.speeds)
     for column in (
-        *("network", "5 to 95 %"),
+        *_with_spread("network", spreads),
         *(f"network, {size} at once, each" for size in sizes),
-        *("end to end", "5 to 95 %", "file to file", "FPS"),
+        *_with_spread("end to end", spreads),
+        *("file to file", "FPS"),
         *(("frame of a clip", "flow of it") if clips else ()),
     ):
         table.add_column(column, justify="right", no_wrap="%" in column)
     for speed in found.speeds:
         network = ("-", "-") if speed.network is None else _cells(speed.network)
+        shown = 2 if spreads else 1
         each = {many.size: f"{many.network.median_ms / many.size:.2f}" for many in speed.batches}
         fps = f"{1000 / speed.segment.median_ms:.2f}"
         of_clip = [_median(speed.frame), _median(speed.flow)] if clips else []
         table.add_row(
             _ran(speed.backend),
             str(speed.threads),
-            *network,
+            *network[:shown],
             *(each.get(size, "-") for size in sizes),
-            *_cells(speed.segment),
+            *_cells(speed.segment)[:shown],
             _median(speed.file),
             fps,
             *of_clip,
         )
     return table
+
+
+def _with_spread(column: str, spreads: bool) -> tuple[str, ...]:
+    return (column, "5 to 95 %") if spreads else (column,)
 
 
 def _ratio_table(found: Benchmark) -> "Table":

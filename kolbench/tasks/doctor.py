@@ -28,7 +28,6 @@ from kolbench.io.files import write_atomically
 from kolbench.report import doctor_page, page
 
 PAGE, FAULTS, PICTURES, MENDED = "doctor.html", "faults.csv", "pictures.csv", "mended"
-WIDTH = 150
 # rows of one kind in the terminal
 MOST_ROWS = 5
 EXIT_REFUSED = 1
@@ -80,11 +79,11 @@ def run(config: DoctorConfig) -> TaskResult:
     print_faults(faults, config.fix)
     told = counted(faults)
     print(
-        f"{_many(len(diagnosis.examined), 'picture')}: {told['refused']} refused by training, "
+        f"{_many(len(diagnosis.examined), 'image')}: {told['refused']} refused by training, "
         f"{_many(told['warning'], 'warning')}, {_many(told['note'], 'note')}; page in {output / PAGE}"
     )
     if config.fix:
-        print(_mended(output / MENDED) if mends else "nothing to mend: no picture can be used")
+        print(_mended(output / MENDED) if mends else "nothing to mend: no image can be used")
     figures = {severity: float(count) for severity, count in told.items()}
     return TaskResult(exit_code=EXIT_REFUSED if diagnosis.refused else 0, figures=figures)
 
@@ -132,7 +131,7 @@ def print_faults(faults: Sequence[Fault], mended: bool) -> None:
         if len(same) > MOST_ROWS:
             table.add_row(same[0].severity, f"and {len(same) - MOST_ROWS} more", same[0].title)
         table.add_section()
-    Console(width=max(Console().width, WIDTH)).print(table)
+    Console(highlight=False).print(table)
 
 
 def write_tables(folder: Path, diagnosis: Diagnosis, faults: Sequence[Fault]) -> None:

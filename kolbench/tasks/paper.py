@@ -1,4 +1,4 @@
-"""`task=paper`: the same method under the paper's protocol and under the honest one, and the gap."""
+"""`task=paper`: the same method under the paper's protocol and under the leakage-free one, and the gap."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ def _images(test: ImageCounts, threshold: float) -> Float64Array:
 
 def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
     table = Table(title=f"{name}: mIoU under two protocols (95 % interval over groups)")
-    for column in ("protocol", "test pictures", "threshold from validation", "best threshold on test"):
+    for column in ("protocol", "test images", "threshold from validation", "best threshold on test"):
         table.add_column(column)
     for outcome in outcomes:
         cells = (
@@ -138,12 +138,12 @@ def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
             _cell(outcome.best_on_test, outcome.best_threshold),
         )
         table.add_row(outcome.protocol, str(outcome.job.record.pictures["test"]), *cells)
-    Console(width=max(Console().width, 120)).print(table)
+    Console(highlight=False).print(table)
     for outcome in outcomes:
         if not outcome.headline.known:
             print(f"{outcome.protocol}: mIoU of each group: {listed(outcome.by_group)}")
     print(
-        f"gap: the paper's protocol reports {outcomes[0].headline.value:.4f}, the honest one "
+        f"gap: the paper's protocol reports {outcomes[0].headline.value:.4f}, the leakage-free one "
         f"{outcomes[1].headline.value:.4f}: {gap:+.4f} mIoU. {_CAUTION}"
     )
 

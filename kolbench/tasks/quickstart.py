@@ -12,6 +12,7 @@ from kolbench.models.checkpoints import download
 from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.runs import record, run_folder
 from kolbench.runs.finished import find, test_sets
+from kolbench.runs.method_names import shown_name
 from kolbench.tasks.inside import folder_of
 from kolbench.tasks.report import PAGE, write_report
 from kolbench.tasks.score_table import print_table
@@ -65,12 +66,13 @@ def run(config: QuickstartConfig) -> TaskResult:
     config.output.mkdir(parents=True, exist_ok=True)
     log = config.output / LOG
     runs = []
-    with progress.bar("methods scored", len(experiments)) as advance, log.open("w", encoding="utf-8") as file:
+    with (
+        progress.bar("methods evaluated", len(experiments)) as advance,
+        log.open("w", encoding="utf-8") as file,
+    ):
         for name, own in experiments.items():
-            print(
-                f"{'training and scoring' if name == TRAINED else 'scoring'} {name} on drawn scenes",
-                flush=True,
-            )
+            doing = "training and evaluating" if name == TRAINED else "evaluating"
+            print(f"{doing} {shown_name(name)} on drawn scenes", flush=True)
             with contextlib.redirect_stdout(file):
                 runs.append(folder_of("fit", {"experiment": name, **shared, **own}))
             advance(1)
@@ -98,8 +100,11 @@ def _network() -> tuple[str, Mapping[str, object]]:
 
 def _about(network: str) -> str:
     if network == OFFICIAL:
-        return f"{OFFICIAL} has its authors' weights, which were at hand; it has never seen drawn scenes."
+        return (
+            f"{shown_name(OFFICIAL)} has its authors' weights, which were at hand; it has never seen drawn "
+            "scenes."
+        )
     return (
-        f"{TRAINED} was trained from nothing for some seconds and shows no more than that training works; "
-        "python -m kolbench experiment=rsudisnet takes minutes. Official weights: task=weights."
+        f"{shown_name(TRAINED)} was trained from scratch for some seconds, which shows only that training "
+        "works; python -m kolbench experiment=rsudisnet takes minutes. Official weights: task=weights."
     )

@@ -7,7 +7,10 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import ConfigError
 from kolbench.io import progress
 from kolbench.metrics import scores
-from kolbench.report import figures, footage, gallery, page, table_files, tables
+from kolbench.report import figures, footage, gallery, main_table, page, sentences, table_files, tables
+from kolbench.report.leaderboard import leaderboard_of
+from kolbench.report.numbers import numbers_of
+from kolbench.report.words import counted
 from kolbench.runs import benchmark, folds
 from kolbench.runs.corrupted import comparisons
 from kolbench.runs.finished import Comparison, find, matches
@@ -50,7 +53,7 @@ def run(config: ReportConfig) -> TaskResult:
         said = write_report(comparison, folder)
         runs, pictures = len(comparison.runs), len(comparison.pictures)
         corrupted = f", {len(comparison.corrupted)} on them corrupted" if comparison.corrupted else ""
-        print(f"{comparison.name}: {runs} runs on the same {pictures} test pictures{corrupted}")
+        print(f"{comparison.name}: {counted(runs, 'run')} on {counted(pictures, 'test image')}{corrupted}")
         for sentence in said:
             print(f"  {sentence}")
         print(f"report in {folder / PAGE}", flush=True)
@@ -63,7 +66,7 @@ def write_report(comparison: Comparison, folder: Path) -> list[str]:
     Nothing is written before all is made.
 
     Returns:
-        What the results allow to say.
+        The key findings, as a terminal shows them.
     """
     with progress.bar("making the report", 5) as advance:
         made_tables = tables.all_tables(comparison)
@@ -74,19 +77,20 @@ def write_report(comparison: Comparison, folder: Path) -> list[str]:
         advance(1)
         clips = footage.footage_of(comparison)
         advance(1)
-        said = tables.sentences(comparison)
+        said = sentences.sentences(comparison)
         html = page.render(comparison, made_tables, made_figures, galleries, said, clips)
         advance(1)
     _clear(folder)
     for table in made_tables:
         table_files.write(table, folder / "tables")
+    main_table.write(comparison, leaderboard_of(numbers_of(comparison)), folder / "tables")
     for figure in made_figures:
         figures.write(figure, folder / "figures")
     thresholds = {run.label: run.threshold for run in comparison.runs}
     for made in galleries:
         gallery.write_sheet(made, thresholds, folder / "galleries")
     page.write(folder / PAGE, html)
-    return said
+    return sentences.key_findings(comparison)
 
 
 def _clear(folder: Path) -> None:

@@ -28,10 +28,10 @@ SWITCHES = (
 )
 
 
-def launched(home: Path, profile: Path) -> Iterator["Chrome"]:
+def launched(home: Path, profile: Path, *switches: str) -> Iterator["Chrome"]:
     """A driver, ended when the generator is; skips the test where there is no browser.
 
-    home, profile: empty folders for what it writes.
+    home, profile: empty folders for what it writes. switches: beside SWITCHES.
     """
     if not (shutil.which(CHROMIUM) and shutil.which(DRIVER)):
         pytest.skip("needs a browser: apt-get install chromium chromium-driver")
@@ -42,7 +42,7 @@ def launched(home: Path, profile: Path) -> Iterator["Chrome"]:
         patch.setenv("HOME", str(home))
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
-        for switch in (*SWITCHES, f"--user-data-dir={profile}"):
+        for switch in (*SWITCHES, *switches, f"--user-data-dir={profile}"):
             options.add_argument(switch)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
@@ -62,7 +62,7 @@ def opened(driver: "Chrome", path: Path) -> Iterator["Chrome"]:
     assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     urls = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
-    assert {url for url in urls if not url.startswith("data:")} <= {path.as_uri()}
+    assert {url for url in urls if not url.startswith("data:")} - {path.as_uri()} == set()
 
 
 def screen(driver: "Chrome", width: int, height: int) -> None:
@@ -111,6 +111,11 @@ def settled(driver: "Chrome", holds: Callable[[], bool]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(driver, 10, 0.02).until(lambda _: holds())
+
+
+def unfold(driver: "Chrome") -> None:
+    """Opens all that is folded."""
+    driver.execute_script("document.querySelectorAll('details').forEach((one) => (one.open = true))")
 
 
 def set_slider(driver: "Chrome", percent: float) -> None:

@@ -21,7 +21,7 @@ from kolbench.metrics.counts import ImageCounts
 from kolbench.metrics.video.accuracy import UNTRIMMED
 from kolbench.metrics.video.clip_scores import mean_over_clips
 from kolbench.metrics.video.meter import COLUMNS
-from kolbench.report import figures, gallery, tables
+from kolbench.report import figures, gallery, sentences, tables
 from kolbench.report.drawing import Figure
 from kolbench.report.gallery import Gallery
 from kolbench.report.layout import Table
@@ -205,7 +205,7 @@ def page_parts(
         [*tables.all_tables(comparison), *more],
         figures.all_figures(comparison),
         gallery.all_galleries(comparison),
-        tables.sentences(comparison),
+        sentences.sentences(comparison),
     )
 
 

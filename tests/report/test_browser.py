@@ -13,6 +13,7 @@ from kolbench.metrics import scores
 from kolbench.report import curves, footage, gallery, page
 from kolbench.report.layout import Table
 from kolbench.report.numbers import numbers_of
+from kolbench.report.words import score_name
 from tests.helpers.browser import (
     contrasts,
     find,
@@ -29,6 +30,7 @@ from tests.helpers.browser import (
     settled,
     show,
     too_wide,
+    unfold,
     until,
 )
 from tests.helpers.run_folders import add_clips, page_parts, page_runs
@@ -90,7 +92,9 @@ def attacked(comparison, parts, tmp_path_factory):
     renamed = replace(
         comparison,
         name=ATTACK,
-        runs=tuple(replace(run, label=labels[run.label]) for run in comparison.runs),
+        runs=tuple(
+            replace(run, label=name, family=name) for run in comparison.runs for name in [labels[run.label]]
+        ),
     )
     first = parts[2][0]
     shots = tuple(
@@ -251,6 +255,7 @@ def column(driver, number):
     ],
 )
 def test_sorting_by_keyboard_keeps_blocks_apart(browser, number, first, orders):
+    unfold(browser)
     start = column(browser, 0)
     heading = find_all(browser, "#table-by_hand thead th")[number]
     other = {"ascending": "descending", "descending": "ascending"}[first]
@@ -276,9 +281,10 @@ def test_sorting_by_keyboard_keeps_blocks_apart(browser, number, first, orders):
 
 def test_real_tables_sort_by_click_as_pandas_does(browser, parts):
     table = next(found for found in parts[0] if found.name == "scores")
+    unfold(browser)
     headings = [h.text for h in find_all(browser, "#table-scores thead th")]
-    assert headings == list(table.frame.columns)
-    button = find_all(browser, "#table-scores thead button")[headings.index("miou")]
+    assert headings == [score_name(column) for column in table.frame.columns]
+    button = find_all(browser, "#table-scores thead button")[headings.index("mIoU")]
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
     button.click()
     shown = browser.execute_script(
@@ -471,8 +477,9 @@ def test_names_that_try_to_be_markup_are_text(chromium, attacked):
         assert browser.execute_script("return window.hacked") is None
         assert browser.title == f"{ATTACK} · kolbench report"
         text = "document.querySelector(arguments[0]).textContent.trim()"
+        unfold(browser)
+        assert browser.execute_script(f"return {text}", "h1").endswith(ATTACK)
         for selector in (
-            "h1",
             ".sentences li",
             "#table-bad h3",
             "#table-bad thead th:nth-child(2)",
@@ -488,6 +495,8 @@ def test_names_that_try_to_be_markup_are_text(chromium, attacked):
             "#clip option",
         ):
             assert browser.execute_script(f"return {text}", selector) == ATTACK, selector
+        for selector in ("#board th[scope=row]", "#matrix th[scope=row]", ".headline"):
+            assert ATTACK in browser.execute_script(f"return {text}", selector), selector
         assert ATTACK in browser.execute_script(f"return {text}", "#live tr[data-method] th")
         assert ATTACK in browser.execute_script(f"return {text}", ".tile[data-source='0'] .name")
         assert ATTACK in browser.execute_script(f"return {text}", "#clip-left option")
@@ -516,6 +525,7 @@ def test_what_the_policy_forbids_does_not_happen(chromium, report):
 @pytest.mark.parametrize("width", [360, 768, 1300])
 def test_no_page_is_wider_than_its_screen(browser, width):
     screen(browser, width, 740)
+    unfold(browser)
     assert too_wide(browser, except_in=".scroll *, svg, .skip") == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     pixels(browser, 0, "picture")
@@ -529,6 +539,7 @@ def test_no_page_is_wider_than_its_screen(browser, width):
 
 def test_the_first_column_and_the_headings_stay_in_sight(browser):
     screen(browser, 500, 500)
+    unfold(browser)
     browser.execute_script("document.querySelector('#table-table2 .scroll').scrollTo(150, 400)")
     where = browser.execute_script(
         "const at = (s) => document.querySelector(`#table-table2 ${s}`).getBoundingClientRect();"
@@ -545,6 +556,7 @@ def test_both_colour_schemes_can_be_read(browser, system):
     first = browser.execute_script(f"return {background}")
     assert (luminance(first) < 0.2) == (system == "dark")
     show(browser, "faults")
+    unfold(browser)
     for selector in ("#theme", None):
         found = contrasts(browser)
         assert len(found) >= 5
@@ -560,6 +572,8 @@ def test_both_colour_schemes_can_be_read(browser, system):
 
 def test_paper_gets_all_rows_and_no_controls(browser):
     media(browser, "dark", "print")
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
     style = "getComputedStyle(document.querySelector(arguments[0]))"
     for selector in (".controls", ".top nav", "#theme"):
         assert browser.execute_script(f"return {style}.display", selector) == "none"

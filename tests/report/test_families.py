@@ -12,7 +12,8 @@ from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.report.families import families, family_table, leaders
 from kolbench.report.intervals import difference_intervals, mean_interval
 from kolbench.report.numbers import Numbers
-from kolbench.report.tables import all_tables, sentences
+from kolbench.report.sentences import sentences
+from kolbench.report.tables import all_tables
 from kolbench.runs import finished
 from kolbench.runs.finished import Comparison, FinishedRun
 from kolbench.types import Float64Array

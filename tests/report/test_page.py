@@ -12,8 +12,8 @@ from PIL import Image
 from kolbench.metrics import scores
 from kolbench.report import gallery, page, rank_diagram
 from kolbench.report.numbers import Numbers
+from kolbench.report.sentences import sentences as sentences_of
 from kolbench.report.tables import all_tables
-from kolbench.report.tables import sentences as sentences_of
 from tests.helpers.run_folders import page_runs
 
 
@@ -101,13 +101,12 @@ def test_a_gallery_of_unknown_runs_is_refused(comparison, parts):
 
 def test_a_page_of_numbers_alone(comparison):
     text = page.render(comparison, [], [], [], [])
-    assert "Nothing yet." in text
+    assert "Key findings" not in text
     assert "The run folders hold no pictures to show." in text
-    assert 'href="#tables"' not in text
-    assert "<b>12</b> test pictures" in text
-    assert f"<b>{len(set(comparison.groups))}</b> groups (videos)" in text
+    assert 'href="#details"' not in text
+    assert f"12 images from {len(set(comparison.groups))} independent groups" in text
     alone = page.render(replace(comparison, groups=comparison.pictures), [], [], [], [])
-    assert "each a group of its own" in alone
+    assert "12 images treated as independent" in alone
 
 
 def test_eleven_methods_and_twenty_shots_stay_below_ten_megabytes(comparison, parts):

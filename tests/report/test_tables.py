@@ -17,10 +17,10 @@ from kolbench.metrics.counts import Counts, ImageCounts
 from kolbench.report import figures, layout, published, table_files
 from kolbench.report.intervals import mean_interval, pooled_intervals
 from kolbench.report.numbers import POOLED_F, Numbers, f_of_sums
+from kolbench.report.sentences import sentences
 from kolbench.report.statistics import differences
-from kolbench.report.tables import all_tables, sentences
+from kolbench.report.tables import all_tables
 from kolbench.runs import record, run_folder
-from kolbench.runs.benchmark import Benchmark, MeasuredOn, Speed, Spread
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
 from tests.helpers.run_folders import make_run
@@ -425,7 +425,7 @@ def test_seconds_name_the_device_of_their_evaluation_and_decide_nothing(tmp_path
     assert row_of(size, "modnet")["scored on"] == "cuda:0 (H200)"
     assert row_of(size, "unet")["scored on"] == "cpu (2 threads)"
     said = sentences(read(tmp_path))
-    assert any(text.startswith("Cheapest: unet, 0.12 GMACs") for text in said)
+    assert any(text.startswith("Cheapest: U-Net, 0.12 GMACs") for text in said)
     assert not any("second" in text or " s per" in text for text in said)
 
 
@@ -456,7 +456,7 @@ def test_runs_of_older_versions_leave_cells_empty(tmp_path):
         assert pd.isna(size[column])
     assert trained["seconds"] == 3.5
     assert pd.isna(trained["best epoch"])
-    assert any("No baseline stands beside modnet" in said for said in sentences(read(tmp_path)))
+    assert any("MODNet is not compared with a baseline" in said for said in sentences(read(tmp_path)))
 
 
 def test_training_shows_scores_on_training_pictures_beside_the_others(mixed, built):
@@ -623,125 +623,3 @@ def test_writing_leaves_three_files_and_nothing_else(built, tmp_path):
     rows = csv.DictReader((folder / "table2.csv").read_text(encoding="utf-8").splitlines())
     known = built["table2"].frame["miou"].dropna()
     assert [float(row["miou"]) for row in rows if row["miou"]] == list(known)
-
-
-def test_a_claim_is_printed_only_where_the_verdict_holds(mixed, built):
-    verdicts = {(row["A"], row["B"]): row["verdict"] for row in built["differences"].frame.to_dict("records")}
-
-    def better(a, b):
-        return f"{a} better" == verdicts.get((a, b), verdicts.get((b, a)))
-
-    said = sentences(read(mixed))
-    claims = [re.match(r"(\w+) beats (\w+) (?:by|with)", text) for text in said]
-    pairs = {(claim[1], claim[2]) for claim in claims if claim}
-    runs = {"modnet": ["modnet"], "unet": ["unet"], "rsudisnet": ["rsudisnet seed=0", "rsudisnet seed=1"]}
-    expected = {
-        (a, b)
-        for a in runs
-        for b in runs
-        if a != b and all(better(one, other) for one in runs[a] for other in runs[b])
-    }
-    assert pairs == expected
-    assert ("rsudisnet", "modnet") in pairs
-    ties = {
-        frozenset(re.findall(r"^Inconclusive: (\w+) against (\w+)", text)[0])
-        for text in said
-        if text.startswith("Inconclusive")
-    }
-    assert ties == {frozenset(("modnet", "unet"))}
-    assert not pairs & {tuple(pair) for pair in ties}
-
-
-def test_sentences_name_best_cheapest_and_choice_with_their_evidence(mixed):
-    said = "\n".join(sentences(read(mixed)))
-    assert re.search(r"^Highest mIoU: rsudisnet, 0\.\d{4} \(mean of 2 seeds", said, re.MULTILINE)
-    assert "it beats every other method" in said
-    # operations are the price: no speed is measured
-    assert "Cheapest: unet, 0.12 GMACs per picture." in said
-    assert "Recommended: rsudisnet: it beats every other method on these 30 pictures of 12 groups" in said
-    assert "Not compared, as the truth helps: grabcut (given the true box) and kmeans" in said
-    assert "One training each of" in said
-    assert "Seeds alone move rsudisnet by" in said
-
-
-def test_the_cheaper_of_two_is_recommended_where_it_is_surely_not_far_behind(tmp_path):
-    make_run(tmp_path / "a", "unet", quality=0.95, pictures=120, files=False)
-    make_run(tmp_path / "b", "u2net", quality=0.951, pictures=120, files=False)
-    said = sentences(read(tmp_path))
-    assert said[0].startswith("Highest mIoU: u2net, ")
-    tie = next(text for text in said if text.startswith("Inconclusive: "))
-    assert "on these 120 pictures of 48 groups" in tie
-    high = re.search(r"mIoU points \[-\d+\.\d\d, (\d+\.\d\d)\] \(Holm p = ", tie)[1]
-    choice = next(text for text in said if text.startswith("Recommended: "))
-    assert choice.startswith(f"Recommended: unet: at most {high} mIoU points behind u2net")
-
-
-def test_five_groups_are_too_few_to_be_certain_and_that_is_said(tmp_path):
-    make_run(tmp_path / "a", "unet", quality=0.9, files=False)
-    make_run(tmp_path / "b", "u2net", quality=0.3, files=False)
-    said = sentences(read(tmp_path))
-    assert re.match(
-        r"Highest mIoU: unet, 0\.\d{4} \(too few groups for an interval\); "
-        r"one by one: test_video_000 0\.\d{4}, "
-        r".*test_video_004 0\.\d{4}; against u2net it is inconclusive\.$",
-        said[0],
-    )
-    assert any(text.startswith("5 groups of pictures cannot make any difference") for text in said)
-
-
-def test_costs_that_do_not_compare_are_no_reason(tmp_path):
-    model = {"name": "unet"}
-    make_run(tmp_path / "a", "unet", quality=0.9, pictures=40, files=False, model=model)
-    make_run(tmp_path / "b", "kmeans", quality=0.4, pictures=40, files=False)
-    said = sentences(read(tmp_path))
-    told = [text for text in said if text.startswith("What methods cost cannot be compared here")]
-    assert [text.endswith("not known of all, and speed is not measured.") for text in told] == [True]
-    speed = Speed(2, Spread(20, 19, 21))
-    one = Benchmark("unet", "w", "eager", (48, 64), 1, 3, (speed,), MeasuredOn(), model)
-    measured = sentences(replace(read(tmp_path), benchmarks=(one,)))
-    assert any(text.endswith("of all; where speed was measured, the tables have it.") for text in measured)
-    assert not any("Cheapest" in text or "parameters" in text for text in said)
-    (choice,) = (text for text in said if text.startswith("Recommended: "))
-    assert choice == ("Recommended: unet: it beats every other method on these 40 pictures of 16 groups.")
-
-
-def test_a_price_that_is_hardly_lower_does_not_decide(tmp_path):
-    for name, gmacs in (("aa", 1.0), ("bb", 1.05)):
-        cost = {"macs": round(gmacs * 1e9), "memory": 1, "checkpoint": 1, "picture": [48, 64]}
-        make_run(tmp_path / name, name, quality=0.9, pictures=30, files=False, changes={"cost": cost})
-    said = sentences(read(tmp_path))
-    best = next(re.match(r"Highest mIoU: (\w+),", text)[1] for text in said if text.startswith("Highest"))
-    assert any(text.startswith("All cost about the same") for text in said)
-    assert any(text.startswith(f"Recommended: {best}, for the highest mIoU") for text in said)
-
-
-def test_what_does_not_beat_the_baselines_is_not_recommended(tmp_path):
-    make_run(tmp_path / "a", "modnet", quality=0.3, files=False)
-    make_run(tmp_path / "b", "unet", quality=0.3, files=False)
-    said = sentences(read(tmp_path))
-    assert any(re.match(r".*modnet.* do not beat .*meanmask \(0\.\d{4}\)", text) for text in said)
-    assert any(
-        re.match(r"Recommended: none, as .* does not beat every baseline for certain", t) for t in said
-    )
-
-
-def test_one_group_gives_no_interval_and_no_claim(tmp_path):
-    for method, quality in (("modnet", 0.95), ("unet", 0.6)):
-        make_run(tmp_path / method, method, quality=quality, pictures=3, files=False)
-    said = sentences(read(tmp_path))
-    assert not any(" beats " in text and "baseline" not in text for text in said)
-    assert any("(too few groups for an interval); one by one: test_video_000 0." in text for text in said)
-    row = row_of(tables_of(tmp_path)["scores"], "modnet")
-    assert pd.isna(row["low"])
-    assert row["miou of each group"] == f"test_video_000 {row['miou']:.4f}"
-
-
-def test_only_helped_methods_make_no_claim(tmp_path):
-    make_run(tmp_path / "a", "grabcut", truth_access="box", files=False)
-    assert sentences(read(tmp_path)) == ["Not compared, as the truth helps: grabcut (given the true box)."]
-
-
-def test_different_budgets_are_said(tmp_path):
-    make_run(tmp_path / "a", "modnet", budget="standard", files=False)
-    make_run(tmp_path / "b", "unet", files=False)
-    assert any(text.startswith("Budgets differ (quick and standard)") for text in sentences(read(tmp_path)))

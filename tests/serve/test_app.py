@@ -108,14 +108,14 @@ def test_a_turned_photograph_comes_back_upright(port):
 
 def test_previews_are_small_and_files_of_the_picture_s_own_size(port):
     kept = uploaded(port, encoded(scenery(320, 2048)))
-    assert send(port, "GET", f"/pictures/{kept['token']}").picture().shape == (160, 1024, 3)
+    assert send(port, "GET", f"/pictures/{kept['token']}").picture().shape == (240, 1536, 3)
     levels = send(port, "POST", f"/pictures/{kept['token']}/alphas/0").body
-    assert len(levels) == 160 * 1024
+    assert len(levels) == 240 * 1536
     alpha = send(port, "POST", f"/pictures/{kept['token']}/files/alpha", {"method": 0}).picture()
     assert alpha.shape == (320, 2048)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 1500), (1100, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2200), (1700, 3)])
 def test_odd_sizes_are_served(port, size):
     kept = uploaded(port, encoded(scenery(*size)))
     seen = send(port, "GET", f"/pictures/{kept['token']}").picture()
@@ -206,7 +206,7 @@ def test_transparency_of_sixteen_bits_and_none_at_all(port):
 
 
 def test_examples_need_no_upload(port):
-    for path, channels in (("/examples/0", 3), ("/examples/ad", 4)):
+    for path, channels in (("/examples/0", 3), ("/examples/ad", 4), ("/examples/background", 3)):
         kept = uploaded(port, b"", path)
         seen = send(port, "GET", f"/pictures/{kept['token']}").picture()
         assert seen.shape == (kept["height"], kept["width"], channels)
@@ -244,7 +244,7 @@ def png_of(width, height):
     ids=["html", "empty", "truncated", "pickle", "postscript", "large", "bomb"],
 )
 def test_what_is_no_picture_is_refused_in_a_sentence(port, data, sentence):
-    for path, name in (("/pictures", "The picture"), ("/ads", "The ad")):
+    for path, name in (("/pictures", "The image"), ("/ads", "The ad")):
         answer = send(port, "POST", path, data)
         assert answer.status == 400
         assert sentence in answer.error
@@ -283,7 +283,7 @@ def test_an_announced_upload_above_the_limit_is_not_read(port):
     head = f"POST /pictures HTTP/1.1\nHost: 127.0.0.1:{port}\nContent-Length: {1 << 31}\n\n"
     answer, _ = raw(port, head)
     assert answer.startswith("HTTP/1.1 413")
-    assert "The picture has more than 1 MiB, which is the limit here" in answer
+    assert "The image has more than 1 MiB, which is the limit here" in answer
 
 
 def test_a_stream_is_cut_off_at_the_limit(port):
@@ -383,6 +383,12 @@ def test_no_other_page_may_post(port, headers, status):
         ("composite", {"method": 0, "ad": "AD", "left": 0.9, "width": 0.4}, 400, "placement.width=0.4"),
         ("composite", {"method": 0, "ad": "AD", "opacity": 2}, 400, "look.opacity=2"),
         ("composite", {"method": 0, "ad": "AD", "fit": "tile"}, 400, "placement.fit=tile"),
+        ("composite", {"method": 0, "background": "blurr"}, 400, "Did you mean background=blur?"),
+        ("composite", {"method": 0, "background": ["ad"]}, 400, "background="),
+        ("composite", {"method": 0, "background": "image"}, 404, "no longer holds"),
+        ("composite", {"method": 0, "background": "blur", "radius": 3}, 400, "radius=3"),
+        ("composite", {"method": 0, "background": "colour", "colour": "#12"}, 400, "is no colour"),
+        ("composite", {"method": 0, "background": "colour", "colour": {"a": 1}}, 400, "is no colour"),
     ],
 )
 def test_wishes_that_cannot_be_met(port, path, wishes, status, sentence):
@@ -401,6 +407,7 @@ def test_wishes_that_cannot_be_met(port, path, wishes, status, sentence):
         ("GET", "/pictures/unknown", 404),
         ("GET", "/pictures/..%2f..%2f..%2fetc%2fpasswd", 404),
         ("POST", "/pictures/unknown/alphas/0", 404),
+        ("POST", "/pictures/unknown/foregrounds/0", 404),
         ("GET", "/pictures", 405),
         ("PUT", "/", 405),
         ("OPTIONS", "/pictures", 405),

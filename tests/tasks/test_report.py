@@ -47,10 +47,10 @@ def runs(tmp_path_factory):
 @pytest.mark.slow
 def test_a_report_has_a_page_tables_figures_and_galleries(runs, tmp_path):
     done = kolbench("task=report", f"runs={runs}", "output=out", cwd=tmp_path)
-    assert "5 runs on the same 30 test pictures" in done.stdout
+    assert "5 runs on 30 test images" in done.stdout
     assert "report in out/report.html" in done.stdout
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "rsudisnet" in page
+    assert "RSUDISNet" in page
     scores = pd.read_csv(tmp_path / "out" / "tables" / "scores.csv")
     for name in ("rsudisnet", "u2net"):
         record = json.loads((runs / name / "run.json").read_text())

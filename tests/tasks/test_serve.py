@@ -22,6 +22,7 @@ from kolbench.runs.run_folder import CONFIG
 from kolbench.serve import methods as methods_module
 from kolbench.serve import serve_page, server, uploads
 from kolbench.serve.app import TryIt
+from tests.helpers.catalogue import small_catalogue
 from tests.helpers.serving import encoded, ramp_and_ellipse, scenery, send, uploaded
 from tests.helpers.tasks import run_task
 
@@ -41,6 +42,9 @@ def test_methods_are_named_by_what_was_loaded(tmp_path):
     torch.save(unet.network.state_dict(), run / "checkpoints" / "best.ckpt")
     sources = ["ellipse", f"unet:{weights}", str(run), "ellipse", "ellipse"]
     found = methods_module.load_methods(sources, "cpu")
+    assert [m.shown for m in found] == [
+        *("Centred ellipse", "U-Net", "U-Net (2)", "Centred ellipse (2)", "Centred ellipse (3)")
+    ]
     assert [(m.name, m.source) for m in found] == [
         ("ellipse", ""),
         ("unet", "mine.pth"),
@@ -59,9 +63,52 @@ def test_a_network_in_a_file_goes_by_the_method_that_reads_it(shared):
     network = shared / "weights" / "modnet.onnx"
     [found] = methods_module.load_methods([f"official_modnet:{network}"], "cpu")
     assert (found.name, found.source) == ("official_modnet", "modnet.onnx")
+    assert (found.shown, found.key) == ("MODNet", "official_modnet:modnet.onnx")
     image = uploads.example_picture(0, 256)
     expected = load("official_modnet", file=str(network)).segment(image)
     assert np.array_equal(found.alpha(image), expected)
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    monkeypatch.setenv("KOLBENCH_HOME", str(tmp_path / "home"))
+    with small_catalogue() as server:
+        yield server
+
+
+@pytest.mark.usefixtures("web")
+def test_weights_by_name_bring_their_licence(capsys):
+    found = methods_module.load_methods(["modnet:official", "half-onnx", "ellipse"], "cpu")
+    assert [(m.key, m.shown) for m in found] == [
+        ("modnet:official", "MODNet"),
+        ("peer:half-onnx", "peer"),
+        ("ellipse", "Centred ellipse"),
+    ]
+    assert [m.licence for m in found] == [
+        "weights logits-onnx, MIT, commercial use unstated",
+        "weights half-onnx, MIT, commercial use unstated",
+        "",
+    ]
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("loading")]
+    assert said == [f"loading {name} for the page" for name in ("MODNet", "peer", "Centred ellipse")]
+    html, _ = serve_page.render(found, 20, None, "cpu", stays_here=True)
+    assert "weights logits-onnx, MIT" in html
+
+
+def test_without_methods_the_page_has_official_modnet_and_grabcut(web, capsys):
+    assert methods_module.default_sources() == ["modnet:official", "grabcut"]
+    assert len(web.asked) == 1
+    assert "downloading A small network" in capsys.readouterr().out
+
+
+def test_where_modnet_cannot_be_had_grabcut_opens_alone(web, capsys):
+    web.files.clear()
+    assert methods_module.default_sources() == ["grabcut"]
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == [
+        "MODNet is left out: its weights cannot be had.",
+        "python -m kolbench task=weights 'get=[logits-onnx]' says why, and what to do",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +211,7 @@ def test_the_address_is_printed_with_a_warning_where_others_can_reach_it(host, w
 @pytest.mark.slow
 def test_the_command_opens_the_page_and_ends_with_ctrl_c(tmp_path):
     started = subprocess.Popen(
-        [sys.executable, "-m", "kolbench", "task=serve", "port=0"],
+        [sys.executable, "-m", "kolbench", "task=serve", "port=0", "methods=[grabcut]"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -186,8 +233,8 @@ def test_the_command_opens_the_page_and_ends_with_ctrl_c(tmp_path):
         started.send_signal(signal.SIGINT)
         rest, errors = started.communicate(timeout=60)
     assert (started.returncode, rest, errors) == (0, "ended; nothing was kept\n", "")
-    assert lines[0].startswith("grabcut on ")
-    assert "loads more" in lines[1]
+    assert lines[0] == "loading GrabCut for the page\n"
+    assert lines[1].startswith("GrabCut on ")
     assert len(lines) == 3
     assert list(tmp_path.iterdir()) == []
 
@@ -204,7 +251,7 @@ def test_a_backend_is_for_all_networks(tmp_path, capsys, monkeypatch):
     picture = picture_of(0, 40, 40)
     assert np.abs(by_onnx.alpha(picture) - segmenter.segment(picture)).max() <= 1e-3
     assert classic.alpha(picture).shape == (40, 40)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == ("loading U-Net for the page\nloading Centred ellipse for the page\n")
     methods_module.load_methods([str(run)], "cpu", backend="openvino")
     assert "unet: openvino is not used: backend=openvino needs OpenVINO" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="backend=fast is not a choice"):

@@ -1,10 +1,8 @@
-
-// Going through a clip frame by frame, two methods beside each other; report.js, which stands behind it, calls it.
+// Going through a clip frame by frame, two methods beside each other; masks.js calls it.
 //
 // clips: as the page's data has them. methods: with their labels. draw(canvas, frame, loaded, source, how): of
-// report.js. gather(frame, sources): what a frame is drawn from. Returns what redraws the frame.
+// masks.js. gather(frame, sources): what a frame is drawn from. Returns what redraws the frame.
 function makeClips(clips, methods, draw, gather) {
-  const byId = (id) => document.getElementById(id);
   const section = byId("clips");
   const [clipChoice, slider, chart] = ["clip", "clip-frame", "clip-chart"].map(byId);
   const sides = ["left", "right"].map((name) => ({

@@ -1,5 +1,3 @@
-"use strict";
-
 // The button that changes between light and dark colours; it stands before a page's own script.
 function makeTheme() {
   const button = document.getElementById("theme");

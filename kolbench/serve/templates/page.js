@@ -1,67 +1,44 @@
-"use strict";
 
-// A picture goes to the server once; its alphas come back as levels and are redrawn here without asking again.
+// The page: what is chosen, what is known, and how they come together.
 (() => {
-  const byId = (id) => document.getElementById(id);
-  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const data = JSON.parse(byId("data").textContent);
   const root = document.documentElement;
   root.classList.add("script");
+  const server = makeServer(data.limit_mb);
 
-  const LEAST_SIDE = 0.02;
-  const cards = all(".choice");
-  root.style.setProperty("--count", cards.length + 1);
-  const place = { left: 0.05, top: 0.1, width: 0.4, height: 0.5 };
   const state = {
     picture: null, // token, name, width, height, and canvas: its preview
-    levels: data.methods.map(() => null), // of the preview's pixels, a byte each
-    ad: null, // token, width, height and canvas
+    alphas: data.methods.map(() => null), // of the preview's pixels: levels, a byte each, and colours
+    told: data.methods.map(() => ({ text: "", kind: "" })), // how far each method is
+    tab: "0", // a method's number, or all
     hard: data.threshold !== null,
     threshold: data.threshold ?? 0.5,
-    view: "cutout",
-    method: 0,
-    fit: "contain",
+    view: "result",
+    background: "none",
+    colour: "#2f6fed",
+    radius: 0.03,
+    image: null, // token and canvas of what stands behind
+    ad: null,
     opacity: 1,
+    making: false,
   };
   let asked = new AbortController();
 
-  // --- the server -----------------------------------------------------------------------------------------
+  const stage = byId("viewer");
+  const cards = all(".card[data-method]");
+  const viewer = makeViewer(stage, byId("wipe"), {
+    in: byId("zoom-in"),
+    out: byId("zoom-out"),
+    fit: byId("zoom-fit"),
+    output: byId("zoom"),
+  });
+  const ad = makeAd(byId("box"), stage, viewer.zoom, () => redraw());
 
-  // the answer, or an error whose message is the server's sentence
-  async function ask(path, body, signal) {
-    let answer;
-    try {
-      const headers = body instanceof Blob ? { "Content-Type": "application/octet-stream" } : {};
-      answer = await fetch(path, { method: body === undefined ? "GET" : "POST", body, headers, signal });
-    } catch (error) {
-      if (signal?.aborted) throw error;
-      throw new Error("The server does not answer. Is it still running?");
-    }
-    if (answer.ok) return answer;
-    const told = await answer.json().catch(() => ({}));
-    throw new Error(told.error ?? `The server answered ${answer.status}.`);
-  }
+  // as wide as they can be without one card alone in a row
+  const count = cards.length + 1;
+  root.style.setProperty("--columns", count > 4 ? Math.min(4, Math.ceil(count / 2)) : count);
 
-  // what was sent, with a canvas of its preview
-  async function received(path, body, signal) {
-    if (body.size > data.limit_mb * 2 ** 20) {
-      throw new Error(`The file has more than ${data.limit_mb} MiB, which is the limit here (limit_mb=).`);
-    }
-    const kept = await (await ask(path, body, signal)).json();
-    const seen = await (await ask(`/pictures/${kept.token}`, undefined, signal)).blob();
-    const bitmap = await createImageBitmap(seen);
-    const canvas = blank(bitmap.width, bitmap.height);
-    canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    bitmap.close();
-    return { ...kept, canvas };
-  }
-
-  function blank(width, height) {
-    const canvas = document.createElement("canvas");
-    canvas.width = width;
-    canvas.height = height;
-    return canvas;
-  }
+  // --- what is said -----------------------------------------------------------------------------------------
 
   function complain(error) {
     byId("problem").hidden = !error;
@@ -71,18 +48,34 @@
 
   const say = (text) => (byId("status").textContent = text);
 
+  function note(text) {
+    byId("note").hidden = !text;
+    byId("note").textContent = text;
+  }
+
+  const firstFrame = (what, upload) =>
+    upload.animated ? `${what} is animated: its first frame is used. For videos see task=predict.` : "";
+
   // --- a picture --------------------------------------------------------------------------------------------
+
+  function invite() {
+    byId("invitation").textContent = state.picture ? "Another photo: drop or paste it, or" : "Drop or paste a photo here, or";
+    byId("choose-text").textContent = state.picture ? "Choose another" : "Choose a photo";
+  }
 
   async function openPicture(path, body, name) {
     asked.abort();
     asked = new AbortController();
     const { signal } = asked;
     complain(null);
+    note("");
+    say("");
     byId("drop").classList.add("working");
-    byId("invitation").textContent = "Reading the picture …";
+    byId("invitation").textContent = "Reading the photo …";
     try {
-      const picture = { ...(await received(path, body, signal)), name };
+      const picture = { ...(await server.received(path, body, signal)), name };
       if (signal.aborted) return;
+      note(firstFrame("This image", picture));
       showPicture(picture);
       await predictAll(picture, signal);
     } catch (error) {
@@ -90,127 +83,72 @@
     } finally {
       if (!signal.aborted) {
         byId("drop").classList.remove("working");
-        byId("invitation").textContent = state.picture
-          ? "Another one: drop it anywhere, paste it, or"
-          : "Drop a picture anywhere, paste one, or";
+        invite();
       }
     }
   }
 
   function showPicture(picture) {
+    const first = state.picture === null;
     state.picture = picture;
-    state.levels.fill(null);
-    const { canvas, width, height } = picture;
-    root.style.setProperty("--aspect", canvas.width / canvas.height);
-    copy(canvas, byId("original"));
-    byId("drop").classList.add("filled");
-    byId("invitation").textContent = "Another one: drop it anywhere, paste it, or";
-    byId("size").textContent = `${width} × ${height} px`;
-    byId("cutouts").hidden = false;
-    byId("behind").hidden = false;
-    for (const card of cards) {
-      const target = card.querySelector("canvas");
-      target.width = canvas.width;
-      target.height = canvas.height;
-      tell(card, "waiting");
-    }
+    state.alphas.fill(null);
+    state.told = data.methods.map(() => ({ text: "waiting", kind: "" }));
+    root.style.setProperty("--aspect", picture.canvas.width / picture.canvas.height);
+    for (const target of [byId("before"), byId("original")]) copyInto(picture.canvas, target);
+    byId("size").textContent = `${picture.width} × ${picture.height} px`;
+    root.classList.add("opened");
+    byId("work").hidden = false;
+    invite();
+    viewer.fit();
+    if (first) viewer.setWipe(50);
+    if (state.ad) ad.fit(state.ad, picture, null);
+    if (first) byId("work").scrollIntoView({ block: "nearest" });
     redraw();
   }
 
-  function copy(source, target) {
-    target.width = source.width;
-    target.height = source.height;
-    target.getContext("2d").drawImage(source, 0, 0);
-  }
-
-  function tell(card, text, kind) {
-    const line = card.querySelector(".state");
-    line.textContent = text;
-    card.classList.toggle("working", kind === "working");
-    line.classList.toggle("failed", kind === "failed");
-  }
-
   async function predictAll(picture, signal) {
-    for (const [method, card] of cards.entries()) {
-      tell(card, "working", "working");
+    for (const method of data.methods.keys()) {
+      tell(method, "working", "working");
       try {
-        const answer = await ask(`/pictures/${picture.token}/alphas/${method}`, "", signal);
-        state.levels[method] = new Uint8Array(await answer.arrayBuffer());
-        const taken = /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing"));
-        tell(card, `${seconds(taken[1] / 1000)} s`);
+        const { levels, seconds } = await server.alphaOf(picture, method, signal);
+        state.alphas[method] = { levels, colours: picture.canvas };
+        tell(method, `${inWords(seconds)} s`);
         redraw();
+        if (levels.some((level) => level > 0 && level < 255)) {
+          state.alphas[method].colours = await server.coloursOf(picture, method, signal);
+        }
       } catch (error) {
         if (signal.aborted) return;
-        tell(card, error.message, "failed");
+        state.alphas[method] = null;
+        tell(method, error.message, "failed");
       }
+      redraw();
     }
-    say(`${data.methods.length} ${data.methods.length === 1 ? "cut-out is" : "cut-outs are"} ready.`);
+    const done = state.alphas.filter(Boolean).length;
+    say(`${done} of ${data.methods.length} ${data.methods.length === 1 ? "method is" : "methods are"} ready.`);
   }
 
-  const seconds = (value) => value.toFixed(value < 0.095 ? 3 : value < 9.95 ? 2 : 1);
+  const inWords = (value) => value.toFixed(value < 0.095 ? 3 : value < 9.95 ? 2 : 1);
+
+  function tell(method, text, kind = "") {
+    state.told[method] = { text, kind };
+    showTold();
+  }
 
   // --- drawing ----------------------------------------------------------------------------------------------
 
-  // level 0..255 -> opacity 0..255
-  function opacities() {
-    const cut = Math.floor(255 * state.threshold + 1e-9);
-    return Uint8Array.from({ length: 256 }, (_, level) => (state.hard ? (level > cut ? 255 : 0) : level));
+  function look() {
+    const { view, colour, radius, image, opacity } = state;
+    const { place } = ad;
+    return {
+      view,
+      cut: state.hard ? state.threshold : null,
+      background: { kind: state.background, colour, radius, image, ad: state.ad, place, opacity },
+    };
   }
 
-  // the person on nothing, or the alpha as grey
-  function drawCard(target, levels, view) {
-    const { width, height } = target;
-    const shown = opacities();
-    const mask = new ImageData(width, height);
-    const rgba = mask.data;
-    const grey = view === "alpha";
-    for (let i = 0, at = 0; i < levels.length; i += 1, at += 4) {
-      const value = shown[levels[i]];
-      if (grey) rgba[at] = rgba[at + 1] = rgba[at + 2] = value;
-      rgba[at + 3] = grey ? 255 : value;
-    }
-    const context = target.getContext("2d");
-    context.putImageData(mask, 0, 0);
-    if (grey) return;
-    context.globalCompositeOperation = "source-in";
-    context.drawImage(state.picture.canvas, 0, 0);
-    context.globalCompositeOperation = "source-over";
-  }
-
-  function drawComposite() {
-    const { canvas } = state.picture;
-    const target = byId("composite");
-    copy(canvas, target);
-    const levels = state.levels[state.method];
-    if (!state.ad) return;
-    const context = target.getContext("2d");
-    context.imageSmoothingQuality = "high";
-    context.globalAlpha = state.opacity;
-    drawAd(context, target.width, target.height);
-    context.globalAlpha = 1;
-    if (!levels) return;
-    const person = blank(canvas.width, canvas.height);
-    drawCard(person, levels, "cutout");
-    context.drawImage(person, 0, 0);
-  }
-
-  // as kolbench.video.ad.place does it
-  function drawAd(context, width, height) {
-    const ad = state.ad.canvas;
-    const [x0, x1] = [place.left, place.left + place.width].map((share) => Math.round(share * width));
-    const [y0, y1] = [place.top, place.top + place.height].map((share) => Math.round(share * height));
-    const [across, down] = [Math.max(1, x1 - x0), Math.max(1, y1 - y0)];
-    if (state.fit === "contain") {
-      const scale = Math.min(across / ad.width, down / ad.height);
-      const [shownWidth, shownHeight] = [ad.width * scale, ad.height * scale];
-      context.drawImage(ad, x0 + (across - shownWidth) / 2, y0 + (down - shownHeight) / 2, shownWidth, shownHeight);
-      return;
-    }
-    const scale = state.fit === "cover" ? Math.max(across / ad.width, down / ad.height) : null;
-    const [partWidth, partHeight] = scale ? [across / scale, down / scale] : [ad.width, ad.height];
-    const [x, y] = [(ad.width - partWidth) / 2, (ad.height - partHeight) / 2];
-    context.drawImage(ad, x, y, partWidth, partHeight, x0, y0, across, down);
-  }
+  const shownMethods = () => (state.tab === "all" ? data.methods.map((_, method) => method) : [Number(state.tab)]);
+  const canvasOf = (method) => (state.tab === "all" ? cards[method].querySelector("canvas") : byId("after"));
 
   let waiting = false;
   function redraw() {
@@ -219,114 +157,173 @@
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      cards.forEach((card, method) => {
-        const levels = state.levels[method];
-        if (levels) drawCard(card.querySelector("canvas"), levels, state.view);
-      });
-      drawComposite();
+      const chosen = look();
+      for (const method of shownMethods()) {
+        const target = canvasOf(method);
+        const alpha = state.alphas[method];
+        if (alpha) drawResult(target, state.picture, alpha, chosen);
+        else Object.assign(target, { width: state.picture.canvas.width, height: state.picture.canvas.height });
+      }
       root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
     });
   }
 
+  function showTold() {
+    state.told.forEach(({ text, kind }, method) => {
+      const tab = byId(`tab-${method}`);
+      tab.querySelector(".state").textContent = kind === "failed" ? "failed" : text;
+      tab.classList.toggle("working", kind === "working");
+      const line = cards[method].querySelector(".state");
+      line.textContent = text;
+      line.classList.toggle("failed", kind === "failed");
+      cards[method].classList.toggle("working", kind === "working");
+    });
+    if (state.tab === "all") return;
+    const { text, kind } = state.told[Number(state.tab)];
+    byId("failed").hidden = kind !== "failed";
+    byId("failed").textContent = text;
+    stage.classList.toggle("working", kind === "working");
+  }
+
   function showControls() {
+    const single = state.tab !== "all";
+    byId("single").hidden = !single;
+    byId("all").hidden = single;
+    const method = single ? data.methods[Number(state.tab)] : null;
+    if (method) {
+      byId("single").setAttribute("aria-labelledby", `tab-${state.tab}`);
+      byId("after-tag").textContent = method.shown;
+      byId("after").setAttribute("aria-label", `After: the result of ${method.shown}`);
+    }
+    const known = (method ? [method] : data.methods).filter(({ licence }) => licence);
+    byId("about").textContent = known.map(({ shown, licence }) => `${shown}: ${licence}.`).join(" ");
+    showTold();
+    showEdges();
+    showBackground();
+    showDownloads();
+  }
+
+  function showEdges() {
     root.classList.toggle("soft", !state.hard);
-    root.classList.toggle("drawn", state.ad !== null);
     for (const radio of all("input[name=edge]")) radio.checked = (radio.value === "hard") === state.hard;
     const slider = byId("threshold");
     slider.value = state.threshold;
     const text = state.hard ? state.threshold.toFixed(2) : "–";
     slider.setAttribute("aria-valuetext", state.hard ? text : "none, edges are soft");
     byId("threshold-value").textContent = text;
-    for (const key of Object.keys(place)) byId("box").style[key] = `${100 * place[key]}%`;
-    for (const [key, value] of Object.entries({ ...place, opacity: state.opacity })) {
-      const input = byId(key);
-      input.value = 100 * value;
-      input.nextElementSibling.textContent = `${Math.round(100 * value)} %`;
-      input.setAttribute("aria-valuetext", `${Math.round(100 * value)} %`);
-    }
-    byId("ask").hidden = state.ad !== null;
-    byId("no-ad").hidden = state.ad === null;
-    showDownloads();
   }
+
+  function showBackground() {
+    root.style.setProperty("--colour", state.colour);
+    for (const options of all("[data-for]")) options.hidden = options.dataset.for !== state.background;
+    const stands = state.background === "ad" && state.ad !== null;
+    byId("box").hidden = !stands || state.view === "alpha";
+    byId("no-ad").hidden = byId("ad-sliders").hidden = !state.ad;
+    byId("ad-hint").textContent = `The ad stands behind the person. ${
+      state.tab === "all" ? "In a method's own tab it can be dragged." : "Drag it; its corners resize it."
+    }`;
+    for (const [key, value] of Object.entries(ad.place)) stage.style.setProperty(`--ad-${key}`, value);
+    const { left, top, width } = ad.place;
+    for (const [key, value] of Object.entries({ left, top, width, opacity: state.opacity })) {
+      showShare(byId(`ad-${key}`), 100 * value, `${Math.round(100 * value)} %`);
+    }
+    showShare(byId("radius"), 100 * state.radius, `${(100 * state.radius).toFixed(1)} %`);
+    for (const paint of all(".paint")) paint.setAttribute("aria-pressed", String(paint.dataset.colour === state.colour));
+  }
+
+  function showShare(slider, value, text) {
+    slider.value = value;
+    slider.nextElementSibling.textContent = text;
+    slider.setAttribute("aria-valuetext", text);
+  }
+
+  const hasBackground = () =>
+    state.background === "ad" ? state.ad !== null : state.background === "image" ? state.image !== null : state.background !== "none";
 
   function showDownloads() {
-    const ready = state.levels[state.method] !== null;
-    byId("what").textContent = `By ${data.methods[state.method]}, ${
-      state.hard ? `hard at ${state.threshold.toFixed(2)}` : "soft"
-    }. Select another method above.`;
-    if (data.methods.length === 1) byId("what").textContent = byId("what").textContent.replace(/ Select.*/, "");
     for (const button of all("[data-file]")) {
-      button.disabled = !ready || making || (button.dataset.file === "composite" && !state.ad);
-      button.title = button.dataset.file === "composite" && !state.ad ? "choose an ad first" : "";
+      const lacks = button.dataset.file === "composite" && !hasBackground();
+      button.disabled = state.alphas[methodOf(button)] === null || state.making || lacks;
+      button.title = lacks ? "choose a background first" : "";
     }
   }
 
-  // --- controls ---------------------------------------------------------------------------------------------
+  const methodOf = (button) => Number(button.dataset.of ?? (state.tab === "all" ? 0 : state.tab));
 
-  function onFile(input, take) {
-    input.addEventListener("change", () => {
-      if (input.files[0]) take(input.files[0]);
-      input.value = ""; // so that the same file can be chosen again
-    });
-  }
+  // --- where pictures come from -----------------------------------------------------------------------------
 
-  const stem = (name) => name.replace(/\.[^.]*$/, "") || "picture";
-  const openFile = (file) => openPicture("/pictures", file, stem(file.name ?? "picture"));
+  const stem = (name) => name.replace(/\.[^.]*$/, "") || "photo";
+  const openFile = (file) => openPicture("/pictures", file, stem(file.name ?? "photo"));
 
-  async function openAd(path, body) {
+  // an ad or an image to stand behind
+  async function openBehind(kind, path, body) {
     complain(null);
+    note("");
     try {
-      state.ad = await received(path, body);
+      const upload = await server.received(path, body);
+      state[kind] = upload;
+      state.background = kind;
+      checkBackground();
+      note(firstFrame(kind === "ad" ? "This ad" : "This background", upload));
+      if (kind === "ad") {
+        const alpha = state.tab === "all" ? state.alphas.find(Boolean) : state.alphas[Number(state.tab)];
+        ad.fit(upload, state.picture, alpha?.levels);
+        // the ad would be hidden on the side before
+        if (viewer.wiped() > ad.place.left) viewer.setWipe(100 * Math.min(0.03, ad.place.left));
+      }
       redraw();
-      say("The ad stands behind the person.");
+      say(kind === "ad" ? "The ad stands behind the person." : "The image stands behind the person.");
     } catch (error) {
       complain(error);
     }
   }
 
+  const checkBackground = () => {
+    for (const radio of all("input[name=background]")) radio.checked = radio.value === state.background;
+  };
+
   onFile(byId("choose"), openFile);
-  for (const button of all("[data-example]")) {
-    const { example } = button.dataset;
-    button.addEventListener("click", () => openPicture(`/examples/${example}`, "", `scene_${Number(example) + 1}`));
-  }
-  onFile(byId("choose-ad"), (file) => openAd("/ads", file));
-  byId("example-ad").addEventListener("click", () => openAd("/examples/ad", ""));
+  onFile(byId("capture"), openFile);
+  onFile(byId("choose-ad"), (file) => openBehind("ad", "/ads", file));
+  onFile(byId("choose-image"), (file) => openBehind("image", "/pictures", file));
+  byId("example-ad").addEventListener("click", () => openBehind("ad", "/examples/ad", ""));
+  byId("example-image").addEventListener("click", () => openBehind("image", "/examples/background", ""));
   byId("no-ad").addEventListener("click", () => {
     state.ad = null;
     redraw();
     byId("choose-ad").focus();
   });
-
-  document.addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files].find((found) => found.type.startsWith("image/"));
-    if (file) openFile(file);
-  });
-
-  const carriesFile = (event) => event.dataTransfer?.types.includes("Files");
-  const meansAd = (event) => state.picture && event.target.closest?.("#behind");
-  function markDrop(event) {
-    root.classList.toggle("dropping", Boolean(event) && !meansAd(event));
-    root.classList.toggle("dropping-ad", Boolean(event && meansAd(event)));
+  for (const button of all("[data-example]")) {
+    const { example } = button.dataset;
+    button.addEventListener("click", () => openPicture(`/examples/${example}`, "", `scene_${Number(example) + 1}`));
   }
-  window.addEventListener("dragover", (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    markDrop(event);
-  });
-  window.addEventListener("dragleave", (event) => event.relatedTarget ?? markDrop(null));
-  window.addEventListener("drop", (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    markDrop(null);
-    const file = event.dataTransfer.files[0];
-    if (file) meansAd(event) ? openAd("/ads", file) : openFile(file);
+  makeCamera(
+    byId("camera"),
+    byId("capture-label"),
+    byId("shooting"),
+    (file) => openPicture("/pictures", file, "camera"),
+    complain,
+  );
+
+  onHandedOver({
+    openFile,
+    openAd: (file) => openBehind("ad", "/ads", file),
+    meansAd: (element) => state.picture !== null && state.background === "ad" && element.closest?.("#work"),
   });
 
-  byId("threshold").addEventListener("input", ({ target }) => {
-    state.hard = true;
-    state.threshold = Number(target.value);
+  // --- controls ---------------------------------------------------------------------------------------------
+
+  const chooseTab = makeTabs(byId("tabs"), (name) => {
+    state.tab = name;
     redraw();
   });
+  for (const button of all("[data-open]")) {
+    button.addEventListener("click", () => {
+      chooseTab(button.dataset.open);
+      stage.focus();
+    });
+  }
+
   const onChoice = (name, change) =>
     all(`input[name=${name}]`).forEach((radio) =>
       radio.addEventListener("change", () => {
@@ -334,94 +331,78 @@
         redraw();
       }),
     );
+  const onSlide = (id, change) =>
+    byId(id).addEventListener("input", ({ target }) => {
+      change(Number(target.value));
+      redraw();
+    });
+  const paint = (colour) => {
+    state.colour = byId("colour").value = colour;
+    redraw();
+  };
+
   onChoice("edge", (value) => (state.hard = value === "hard"));
   onChoice("view", (value) => (state.view = value));
-  onChoice("method", (value) => (state.method = Number(value)));
-  onChoice("fit", (value) => (state.fit = value));
-
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  for (const [start, extent] of [["left", "width"], ["top", "height"]]) {
-    byId(start).addEventListener("input", ({ target }) => {
-      place[start] = Math.min(target.value / 100, 1 - place[extent]);
-      redraw();
-    });
-    byId(extent).addEventListener("input", ({ target }) => {
-      place[extent] = clamp(target.value / 100, LEAST_SIDE, 1 - place[start]);
-      redraw();
-    });
-  }
-  byId("opacity").addEventListener("input", ({ target }) => {
-    state.opacity = target.value / 100;
-    redraw();
+  onChoice("background", (value) => (state.background = value));
+  onSlide("threshold", (value) => {
+    state.hard = true;
+    state.threshold = value;
   });
-
-  // --- the box, by hand -------------------------------------------------------------------------------------
-
-  const box = byId("box");
-  let held = null; // where the pointer went down, the corner or "", and the box there
-
-  box.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    event.preventDefault();
-    box.setPointerCapture(event.pointerId);
-    box.classList.add("held");
-    held = { x: event.clientX, y: event.clientY, corner: event.target.dataset.corner ?? "", from: { ...place } };
-  });
-  box.addEventListener("pointermove", (event) => {
-    if (!held) return;
-    const stage = byId("stage").getBoundingClientRect();
-    const { corner, from } = held;
-    drag("left", "width", (event.clientX - held.x) / stage.width, corner && (corner.includes("w") ? -1 : 1), from);
-    drag("top", "height", (event.clientY - held.y) / stage.height, corner && (corner.includes("n") ? -1 : 1), from);
-    redraw();
-  });
-  for (const end of ["pointerup", "pointercancel"]) {
-    box.addEventListener(end, () => {
-      held = null;
-      box.classList.remove("held");
-    });
+  onSlide("radius", (value) => (state.radius = value / 100));
+  onSlide("ad-left", (value) => ad.moveTo(value / 100, ad.place.top));
+  onSlide("ad-top", (value) => ad.moveTo(ad.place.left, value / 100));
+  onSlide("ad-width", (value) => ad.resize(value / 100));
+  onSlide("ad-opacity", (value) => (state.opacity = value / 100));
+  byId("colour").addEventListener("input", ({ target }) => paint(target.value));
+  for (const button of all(".paint")) {
+    button.style.setProperty("--paint", button.dataset.colour);
+    button.addEventListener("click", () => paint(button.dataset.colour));
   }
-
-  // side -1 moves the start, 1 the end, "" both
-  function drag(start, extent, by, side, from) {
-    const end = from[start] + from[extent];
-    if (side === "") place[start] = clamp(from[start] + by, 0, 1 - from[extent]);
-    if (side === -1) {
-      place[start] = clamp(from[start] + by, 0, end - LEAST_SIDE);
-      place[extent] = end - place[start];
-    }
-    if (side === 1) place[extent] = clamp(from[extent] + by, LEAST_SIDE, 1 - from[start]);
-  }
+  byId("sample-wipe").addEventListener("input", ({ target }) =>
+    byId("sample").style.setProperty("--wipe", `${target.value}%`),
+  );
 
   // --- downloads --------------------------------------------------------------------------------------------
 
-  let making = false;
+  // what the server needs to make what is seen
+  function wishesFor(kind, method) {
+    const wishes = { method, threshold: state.hard ? state.threshold : null };
+    if (kind !== "composite") return wishes;
+    const behind = {
+      colour: { colour: state.colour },
+      blur: { radius: state.radius },
+      image: { image: state.image?.token },
+      ad: { ...ad.place, ad: state.ad?.token, fit: "stretch", opacity: state.opacity },
+    };
+    return { ...wishes, background: state.background, ...behind[state.background] };
+  }
 
-  async function download(kind) {
-    const { picture, method, hard, threshold, ad, fit, opacity } = state;
-    const wishes = { method, threshold: hard ? threshold : null };
-    if (kind === "composite") Object.assign(wishes, place, { ad: ad.token, fit, opacity });
+  async function download(kind, method) {
+    const { picture } = state;
     complain(null);
-    making = true;
+    state.making = true;
     showDownloads();
     say("The file is being made.");
     try {
-      const file = await (await ask(`/pictures/${picture.token}/files/${kind}`, JSON.stringify(wishes))).blob();
+      const path = `/pictures/${picture.token}/files/${kind}`;
+      const file = await (await server.ask(path, JSON.stringify(wishesFor(kind, method)))).blob();
       const link = document.createElement("a");
       link.href = URL.createObjectURL(file);
-      link.download = `${picture.name}_${data.methods[method]}_${kind}.png`.replace(/[^\p{L}\p{N}._-]+/gu, "_");
+      link.download = `${picture.name}_${data.methods[method].name}_${kind}.png`.replace(/[^\p{L}\p{N}._-]+/gu, "_");
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
       say(`${link.download} is ready.`);
     } catch (error) {
       complain(error);
     } finally {
-      making = false;
+      state.making = false;
       showDownloads();
     }
   }
 
-  for (const button of all("[data-file]")) button.addEventListener("click", () => download(button.dataset.file));
+  for (const button of all("[data-file]")) {
+    button.addEventListener("click", () => download(button.dataset.file, methodOf(button)));
+  }
 
   makeTheme();
   showControls();
