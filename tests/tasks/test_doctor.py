@@ -193,7 +193,7 @@ def test_each_row_says_what_is_wrong_and_what_to_do(sick):
     assert rows["folder", "train.txt, line 37"]["what"] == "there is no picture nobody."
     assert rows["persons", "masks/p10.png"]["what"].startswith("2 objects of at least a quarter")
     refused = sum(row["severity"] == "refused" for row in rows.values())
-    assert f"76 pictures: {refused} refused by training, 14 warnings, 11 notes" in printed
+    assert f"76 images: {refused} refused by training, 14 warnings, 11 notes" in printed
     assert "masks/p01.png" in printed
 
 
@@ -258,7 +258,7 @@ def test_a_clean_set_has_no_faults(tmp_path):
     planted.clean(tmp_path / "set", 60)
     done = kolbench("task=doctor", "data=folder", "data.root=set", cwd=tmp_path, code=0)
     assert faults(tmp_path / "doctor") == []
-    assert "60 pictures: 0 refused by training, 0 warnings, 0 notes" in done.stdout
+    assert "60 images: 0 refused by training, 0 warnings, 0 notes" in done.stdout
 
 
 def test_a_set_that_cannot_be_opened_is_looked_through_all_the_same(tmp_path):

@@ -10,7 +10,12 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from kolbench.engine.callbacks import progress_bar
-from kolbench.engine.callbacks.progress_bar import TerminalProgress, described, progress_callback
+from kolbench.engine.callbacks.progress_bar import (
+    PlainProgress,
+    TerminalProgress,
+    described,
+    progress_callback,
+)
 from kolbench.engine.callbacks.scores import ScoreCallback
 from kolbench.engine.trainer import quiet_lightning
 from kolbench.io import progress
@@ -65,7 +70,9 @@ def test_the_method_is_known_in_its_block_alone():
         with progress.about("the baseline Mean mask"):
             assert progress.subject() == "the baseline Mean mask"
         assert progress.subject() == "MODNet"
-        assert progress_callback("training").what == "training MODNet"
+        made = progress_callback("training")
+        assert isinstance(made, PlainProgress)
+        assert made.what == "training MODNet"
     assert progress.subject() == ""
 
 
@@ -110,4 +117,4 @@ def test_a_failure_closes_the_bar(seen):
 
 def test_without_a_terminal_there_are_lines(monkeypatch):
     monkeypatch.setattr(progress_bar, "in_terminal", lambda: False)
-    assert isinstance(progress_callback("training"), progress_bar.PlainProgress)
+    assert isinstance(progress_callback("training"), PlainProgress)
