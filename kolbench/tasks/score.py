@@ -102,6 +102,6 @@ def refusal(folder: Path, record: RunRecord, refused: Sequence[str]) -> str:
     kept = [word for word in words if not word.startswith(_REPLACED)]
     command = [*kept, "data.truth=alpha", f"metrics=[{','.join(refused)}]"]
     return (
-        f"metrics=[{','.join(refused)}] needs true alphas, and it was scored on binary truths. Where its "
+        f"metrics=[{','.join(refused)}] needs alpha mattes as ground truth, and its was binary. Where its "
         f"masks are alphas, score it again: python -m kolbench {shlex.join(command)}"
     )

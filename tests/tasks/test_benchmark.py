@@ -136,7 +136,7 @@ def test_a_sweep_over_methods_and_a_classic_one(tmp_path):
     assert (classic.training, classic.deployed, classic.input, classic.speeds[0].network) == (None,) * 4
     assert classic.weights == "no weights of its own"
     assert found["enet"].input == (64, 64)
-    assert done.stdout.count("milliseconds for a picture of 64x48 px") == 2
+    assert done.stdout.count("milliseconds for an image of 64x48 px") == 2
 
 
 @pytest.mark.slow
