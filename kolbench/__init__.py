@@ -5,8 +5,8 @@
 >>> alpha = segmenter.segment("photo.jpg")  # doctest: +SKIP
 """
 
-from kolbench.api import evaluate, fit, load
+from kolbench.api import evaluate, fit, keep_largest, load
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "evaluate", "fit", "load"]
+__all__ = ["__version__", "evaluate", "fit", "keep_largest", "load"]

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from kolbench.errors import ConfigError, missing_library
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from kolbench.results import FinishedRun
     from kolbench.segmenter import Segmenter
 
@@ -46,6 +49,20 @@ def load(
         from kolbench.models.mirrored import with_tta
 
         return with_tta(_loaded(source, weights, device, options), tta)
+
+
+def keep_largest(alpha: "npt.NDArray[np.float32]") -> "npt.NDArray[np.float32]":
+    """The largest connected part of an alpha with its soft edge: `keep=largest` of an image.
+
+    Args:
+        alpha: (H, W) float32 in [0, 1], as `segment` gives it.
+
+    Returns:
+        (H, W) float32: `alpha`, and 0 where something else than the largest part was found.
+    """
+    from kolbench.video.temporal.islands import largest_part
+
+    return largest_part(alpha)
 
 
 def fit(experiment: str, data: str = "synthetic", **overrides: object) -> "FinishedRun":

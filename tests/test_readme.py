@@ -1,4 +1,7 @@
-"""Every command of the README runs as it is written, at `budget=smoke`, on data made for it."""
+"""Commands of README.md and docs/ run as they are written, at `budget=smoke`, on data made for them.
+
+Those that stand in blocks alone are composed by tests/test_docs.py; what places and filters runs here too.
+"""
 
 import re
 import shlex
@@ -16,7 +19,7 @@ from kolbench.config.compose import build_segmenter, conf_dir, model_config, reg
 from kolbench.data.scenes.scene import make_scene
 from kolbench.engine.trainer import check_options
 from kolbench.io import images
-from tests.helpers import clips
+from tests.helpers import clips, documents
 from tests.helpers.catalogue import small_catalogue
 from tests.helpers.commands import kolbench
 from tests.helpers.paths import ROOT
@@ -51,6 +54,7 @@ WITHOUT_RUNS = {
     "task=doctor": ("doctor/doctor.html", 1),
     "task=merge": ("runs/ellipse/*/overview.png", 1),
 }
+IN_BLOCKS = ("task=place", "task=filter")
 PLACEHOLDERS = (
     *("SHARDS", "DIR", "FILE", "VIDEOS", "MATTES", "NETWORK", "SUITE", "RUNS", "BEFORE", "AFTER"),
     *("RUN", "CLIP.mp4", "AD.png", "PHOTO.jpg"),
@@ -62,9 +66,13 @@ LAUNCHED = ("hydra/launcher=", "hydra/sweeper=")
 # composed here; tests/tasks/test_fit_together.py runs their like
 TOGETHER = ("trainer=ddp", "trainer=cpu_ddp", "trainer=mps")
 TARGETS = {"joblib": "JoblibLauncher", "slurm": "SlurmLauncher", "optuna": "kolbench_optuna_sweeper"}
-FOUND = re.findall(r"`(python -m kolbench [^`]+)`", README)
+PAGES = [path.read_text(encoding="utf-8") for path in documents.documents()]
+FOUND = [command for page in PAGES for command in documents.inline_commands(page)]
+FOUND += [line for page in PAGES for line in documents.block_commands(page) if line.split()[3] in IN_BLOCKS]
 COMMANDS = [
-    command for command in FOUND if not any(word in command for word in (*ELSEWHERE, *LAUNCHED, *TOGETHER))
+    command
+    for command in dict.fromkeys(FOUND)
+    if not any(word in command for word in (*ELSEWHERE, *LAUNCHED, *TOGETHER))
 ]
 
 
@@ -125,8 +133,8 @@ def save_network(path):
     onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
 
 
-def test_the_readme_has_commands():
-    assert len(COMMANDS) >= 10
+def test_the_pages_have_commands():
+    assert len(COMMANDS) >= 40
 
 
 @pytest.mark.slow
@@ -163,7 +171,9 @@ def test_command_of_the_readme(line, place, tmp_path, monkeypatch):
         assert len(finished) == jobs
 
 
-@pytest.mark.parametrize("line", [line for line in FOUND if any(word in line for word in TOGETHER)])
+@pytest.mark.parametrize(
+    "line", [line for line in sorted(set(FOUND)) if any(word in line for word in TOGETHER)]
+)
 def test_command_of_the_readme_for_several_devices(line):
     config = configured(*shlex.split(line)[3:])
     check_options(config.trainer)
@@ -172,7 +182,9 @@ def test_command_of_the_readme_for_several_devices(line):
     assert config.trainer.get("devices", 1) == int(expected[1] if expected else 1)
 
 
-@pytest.mark.parametrize("line", [line for line in FOUND if any(word in line for word in LAUNCHED)])
+@pytest.mark.parametrize(
+    "line", [line for line in sorted(set(FOUND)) if any(word in line for word in LAUNCHED)]
+)
 def test_command_of_the_readme_for_a_launcher_or_a_sweeper(line):
     if "hydra/launcher=joblib" in line:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra joblib")
@@ -205,7 +217,7 @@ def test_the_python_block(place, tmp_path, monkeypatch, capsys):
         (tmp_path / "OTHER" / name).mkdir(parents=True)
         for path in sorted((place / "DIR" / name).iterdir())[:3]:
             shutil.copy(path, tmp_path / "OTHER" / name)
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (block,) = re.findall(r"```python\n(import kolbench\n.*?)```", README, re.DOTALL)
     smaller = (
         '"budget.epochs": 1, "budget.epoch_pictures": 4, "budget.size": 64, "budget.batch": 2, '
         f'"init": {str(place / "FILE")!r}'

@@ -5,6 +5,7 @@ dataclass of its `run` gives them their types.
 """
 
 import dataclasses
+import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ UNCORRUPTED = "none"
 CROP = "crop"
 CORRUPTIONS = ("jpeg", "blur", "noise", "dark", CROP, "resize", "social")
 SEVERITIES = 5
+# of people in images of a report, see report.faces
+FACES = ("blur", "hide", "show")
 
 
 def _growing(value: object) -> bool:
@@ -91,12 +94,17 @@ _SIZES = Rule(
     "only at its end",
     _growing,
 )
+_PICTURES = Rule(
+    "a whole number of at least 1 (task=curve), or true or false (task=report)",
+    lambda value: value is None or isinstance(value, bool) or whole(1).fits(value),
+)
 _SHARD = Rule("K/N, the Kth of N parts, such as 3/8", _part_of_parts)
 _SEEDS = Rule(f"a list of whole numbers from 0 to {LARGEST_SEED}, none twice, such as [0,1,2]", _each_once)
 _PATH = Key(is_path=True)
 KEYS: Mapping[str, Key] = {
     **dict.fromkeys(
-        ("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b", "calibrate"), _PATH
+        ("input", "output", "weights", "init", "ad", "runs", "suite", "a", "b", "calibrate", "from", "root"),
+        _PATH,
     ),
     **dict.fromkeys(("data.root", "data.images", "data.masks", "data.products", "data.background"), _PATH),
     # quoted as paths are, since # is no sign of Hydra's grammar
@@ -108,7 +116,8 @@ KEYS: Mapping[str, Key] = {
     "seed": Key(whole(0, LARGEST_SEED)),
     "sizes": Key(_SIZES),
     "seeds": Key(_SEEDS),
-    "pictures": Key(whole(1)),
+    "pictures": Key(_PICTURES),
+    "faces": Key(one_of(*FACES)),
     "threads": Key(_THREADS),
     "warm_up": Key(whole(1)),
     "repeats": Key(whole(30)),
@@ -133,6 +142,7 @@ KEYS: Mapping[str, Key] = {
     "sound": Key(SWITCH),
     "dry_run": Key(SWITCH),
     "test": Key(SWITCH),
+    "strict": Key(SWITCH),
     "budget.size": Key(whole(1)),
     "budget.epochs": Key(whole(1)),
     "budget.batch": Key(whole(1)),
@@ -252,7 +262,13 @@ def task_config(kind: type[T], values: Values, invocation: Invocation) -> T:
     name = str(require_mapping("task", values["task"])["name"])
     refuse_unread(kind, name, invocation)
     check(values)
-    return build(kind, {**values, "task": name, "invocation": invocation})
+    named = {field_of(key): value for key, value in values.items()}
+    return build(kind, {**named, "task": name, "invocation": invocation})
+
+
+def field_of(key: str) -> str:
+    """The field of a task's dataclass that reads a key: `from_` reads `from`, a word of Python's own."""
+    return f"{key}_" if keyword.iskeyword(key) else key
 
 
 def refuse_unread(kind: type[object], task: str, invocation: Invocation) -> None:
@@ -263,12 +279,12 @@ def refuse_unread(kind: type[object], task: str, invocation: Invocation) -> None
     """
     if getattr(kind, "hands_on", False):
         return
-    read = {field.name for field in dataclasses.fields(kind)} | _OF_ALL_TASKS  # type: ignore[arg-type]  # a dataclass
+    fields = {field.name for field in dataclasses.fields(kind)} | _OF_ALL_TASKS  # type: ignore[arg-type]  # a dataclass
     # an experiment chooses the method and what goes with it
-    read |= {"experiment"} if "model" in read else set()
+    fields |= {"experiment"} if "model" in fields else set()
     for word in invocation.overrides:
         root = key_of(word).partition(".")[0].partition("/")[0]
-        if root not in read:
+        if field_of(root) not in fields:
             raise ConfigError(f"task={task} reads no {root}=; leave {key_of(word)}= away.")
         if word.startswith("+") and root not in _OPEN_GROUPS and key_of(word) not in KEYS:
             raise ConfigError(f"there is no key {key_of(word)} that {word} could add.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -32,7 +33,9 @@ from kolbench.runs.run_folder import DETECTION
 from kolbench.segmenter import Segmenter
 from kolbench.types import Refiner
 
-THUMB_PX = 256
+# px of the longer side: of the first test images, which reports can show large, and of all further ones
+THUMB_PX, FURTHER_THUMB_PX = 768, 256
+LARGE_THUMBS = 1000
 # what a reader of the seconds must know
 TIMING = "timing.json"
 
@@ -53,10 +56,10 @@ def evaluate(
         segmenter: the method.
         loaders: split name -> loader of single pictures, as the datamodule's `eval_protocol` has them.
         device: where to predict.
-        pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `thumbs/NAME.jpg` and, where the method
-            finds single persons, the APs of the split `test`, where it is made of clips, their flicker and
-            the numbers of each frame, for what its pictures are like, for `timing.json`, the device,
-            and for `counted.json` (`kolbench.engine.completion`); None = none.
+        pictures: folder for `alphas/NAME.png`, `truths/NAME.png`, `products/NAME.png`, `thumbs/NAME.jpg`
+            and, where the method finds single persons, the APs of the split `test`, where it is made of
+            clips, their flicker and the numbers of each frame, for what its pictures are like, for
+            `timing.json`, the device, and for `counted.json` (`kolbench.engine.completion`); None = none.
         precision: as Lightning's.
         refiner: applied to every alpha before it is scored; None = none.
         smoother: makes what smooths the alphas of a clip over time, behind the refiner; None = none does.
@@ -151,12 +154,13 @@ def timed_on(segmenter: Segmenter, device: torch.device) -> torch.device:
 class SavePictures(OneLoaderCallback):
     """Writes each alpha as an 8-bit PNG (the levels that the histograms count), its truth and a thumbnail.
 
-    A true alpha is written in 8 bits, a binary truth as 0 and 255.
+    A true alpha is written in 8 bits, a binary truth as 0 and 255. So is a held product, if there is one.
     """
 
     def __init__(self, folder: Path, loader_index: int) -> None:
         super().__init__(loader_index)
         self.folder = folder
+        self._seen = 0
 
     def take(self, output: StepOutput, batch: Any) -> None:
         """Saves one batch."""
@@ -166,7 +170,17 @@ class SavePictures(OneLoaderCallback):
         for name, level, truth, image in zip(batch["name"], levels, truths, images, strict=True):
             write_png(_below(self.folder / "alphas", name, ".png"), level)
             write_png(_below(self.folder / "truths", name, ".png"), truth)
-            write_jpeg(_below(self.folder / "thumbs", name, ".jpg"), thumbnail(image, THUMB_PX))
+            longest = THUMB_PX if self._seen < LARGE_THUMBS else FURTHER_THUMB_PX
+            write_jpeg(_below(self.folder / "thumbs", name, ".jpg"), thumbnail(image, longest))
+            self._seen += 1
+        self._save_products(batch)
+
+    def _save_products(self, batch: Any) -> None:
+        if "product" not in batch:
+            return
+        for name, product in zip(batch["name"], batch["product"][:, 0].cpu().numpy() > 0, strict=True):
+            if product.any():
+                write_png(_below(self.folder / "products", name, ".png"), product.astype(np.uint8) * 255)
 
 
 def _below(folder: Path, name: str, suffix: str) -> Path:

@@ -26,7 +26,7 @@ def join_files(parts: Sequence[Path], target: Path, names: Sequence[str]) -> Non
         DataError: a part lacks a file.
     """
     for part in parts:
-        for name in ("alphas", "truths", "thumbs"):
+        for name in ("alphas", "truths", "products", "thumbs"):
             run_folder.link_tree(part / name, target / name)
     for name in (TIMING, COUNTED):
         run_folder.link_file(parts[0] / name, target / name)

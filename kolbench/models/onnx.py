@@ -2,15 +2,17 @@
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from kolbench.errors import ConfigError, require_choice
+from kolbench.models.components.onnx_feeding import Feed, hint
 from kolbench.models.components.onnx_graph import CLASSES, LEVELS, MASK, ONNX_RUNTIME, OnnxGraph
 from kolbench.models.components.onnx_inputs import Constant
 from kolbench.preprocessing import (
@@ -61,7 +63,7 @@ class OnnxSegmenter(Segmenter):
             next frame is remembered along a clip.
 
     Attributes:
-        file: as given; its content decides the result.
+        file: as given; its content decides the result. feed: how it is fed, in words and numbers.
 
     Raises:
         ConfigError: an option is out of range or contradicts the file; the runtime is not installed.
@@ -130,12 +132,34 @@ class OnnxSegmenter(Segmenter):
             self._scaled = InputSpec(size, "shortest_edge", multiple)
         span = (0, 255) if range is None and self.graph.whole_numbers else range or (0, 1)
         self._values = value_spec(mean, std, span, divide_by_max, resample)
+        self.feed = Feed(
+            given=self.graph.input,
+            size=self._size_in_words(),
+            span=float(span[1]),
+            mean=tuple(mean),
+            std=tuple(std),
+            peak=divide_by_max,
+            channels=channels,
+            layout=self.graph.layout,
+            dtype=np.dtype(self.graph.dtype).name,
+            output=self.graph.output,
+            outputs=self.graph.outputs,
+        )
         if self.graph.whole_numbers:
             _require_levels(self.file, self._values, span)
         self._white = white_of(output_range, self.graph.kind)
         # whether pictures have decided that it spans 0 to 1
         self._guessed = False
         self._warned_range = False
+
+    def _size_in_words(self) -> str:
+        if self._stretched is not None:
+            height, width = self._stretched
+            return f"{width}x{height} px, stretched"
+        if self.size is None:
+            return "each image's own size" + (f", in multiples of {self.multiple}" * (self.multiple > 1))
+        kept = ", unless that lies between the sides" if self.resize_mode == "modnet" else ""
+        return f"shorter side {self.size} px{kept}"
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) at which a picture of the given size goes through the network."""
@@ -264,6 +288,18 @@ class OnnxSegmenter(Segmenter):
         if not self._warned_range:
             self._warned_range = True
             warnings.warn(f"The output of {self.file} {words}.", stacklevel=2)
+
+
+def told_of(segmenter: Segmenter, typed: Iterable[str] = ()) -> list[str]:
+    """How a network of others is fed, and a hint where its normalisation seems to be missing; lines to print.
+
+    Args:
+        segmenter: any method; of all but `OnnxSegmenter` there is nothing to say. typed: keys of the command.
+    """
+    if not isinstance(segmenter, OnnxSegmenter):
+        return []
+    found = hint(segmenter.file, segmenter.feed, typed)
+    return [segmenter.feed.described(segmenter.file), *([found] if found else [])]
 
 
 def white_of(span: Sequence[float] | None, kind: str) -> float | None:

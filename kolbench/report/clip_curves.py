@@ -4,13 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from kolbench.report import drawing
+from kolbench.report import drawing, labels
 from kolbench.report.clips import NOT_THE_THRESHOLD
 from kolbench.report.drawing import Figure, Style
 from kolbench.report.numbers import Numbers, RunNumbers
 
 _MOST_PANELS = 6
+_PANEL = 1.35  # inches
+# methods whose names stand at every panel
+_NAMES_EVERYWHERE = 6
 
 
 @drawing.rules()
@@ -21,20 +25,27 @@ def j_over_time(numbers: Numbers) -> Figure | None:
     if not means:
         return None
     hardest = sorted(means, key=lambda clip: means[clip])[:_MOST_PANELS]
-    panels = drawing.canvas([1.25] * len(hardest), drawing.legend_of(numbers, runs))
+    names = len(drawing.legend_of(numbers, runs))
+    tall = max(_PANEL, labels.height(names) + 0.45)
+    # many names stand at the first panel only, which is made for them
+    heights = [tall] * len(hardest) if names <= _NAMES_EVERYWHERE else [tall, *[_PANEL] * (len(hardest) - 1)]
+    panels = drawing.canvas(heights, labels.legend(numbers, runs))
     chosen = drawing.styles(numbers)
     for panel, clip in zip(panels, hardest, strict=True):
         for run in runs:
             _draw(panel, run, clip, chosen[run.label])
         panel.set(ylim=(-0.02, 1.02), ylabel="J")
-        panel.set_title(clip, fontsize=9, loc="left")
+        panel.set_title(clip, loc="left")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panels[-1].set_xlabel("frame")
+    named = list(zip(panels, hardest, strict=True))[: None if names <= _NAMES_EVERYWHERE else 1]
+    labels.at_line_ends({panel: labels.of_families(numbers, _ends(runs, clip)) for panel, clip in named})
     which = f" Of {len(means)} clips, those with the lowest J are drawn." if len(means) > len(hardest) else ""
     return drawing.finish_axes(
         panels[0],
         "j_over_time",
         "J over time",
-        f"J of each frame that has a truth; frames count from 0, the hardest clip stands first.{which} "
+        f"J of each frame that has a ground truth; frames count from 0, the hardest clip first.{which} "
         f"{NOT_THE_THRESHOLD}",
     )
 
@@ -48,6 +59,14 @@ def _mean_j(runs: Sequence[RunNumbers], clip: str) -> float | None:
     frames = [run.run.clip_frames[clip]["j"] for run in runs if clip in run.run.clip_frames]
     known = [float(values.mean()) for values in frames if values.notna().any()]
     return float(np.mean(known)) if known else None
+
+
+def _ends(runs: Sequence[RunNumbers], clip: str) -> dict[str, tuple[float, float]]:
+    """Run's label -> its last frame of a clip that has a J, and that J."""
+    known = {
+        run.label: run.run.clip_frames[clip]["j"].dropna() for run in runs if clip in run.run.clip_frames
+    }
+    return {label: (float(j.index[-1]), float(j.iloc[-1])) for label, j in known.items() if len(j)}
 
 
 def _draw(panel: Axes, run: RunNumbers, clip: str, style: Style) -> None:

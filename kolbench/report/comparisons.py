@@ -1,55 +1,84 @@
-"""Methods beside each other: spread over pictures, accuracy against memory and time, scenarios."""
+"""Methods beside each other: spread over images, accuracy against memory and time, scenarios."""
 
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from kolbench.report import drawing
+from kolbench.report import drawing, labels
 from kolbench.report.breakdowns import FEWEST, means_by_tag, worst_tag
 from kolbench.report.curves import plain_log
 from kolbench.report.drawing import Figure
-from kolbench.report.numbers import MIOU, Numbers, RunNumbers
+from kolbench.report.labels import Named
+from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.portrait import FPS_THREADS
 from kolbench.runs.benchmark import Benchmark, Spread
+from kolbench.runs.method_names import shown_label
 from kolbench.types import Float64Array, PlotOptions
 
 # more points than this become pixels inside the SVG, which would grow by megabytes otherwise
 _MOST_POINTS = 1500
-_LABEL_LETTERS = 24
-_ROW = 0.34  # inches
+_NAME_WIDTH = 1.6  # inches
+_ROW = 0.32  # inches
+_ON_FRONT = 60  # places of the Pareto front that names avoid
 _GOLDEN = 0.6180339887498949
 
 
 @drawing.rules()
 def distributions(numbers: Numbers) -> Figure:
-    """mIoU of every picture as points, quartiles as a box; best mean first."""
-    rows = sorted(numbers.runs, key=lambda run: -run.means["miou"])
-    baselines = {name: row["miou"] for name, row in numbers.recorded_baselines.items()}
-    labels = [f"{run.label}{drawing.HELP[run.run.truth_access]}" for run in rows] + [
-        f"{name} (mean)" for name in baselines
-    ]
-    (panel,) = drawing.canvas([_ROW * len(labels) + 0.6])
+    """mIoU of every image in per cent as points, quartiles as a box; best mean first, baselines last."""
+    rows = _rows(numbers)
+    (panel,) = drawing.canvas([_ROW * len(rows) + 0.6])
     chosen = drawing.styles(numbers)
-    raster = len(rows) * len(numbers.comparison.pictures) > _MOST_POINTS
-    for row, run in enumerate(rows):
-        _box(panel, row, run.images["miou"], chosen[run.label].colour, raster)
-    for row, value in enumerate(baselines.values(), start=len(rows)):
-        panel.plot([value], [row], color=drawing.GREY, marker="D", markersize=4.5, linestyle="")
-    _name_rows(panel, labels)
-    panel.set(xlabel="mIoU of a picture")
-    panel.set_xlim(right=1.005)
-    known = " Of baselines that have no run of their own the mean alone is known." if baselines else ""
+    raster = len(numbers.runs) * len(numbers.comparison.pictures) > _MOST_POINTS
+    for place, row in enumerate(rows):
+        if row.run is not None:
+            _box(panel, place, 100 * row.run.images["miou"], chosen[row.run.label].colour, raster)
+        else:
+            panel.plot(
+                [100 * row.mean], [place], color=drawing.GREY, marker="D", markersize=4.5, linestyle=""
+            )
+    _name_rows(panel, [row.name for row in rows])
+    panel.set(xlabel="mIoU of an image (%)")
+    panel.set_xlim(right=100.5)
+    known = (
+        " Of baselines without a run of their own only the mean is known."
+        if any(row.run is None for row in rows)
+        else ""
+    )
     return drawing.finish_axes(
         panel,
         "distributions",
-        "mIoU of each picture",
-        "A point is a test picture; the box spans the middle half with the median, the whiskers 5 to 95 %, "
-        f"and the diamond is the mean.{known} {MIOU}",
+        "mIoU of each image",
+        "A point is a test image; the box spans the middle half with the median, the whiskers 5 to 95 %, "
+        f"the diamond is the mean.{known}",
     )
+
+
+class _Row(NamedTuple):
+    """Of the distributions. mean: mIoU in [0, 1]. run: None of a baseline of which only the mean is known."""
+
+    name: str
+    mean: float
+    run: RunNumbers | None
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.run is None or self.run.is_baseline
+
+
+def _rows(numbers: Numbers) -> list[_Row]:
+    """Runs, the best first, then baselines, the best first."""
+    called = drawing.names(numbers)
+    runs = [_Row(_shown(run, called), run.means["miou"], run) for run in numbers.runs]
+    means_alone = [
+        _Row(f"{shown_label(name, name.split(' ', 1)[0])} (mean)", scores["miou"], None)
+        for name, scores in numbers.recorded_baselines.items()
+    ]
+    return sorted([*runs, *means_alone], key=lambda row: (row.is_baseline, -row.mean))
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -75,9 +104,9 @@ def pareto_memory(numbers: Numbers) -> Figure | None:
         costs,
         "pareto_memory",
         "Accuracy against memory",
-        "peak memory of one prediction in MiB",
-        "Peak of weights and tensors that live together while one picture is predicted; of methods without a "
-        "network, what Python and numpy allocate.",
+        "peak memory of one prediction (MiB)",
+        "Weights and tensors that live together while one image is predicted; of methods without a network, "
+        "what Python and numpy allocate.",
     )
 
 
@@ -85,7 +114,7 @@ def pareto_memory(numbers: Numbers) -> Figure | None:
 def pareto_speed(numbers: Numbers) -> Figure | None:
     """mIoU against milliseconds by task=benchmark; None where no benchmark is of any method.
 
-    Only what was measured on one machine and one size of picture is drawn: that of most runs, of equals the
+    Only what was measured on one machine and one size of image is drawn: that of most runs, of equals the
     first.
     """
     known = {
@@ -101,18 +130,19 @@ def pareto_speed(numbers: Numbers) -> Figure | None:
     forms = sorted({found.backend for found, _ in here.values()} - {"unchanged"})
     cpu, cores, (height, width) = place
     busy = (
-        ", while other programs used its cores too" if any(f.machine.busy for f, _ in here.values()) else ""
+        ", while other programs used its cores too"
+        if any(found.machine.busy for found, _ in here.values())
+        else ""
     )
     return _pareto(
         numbers,
         {label: speed.segment.median_ms for label, (_, speed) in here.items()},
         "pareto_speed",
-        "Accuracy against milliseconds",
-        "milliseconds of one picture",
-        f"Median of task=benchmark for a picture of {width}x{height} px, from memory to its alpha, at "
-        f"{FPS_THREADS} threads of {cpu or 'a CPU'} ({cores} cores){busy}; networks in the form "
-        f"{', '.join(forms) or 'as they are'}. Lines: the 95 % interval of the median, where it is wider "
-        "than the marker.",
+        "Accuracy against speed",
+        "milliseconds per image",
+        f"Median of task=benchmark for an image of {width}x{height} px, from memory to alpha, with "
+        f"{FPS_THREADS} threads of {cpu or 'a CPU'} ({cores} cores){busy}; networks "
+        f"{', '.join(forms) or 'unchanged'}. Bars: 95 % interval of the median.",
         {label: speed.segment for label, (_, speed) in here.items()},
     )
 
@@ -139,26 +169,31 @@ def _pareto(
     runs = [run for run in methods if run.label in costs]
     if not runs:
         return None
-    (panel,) = drawing.canvas([3.0], drawing.legend_of(numbers, runs), lines=False)
-    chosen = drawing.styles(numbers)
+    (panel,) = drawing.canvas([3.3 + 0.08 * max(0, len(runs) - 6)])
+    chosen, called = drawing.styles(numbers), drawing.names(numbers)
     for run in runs:
-        score, spread = run.means["miou"], (spreads or {}).get(run.label)
+        score, spread = 100 * run.means["miou"], (spreads or {}).get(run.label)
         panel.plot([costs[run.label]], [score], **chosen[run.label].point(), markersize=8)
         if spread is not None and spread.low_ms is not None and spread.high_ms is not None:
             panel.hlines([score], spread.low_ms, spread.high_ms, color=chosen[run.label].colour)
-    panel.set(xlabel=axis, ylabel="mIoU")
+    panel.set(xlabel=axis, ylabel="mIoU (%)")
     plain_log(panel, "x")
-    _draw_front(panel, [run for run in runs if run.run.truth_access == "none"], costs)
-    absent = [run.label for run in methods if run.label not in costs]
+    front = _draw_front(panel, [run for run in runs if run.run.truth_access == "none"], costs)
+    named = [
+        Named(_shown(run, called), chosen[run.label], costs[run.label], 100 * run.means["miou"])
+        for run in runs
+    ]
+    labels.next_to(panel, named, front)
+    absent = [called[run.label] for run in methods if run.label not in costs]
     without = f" Not known for {', '.join(absent)}." if absent else ""
     helped = any(run.run.truth_access != "none" for run in runs)
-    unfilled = " Markers without a filling: methods that are given part of the truth." if helped else ""
+    unfilled = " Hollow: oracles, which are given part of the ground truth." if helped else ""
     return drawing.finish_axes(
         panel,
         name,
         title,
-        f"{caption}{without} The line is the Pareto front: no method that reads the picture only is cheaper "
-        f"and at least as good, or better and no more costly.{unfilled} Baselines are left out. {MIOU}",
+        f"{caption}{without} The line is the Pareto front of fully automatic methods.{unfilled} Baselines "
+        "are left out.",
     )
 
 
@@ -168,9 +203,9 @@ def scenarios(numbers: Numbers) -> Figure | None:
     if not numbers.tags:
         return None
     runs = [run for run in numbers.runs if not run.is_baseline] or list(numbers.runs)
-    means = {run.label: means_by_tag(run.images["miou"], numbers.tags) for run in runs}
+    means = {run.label: means_by_tag(100 * run.images["miou"], numbers.tags) for run in runs}
     tags = sorted(numbers.tags, key=lambda tag: -math.fsum(means[run.label][tag] for run in runs))
-    (panel,) = drawing.canvas([0.25 * len(tags) + 0.6], drawing.legend_of(numbers, runs), lines=False)
+    (panel,) = drawing.canvas([0.28 * len(tags) + 0.6], drawing.legend_of(numbers, runs), lines=False)
     chosen = drawing.styles(numbers)
     for run in runs:
         style, values = chosen[run.label], means[run.label]
@@ -180,14 +215,14 @@ def scenarios(numbers: Numbers) -> Figure | None:
             ring: PlotOptions = {"marker": "o", "markersize": 11, "fillstyle": "none", "linestyle": ""}
             panel.plot([values[worst]], [tags.index(worst)], color=style.colour, **ring)
     _name_rows(panel, [f"{tag} ({len(numbers.tags[tag])})" for tag in tags])
-    panel.set_xlabel("mIoU")
+    panel.set_xlabel("mIoU (%)")
     return drawing.finish_axes(
         panel,
         "scenarios",
         "mIoU by scenario",
-        "Mean over the test pictures with a tag; their number in brackets. Hardest tags last, by the mean "
-        f"over the methods shown; each method's worst tag of at least {FEWEST} pictures is ringed. "
-        f"{'Tags are by rule, see the table of scenarios. ' if numbers.tagged_by_rule else ''}{MIOU}",
+        "Mean over the test images with a tag (their number in brackets), the hardest last. Ringed: each "
+        f"method's worst tag of at least {FEWEST} images."
+        f"{' Tags are by rule, see the table of scenarios.' if numbers.tagged_by_rule else ''}",
     )
 
 
@@ -211,20 +246,26 @@ def _box(panel: Axes, row: int, values: Float64Array, colour: str, raster: bool)
     panel.plot([values.mean()], [row], color=drawing.INK, **mean)
 
 
-def _name_rows(panel: Axes, labels: Sequence[str]) -> None:
-    names = [textwrap.fill(label, _LABEL_LETTERS) for label in labels]
-    panel.set_yticks(range(len(labels)), names)
-    panel.set_ylim(len(labels) - 0.4, -0.6)
+def _shown(run: RunNumbers, called: Mapping[str, str]) -> str:
+    return f"{called[run.label]}{drawing.HELP[run.run.truth_access]}"
+
+
+def _name_rows(panel: Axes, names: Sequence[str]) -> None:
+    panel.set_yticks(range(len(names)), [drawing.fitted(name, _NAME_WIDTH) for name in names])
+    panel.set_ylim(len(names) - 0.4, -0.6)
     panel.tick_params(axis="y", length=0)
 
 
-def _draw_front(panel: Axes, runs: Sequence[RunNumbers], costs: Mapping[str, float]) -> None:
-    points = [(costs[run.label], run.means["miou"]) for run in runs]
+def _draw_front(panel: Axes, runs: Sequence[RunNumbers], costs: Mapping[str, float]) -> Float64Array:
+    """Draws the Pareto front, and gives (N, 2) places along it."""
+    points = [(costs[run.label], 100 * run.means["miou"]) for run in runs]
     front = np.array([points[index] for index in pareto_front(points)])
     if not len(front):
-        return
+        return np.zeros((0, 2))
     # on to the right edge: for more cost there is nothing better
     left, right = panel.get_xlim()
     x, y = np.append(front[:, 0], right), np.append(front[:, 1], front[-1, 1])
     panel.plot(x, y, drawstyle="steps-post", color=drawing.INK, linewidth=0.9, zorder=1)
     panel.set_xlim(left, right)
+    along = np.geomspace(x[0], right, _ON_FRONT)
+    return np.column_stack([along, y[np.searchsorted(x, along, side="right") - 1]])

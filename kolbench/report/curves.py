@@ -9,13 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from kolbench.metrics import scores
-from kolbench.report import drawing
+from kolbench.report import drawing, labels
 from kolbench.report.drawing import Figure, Style
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.types import Float64Array
 
 THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
-_POOLED = "Pixels of all test pictures counted together, alpha at 8 bits; the marker is the run's threshold."
+_POOLED = "Pixels of all test images together; the marker is the run's threshold."
+# column of the history -> what it is multiplied with
+_TRAINING = {"train/loss": 1, "val/miou": 100}
+_CURVES = {"miou": "mIoU", "acc": "accuracy"}
 # where the curves of good methods crowd: false positive and true positive rates of the enlarged part
 _CORNER = ((0.0, 0.1), (0.8, 1.0))
 # an axis that spans less than the factor has marks at these multiples of powers of ten
@@ -24,24 +27,30 @@ _LOG_STEPS = ((10, (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)), (100, (1.0, 2.0, 5.0)), (100
 
 @drawing.rules()
 def threshold_curves(numbers: Numbers) -> Figure:
-    """mIoU and Acc against the threshold, 0.01 to 0.99 (RSUDISNet, figure 4)."""
-    axes = drawing.canvas([2.3, 2.1], drawing.legend_of(numbers))
+    """mIoU and accuracy in per cent against the threshold, 0.01 to 0.99 (RSUDISNet, figure 4)."""
+    room = max(1.85, labels.height(len(numbers.families)))
+    axes = drawing.canvas([room + 0.1, room + 0.5], labels.legend(numbers))
     chosen = drawing.styles(numbers)
-    for run in numbers.runs:
-        curve = scores.threshold_curve(run.counts, [*THRESHOLDS, run.run.threshold])
-        for panel, name in zip(axes, ("miou", "acc"), strict=True):
-            panel.plot(THRESHOLDS, curve[name][:-1], **chosen[run.label].line())
-            _mark(panel, run.run.threshold, curve[name][-1], chosen[run.label])
-    for panel, label in zip(axes, ("mIoU", "Acc"), strict=True):
-        panel.set(xlim=(0, 1), ylabel=label)
+    curve_of = {
+        run.label: scores.threshold_curve(run.counts, [*THRESHOLDS, run.run.threshold])
+        for run in numbers.runs
+    }
     axes[0].tick_params(labelbottom=False)
     axes[1].set_xlabel("threshold")
+    ends = {}
+    for panel, (name, called) in zip(axes, _CURVES.items(), strict=True):
+        panel.set(xlim=(0, 1), ylabel=f"{called} (%)")
+        for label, curve in curve_of.items():
+            panel.plot(THRESHOLDS, 100 * curve[name][:-1], **chosen[label].line())
+            _mark(panel, numbers.of[label].run.threshold, 100 * curve[name][-1], chosen[label])
+        last = {label: (THRESHOLDS[-1], 100 * curve[name][-2]) for label, curve in curve_of.items()}
+        ends[panel] = labels.of_families(numbers, last)
+    labels.at_line_ends(ends)
     return drawing.finish_axes(
         axes[0],
         "threshold_curves",
-        "mIoU and Acc against the threshold",
-        "Mean over the test pictures at 0.01, 0.02 ... 0.99; the marker is the run's threshold. "
-        f"mIoU: {scores.DEFINITIONS['miou']}. Acc: {scores.DEFINITIONS['acc']}.",
+        "mIoU and accuracy against the threshold",
+        "Mean over the test images; the marker is the run's threshold.",
     )
 
 
@@ -83,14 +92,13 @@ def area(false_rate: Float64Array, true_rate: Float64Array) -> float:
 
 @drawing.rules()
 def precision_recall(numbers: Numbers) -> Figure | None:
-    """Precision against recall of all test pixels; None where one class is missing from the truth."""
+    """Precision against recall of all test pixels; None where one class is missing from the ground truth."""
     found = {run.label: cuts(run.counts) for run in numbers.runs}
     share = _share_of_foreground(next(iter(found.values())))
     if share in (0, 1):
         return None
     points = {label: precision_recall_points(parts) for label, parts in found.items()}
-    entries = drawing.legend_of(numbers, None, lambda run: average_precision(*points[run.label]), "AP")
-    (panel,) = drawing.canvas([3.6], entries)
+    panel = _panel_with_key(numbers, "AP", lambda run: average_precision(*points[run.label]))
     chosen = drawing.styles(numbers)
     panel.axhline(share, color=drawing.GREY, linewidth=0.8)
     for run in numbers.runs:
@@ -103,9 +111,8 @@ def precision_recall(numbers: Numbers) -> Figure | None:
         panel,
         "precision_recall",
         "Precision against recall",
-        f"{_POOLED} AP: average precision, the area under the steps, without interpolation. "
-        f"The grey line, {share:.3f}, is the share of foreground pixels: the precision of calling every "
-        "pixel foreground.",
+        f"{_POOLED} Behind the names: AP, the average precision without interpolation. The grey line is the "
+        f"share of foreground, {share:.3f}.",
     )
 
 
@@ -116,8 +123,7 @@ def roc(numbers: Numbers) -> Figure | None:
     if _share_of_foreground(next(iter(found.values()))) in (0, 1):
         return None
     points = {label: roc_points(parts) for label, parts in found.items()}
-    entries = drawing.legend_of(numbers, None, lambda run: area(*points[run.label]), "AUC")
-    (panel,) = drawing.canvas([3.6], entries)
+    panel = _panel_with_key(numbers, "AUC", lambda run: area(*points[run.label]))
     chosen = drawing.styles(numbers)
     panel.plot([0, 1], [0, 1], color=drawing.GREY, linewidth=0.8)
     for axes in (panel, *_enlarged_corner(panel, numbers)):
@@ -125,12 +131,13 @@ def roc(numbers: Numbers) -> Figure | None:
             axes.plot(*points[run.label], **chosen[run.label].line())
             _mark_threshold(axes, run, chosen[run.label], _rates, clip_on=axes is not panel)
     panel.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="false positive rate", ylabel="true positive rate")
-    enlarged = "; the small axes enlarge the framed corner" if panel.child_axes else ""
+    enlarged = " The small axes enlarge the framed corner." if panel.child_axes else ""
     return drawing.finish_axes(
         panel,
         "roc",
         "ROC curves",
-        f"{_POOLED} AUC: area under the curve, by trapezia. The grey diagonal is guessing{enlarged}.",
+        f"{_POOLED} Behind the names: AUC, the area under the curve. The grey diagonal is guessing."
+        f"{enlarged}",
     )
 
 
@@ -145,26 +152,32 @@ def training(numbers: Numbers) -> Figure | None:
     trained = [run for run in numbers.runs if run.label in histories]
     if not trained:
         return None
-    axes = drawing.canvas([2.1, 2.3], drawing.legend_of(numbers, trained))
+    entries = drawing.legend_of(numbers, trained)
+    room = max(1.8, labels.height(len(entries)))
+    axes = drawing.canvas([room + 0.1, room + 0.5], entries if len(entries) > labels.MOST else ())
     chosen = drawing.styles(numbers)
     for run in trained:
         _training_lines(axes, run, histories[run.label], chosen[run.label])
-    axes[0].set(ylabel="loss")
+    axes[0].set(ylabel="training loss")
     plain_log(axes[0], "y")
     axes[0].sharex(axes[1])
     axes[0].tick_params(labelbottom=False)
-    axes[1].set(xlabel="epoch", ylabel="validation mIoU")
+    axes[1].set(xlabel="epoch", ylabel="validation mIoU (%)")
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    ends = {}
+    for panel, (column, factor) in zip(axes, _TRAINING.items(), strict=True):
+        rows = {label: history[["epoch", column]].iloc[-1] for label, history in histories.items()}
+        last = {label: (float(row["epoch"]), factor * float(row[column])) for label, row in rows.items()}
+        ends[panel] = labels.of_families(numbers, last)
+    labels.at_line_ends(ends)
     own_loss = any("val/loss" in histories[run.label] for run in trained)
-    thin = ", and as a thin line the loss on validation pictures where a method has one" if own_loss else ""
+    thin = " Thin: the loss on validation images." if own_loss else ""
     return drawing.finish_axes(
         axes[0],
         "training",
         "Training curves",
-        f"Above, the mean training loss of each epoch{thin}; losses of different methods are sums of "
-        "different terms, so compare their course, not their height. Below, mIoU on the validation pictures "
-        "at the threshold that is best there. The marker is the epoch whose weights were kept; epochs count "
-        "from 0.",
+        "The marker is the epoch whose weights were kept; epochs count from 0. Losses of different methods "
+        f"are sums of different terms: compare their course, not their height.{thin}",
     )
 
 
@@ -187,6 +200,15 @@ def plain_log(panel: Axes, axis: str) -> None:
     side.set_minor_formatter(NullFormatter())
 
 
+def _panel_with_key(numbers: Numbers, heading: str, value: Callable[[RunNumbers], float]) -> Axes:
+    """Axes with the methods and a value at their right, the best on top; below where there are too many."""
+    below = labels.legend(numbers, None, value)
+    beside = [] if below else drawing.legend_of(numbers, None, value, labels.KEY_WIDTH)
+    (panel,) = drawing.canvas([max(3.3, labels.height(len(beside) + 1) + 0.5)], below)
+    labels.as_key(panel, heading, beside)
+    return panel
+
+
 def _enlarged_corner(panel: Axes, numbers: Numbers) -> list[Axes]:
     """Small axes for the corner where good methods crowd; none where no run's threshold lies there."""
     (left, right), (bottom, top) = _CORNER
@@ -194,10 +216,9 @@ def _enlarged_corner(panel: Axes, numbers: Numbers) -> list[Axes]:
     if not any(left <= x <= right and bottom <= y <= top for x, y in places):
         return []
     # below the diagonal, where no curve of any use passes
-    corner = panel.inset_axes((0.61, 0.09, 0.36, 0.36), xlim=_CORNER[0], ylim=_CORNER[1])
-    corner.tick_params(labelsize=7.5)
-    corner.xaxis.set_major_locator(MaxNLocator(2))
-    corner.yaxis.set_major_locator(MaxNLocator(4))
+    corner = panel.inset_axes((0.52, 0.12, 0.44, 0.4), xlim=_CORNER[0], ylim=_CORNER[1])
+    corner.set_xticks(_CORNER[0])
+    corner.set_yticks(_CORNER[1])
     corner.spines[:].set(visible=True, color=drawing.GREY)
     for connector in panel.indicate_inset_zoom(corner, edgecolor=drawing.GREY).connectors or ():
         connector.set_visible(False)
@@ -206,9 +227,9 @@ def _enlarged_corner(panel: Axes, numbers: Numbers) -> list[Axes]:
 
 def _training_lines(axes: list[Axes], run: RunNumbers, history: pd.DataFrame, style: Style) -> None:
     best = history[history["epoch"] == best_epoch(run, history)]
-    for panel, column in ((axes[0], "train/loss"), (axes[1], "val/miou")):
-        panel.plot(history["epoch"], history[column], **style.line())
-        for epoch, value in zip(best["epoch"], best[column], strict=True):
+    for panel, (column, factor) in zip(axes, _TRAINING.items(), strict=True):
+        panel.plot(history["epoch"], factor * history[column], **style.line())
+        for epoch, value in zip(best["epoch"], factor * best[column], strict=True):
             _mark(panel, epoch, value, style)
     if "val/loss" in history:
         axes[0].plot(history["epoch"], history["val/loss"], **style.line(), linewidth=0.7)

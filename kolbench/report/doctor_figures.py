@@ -1,4 +1,4 @@
-"""What the pictures of a data set are like: histograms for the doctor's page."""
+"""What the images of a data set are like: histograms for the doctor's page."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,8 +31,8 @@ def measured(pictures: Sequence[Measures]) -> list[Measured]:
         return Measured(name, title, axis, np.asarray(values, np.float64), decimals)
 
     found = [
-        of("foreground", "Foreground", "% of the picture", [100 * one.foreground for one in pictures], 1),
-        of("product", "Product", "% of the picture", [100 * one.product for one in pictures], 1),
+        of("foreground", "Foreground", "% of the image", [100 * one.foreground for one in pictures], 1),
+        of("product", "Product", "% of the image", [100 * one.product for one in pictures], 1),
         of("side", "Longer side", "px", [max(one.height, one.width) for one in pictures], 0),
         of("aspect", "Shape", "width / height", [one.width / one.height for one in pictures], 2),
         of(
@@ -49,7 +49,7 @@ def measured(pictures: Sequence[Measures]) -> list[Measured]:
 
 @drawing.rules()
 def histograms(pictures: Sequence[Measures]) -> list[Figure]:
-    """A histogram of each measure in which pictures differ."""
+    """A histogram of each measure in which images differ."""
     return [_histogram(one) for one in measured(pictures) if np.nanmin(one.values) < np.nanmax(one.values)]
 
 
@@ -59,6 +59,6 @@ def _histogram(one: Measured) -> Figure:
     axes.hist(values, bins=BINS, color=drawing.PALETTE[0])
     axes.axvline(float(np.median(values)), color=drawing.INK, linewidth=1)
     axes.set_xlabel(one.axis)
-    axes.set_ylabel("pictures")
-    caption = f"{len(values):,} pictures. The line is the median, {np.median(values):.{one.decimals}f}."
+    axes.set_ylabel("images")
+    caption = f"{len(values):,} images. The line is the median, {np.median(values):.{one.decimals}f}."
     return drawing.finish_axes(axes, f"health_{one.name}", one.title, caption)

@@ -3,9 +3,11 @@
 import contextlib
 import hashlib
 import io
+import math
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,20 +22,29 @@ from matplotlib.textpath import text_to_path
 
 from kolbench.io.files import write_atomically
 from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.runs.method_names import shown_label
 from kolbench.types import PlotOptions
 
-WIDTH = 4.8  # inches: on a phone the letters keep about 10 px
+WIDTH = 4.8  # inches
 DPI = 150
-_HANDLE = 0.56  # inches of a legend's column that are not text
+# points: on a phone, where a figure is 316 px wide, the letters are still 10 px
+FONT_SIZE = 11.0
+_HANDLE = 0.62  # inches of a legend's column that are not text
+_LEGEND_ROW = 0.22  # inches
+_FEWEST_COLUMNS = 2
 # text and axes are drawn in this ink, which the SVG leaves to the page's own text colour
 INK = "#0b0c0d"
 GREY = "#808080"
-# told apart with deutan and protan vision too; 3:1 against a white and against a nearly black page
-PALETTE = ("#3264dc", "#d27800", "#50a06e", "#965a82", "#0096d2", "#c82832")
+# 3:1 against a white and against a nearly black page; the first six are told apart with deutan and protan
+# vision too, all twelve at a smaller distance, and by dash and marker
+PALETTE = (
+    *("#3264dc", "#d27800", "#50a06e", "#965a82", "#0096d2", "#c82832"),
+    *("#5050fa", "#6464a0", "#3c96fa", "#e600b4", "#be460a", "#506e5a"),
+)
 Dash = str | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-HELP = {"none": "", "box": " (true box)", "mask": " (true mask)"}
+HELP = {"none": "", "box": " (oracle)", "mask": " (oracle)"}
 
 _RULES: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -41,13 +52,14 @@ _RULES: dict[Any, Any] = {
     "text.parse_math": False,
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.0,
-    "axes.labelsize": 9.0,
-    "legend.fontsize": 8.5,
+    "font.size": FONT_SIZE,
+    "axes.labelsize": FONT_SIZE,
+    "axes.titlesize": FONT_SIZE,
+    "legend.fontsize": FONT_SIZE,
     "legend.frameon": False,
-    "legend.columnspacing": 1.2,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
+    "legend.columnspacing": 1.0,
+    "xtick.labelsize": FONT_SIZE,
+    "ytick.labelsize": FONT_SIZE,
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -85,7 +97,7 @@ class Figure:
 
 
 class Style(NamedTuple):
-    """How a method is drawn in every figure; hollow are methods that are given part of the truth."""
+    """How a method is drawn in every figure; hollow are oracles, which are given part of the ground truth."""
 
     colour: str
     dash: Dash
@@ -135,34 +147,53 @@ def styles(numbers: Numbers) -> dict[str, Style]:
 
 
 def nth_style(number: int) -> Style:
-    """Colours come again after 6 methods, dashes after 5, markers after 7: unlike for 30 methods."""
+    """Colours come again after 12 methods, dashes after 5, markers after 7: unlike for 60 methods."""
     return Style(PALETTE[number % len(PALETTE)], DASHES[number % len(DASHES)], MARKERS[number % len(MARKERS)])
+
+
+def names(numbers: Numbers) -> dict[str, str]:
+    """Run's label -> what it is called in figures; of runs called alike, all keep their labels."""
+    return unlike({run.label: run.run.method for run in numbers.runs})
+
+
+def family_names(numbers: Numbers) -> dict[str, str]:
+    """Family -> what it is called in figures, with what it is given of the ground truth."""
+    methods = {family: runs[0].run.method for family, runs in numbers.families.items()}
+    help_of = {family: HELP[runs[0].run.truth_access] for family, runs in numbers.families.items()}
+    return {family: f"{name}{help_of[family]}" for family, name in unlike(methods).items()}
+
+
+def unlike(methods: Mapping[str, str]) -> dict[str, str]:
+    """Label -> name by `shown_label`, of the methods by their labels; labels that would read alike stay."""
+    shown = {label: shown_label(label, method) for label, method in methods.items()}
+    often = Counter(shown.values())
+    return {label: label if often[name] > 1 else name for label, name in shown.items()}
 
 
 def legend_of(
     numbers: Numbers,
     only: Collection[RunNumbers] | None = None,
     value: Callable[[RunNumbers], float] | None = None,
-    what: str = "",
+    inches: float = WIDTH / _FEWEST_COLUMNS - _HANDLE,
 ) -> list[Entry]:
     """A line per method, for the runs of `only` or for all, whose seeds share it.
 
-    `value`, named `what`, stands behind it, as a range over the seeds.
+    The highest mIoU comes first and baselines last; where there is a `value`, whose mean over the seeds
+    stands behind the name, the highest of it comes first. No line is wider than `inches`.
     """
-    chosen = styles(numbers)
+    chosen, called = styles(numbers), family_names(numbers)
     labels = {run.label for run in (numbers.runs if only is None else only)}
-    entries = []
+    entries: list[tuple[bool, float, Entry]] = []
     for family, members in numbers.families.items():
         runs = [run for run in members if run.label in labels]
         if not runs:
             continue
-        seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
-        text = f"{family}{HELP[runs[0].run.truth_access]}{seeds}"
-        if value:
-            low, high = (f"{pick(value(run) for run in runs):.3f}" for pick in (min, max))
-            text += f", {what} {low}" + (f" to {high}" if high != low else "")
-        entries.append(Entry(chosen[runs[0].label], text))
-    return entries
+        mean = math.fsum(value(run) if value else run.means["miou"] for run in runs) / len(runs)
+        behind = f" {mean:.3f}" if value else f" ({len(runs)} seeds)" if len(runs) > 1 else ""
+        text = fitted(called[family], inches - text_width(behind)) + behind
+        last = runs[0].is_baseline and not value
+        entries.append((last, -mean, Entry(chosen[runs[0].label], text)))
+    return [entry for *_, entry in sorted(entries, key=lambda entry: entry[:2])]
 
 
 def canvas(heights: Sequence[float], entries: Sequence[Entry] = (), lines: bool = True) -> list[Axes]:
@@ -193,27 +224,26 @@ def grid(count: int, height: float, entries: Sequence[Entry]) -> list[Axes]:
 
 def _with_legend(height: float, entries: Sequence[Entry], lines: bool) -> Drawing:
     """A drawing with room for axes of a height in inches, and with its legend."""
-    size = matplotlib.rcParams["legend.fontsize"]
-    longest = max((_width(entry.text, size) for entry in entries), default=0.0)
+    longest = max((text_width(entry.text) for entry in entries), default=0.0)
     columns = max(1, min(3, int(WIDTH / (longest + _HANDLE))))
     rows = -(-len(entries) // columns)
-    drawing = Drawing(figsize=(WIDTH, height + 0.19 * rows), layout="constrained")
+    drawing = Drawing(figsize=(WIDTH, height + _LEGEND_ROW * rows), layout="constrained")
     if entries:
         handles = [_handle(entry, lines) for entry in entries]
-        drawing.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4)
+        drawing.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.2)
     return drawing
 
 
-def fitted(text: str, inches: float, points: float) -> str:
+def fitted(text: str, inches: float, points: float = FONT_SIZE) -> str:
     """A text that is no wider than that in letters of that size, without letters of its middle."""
     shown, left = text, len(text)
-    while left > 1 and _width(shown, points) > inches:
+    while left > 1 and text_width(shown, points) > inches:
         left -= 1
         shown = f"{text[: (left + 1) // 2]}…{text[len(text) - left // 2 :]}"
     return shown
 
 
-def _width(text: str, points: float) -> float:
+def text_width(text: str, points: float = FONT_SIZE) -> float:
     """Inches in letters of a size."""
     font = FontProperties(size=points)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72

@@ -1,33 +1,29 @@
 """Clips for the page to be gone through frame by frame: small frames with truths, alphas and J."""
 
-import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from kolbench.io import images
-from kolbench.report.gallery import Shot, below, shrunk
+from kolbench.report.faces import SHOW
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
+from kolbench.report.shots import Shot, read_shot, text_bytes
 from kolbench.runs.finished import Comparison
 from kolbench.types import Float64Array
 
 LONGEST = 160  # pixels, of the long side of a frame
 MOST_CLIPS = 24
 MOST_BYTES = 8_000_000  # of all frames, truths and alphas, as they stand in the page
-_QUALITY = 80  # of JPEG
-_TEXT_BYTES = 4 / 3  # of a byte as base64
 
 ReadShot = Callable[[str], Shot]
 
 
 @dataclass(frozen=True)
 class ShownClip:
-    """A clip of the test pictures.
+    """A clip of the test images.
 
     name: its. shots: frames that are shown, in time. positions: of those among all frames that are scored,
     from 0. j: label -> J of all frames that are scored, NaN where a run has none.
@@ -52,34 +48,36 @@ class Footage:
     clips: tuple[ShownClip, ...]
 
 
-def footage_of(comparison: Comparison, most_bytes: int = MOST_BYTES) -> Footage | None:
-    """The test clips at thumbnail size; None where no run has both pictures and numbers of frames.
+def footage_of(comparison: Comparison, faces: str = SHOW, most_bytes: int = MOST_BYTES) -> Footage | None:
+    """The test clips at thumbnail size; None where no run has both images and numbers of frames.
 
     Where all frames are more than `most_bytes`, every second one is shown, else every third, and so on, the
     first of a clip always. Of runs that differ in the seed only, the first stands for all.
+    Faces are shown as `report.faces.without_faces` has it.
 
     Raises:
-        DataError: a picture's file is missing, damaged or of another shape, or its name leaves the folder.
+        DataError: an image's file is missing, damaged or of another shape, or its name leaves the folder.
     """
     runs = with_frames(numbers_of(comparison))
     if not runs:
         return None
     frames = frames_of(runs, comparison.pictures)
     chosen = hardest_first(frames)[:MOST_CLIPS]
-    read = cache(lambda name: _shot(name, runs))
+    # clips outline no products
+    read = cache(lambda name: replace(read_shot(name, runs, LONGEST, faces), product=None))
     step = _step({clip: list(frames[clip].index) for clip in chosen}, read, most_bytes)
     shown = tuple(_shown(clip, frames[clip], step, read) for clip in chosen)
     return Footage(_rule(shown, step, len(frames), [run.label for run in runs]), shown)
 
 
 def with_frames(numbers: Numbers) -> list[RunNumbers]:
-    """Runs with pictures and with numbers of frames; of those that differ in the seed only, the first."""
+    """Runs with images and with numbers of frames; of those that differ in the seed only, the first."""
     firsts = (runs[0] for runs in numbers.families.values())
     return [run for run in firsts if run.run.has_pictures and run.run.clip_frames]
 
 
 def frames_of(runs: Sequence[RunNumbers], pictures: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Clip -> J of its frames: a column per run, by label, a row per test picture, by name, in time."""
+    """Clip -> J of its frames: a column per run, by label, a row per test image, by name, in time."""
     known = set(pictures)
     found: dict[str, dict[str, pd.Series]] = {}
     for run in runs:
@@ -108,18 +106,14 @@ def _longest(columns: Mapping[str, pd.Series]) -> pd.Index:
 
 def _step(clips: Mapping[str, Sequence[str]], read: ReadShot, most_bytes: int) -> int:
     """Every how many frames are few enough bytes; at first judged by the middle frame of each clip."""
-    middles = [_bytes(read(names[len(names) // 2])) for names in clips.values()]
+    middles = [text_bytes([read(names[len(names) // 2])]) for names in clips.values()]
     expected = np.mean(middles) * sum(len(names) for names in clips.values())
     longest = max(len(names) for names in clips.values())
     for step in itertools.count(max(1, min(longest, int(expected // most_bytes)))):
-        held = sum(_bytes(read(name)) for names in clips.values() for name in names[::step])
+        held = text_bytes(read(name) for names in clips.values() for name in names[::step])
         if held <= most_bytes or step >= longest:
             return step
     raise AssertionError("the longest clip ends")
-
-
-def _bytes(shot: Shot) -> float:
-    return _TEXT_BYTES * sum(len(data) for data in (shot.thumb, shot.truth, *shot.alphas.values()))
 
 
 def _shown(clip: str, frames: pd.DataFrame, step: int, read: ReadShot) -> ShownClip:
@@ -127,18 +121,6 @@ def _shown(clip: str, frames: pd.DataFrame, step: int, read: ReadShot) -> ShownC
     shots = tuple(read(frames.index[position]) for position in positions)
     j = {str(label): frames[label].to_numpy(float) for label in frames}
     return ShownClip(clip, shots, positions, j)
-
-
-def _shot(name: str, runs: Sequence[RunNumbers]) -> Shot:
-    first = runs[0].run
-    path = below(first.root, first.thumb_file(name))
-    thumb = images.thumbnail(images.rgb_from_bytes(path.read_bytes(), str(path)), LONGEST)
-    height, width = thumb.shape[:2]
-    encoded = io.BytesIO()
-    Image.fromarray(thumb).save(encoded, "JPEG", quality=_QUALITY)
-    truth = shrunk(below(first.root, first.truth_file(name)), height, width)
-    alphas = {run.label: shrunk(below(run.run.root, run.run.alpha_file(name)), height, width) for run in runs}
-    return Shot(name, "", encoded.getvalue(), truth, alphas)
 
 
 def _rule(shown: Sequence[ShownClip], step: int, clips: int, labels: Sequence[str]) -> str:
@@ -155,7 +137,8 @@ def _rule(shown: Sequence[ShownClip], step: int, clips: int, labels: Sequence[st
     )
     return (
         f"{which}, the hardest first, at most {LONGEST} px on the long side. {thinned} Frames count from 0. "
-        "J is that of the full size with alphas cut at 0.5; masks are shown at the threshold chosen above."
+        "J is that of the full size with alphas cut at 0.5; masks are shown at the threshold of the "
+        "threshold explorer."
         + (" With one method there is nothing to compare it with." if len(labels) == 1 else "")
     )
 

@@ -1,4 +1,4 @@
-"""A learning curve: test mIoU over the number of training pictures, as a drawing and as a sentence.
+"""A learning curve: test mIoU over the number of training images, as a drawing and as a sentence.
 
 Points are 100 * mIoU.
 """
@@ -14,9 +14,10 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from kolbench.report import drawing
-from kolbench.report.drawing import PALETTE, Figure
+from kolbench.report import drawing, labels
+from kolbench.report.drawing import DASHES, PALETTE, Figure, Style
 from kolbench.report.intervals import TOO_FEW, Interval
+from kolbench.report.labels import Named
 
 NAME = "curve"
 POINTS = 100
@@ -24,12 +25,12 @@ MORE_PICTURES = 100
 # what doubling must buy to be worth it, in points
 LEAST_GAIN = 0.1
 FEWEST_SIZES = 3
-_HEIGHT = 3.3  # inches of the axes with their labels and legend
-_CAPTION_SIZE = 8.0
-_CAPTION_LINE = 0.145  # inches
-_CAPTION_LETTERS = 76
+_HEIGHT = 3.4  # inches of the axes with their labels and legend
+_CAPTION_LINE = 0.2  # inches
+_CAPTION_LETTERS = 56
 # of the axis, on a logarithmic scale: what the number of a size needs
-_LABEL_SHARE = 0.08
+_LABEL_SHARE = 0.12
+_MEAN, _START = Style(PALETTE[0], DASHES[0], "o"), Style(PALETTE[1], DASHES[1], "s")
 
 
 class SizeResult(NamedTuple):
@@ -56,7 +57,7 @@ class StartResult(NamedTuple):
 
 
 def advice(results: Sequence[SizeResult], start: StartResult | None = None) -> str:
-    """What more training pictures would buy, and what the training gained over its start.
+    """What more training images would buy, and what the training gained over its start.
 
     Args:
         results: by number of pictures, rising.
@@ -93,19 +94,19 @@ def spread(scores: Sequence[float]) -> float | None:
 
 def _prospect(results: Sequence[SizeResult]) -> str:
     if len(results) < FEWEST_SIZES:
-        return f"Nothing can be told about more pictures: that takes at least {FEWEST_SIZES} sizes."
+        return f"Nothing can be told about more images: that takes at least {FEWEST_SIZES} sizes."
     last, fitted = results[-1], tail(results)
     _, slope = log_fit([size.pictures for size in fitted], [size.mean.value for size in fitted])
     doubling = POINTS * slope
     if doubling < 0:
         return (
-            f"Nothing can be told about more pictures: over the last {len(fitted)} sizes mIoU falls, by "
+            f"Nothing can be told about more images: over the last {len(fitted)} sizes mIoU falls, by "
             f"{amount(-doubling)} with each doubling."
         )
     more = last.pictures + MORE_PICTURES
     bought = doubling * math.log2(more / last.pictures)
     return (
-        f"{MORE_PICTURES} more pictures would buy {amount(bought)} of mIoU (from {last.pictures} to {more}); "
+        f"{MORE_PICTURES} more images would buy {amount(bought)} of mIoU (from {last.pictures} to {more}); "
         f"{_verdict(doubling, last)}."
     )
 
@@ -123,7 +124,7 @@ def _verdict(doubling: float, last: SizeResult) -> str:
 
 def _gain_over(start: StartResult, pictures: int) -> str:
     value, low, high = (POINTS * number for number in start.gain)
-    what = f"Training on {pictures} pictures {'gained' if value >= 0 else 'lost'} {abs(value):.1f} points"
+    what = f"Training on {pictures} images {'gained' if value >= 0 else 'lost'} {abs(value):.1f} points"
     against = f"{'over' if value >= 0 else 'against'} its start, {start.name}"
     if not start.gain.known:
         return f"{what} {against} ({TOO_FEW})."
@@ -151,11 +152,12 @@ def draw(
     _write_below(drawing.page_of(panel), [line for part in told for line in _lines(part)])
     _draw_start(panel, start)
     _draw_sizes(panel, results)
-    panel.set_title(title, loc="left", fontsize=9.5)
-    panel.set(xlabel="training pictures (logarithmic axis)", ylabel="test mIoU in points (perfect: 100)")
+    panel.set_title(title, loc="left")
+    panel.set(xlabel="training images (logarithmic axis)", ylabel="test mIoU (%)")
     _size_axis(panel, [size.pictures for size in results])
     # below the axes, where no curve passes
-    panel.legend(loc="upper center", bbox_to_anchor=(0.46, -0.17), ncols=2)
+    panel.legend(loc="upper center", bbox_to_anchor=(0.46, -0.2), ncols=2)
+    labels.at_line_ends({panel: _named(results, start)})
     return drawing.finish_axes(panel, NAME, title, " ".join(told).strip())
 
 
@@ -173,7 +175,7 @@ def _write_below(page: Drawing, lines: Sequence[str]) -> None:
     engine.set(rect=(0, share, 1, 1 - share))
     for number, line in enumerate(lines):
         top = (below - 0.04 - number * _CAPTION_LINE) / (above + below)
-        page.text(0.015, top, line, fontsize=_CAPTION_SIZE, va="top")
+        page.text(0.015, top, line, va="top")
 
 
 def _band_notes(results: Sequence[SizeResult]) -> list[str]:
@@ -182,23 +184,28 @@ def _band_notes(results: Sequence[SizeResult]) -> list[str]:
 
 def _draw_start(panel: Axes, start: StartResult | None) -> None:
     if start is not None:
-        panel.axhline(
-            POINTS * start.miou,
-            color=PALETTE[1],
-            linestyle=drawing.DASHES[1],
-            label=f"start: {start.name}, {POINTS * start.miou:.1f}",
-        )
+        panel.axhline(POINTS * start.miou, **_START.line())
+
+
+def _named(results: Sequence[SizeResult], start: StartResult | None) -> list[Named]:
+    """The mean of the largest size and the start, with their values."""
+    last = results[-1]
+    several = any(len(size.scores) > 1 for size in results)
+    mean = POINTS * last.mean.value
+    ends = [Named(f"{'mean' if several else 'trained'} {mean:.1f}", _MEAN, last.pictures, mean)]
+    if start is not None:
+        miou = POINTS * start.miou
+        ends.append(Named(f"start {miou:.1f}", _START, last.pictures, miou))
+    return ends
 
 
 def _draw_sizes(panel: Axes, results: Sequence[SizeResult]) -> None:
-    colour = PALETTE[0]
-    several = any(len(size.scores) > 1 for size in results)
+    colour = _MEAN.colour
     dots = [(size.pictures, POINTS * score) for size in results for score in size.scores]
     panel.plot(
         [size.pictures for size in results],
         [POINTS * size.mean.value for size in results],
         color=colour,
-        label="mean of the seeds" if several else None,
     )
     panel.plot(*zip(*dots, strict=True), "o", color=colour, markersize=4, alpha=0.75, label="one training")
     known = [size for size in results if size.mean.known]

@@ -127,7 +127,7 @@ class RunNumbers:
 
 
 class Numbers:
-    """All numbers of one comparison.
+    """All numbers of one comparison; runs stand best first, by mIoU.
 
     Args:
         comparison: runs scored on the same pictures.
@@ -135,7 +135,9 @@ class Numbers:
 
     def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison
-        self.runs = tuple(RunNumbers(run) for run in comparison.runs)
+        runs = [RunNumbers(run) for run in comparison.runs]
+        # of equal ones, the order of the comparison
+        self.runs = tuple(sorted(runs, key=lambda run: -run.means["miou"]))
         self.of = {numbers.label: numbers for numbers in self.runs}
         self.corrupted = tuple(RunNumbers(run) for run in comparison.corrupted)
 

@@ -1,6 +1,5 @@
 """The critical difference diagram: mean ranks on one axis, and bars over methods that are alike."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -8,12 +7,12 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from kolbench.report import drawing
 from kolbench.report.drawing import Figure, Style
-from kolbench.report.numbers import MIOU, Numbers
+from kolbench.report.numbers import Numbers
 from kolbench.report.statistics import Ranks
 from kolbench.report.statistics import ranks as ranks_of
 
 _ROW = 0.23  # inches
-_LABEL_LETTERS = 30
+_NAME_WIDTH = 1.4  # inches
 # rows from the axis to the first bar, from bar to bar, and from the last one to the names
 _FIRST_BAR, _BAR, _GAP = 0.85, 0.55, 0.35
 # more ranks than this are numbered in steps
@@ -32,16 +31,16 @@ def ranks(numbers: Numbers) -> Figure | None:
     if found.critical is None:
         return None
     (panel,) = drawing.canvas([1.0])
-    _draw(panel, found, found.critical, drawing.styles(numbers))
+    _draw(panel, found, found.critical, drawing.styles(numbers), drawing.names(numbers))
     return drawing.finish_axes(
         panel,
         "ranks",
         "Mean ranks",
-        "Methods that read the picture only, ranked by mIoU (1 is best) on each video, or on each picture "
-        "where videos are unknown; mean over those. A bar joins methods whose ranks do not differ "
-        "significantly at 5 %: by no more than the critical difference, "
-        f"CD = {found.critical:.2f} (Nemenyi), or as the Friedman test over all (p = {found.p:.2g}) finds no "
-        f"difference. {' '.join([*numbers.stand_ins, MIOU])}",
+        "Fully automatic methods ranked by mIoU on each video, or on each image where videos are unknown; 1 "
+        "is best. A bar joins methods that are not significantly different at 5 %: by no more than the "
+        f"critical difference CD (Nemenyi), or as the Friedman test over all (p = {found.p:.2g}) finds no "
+        "difference."
+        f"{''.join(f' {told}' for told in numbers.stand_ins)}",
     )
 
 
@@ -56,17 +55,19 @@ def bar_levels(ends: Sequence[tuple[float, float]]) -> list[int]:
     return levels
 
 
-def _draw(panel: Axes, found: Ranks, critical: float, chosen: Mapping[str, Style]) -> None:
+def _draw(
+    panel: Axes, found: Ranks, critical: float, chosen: Mapping[str, Style], called: Mapping[str, str]
+) -> None:
     """Rows count downwards from the axis at 0."""
     ends = [(found.average[group[0]], found.average[group[-1]]) for group in found.not_different]
     levels = bar_levels(ends)
     heights = [_FIRST_BAR + _BAR * level for level in levels]
-    names = [textwrap.fill(f"{label} ({rank:.2f})", _LABEL_LETTERS) for label, rank in found.average.items()]
-    rows, bottom = [], max(heights, default=0.5) + _GAP
-    for name in names:
-        lines = name.count("\n") + 1
-        rows.append(bottom + lines / 2)
-        bottom += lines + 0.1
+    names = [
+        f"{drawing.fitted(called[label], _NAME_WIDTH)} ({rank:.2f})" for label, rank in found.average.items()
+    ]
+    top = max(heights, default=0.5) + _GAP
+    rows = [top + 0.5 + number for number in range(len(names))]
+    bottom = top + len(names)
     first, last = 1.0, float(len(names))
     left = first - 0.04 * (last - first)
     for row, (label, rank) in zip(rows, found.average.items(), strict=True):
@@ -76,7 +77,7 @@ def _draw(panel: Axes, found: Ranks, critical: float, chosen: Mapping[str, Style
     for height, bar in zip(heights, ends, strict=True):
         panel.plot(bar, [height] * 2, color=drawing.INK, linewidth=3.0, zorder=3)
     panel.plot([first, first + critical], [-_CRITICAL] * 2, color=drawing.INK, marker="|", linewidth=1.2)
-    panel.text(first, -_CRITICAL - 0.4, f"CD = {critical:.2f}", va="bottom", fontsize=8.5)
+    panel.text(first, -_CRITICAL - 0.4, f"CD = {critical:.2f}", va="bottom")
     _lay_out(panel, rows, names)
     panel.set(xlim=(left, max(last, first + critical)), ylim=(bottom + 0.2, -_ABOVE))
     drawing.page_of(panel).set_figheight(_ROW * (bottom + _ABOVE + 0.6))

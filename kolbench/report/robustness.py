@@ -1,17 +1,18 @@
 """What corrupted test pictures cost: tables by corruption and severity, and lines over severity."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from kolbench.config.schema import CORRUPTIONS, CROP, SEVERITIES
-from kolbench.report import drawing
+from kolbench.report import drawing, labels
 from kolbench.report.drawing import Entry, Figure, Style
 from kolbench.report.intervals import difference_intervals
+from kolbench.report.labels import Named
 from kolbench.report.layout import Cell, Row, Table, definitions, table
-from kolbench.report.numbers import MIOU, Numbers, RunNumbers
+from kolbench.report.numbers import Numbers, RunNumbers
 
 SCORES = ("miou", "product_recall")
-_PANEL = 1.75  # inches
+_PANEL = 1.85  # inches
 _KINDS = (
     "jpeg, blur, noise, dark, resize, social: the picture alone; crop cuts picture and truth alike, so its "
     "truth is another one. How far each severity goes, from 1 to 5: kolbench/data/corruptions.py."
@@ -145,28 +146,54 @@ def severities(numbers: Numbers) -> Figure | None:
     if not found:
         return None
     kinds = list(dict.fromkeys(condition.kind for condition in conditions(found)))
-    chosen = _styles(numbers, found)
-    entries = [Entry(chosen[method.name], _said(method)) for method in found]
-    axes = drawing.grid(len(kinds), _PANEL, entries)
+    chosen, called = _styles(numbers, found), _called(found)
+    beside = len(found) <= labels.MOST
+    entries = [] if beside else [Entry(chosen[method.name], called[method.name]) for method in found]
+    axes = drawing.grid(len(kinds), max(_PANEL, labels.height(len(found)) + 0.6), entries)
     for number, (panel, kind) in enumerate(zip(axes, kinds, strict=True)):
         for method in found:
             line = _line(method, kind)
             style = chosen[method.name]
-            panel.plot([*line], [*line.values()], **(style.point() | style.line()))
-        panel.set_title(kind, fontsize=9)
-        panel.set_xticks(range(SEVERITIES + 1), ["clean", *map(str, range(1, SEVERITIES + 1))])
+            panel.plot([*line], [100 * value for value in line.values()], **(style.point() | style.line()))
+        panel.set_title(kind)
+        panel.set_xticks(range(SEVERITIES + 1))
         panel.set_xlim(-0.4, SEVERITIES + 0.2)
-        panel.set_ylabel("" if number % 2 else "mIoU")
+        panel.set_ylabel("" if number % 2 else "mIoU (%)")
         # the lowest of its column
         panel.set_xlabel("severity" if number >= len(kinds) - 2 else "")
-    cut = " crop cuts picture and truth alike." if CROP in kinds else ""
+    at_the_right = [
+        pair for number, pair in enumerate(zip(axes, kinds, strict=True)) if number % 2 or len(kinds) == 1
+    ]
+    labels.at_line_ends({panel: _named(found, kind, chosen, called) for panel, kind in at_the_right})
+    cut = " crop cuts image and ground truth alike." if CROP in kinds else ""
+    beside_all = " Names stand at the right of each row." if beside and len(kinds) > 1 else ""
     return drawing.finish_axes(
         axes[0],
         "robustness",
-        "mIoU on corrupted test pictures",
-        f"Mean over the test pictures after each corruption, by severity.{cut} {MIOU} Only test pictures are "
-        "corrupted: a threshold from validation is one from pictures as they are.",
+        "mIoU on corrupted test images",
+        f"Mean over the test images by severity; 0: without corruption.{cut}{beside_all} Each run at its own "
+        "threshold.",
     )
+
+
+def _named(
+    found: list[Method], kind: str, chosen: Mapping[str, Style], called: Mapping[str, str]
+) -> list[Named]:
+    """Methods at the ends of their lines of a corruption."""
+    lines = {method.name: _line(method, kind) for method in found}
+    ends = {name: max(line.items()) for name, line in lines.items() if line}
+    return [
+        Named(called[name], chosen[name], severity, 100 * value) for name, (severity, value) in ends.items()
+    ]
+
+
+def _called(found: list[Method]) -> dict[str, str]:
+    """Method's name -> what it is called in the figure."""
+    shown = drawing.unlike({method.name: method.any_run.run.method for method in found})
+    return {
+        method.name: f"{shown[method.name]}{drawing.HELP[method.any_run.run.truth_access]}"
+        for method in found
+    }
 
 
 def _has(method: Method, score: str) -> bool:
@@ -199,13 +226,11 @@ def _styles(numbers: Numbers, found: list[Method]) -> dict[str, Style]:
     """By a method's name: as its run on pictures as they are is drawn in all figures, where there is one."""
     known = drawing.styles(numbers)
     return {
-        method.name: drawing.nth_style(place) if method.clean is None else known[method.clean.label]
+        method.name: drawing.nth_style(len(known) + place)
+        if method.clean is None
+        else known[method.clean.label]
         for place, method in enumerate(found)
     }
-
-
-def _said(method: Method) -> str:
-    return f"{method.name}{drawing.HELP[method.any_run.run.truth_access]}"
 
 
 def _oldest_first(runs: Iterable[RunNumbers]) -> list[RunNumbers]:

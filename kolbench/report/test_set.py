@@ -61,7 +61,7 @@ def pictures(numbers: Numbers) -> Table:
 
 @drawing.rules()
 def test_set(numbers: Numbers) -> Figure | None:
-    """GLCM entropy of pictures, lengths and scenarios of clips (PDNet paper, Figures 2 to 4).
+    """GLCM entropy of images, lengths and scenarios of clips (PDNet paper, Figures 2 to 4).
 
     None where nothing of it is known.
     """
@@ -78,13 +78,16 @@ def test_set(numbers: Numbers) -> Figure | None:
     axes = drawing.canvas([height for height, _ in panels])
     for panel, (_, draw) in zip(axes, panels, strict=True):
         draw(panel)
+    told = [
+        *(["The line is the mean entropy."] if len(entropies) else []),
+        *(["Lengths are numbers of frames with a ground truth."] if lengths else []),
+        *(["A clip counts for every scenario of one of its frames."] if scenarios else []),
+    ]
     return drawing.finish_axes(
         axes[0],
         "test_set",
-        "How complex the test pictures are" + (", and their clips" if lengths else ""),
-        (f"{_ENTROPY} The line is the mean. " if len(entropies) else "")
-        + ("Lengths are numbers of frames with a truth. " if lengths else "")
-        + ("A clip counts for every scenario that one of its frames is tagged with." if scenarios else ""),
+        "How complex the test images are" + (", and their clips" if lengths else ""),
+        " ".join(told),
     )
 
 
@@ -134,7 +137,7 @@ def _clips_by_tag(numbers: Numbers) -> dict[str, int]:
 def _entropy_panel(panel: Axes, values: Float64Array) -> None:
     panel.hist(values, bins=_BARS, color=drawing.PALETTE[0])
     panel.axvline(float(values.mean()), color=drawing.INK, linewidth=1)
-    panel.set(xlabel="GLCM entropy of a picture in bits", ylabel="pictures")
+    panel.set(xlabel="GLCM entropy of an image (bits)", ylabel="images")
     panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 

@@ -176,8 +176,12 @@ class FinishedRun:
         return self.folder / "truths" / f"{name}.png"
 
     def thumb_file(self, name: str) -> Path:
-        """The test picture itself, at most 256 px on the long side."""
+        """The test picture itself, at most 768 px on the long side, in runs of before 256 px."""
         return self.folder / "thumbs" / f"{name}.jpg"
+
+    def product_file(self, name: str) -> Path:
+        """8-bit mask of the held product of a test picture, 0/255; none where there is no product."""
+        return self.folder / "products" / f"{name}.png"
 
 
 @dataclass(frozen=True, eq=False)

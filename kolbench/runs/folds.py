@@ -84,6 +84,15 @@ class JoinedFolds(FinishedRun):
         """As of the fold that tested the picture."""
         return self._fold_of[name].thumb_file(name)
 
+    def product_file(self, name: str) -> Path:
+        """As of the fold that tested the picture."""
+        return self._fold_of[name].product_file(name)
+
+
+def parts_of(run: FinishedRun) -> tuple[FinishedRun, ...]:
+    """The runs that have folders: the folds of a cross-validation, else the run itself."""
+    return run.folds if isinstance(run, JoinedFolds) else (run,)
+
 
 def place_of(record: RunRecord) -> tuple[int, int] | None:
     """(fold, folds) of a run; None where it is no fold."""

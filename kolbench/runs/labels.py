@@ -8,6 +8,8 @@ from typing import NamedTuple
 from kolbench.config.schema import UNCORRUPTED
 from kolbench.runs.record import RunRecord
 
+# experiment=onnx, under which any number of networks run
+_ANYBODYS = "onnx"
 _LONGEST_WORD, _LONGEST_LABEL = 32, 64
 # what tells runs of one method apart, in the order in which a label names it
 _TELLING = (
@@ -39,25 +41,38 @@ class Label(NamedTuple):
 
 
 def labels_of(records: Mapping[Path, RunRecord]) -> dict[Path, Label]:
-    """Run folder -> its method's name with those of its overrides that another run of that method lacks.
+    """Run folder -> its `own_name` with those of its overrides that another run of that name lacks.
 
     Labels that are still the same get a number, and such runs are families of their own.
     """
     words = {folder: _telling_words(record) for folder, record in records.items()}
     found = {}
     for folder, record in records.items():
-        others = [words[other] for other, known in records.items() if known.method == record.method]
+        name = own_name(record)
+        others = [words[other] for other, known in records.items() if own_name(known) == name]
         shared = set.intersection(*others)
         # the same words in the same order, whatever the order of a set
         own = sorted(words[folder] - shared, key=lambda word: (_telling_order(word), word))
         seed = f"seed={record.seed}"
-        parts = [record.method]
+        parts = [name]
         parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
         family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
         corrupted = " ".join([family, *corruption_of(record)])
         of_seed = f" {seed}" if seed in own else ""
         found[folder] = Label(corrupted + of_seed, corrupted, family + of_seed)
     return _numbered(_told_apart(found, words))
+
+
+def own_name(record: RunRecord) -> str:
+    """What a run is called before anything tells it apart: its method.
+
+    A network of others is called as `name=` of its command says, else by its file, such as `u2netp.onnx`.
+    """
+    if record.method != _ANYBODYS:
+        return record.method
+    said = {word.lstrip("+").partition("=")[0]: word.partition("=")[2] for word in record.overrides}
+    name, file = (said.get(key, "").strip("'\"") for key in ("name", "model.file"))
+    return name or Path(file).name or record.method
 
 
 def words_of(record: RunRecord) -> list[str]:

@@ -128,7 +128,8 @@ class Part:
     role: pictures, training pictures, weights, initial weights, backbone, or refiner's weights. name: of the
     data set, an id of the catalogue, or a path. licence: in words; None = not stated. commercial: whether it
     allows commercial use: yes, no or unstated. sets: published sets, such as ecssd: of weights, those they
-    were trained on, as far as the catalogue says; of pictures, those that the test pictures are.
+    were trained on, as far as the catalogue says; of pictures, those that the test pictures are. sha256: of
+    the file of weights; None for pictures and where nobody knows it.
     """
 
     role: str = ""
@@ -136,6 +137,7 @@ class Part:
     licence: str | None = None
     commercial: str = "unstated"
     sets: tuple[str, ...] = ()
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,8 @@ class RunRecord:
     scores averaged over clips, by the names of `kolbench.metrics.video.clip_scores`; trim: which ends of a
     clip their J and F leave out. notes: note of a method -> number of test pictures. pictures: split ->
     number; `train`, those trained on, where the run trained. skipped: pictures that could not be read and
-    were left out (`data.on_error=skip`). shard: where this is only a part of a run, which one; it has no
+    were left out (`data.on_error=skip`). checked: what a look for near-duplicates across splits said; empty
+    where an earlier run has looked. shard: where this is only a part of a run, which one; it has no
     threshold and no scores then.
     """
 
@@ -221,6 +224,7 @@ class RunRecord:
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pictures: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
     all: Mapping[str, float] | None = None
     timed_on: str | None = None
     instances: Mapping[str, float] | None = None

@@ -278,7 +278,7 @@ def write_results(
     figure = learning_curve.draw(
         results,
         beginning,
-        f"{config.name}: test mIoU over training pictures",
+        f"{config.name}: test mIoU over training images",
         [*sizes_note, *_notes(config, done)],
     )
     drawing.write(figure, output)
@@ -367,7 +367,7 @@ def _notes(config: CurveConfig, done: Mapping[str, FinishedRun]) -> list[str]:
     test = next(iter(done.values())).test
     groups = len(set(groups_of(test)))
     return [
-        f"Scored on {len(test.names)} test pictures of {groups} groups (videos, or single pictures); the "
+        f"Scored on {len(test.names)} test images of {groups} groups (videos, or single images); the "
         "interval is over groups.",
         f"Each training draws {config.epoch_pictures * config.budget.epochs} pictures, with repetition, in "
         f"{config.budget.epochs} epochs; the best one by validation counts.",

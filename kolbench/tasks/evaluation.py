@@ -1,5 +1,6 @@
 """What fit and test share: the datamodule of a configuration, and scores that are computed once."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -349,6 +350,14 @@ def _by_content(refiner: Component) -> dict[str, object]:
     if (weights := refiner_weights.named_by(refiner)) is None:
         return settings
     return {**settings, "weights": refiner_weights.digest_of(weights)}
+
+
+def forget(training: Path, data: SegmentationDataModule, config: ScoringConfig) -> None:
+    """Removes what `scores_of` has kept of these pictures, so that they are predicted anew.
+
+    Runs keep the files that they have of it.
+    """
+    shutil.rmtree(evaluation_folder(training, data, config), ignore_errors=True)
 
 
 def baselines_of(

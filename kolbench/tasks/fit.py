@@ -31,6 +31,7 @@ from kolbench.metrics import scores
 from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import load_into
 from kolbench.models.mirrored import with_tta
+from kolbench.models.onnx import told_of
 from kolbench.runs import fingerprint
 from kolbench.runs.method_names import shown_name
 from kolbench.runs.record import Part
@@ -40,6 +41,8 @@ from kolbench.tasks.recorder import RunRecorder
 from kolbench.tasks.scoring import ScoringConfig, with_model
 from kolbench.types import BINARY, IMAGE_STEP, VIDEO_STEP, Refiner
 
+# of resume=: the training is found again, and the pictures are predicted anew
+ONLY_TRAINING = "training"
 ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench.data.datamodule")
 
 
@@ -47,7 +50,8 @@ ENTRY_MODULES = ("kolbench.engine.training", "kolbench.engine.module", "kolbench
 class FitConfig(ScoringConfig):
     """What `task=fit` reads.
 
-    resume: auto goes on with a killed training, never starts it anew. callbacks: Lightning's, or a user's
+    resume: auto goes on with a killed training and finds finished trainings and predictions again, never
+    starts anew, training finds the training alone. callbacks: Lightning's, or a user's
     own, that watch the training; each under a name. init: weights to start from: official, an id of the
     catalogue, a checkpoint or a run folder; None = from the recipe's beginning. on_oom: where a batch does
     not fit into memory, stop, or halve it and accumulate gradients. test: whether the test pictures are
@@ -102,6 +106,8 @@ def run(config: FitConfig) -> TaskResult:
         with cache.training(
             root, config.model.name, fingerprint.digest(settings, code), {"settings": settings}, config.resume
         ) as found:
+            if config.resume == ONLY_TRAINING:
+                evaluation.forget(found.folder, data, config)
             if config.model.training is None:
                 segmenter = _untrained(found, data, config, recorder)
             else:
@@ -174,7 +180,7 @@ def _parts(config: FitConfig, asked: ModelConfig, data: SegmentationDataModule) 
 
 
 def _check(config: FitConfig) -> None:
-    require_choice("resume", config.resume, ("auto", "never"))
+    require_choice("resume", config.resume, ("auto", "never", ONLY_TRAINING))
     # a wrong option is refused before anything is written
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     if segmenter.trainable and config.model.training is None:
@@ -276,9 +282,12 @@ def _untrained(
     found: cache.TrainingFolder, data: SegmentationDataModule, config: FitConfig, recorder: RunRecorder
 ) -> Segmenter:
     segmenter: Segmenter = build_segmenter(config.model)
-    recorder.say(f"{shown_name(config.model.name)} is not trained: it is only scored")
+    recorder.say(
+        f"{shown_name(config.model.name)} is not trained: it is only scored",
+        *told_of(segmenter, config.invocation.typed_keys),
+    )
     if not found.evaluated:
-        recorder.say(*data.verify())
+        recorder.check(data)
     return evaluation.ready(segmenter, data)
 
 
@@ -301,7 +310,7 @@ def _trained(
     else:
         if found.begun:
             recorder.say(f"training {found.fingerprint} was interrupted: going on in {found.folder}")
-        recorder.say(*data.verify())
+        recorder.check(data)
         untrained, norms = _beginning(config, begun, recorder.say)
         chosen = _training_config(config, team, norms)
         if team.size > 1:

@@ -145,6 +145,7 @@ def _take_over(recorder: RunRecorder, parts: Sequence[ShardRun]) -> None:
         input_keys=first.input_keys,
         refiner=first.refiner,
         skipped=first.skipped,
+        checked=first.checked,
         timed_on=first.timed_on,
         fingerprint=first.fingerprint,
         truth=first.truth,

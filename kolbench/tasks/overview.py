@@ -1,17 +1,16 @@
-"""Test pictures to look at: chosen by rule, never by hand."""
+"""Test images to look at: chosen by rule, never by hand."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from kolbench.data.datamodule import SegmentationDataModule
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
-from kolbench.tracking.overlay import Overlay
-from kolbench.types import Float64Array, UInt8Array
+from kolbench.runs.method_names import shown_name
+from kolbench.tracking.overlay import Heading, Overlay
+from kolbench.types import Float64Array
 
 PICTURES = 6
 
@@ -23,24 +22,38 @@ def spread(values: Float64Array, count: int = PICTURES) -> list[int]:
     return [int(order[rank]) for rank in ranks]
 
 
-def contact_sheet(pictures: Sequence[UInt8Array], columns: int = 2, width: int = 640) -> UInt8Array:
-    """Pictures of any sizes in rows, each brought to one width; (H, W, 3) uint8."""
-    scaled = [cv2.resize(p, (width, max(1, round(p.shape[0] * width / p.shape[1])))) for p in pictures]
-    rows = [scaled[first : first + columns] for first in range(0, len(scaled), columns)]
-    height = [max(picture.shape[0] for picture in row) for row in rows]
-    sheet = np.full((sum(height), width * min(columns, len(scaled)), 3), 255, np.uint8)
-    top = 0
-    for row, tall in zip(rows, height, strict=True):
-        for column, picture in enumerate(row):
-            sheet[top : top + picture.shape[0], column * width : (column + 1) * width] = picture
-        top += tall
-    return sheet
+def heading_of(method: str, beside: str, shown: int, test: ImageCounts, threshold: float) -> Heading:
+    """What an overview says above its images.
+
+    Args:
+        method: its key. beside: what else tells the run apart. shown: how many images there are of `test`.
+    """
+    iou = scores.image_scores(test.counts, threshold)["iou"]
+    count = len(iou)
+    mean = f"; mean of all {count}: {iou.mean():.3f}" if count > 2 else ""
+    return Heading(
+        shown_name(method),
+        beside if shown_name(method) == method else f"{method} · {beside}",
+        (
+            f"{_chosen(shown, count)}. IoU of the foreground, alpha cut at threshold {threshold:.2f}{mean}.",
+            "Left: image with the outline of the ground truth. Right: prediction, errors coloured.",
+        ),
+    )
+
+
+def _chosen(shown: int, count: int) -> str:
+    """Which images these are."""
+    if count == 1:
+        return "The test image"
+    if shown == count:
+        return f"{'Both' if count == 2 else f'All {count}'} test images, from worst to best"
+    return f"{shown} of {count} test images at evenly spaced ranks, from worst to best"
 
 
 def overlays(
     data: SegmentationDataModule, test: ImageCounts, alphas: Path, threshold: float
 ) -> list[Overlay]:
-    """The test pictures at evenly spaced ranks of foreground IoU, with truth and prediction."""
+    """The test images at evenly spaced ranks of foreground IoU, with ground truth and prediction."""
     iou = scores.image_scores(test.counts, threshold)["iou"]
     numbers = {data.source.names[index]: number for number, index in enumerate(data.evaluated_rows()["test"])}
     cutoff = scores.cutoff_level(threshold)
@@ -56,7 +69,7 @@ def overlays(
                 truth=picture.mask,
                 prediction=(level > cutoff).astype(np.uint8),
                 alpha=(level / 255).astype(np.float32),
-                caption=f"{name}: IoU {iou[row]:.3f}",
+                iou=float(iou[row]),
             )
         )
     return found

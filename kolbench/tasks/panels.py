@@ -1,4 +1,4 @@
-"""Pictures side by side: what each run of a suite makes of the same test pictures."""
+"""Images side by side: what each run of a suite makes of the same test images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 
 from kolbench.config.compose import build_segmenter, load_yaml, located
 from kolbench.config.fields import build, require_mapping
@@ -23,6 +22,7 @@ from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation
 from kolbench.tasks.scoring import PicturesConfig
+from kolbench.tracking.lettering import GREY, PAPER, Text, line, shortened, width_of
 from kolbench.types import Batch, UInt8Array
 
 # one picture's batch -> (H, W, 3) uint8
@@ -30,8 +30,10 @@ Draw = Callable[[Batch], UInt8Array]
 PICTURES = 4
 WIDTH = 240
 HEADING = 26
-FONT_SIZE = 15
-ORIGINAL = "picture"
+FONT_SIZE = 14
+NAME_SIZE = 12
+PADDING = 4
+ORIGINAL = "image"
 
 
 def write_panels(panels: Mapping[str, Sequence[str]], runs: Mapping[str, Path], folder: Path) -> list[Path]:
@@ -65,7 +67,7 @@ def _panel(runs: Mapping[str, Path]) -> UInt8Array:
             draw = _drawn_alpha(folder) if _is_seen_in_alpha(folder) else _drawn_by_method(folder, data)
             columns[name] = [draw(batch) for batch in batches]
             advance(1)
-    return side_by_side(columns)
+    return side_by_side(columns, [batch["name"][0] for batch in batches])
 
 
 def _is_seen_in_alpha(folder: Path) -> bool:
@@ -109,17 +111,33 @@ def _segmenter(folder: Path, data: SegmentationDataModule) -> Segmenter:
     return segmenter.eval()
 
 
-def side_by_side(columns: Mapping[str, Sequence[UInt8Array]]) -> UInt8Array:
-    """Columns of pictures under their names, each picture 240 px wide; (H, 240 N, 3) uint8."""
-    return np.concatenate([_column(name, pictures) for name, pictures in columns.items()], axis=1)
+def side_by_side(columns: Mapping[str, Sequence[UInt8Array]], names: Sequence[str]) -> UInt8Array:
+    """Columns of images under their headings, each image 240 px wide above its name.
+
+    Args:
+        columns: heading -> an image for each of `names`, all columns' of the same sizes.
+
+    Returns:
+        (H, 240 N, 3) uint8.
+    """
+    width = WIDTH * len(columns)
+    rows = [np.concatenate([_heading(heading) for heading in columns], axis=1)]
+    for number, name in enumerate(names):
+        rows.append(np.concatenate([_scaled(images[number]) for images in columns.values()], axis=1))
+        rows.append(line([Text(name, NAME_SIZE, GREY)], width))
+    return np.concatenate(rows)
 
 
-def _column(name: str, pictures: Sequence[UInt8Array]) -> UInt8Array:
-    heading = Image.new("RGB", (WIDTH, HEADING), "white")
-    font = ImageFont.load_default(FONT_SIZE)
-    ImageDraw.Draw(heading).text((WIDTH // 2, HEADING // 2), name, fill="black", font=font, anchor="mm")
-    scaled = [
-        cv2.resize(p, (WIDTH, round(p.shape[0] * WIDTH / p.shape[1])), interpolation=cv2.INTER_AREA)
-        for p in pictures
-    ]
-    return np.concatenate([np.asarray(heading, np.uint8), *scaled], axis=0)
+def _heading(words: str) -> UInt8Array:
+    """The words in the middle of a column, shortened where they are too long."""
+    heading = np.full((HEADING, WIDTH, 3), PAPER, np.uint8)
+    text = shortened(Text(words, FONT_SIZE, bold=True), WIDTH - 2 * PADDING)
+    drawn = line([text], width_of(text))
+    top, left = (HEADING - drawn.shape[0]) // 2, (WIDTH - drawn.shape[1]) // 2
+    heading[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+    return heading
+
+
+def _scaled(image: UInt8Array) -> UInt8Array:
+    size = (WIDTH, max(1, round(image.shape[0] * WIDTH / image.shape[1])))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

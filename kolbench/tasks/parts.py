@@ -6,9 +6,10 @@ from pathlib import Path
 from kolbench.config.groups import Component, DataGroup, ModelConfig
 from kolbench.data import licence
 from kolbench.data.sources.base import Source
+from kolbench.io.files import sha256
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.catalogue import Entry, catalogue
-from kolbench.models.checkpoints.run import is_run_folder
+from kolbench.models.checkpoints.run import BEST_IN_RUN, is_run_folder
 from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import record
 from kolbench.runs.record import Part
@@ -37,11 +38,10 @@ def of_weights(weights: str | Path, method: str, role: str = WEIGHTS) -> list[Pa
         parts = record.of_weights(Path(weights)).rests_on
         # what that run was tested on is not what it was trained on
         trained = (replace(p, role=TRAINING_PICTURES, sets=()) if p.role == PICTURES else p for p in parts)
-        return [
-            Part(role, str(weights), "your own run", licence.YES if parts else licence.UNSTATED),
-            *trained,
-        ]
-    return [Part(role, str(weights))]
+        commercial = licence.YES if parts else licence.UNSTATED
+        best = _digest(Path(weights) / BEST_IN_RUN)
+        return [Part(role, str(weights), "your own run", commercial, sha256=best), *trained]
+    return [_of_file(str(weights), role)]
 
 
 def of_method(model: ModelConfig) -> list[Part]:
@@ -50,13 +50,13 @@ def of_method(model: ModelConfig) -> list[Part]:
     parts = []
     if isinstance(file, str):
         entry = catalogue().entries.get(file)
-        parts.append(Part(WEIGHTS, file) if entry is None else _of_entry(entry, WEIGHTS))
+        parts.append(_of_file(file, WEIGHTS) if entry is None else _of_entry(entry, WEIGHTS))
     if isinstance(backbone, str):
         known = [entry for entry in catalogue().entries.values() if entry.method == BACKBONE]
         parts.append(
             replace(_of_entry(known[0], BACKBONE), name=backbone)
             if backbone == "imagenet" and known
-            else Part(BACKBONE, backbone)
+            else _of_file(backbone, BACKBONE)
         )
     return parts
 
@@ -68,4 +68,12 @@ def of_refiner(refiner: Component) -> list[Part]:
 
 
 def _of_entry(entry: Entry, role: str) -> Part:
-    return Part(role, entry.name, entry.licence, entry.commercial, entry.trained_on)
+    return Part(role, entry.name, entry.licence, entry.commercial, entry.trained_on, entry.sha256)
+
+
+def _of_file(file: str, role: str) -> Part:
+    return Part(role, file, sha256=_digest(Path(file).expanduser()))
+
+
+def _digest(file: Path) -> str | None:
+    return sha256(file) if file.is_file() else None

@@ -22,6 +22,7 @@ from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.animations import is_animation
 from kolbench.video.compositing.ad import Ad, AdStill, AdVideo, Placement
 from kolbench.video.compositing.composite import AdBehind, Look
+from kolbench.video.compositing.filmstrip import Filmstrip
 from kolbench.video.compositing.foreground import require_foreground_method
 from kolbench.video.compositing.visibility import REPORT_SUFFIXES, Row, VisibilityReport
 from kolbench.video.frame import Frame
@@ -146,6 +147,7 @@ class Placing:
         self._pictures = pictures
         self._behind = AdBehind(self._ad, placement, look, foreground_method)
         self._report = VisibilityReport()
+        self._strip = Filmstrip()
 
     def __call__(self, frame: Frame, alpha: Float32Array, cut: bool) -> UInt8Array:
         """The frame with the ad; the report takes note of what is seen."""
@@ -153,6 +155,7 @@ class Placing:
             self._behind.cut()
         image, ad_alpha = self._behind(frame, alpha)
         self._report.push(ad_alpha, alpha, frame.seconds, cut)
+        self._strip.push(image, frame.seconds)
         return image
 
     def finish(self, target: Path, seconds: float) -> list[str]:
@@ -162,7 +165,7 @@ class Placing:
             self._pictures[target] = self._report.rows[0]
             return []
         self._report.end(seconds)
-        files = self._report.write(report_of(target, target.is_dir()))
+        files = self._report.write(report_of(target, target.is_dir()), self._strip.stills)
         return [f"{visibility_line(self._report.summary())}; report in {files[0]}"]
 
 

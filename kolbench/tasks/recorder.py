@@ -1,8 +1,6 @@
 """One job from its first line to its last: folder, log lines, trackers, result table, run.json."""
 
 import os
-import platform
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +13,6 @@ from typing import NamedTuple, Self
 import pandas as pd
 import torch
 
-import kolbench
 from kolbench.config import compose
 from kolbench.config.fields import Values
 from kolbench.config.schema import UNCORRUPTED, TaskResult
@@ -33,23 +30,24 @@ from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
 from kolbench.metrics.video.clip_scores import mean_over_clips
 from kolbench.runs import clips, run_folder
-from kolbench.runs.method_names import shown_name
+from kolbench.runs.labels import own_name
+from kolbench.runs.method_names import shown_label, shown_name
 from kolbench.runs.record import (
     VALIDATED,
     CostRecord,
     DataFingerprint,
-    Machine,
     Part,
     RunRecord,
     ShardRecord,
     training_of,
 )
 from kolbench.segmenter import Segmenter
+from kolbench.tasks import surroundings
 from kolbench.tasks.next_steps import OVERVIEW, is_job, next_steps, shown_path
-from kolbench.tasks.overview import contact_sheet, overlays
+from kolbench.tasks.overview import heading_of, overlays
 from kolbench.tasks.score_table import Row, Scored, baseline_rows, print_table
 from kolbench.tasks.scoring import ScoringConfig
-from kolbench.tracking.overlay import overlay_picture
+from kolbench.tracking.overlay import sheet
 from kolbench.tracking.tracker import RunInfo, Trackers
 from kolbench.types import NATIVE, JsonObject, Refiner
 
@@ -113,9 +111,9 @@ class RunRecorder:
             overrides=tuple(invocation.overrides),
             device=describe(self.device),
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            versions=_versions(),
-            commit=_commit(),
-            machine=Machine(platform.platform(), os.cpu_count(), torch.get_num_threads()),
+            versions=surroundings.versions(),
+            commit=surroundings.commit(),
+            machine=surroundings.machine(),
             shard=self.shard,
         )
         self.record.write(self.folder / run_folder.RUN)
@@ -161,6 +159,16 @@ class RunRecorder:
         """Prints lines."""
         for line in lines:
             print(line, flush=True)
+
+    def check(self, data: SegmentationDataModule) -> None:
+        """Reads all pictures, prints and records what a look for near-duplicates across splits says.
+
+        Raises:
+            DataError: pictures are damaged, or stand in two splits.
+        """
+        lines = data.verify()
+        self.say(*lines)
+        self.record = replace(self.record, checked=tuple(lines))
 
     def rest_on(self, parts: Sequence[Part]) -> None:
         """Records what of others the run rests on, with the licences."""
@@ -277,7 +285,9 @@ class RunRecorder:
         )
         self.record.write(self.folder / run_folder.RUN)
         chosen = overlays(data, scored["test"], self.folder / "alphas", threshold)
-        write_png(self.folder / OVERVIEW, contact_sheet([overlay_picture(overlay) for overlay in chosen]))
+        beside = f"budget {self.record.budget} · data {self.record.data}"
+        heading = heading_of(own_name(self.record), beside, len(chosen), scored["test"], threshold)
+        write_png(self.folder / OVERVIEW, sheet(chosen, heading))
         self.trackers.overlays("test", 0, chosen)
         self._track(scored["test"], threshold, headline)
         self.trackers.keep(self.folder, run_folder.report_files(self.folder))
@@ -338,12 +348,13 @@ class RunRecorder:
 
     def _say_scores(self, row: Row, scored: Mapping[str, ImageCounts]) -> None:
         """The table and what to do next; of a job, whose table comes later, its headline alone."""
-        method, job = self.record.method, is_job(self.config.invocation.sweep)
+        name, method = own_name(self.record), self.record.method
+        job = is_job(self.config.invocation.sweep)
         if not job:
-            lines = [Scored(method, method, row), *baseline_rows([(method, self.record.baselines)])]
+            lines = [Scored(name, method, row), *baseline_rows([(name, self.record.baselines)])]
             print_table(lines, "test images, each row at its own threshold")
         self._say_details(scored)
-        headline = f"{shown_name(method)}: mIoU {row['miou']:.4f}, " if job else ""
+        headline = f"{shown_label(name, method)}: mIoU {row['miou']:.4f}, " if job else ""
         self.say(
             f"{headline}threshold {row['threshold']:.2f} from {self.record.threshold_from}; "
             f"{self.record.seconds:.0f} s in all"
@@ -411,28 +422,3 @@ def _cost_figures(record: RunRecord) -> dict[str, float]:
 def _baseline_scores(parts: Mapping[str, ImageCounts]) -> dict[str, float]:
     threshold = scores.best_threshold(parts["val"].counts) if "val" in parts else NO_THRESHOLD.value
     return {"threshold": threshold, **scores.mean_scores(parts["test"].counts, threshold)}
-
-
-def _versions() -> dict[str, str]:
-    """Of the packages that decide what comes out."""
-    import lightning
-    import torchvision
-
-    return {
-        "kolbench": kolbench.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "torchvision": torchvision.__version__,
-        "lightning": lightning.__version__,
-    }
-
-
-def _commit() -> str | None:
-    package = Path(__file__).resolve().parents[1]
-    if not (package.parent / "pyproject.toml").is_file():
-        return None
-    command = ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - fixed words
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -19,6 +19,7 @@ from kolbench.metrics import scores
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import is_run_folder, load_into, model_of
 from kolbench.models.mirrored import with_tta
+from kolbench.models.onnx import told_of
 from kolbench.runs import record
 from kolbench.runs.method_names import shown_name
 from kolbench.runs.run_folder import CONFIG
@@ -98,7 +99,8 @@ def run(config: TestConfig) -> TaskResult:
             recorder.say("only test images are listed: these are scored, and none chooses the threshold")
         elif data.config.split == "test":
             recorder.say("no training images are listed, so all are scored; data.split=auto splits them")
-        recorder.say(*data.verify())
+        recorder.check(data)
+        recorder.say(*told_of(segmenter, typed))
         # None: the file's own
         if (size := config.model.options.get("size")) is not None:
             recorder.say(f"network input {size} px (model.size=)")

@@ -26,7 +26,8 @@ def keys_of(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_tasks_yaml_sets_the_keys_that_its_dataclass_reads(task):
     _, kind = compose.task_of(f"kolbench.tasks.{task}.run")
-    fields = {field.name for field in dataclasses.fields(kind)} - OF_ALL
+    # `from_` reads from=
+    fields = {field.name.removesuffix("_") for field in dataclasses.fields(kind)} - OF_ALL
     assert fields - GROUPS - {"name"} == keys_of(task) - GROUPS
     assert keys_of(task) <= fields
 
@@ -34,7 +35,9 @@ def test_a_tasks_yaml_sets_the_keys_that_its_dataclass_reads(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_what_names_a_file_is_a_path_for_everybody(task):
     _, kind = compose.task_of(f"kolbench.tasks.{task}.run")
-    files = {name for name, hint in get_type_hints(kind).items() if hint in (Path, Path | None)}
+    files = {
+        name.removesuffix("_") for name, hint in get_type_hints(kind).items() if hint in (Path, Path | None)
+    }
     assert files <= PATHS
 
 

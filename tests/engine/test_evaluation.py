@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from kolbench.engine import completion
+from kolbench.engine import completion, evaluation
 from kolbench.engine.evaluation import evaluate
-from kolbench.io import masks
+from kolbench.io import images, masks
 from kolbench.io.arrays import as_arrays
 from kolbench.metrics import scores
 from kolbench.metrics.scores import matting
@@ -46,6 +46,25 @@ def test_true_alphas_are_kept_in_8_bits_and_scored(tmp_path: Path, soft: bool) -
     if soft:
         names = [score.name for score in scores.family_scores("matting") if score.by_default]
         assert [float(values[name][0]) for name in names] == list(matting.quick(alpha, truth))
+
+
+def test_held_products_are_kept_where_there_are_any_and_the_first_images_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "LARGE_THUMBS", 1)
+    mask = torch.zeros(1, 1, 400, 900)
+    mask[..., 300:600] = 1
+    product = mask * (torch.arange(900) < 350)
+    held, empty = (
+        {"image": torch.rand(1, 3, 400, 900), "mask": mask, "product": shown, "name": [name]}
+        for name, shown in (("held", product), ("empty", product * 0))
+    )
+    evaluate(Ellipse(), {"test": DataLoader([held, empty], batch_size=None)}, torch.device("cpu"), tmp_path)
+    assert [path.name for path in (tmp_path / "products").iterdir()] == ["held.png"]
+    kept, _ = masks.read_alpha(tmp_path / "products" / "held.png")
+    assert np.array_equal(kept, product[0, 0].numpy() * 255)
+    sizes = {name: images.read_rgb(tmp_path / "thumbs" / f"{name}.jpg").shape for name in ("held", "empty")}
+    assert sizes == {"held": (341, 768, 3), "empty": (114, 256, 3)}
 
 
 def test_what_test_pictures_are_like_is_kept_and_of_frames_without_truth_nothing(tmp_path: Path) -> None:

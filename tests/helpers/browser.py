@@ -130,17 +130,18 @@ def live(driver: "Chrome") -> dict[str, list[Any]]:
     """Label -> what its row shows: threshold, four texts, four values."""
     return driver.execute_script(
         "return Object.fromEntries([...document.querySelectorAll('#live tr[data-method]')].map((row) => ["
-        "row.cells[0].textContent.trim(), [row.cells[1].textContent.trim(),"
+        "JSON.parse(document.getElementById('data').textContent).methods[row.dataset.method].label,"
+        "[row.cells[1].textContent.trim(),"
         "[...row.cells].slice(2).map((c) => c.textContent),"
         "[...row.cells].slice(2).map((c) => Number(c.dataset.value))]]))"
     )
 
 
-def pixels(driver: "Chrome", shot: int, source: int | str) -> np.ndarray:
-    """(h, w, 4) of a tile's canvas, once it is drawn for the present state."""
+def pixels(driver: "Chrome", shot: int, source: int | str, within: str = "") -> np.ndarray:
+    """(h, w, 4) of a tile's canvas, once it is drawn for the present state; within: begins a selector."""
     found = driver.execute_async_script(
-        "const [shot, source, done] = arguments;"
-        "const article = document.querySelector(`.shot[data-shot='${shot}']`);"
+        "const [shot, source, within, done] = arguments;"
+        "const article = document.querySelector(`${within}.shot[data-shot='${shot}']`);"
         "article.scrollIntoView();"
         "const wait = () => { if (article.dataset.drawn === undefined) return setTimeout(wait, 5);"
         "  const canvas = article.querySelector(`[data-source='${source}'] canvas`);"
@@ -149,12 +150,29 @@ def pixels(driver: "Chrome", shot: int, source: int | str) -> np.ndarray:
         "wait();",
         shot,
         str(source),
+        within,
     )
     return np.array(found[2:], np.uint8).reshape(found[0], found[1], 4)
 
 
-def show(driver: "Chrome", mode: str) -> None:
-    driver.execute_script(f"document.querySelector('input[value={mode}]').click()")
+def explored(driver: "Chrome", source: int | str) -> np.ndarray:
+    """(h, w, 4) of a canvas of the threshold explorer, once it is drawn for the present state."""
+    found = driver.execute_async_script(
+        "const [source, done] = arguments;"
+        "const tiles = document.getElementById('explorer-tiles');"
+        "tiles.scrollIntoView();"
+        "const wait = () => { if (tiles.dataset.drawn === undefined) return setTimeout(wait, 5);"
+        "  const canvas = tiles.querySelector(`[data-source='${source}'] canvas`);"
+        "  const read = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
+        "  done([canvas.height, canvas.width, ...read.data]); };"
+        "wait();",
+        str(source),
+    )
+    return np.array(found[2:], np.uint8).reshape(found[0], found[1], 4)
+
+
+def show(driver: "Chrome", mode: str, group: str = "mode") -> None:
+    driver.execute_script(f"document.querySelector('input[name={group}][value={mode}]').click()")
 
 
 # every text with its colour and the nearest opaque colour behind it

@@ -125,7 +125,9 @@ def make_run(
             run_folder.write_histograms(folder / run_folder.HISTOGRAMS, scored)
             run_folder.write_scores(folder, scored, chosen)
         for index, levels in enumerate(made.levels["test"] if to_write and files else []):
-            _write_pictures(folder, scored["test"].names[index], scene("test", index, scene_seed), levels)
+            _write_pictures(
+                folder, scored["test"].names[index], scene("test", index, scene_seed), levels, products
+            )
     rng = np.random.default_rng()
     rng.bit_generator.state = made.state
     if trained:
@@ -199,12 +201,12 @@ def page_runs(folder: Path) -> Comparison:
 
 def page_parts(
     comparison: Comparison, *more: Table
-) -> tuple[list[Table], list[Figure], list[Gallery], list[str]]:
-    """Tables (more of them at the end), figures, galleries and sentences of a page."""
+) -> tuple[list[Table], list[Figure], Gallery | None, list[str]]:
+    """Tables (more of them at the end), figures, images and sentences of a page."""
     return (
         [*tables.all_tables(comparison), *more],
         figures.all_figures(comparison),
-        gallery.all_galleries(comparison),
+        gallery.gallery_of(comparison),
         sentences.sentences(comparison),
     )
 
@@ -331,12 +333,14 @@ def _levels(truth: np.ndarray, rng: np.random.Generator, quality: float) -> np.n
     return levels
 
 
-def _write_pictures(folder: Path, name: str, shown: Scene, levels: np.ndarray) -> None:
-    picture, truth, _, _ = shown
-    for part in ("alphas", "truths", "thumbs"):
+def _write_pictures(folder: Path, name: str, shown: Scene, levels: np.ndarray, products: bool) -> None:
+    picture, truth, product, _ = shown
+    for part in ("alphas", "truths", "products", "thumbs"):
         (folder / part).mkdir(exist_ok=True)
     write_png(folder / "alphas" / f"{name}.png", levels)
     write_png(folder / "truths" / f"{name}.png", truth.astype(np.uint8) * 255)
+    if products and product.any():
+        write_png(folder / "products" / f"{name}.png", product.astype(np.uint8) * 255)
     write_jpeg(folder / "thumbs" / f"{name}.jpg", picture)
 
 

@@ -18,7 +18,7 @@ def test_measures_are_in_their_units_and_what_is_alike_is_not_drawn():
     assert "product" not in found
     [figure] = doctor_figures.histograms(pictures)
     assert figure.title == "Foreground"
-    assert figure.caption == "3 pictures. The line is the median, 40.0."
+    assert figure.caption == "3 images. The line is the median, 40.0."
     assert doctor_figures.histograms([]) == []
 
 

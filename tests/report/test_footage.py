@@ -54,11 +54,7 @@ def test_all_frames_are_there_with_the_hardest_clip_first(runs):
 
 def test_too_many_bytes_leave_every_other_frame_and_the_first_of_each_clip(runs):
     whole = shown(runs)
-    sizes = [
-        4 / 3 * sum(map(len, (shot.thumb, shot.truth, *shot.alphas.values())))
-        for clip in whole.clips
-        for shot in clip.shots
-    ]
+    sizes = [4 / 3 * sum(map(len, shot.files)) for clip in whole.clips for shot in clip.shots]
     thinned = shown(runs, most_bytes=round(sum(sizes)) - 1)
     assert [clip.positions for clip in thinned.clips] == [(0, 2), (0,), (0,), (0, 2)]
     assert [clip.frames for clip in thinned.clips] == [3, 2, 2, 3]
@@ -70,7 +66,7 @@ def test_too_many_bytes_leave_every_other_frame_and_the_first_of_each_clip(runs)
 
 
 def test_frames_are_shrunk_to_the_thumbnail_size(tmp_path):
-    run = filmed(tmp_path, "modnet", [0.5, 0.5])
+    run = filmed(tmp_path, "modnet", [0.5, 0.5], products=False)
     for name in [f"test_000{number}" for number in range(5)]:
         # hard links of files that other tests share
         for path in (
@@ -86,7 +82,7 @@ def test_frames_are_shrunk_to_the_thumbnail_size(tmp_path):
         write_png(run / "alphas" / f"{name}.png", 255 - halves)
     (shot, *_) = shown(comparison_of(tmp_path)).clips[0].shots
     opened = [
-        np.asarray(Image.open(io.BytesIO(data))) for data in (shot.thumb, shot.truth, shot.alphas["modnet"])
+        np.asarray(Image.open(io.BytesIO(data))) for data in (shot.image, shot.truth, shot.alphas["modnet"])
     ]
     assert [array.shape for array in opened] == [(90, LONGEST, 3), (90, LONGEST), (90, LONGEST)]
     assert set(opened[1][:, :80].flat) == {0}

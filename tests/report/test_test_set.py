@@ -97,8 +97,8 @@ def test_without_anything_known_there_is_no_figure(plain):
     known(plain / "old")
     figure = section.test_set(numbers_of(plain))
     assert figure is not None
-    assert "PDNet" in figure.caption
-    assert figure.title == "How complex the test pictures are"
+    assert figure.caption == "The line is the mean entropy."
+    assert figure.title == "How complex the test images are"
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -56,11 +56,19 @@ def test_each_clip_has_its_strip_the_hardest_first_without_baselines(folder):
         "test_video_000, frame 2",
     ]
     assert [text for text in drawn if not text.startswith("test_")] == [
-        *("frame", "truth", "modnet", "0.10"),
-        *("frame", "truth", "a_metho…ng_name", "0.30", "modnet", "0.70"),
+        *("image", "ground", "truth", "MODNet", "0.10"),
+        *("image", "ground", "truth", "MODNet", "0.70", "a_met…_name", "0.30"),
     ]
     assert figure is not None
     assert "Baselines and what does not fit are left out (1)." in figure.caption
+
+
+def test_faces_of_the_worst_frame_are_covered(folder):
+    shown, hidden = (worst_moments(numbers_of(folder), faces) for faces in ("show", "hide"))
+    assert shown is not None
+    assert hidden is not None
+    assert texts(shown) == texts(hidden)
+    assert shown.svg != hidden.svg
 
 
 def test_a_missing_picture_is_named(folder, tmp_path):

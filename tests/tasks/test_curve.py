@@ -193,7 +193,7 @@ def test_a_tiny_curve_from_first_to_last(in_this_process, tmp_path, monkeypatch,
     gain = records[1]["scores"]["miou"] - begun["scores"]["miou"]
     assert kept["start"]["gain"]["value"] == pytest.approx(gain)
     assert "its start, start.pth (too few groups for an interval)." in kept["sentence"]
-    assert "unet: test mIoU over training pictures" in (results / "curve.svg").read_text()
+    assert "unet: test mIoU over training images" in (results / "curve.svg").read_text()
     assert (results / "curve.png").is_file()
     # nothing is run anew; what is gone is, and what was made from other pictures
     curve.run(configured(*words))

@@ -7,6 +7,7 @@ from kolbench.config.groups import Component, DataGroup
 from kolbench.data.sources.duts import DUTSSource
 from kolbench.data.sources.folder import FolderSource
 from kolbench.data.sources.synthetic import SyntheticSource
+from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.runs.record import Part, RunRecord
 from kolbench.tasks import parts
 from tests.helpers.catalogue import small_catalogue
@@ -32,23 +33,29 @@ def test_pictures_by_the_command_by_the_layout_or_by_what_lies_beside_them(tmp_p
 
 def test_weights_by_name_file_and_run(tmp_path):
     with small_catalogue():
-        assert parts.of_weights("official", "modnet") == [Part("weights", "logits-onnx", "MIT", "unstated")]
-        (tmp_path / "x.pth").touch()
+        (official,) = parts.of_weights("official", "modnet")
+        digest = catalogue().entries["logits-onnx"].sha256
+        assert official == Part("weights", "logits-onnx", "MIT", "unstated", sha256=digest)
+        (tmp_path / "x.pth").write_bytes(b"abc")
+        # of the three letters, as FIPS 180 has it
+        abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         assert parts.of_weights(tmp_path / "x.pth", "modnet", parts.INITIAL) == [
-            Part("initial weights", str(tmp_path / "x.pth"), None, "unstated")
+            Part("initial weights", str(tmp_path / "x.pth"), None, "unstated", sha256=abc)
         ]
         run = tmp_path / "run"
         run.mkdir()
         save_yaml({"model": {}}, run / "config.yaml")
         old = parts.of_weights(run, "modnet")
-        assert [part.commercial for part in old] == ["unstated"]
+        assert [(part.commercial, part.sha256) for part in old] == [("unstated", None)]
+        (run / "checkpoints").mkdir()
+        (run / "checkpoints" / "best.ckpt").write_bytes(b"abc")
         rested = (
             Part("pictures", "shop", "CC BY-NC 4.0", "no"),
             Part("initial weights", "modnet", "MIT", "yes"),
         )
         RunRecord(rests_on=rested).write(run / "run.json")
         assert parts.of_weights(run, "modnet") == [
-            Part("weights", str(run), "your own run", "yes"),
+            Part("weights", str(run), "your own run", "yes", sha256=abc),
             Part("training pictures", "shop", "CC BY-NC 4.0", "no"),
             rested[1],
         ]
@@ -69,7 +76,8 @@ def test_weights_of_a_refiner():
     official = Component("cascadepsp", {"_target_": "x", "weights": "official"})
     (found,) = parts.of_refiner(official)
     seen = ("fss1000", "duts_tr", "duts_te", "ecssd", "msra10k")
-    assert found == Part("refiner's weights", "cascadepsp", "MIT", "yes", seen)
+    digest = catalogue().entries["cascadepsp"].sha256
+    assert found == Part("refiner's weights", "cascadepsp", "MIT", "yes", seen, digest)
     mine = Component("cascadepsp", {"_target_": "x", "weights": "mine.pth"})
     assert parts.of_refiner(mine) == [Part("refiner's weights", "mine.pth")]
     assert parts.of_refiner(Component("guided", {"_target_": "x", "radius": 0.01})) == []

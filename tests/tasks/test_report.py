@@ -1,12 +1,16 @@
 """The tasks that read run folders, through the command line: report, compare, paper, dashboard."""
 
+import base64
+import io
 import json
 import os
+import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from kolbench.metrics import scores
 from kolbench.report.intervals import Interval
@@ -19,7 +23,7 @@ from kolbench.tracking import dashboard
 from tests.helpers import commands
 from tests.helpers.commands import run_here
 from tests.helpers.paths import ROOT
-from tests.helpers.run_folders import make_run
+from tests.helpers.run_folders import add_clips, make_run
 from tests.helpers.tasks import configured
 
 # nothing of what the developer set, and no server
@@ -65,6 +69,55 @@ def test_a_report_has_a_page_tables_figures_and_galleries(runs, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def images_in(page):
+    return set(re.findall(r"data:image/\w+;base64,[\w+/=]+", page.read_text()))
+
+
+@pytest.mark.slow
+def test_reports_beside_experiments_show_no_image_unless_asked(tmp_path):
+    make_run(tmp_path / "runs" / "unet", "unet", **PLAIN)
+    kept = "experiments/01_methods/results/report"
+    done = kolbench("task=report", "runs=runs", f"output={kept}", cwd=tmp_path)
+    assert done.stdout.count("no images: results of experiments are kept with the code") == 1
+    assert len(images_in(tmp_path / kept / "report.html")) == 1, "the levels by which a browser is looked at"
+    drawn = {path.name for path in (tmp_path / kept).rglob("*.svg")}
+    assert drawn
+    assert "learning.svg" not in drawn
+    assert not list((tmp_path / kept / "galleries").glob("*"))
+    done = kolbench("task=report", "runs=runs", f"output={kept}", "pictures=true", cwd=tmp_path)
+    assert "no images" not in done.stdout
+    assert len(images_in(tmp_path / kept / "report.html")) > 6
+    assert (tmp_path / kept / "figures" / "learning.svg").exists()
+    kolbench("task=report", "runs=runs", "output=report", "pictures=false", cwd=tmp_path)
+    assert len(images_in(tmp_path / "report" / "report.html")) == 1
+
+
+@pytest.mark.slow
+def test_hidden_faces_are_in_no_file_of_the_report(tmp_path):
+    run = make_run(tmp_path / "runs" / "unet", "unet", products=False, **PLAIN)
+    add_clips(run, [0.5, 0.6, 0.4])
+    kolbench("task=report", "runs=runs", "output=report", "faces=hide", cwd=tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "is covered. Passers-by that are in neither are not found." in page
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
+    shots = [*data["shots"], *(frame for clip in data["clips"] for frame in clip["frames"])]
+    assert len(shots) == 12
+    for shot in shots:
+        image, truth = (
+            np.asarray(Image.open(io.BytesIO(base64.b64decode(data["blobs"][shot[part]].partition(",")[2]))))
+            for part in ("image", "truth")
+        )
+        rows, columns = np.nonzero(truth)
+        head = image[rows.min() : rows.min() + round(0.2 * np.ptp(rows)), columns.min() : columns.max()]
+        inside = (
+            truth[rows.min() : rows.min() + round(0.2 * np.ptp(rows)), columns.min() : columns.max()] > 127
+        )
+        # flat but for what JPEG adds; skin is 92 levels brighter
+        assert np.abs(head[inside].astype(int) - 128).max() < 30
+    done = kolbench("task=report", "runs=runs", "faces=none", cwd=tmp_path, code=2)
+    assert "faces=none is not one of blur, hide, show" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
     for method in ("kmeans", "meanshift"):
@@ -75,13 +128,30 @@ def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
     lost.write_bytes(b"no picture")
     done = kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path, code=1)
     assert lost.name in done.stderr
-    assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    # whole, and not as if it were the newest
+    page = tmp_path / "out" / "report.html"
+    marked = page.read_text()
+    (mark,) = re.findall(r'<p class="superseded" role="note">.*?</p>\n', marked)
+    assert "no newer report could be made" in mark
+    assert lost.name in mark
+    assert marked.replace(mark, "") == before.pop(page).decode()
+    about = before.pop(tmp_path / "out" / "report.json")
+    after = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert after.pop(page)
+    known = json.loads(after.pop(tmp_path / "out" / "report.json"))
+    assert {**known, "note": ""} == json.loads(about)
+    assert before == after
     # and one that can be made leaves nothing of the earlier one
     shutil.rmtree(tmp_path / "runs" / "meanshift")
     (tmp_path / "out" / "figures" / "of_mine.txt").write_text("kept")
     kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
     assert not (tmp_path / "out" / "tables" / "differences.csv").exists()
     assert (tmp_path / "out" / "figures" / "of_mine.txt").exists()
+    assert 'class="superseded"' not in page.read_text()
+    # runs that are gone: the report of them is not the newest
+    shutil.rmtree(tmp_path / "runs" / "kmeans")
+    kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path, code=1)
+    assert "runs that it was made from are gone" in page.read_text()
 
 
 @pytest.mark.slow
@@ -91,6 +161,28 @@ def test_two_test_sets_are_two_reports(tmp_path):
     done = kolbench("task=report", f"runs={tmp_path / 'runs'}", "output=out", cwd=tmp_path)
     assert done.stdout.count("report in") == 2
     assert len(list((tmp_path / "out").glob("*/report.html"))) == 2
+    assert "all reports in out/index.html" in done.stdout
+    index = (tmp_path / "out" / "index.html").read_text()
+    assert re.findall(r'href="([^"]*/report.html)"', index) == [
+        "elsewhere/report.html",
+        "fixture/report.html",
+    ]
+    # one of the sets is gone, another cannot be made: the old pages say so, the others are made
+    for folder in ("other", "first"):
+        shutil.move(tmp_path / "runs" / folder, tmp_path / f"of_{folder}")
+    make_run(tmp_path / "runs" / "third", "kmeans", data="third", scene_seed=2, **PLAIN)
+    shutil.move(tmp_path / "of_first", tmp_path / "runs" / "first")
+    lost = next((tmp_path / "runs" / "first" / "alphas").glob("*.png"))
+    lost.write_bytes(b"no picture")
+    done = kolbench("task=report", f"runs={tmp_path / 'runs'}", "output=out", cwd=tmp_path, code=1)
+    assert lost.name in done.stderr
+    marks = {
+        path.parent.name: re.findall(r'<p class="superseded" role="note">(.*?)</p>', path.read_text())
+        for path in (tmp_path / "out").glob("*/report.html")
+    }
+    assert marks["third"] == []
+    assert marks["elsewhere"] == ["Superseded: the newest reports of this folder have no such test set."]
+    assert "no newer report could be made" in marks["fixture"][0]
 
 
 @pytest.mark.slow

@@ -16,8 +16,9 @@ from kolbench.io.images import write_png
 from kolbench.models.checkpoints.named import entry_of
 from kolbench.tasks import panels
 from kolbench.tasks import suite as suites
-from kolbench.tasks.panels import HEADING, WIDTH
+from kolbench.tasks.panels import HEADING, NAME_SIZE, WIDTH, side_by_side
 from kolbench.tasks.suite import jobs_of, own_words, panels_of
+from kolbench.tracking.lettering import height_of
 from tests.helpers.commands import kolbench, run_forked
 from tests.helpers.paths import ROOT
 from tests.helpers.run_folders import make_run
@@ -91,13 +92,26 @@ def test_a_suite_runs_all_and_names_what_failed(suite):
 def test_panels_show_finished_runs_side_by_side(suite):
     folder, _ = suite
     panel = np.asarray(Image.open(folder / "07_baselines" / "results" / "shown.png"))
-    # the picture itself and two runs; a heading above two test pictures
-    assert panel.shape == (HEADING + 2 * WIDTH, 3 * WIDTH, 3)
+    # the image itself and two runs; a heading above two test images, each with its name below
+    assert panel.shape == (HEADING + 2 * (WIDTH + height_of(NAME_SIZE)), 3 * WIDTH, 3)
     picture, oval, box = (panel[HEADING:, left : left + WIDTH] for left in (0, WIDTH, 2 * WIDTH))
     assert (oval[0, 0] == 0).all()
     centre = np.s_[WIDTH // 2 - 10 : WIDTH // 2 + 10, WIDTH // 2 - 10 : WIDTH // 2 + 10]
     assert np.array_equal(oval[centre], picture[centre])
-    assert not np.array_equal(box, picture)
+    assert not np.array_equal(box[:WIDTH], picture[:WIDTH])
+
+
+def test_no_word_of_a_panel_is_cut_by_its_column():
+    one, other = np.full((10, 20, 3), 200, np.uint8), np.full((10, 20, 3), 100, np.uint8)
+    panel = side_by_side({"image": [one], "mask r-cnn 101 FPN with a very long name": [other]}, ["a" * 200])
+    assert panel.shape == (HEADING + WIDTH // 2 + height_of(NAME_SIZE), 2 * WIDTH, 3)
+    assert (panel[HEADING : HEADING + WIDTH // 2, :WIDTH] == 200).all()
+    assert (panel[HEADING : HEADING + WIDTH // 2, WIDTH:] == 100).all()
+    heading = panel[:HEADING]
+    assert (heading[:, :WIDTH] < 128).any()
+    assert (heading[:, WIDTH:] < 128).any()
+    # nothing touches a side of its column
+    assert (heading[:, [0, WIDTH - 1, WIDTH, -1]] == 255).all()
 
 
 def test_shown_clusters_have_their_mean_colour():

@@ -15,9 +15,8 @@ import pytest
 
 from kolbench.config.compose import conf_dir, instantiate, plain, register
 from kolbench.errors import ConfigError
-from kolbench.io.colours import FALSE_FOREGROUND, MISSED_FOREGROUND
-from kolbench.tracking.overlay import OUTLINE, Overlay, overlay_picture
-from kolbench.tracking.tensorboard import TensorBoardTracker
+from kolbench.tracking.overlay import NARROWEST, Overlay
+from kolbench.tracking.tensorboard import TensorBoardTracker, settings_of
 from kolbench.tracking.tracker import RunInfo, Trackers, one_line
 from kolbench.tracking.weights_and_biases import WandbTracker, answers, choose_mode, has_key
 
@@ -45,7 +44,7 @@ def overlay():
     truth[10:30, 10:30] = 1
     prediction = np.zeros((40, 60), np.uint8)
     prediction[10:30, 20:40] = 1
-    return Overlay("scene", image, truth, prediction, prediction.astype(np.float32), "IoU 0.333")
+    return Overlay("scene", image, truth, prediction, prediction.astype(np.float32), 1 / 3)
 
 
 def play(tracker, folder, name="run"):
@@ -205,7 +204,7 @@ def test_an_offline_wandb_run_holds_what_was_reported(alone, tmp_path, capfd):
     losses = [(row["epoch"], row["train/loss"], row["val/miou"]) for row in rows if "train/loss" in row]
     assert losses == [(0, 2.0, 0.5), (1, 1.5, 0.75)]
     (pictures,) = [row for row in rows if "test_pictures/captions" in row]
-    assert (pictures["epoch"], pictures["test_pictures/captions"]) == (1, ["IoU 0.333"])
+    assert (pictures["epoch"], pictures["test_pictures/captions"]) == (1, ["scene: IoU 0.333"])
     assert set(pictures["test_pictures/all_masks"][0]) == {"prediction", "truth"}
 
     run = record_of(run_file, "run")
@@ -366,7 +365,6 @@ def test_an_unknown_mode_is_refused():
 
 def test_tensorboard_reads_back_what_was_reported(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
 
     play(TensorBoardTracker(), tmp_path)
     events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0, "tensors": 0}).Reload()
@@ -375,8 +373,6 @@ def test_tensorboard_reads_back_what_was_reported(tmp_path):
     steps = [100, 500, 505, 900]
     curve = [(e.step, e.value) for e in events.Scalars("test/threshold/miou")]
     assert curve == list(zip(steps, MIOU, strict=True))
-    assert events.Scalars("summary/test/miou")[0].value == 0.75
-    assert events.Scalars("summary/parameters")[0].value == 1131181
     table = events.Tensors("test/pictures/text_summary")[0].tensor_proto.string_val[0].decode()
     assert table.splitlines() == [
         "|name|iou|product_recall|",
@@ -384,10 +380,61 @@ def test_tensorboard_reads_back_what_was_reported(tmp_path):
         "|a|0.2500|0.5000|",
         r"|b\|c|0.5000|nan|",
     ]
-    assert SESSION_START_INFO_TAG in events.summary_metadata
     image = events.Images("test/scene")[0]
-    assert (image.width, image.height) == (120, 40)
+    # with its name, its score and a legend
+    assert image.width == NARROWEST
+    assert image.height > NARROWEST // 3
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+
+
+def hyper_parameters(events):
+    """Setting or final number -> value, as the HPARAMS tab reads them."""
+    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    parts = events.PluginTagToContent("hparams")
+    start = HParamsPluginData.FromString(parts[metadata.SESSION_START_INFO_TAG]).session_start_info
+    # a list of columns would be taken for the columns of all runs
+    assert parts.keys() == {metadata.SESSION_START_INFO_TAG, metadata.SESSION_END_INFO_TAG}
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
+
+
+def test_tensorboard_has_no_card_with_one_point(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    play(TensorBoardTracker(), tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    tags = set(events.Tags()["scalars"])
+    assert tags == {"train/loss", "val/miou", "test/threshold/miou", "test/threshold/acc"}
+    assert all(len(events.Scalars(tag)) > 1 for tag in tags)
+    row = hyper_parameters(events)
+    assert row == {"seed": 3, " test/miou": 0.75, " method": "u2netp", "parameters": 1131181}
+    # as TensorBoard sorts columns
+    assert sorted(row)[:2] == [" method", " test/miou"]
+
+
+def test_settings_are_the_plain_values_of_method_and_budget():
+    config = {
+        "model": {
+            "_target_": "a.B",
+            "name": "u2netp",
+            "size": 320,
+            "deep": True,
+            "prior": None,
+            "mean": [0.5],
+        },
+        "budget": {"name": "quick", "epochs": 3, "lr_factor": 0.5, "limit": {"train": 8}},
+        "data": {"root": "DIR"},
+        "seed": 3,
+    }
+    assert settings_of(config) == {
+        "seed": 3,
+        "model.size": 320,
+        "model.deep": True,
+        "budget.epochs": 3,
+        "budget.lr_factor": 0.5,
+    }
+    assert settings_of({}) == {}
 
 
 class Broken(TensorBoardTracker):
@@ -465,21 +512,3 @@ def test_every_logger_of_the_command_line_is_built(logger, kinds):
     assert {name: type(instantiate(entry)) for name, entry in group.items()} == kinds
     text = Path(conf_dir(), "logger", f"{logger}.yaml").read_text(encoding="utf-8")
     assert f"python -m kolbench experiment=rsudisnet logger={logger}\n" in text
-
-
-def test_overlay_picture_colours_faults():
-    scene = overlay()
-    picture = overlay_picture(scene)
-    assert (picture.shape, picture.dtype) == ((40, 120, 3), np.uint8)
-    left, right = picture[:, :60], picture[:, 60:]
-    assert tuple(left[10, 20]) == OUTLINE
-    assert tuple(left[20, 10]) == OUTLINE
-    assert tuple(left[20, 20]) == (90, 90, 90)
-    assert tuple(left[0, 0]) == (90, 90, 90)
-    # a third of the picture and two thirds of the colour
-    false = tuple(30 + v * 2 // 3 for v in FALSE_FOREGROUND)
-    missed = tuple(30 + v * 2 // 3 for v in MISSED_FOREGROUND)
-    whole = scene.truth + 2 * scene.prediction
-    for label, colour in enumerate([(11, 11, 11), missed, false, (90, 90, 90)]):
-        assert np.all(right[whole == label] == colour)
-    assert np.all(scene.image == 90)

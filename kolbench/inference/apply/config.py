@@ -25,9 +25,10 @@ class ApplyConfig(MethodConfig):
     """What predict, place and filter read.
 
     input: a file, a folder, a pattern, or `-` for stdin. output: a file, a folder, or `-` for stdout.
-    threshold: None = soft alphas. device: auto, cpu, cuda, cuda:N or mps. smooth: of alphas over time.
-    format: of all outputs. foreground: how colours at soft edges are found. sound: whether videos keep
-    theirs. backend: see inference.backends. tta: one of schema.TTA. dry_run: only say what would be written.
+    threshold: None = soft alphas. device: auto, cpu, cuda, cuda:N or mps. keep: of each
+    alpha, one of islands.KEEP. smooth: of alphas over time. format: of all outputs. foreground: how colours
+    at soft edges are found. sound: whether videos keep theirs. backend: see inference.backends. tta: one of
+    schema.TTA. dry_run: only say what would be written.
     """
 
     refiner: Component
@@ -35,6 +36,7 @@ class ApplyConfig(MethodConfig):
     output: str | None
     threshold: float | None
     device: str
+    keep: str
     smooth: Component
     format: str
     foreground: str

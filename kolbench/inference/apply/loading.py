@@ -18,6 +18,7 @@ from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.models.checkpoints.run import load_into, model_of, sidecar_of
 from kolbench.models.mirrored import with_tta
+from kolbench.models.onnx import told_of
 from kolbench.segmenter import Clip, Segmenter
 from kolbench.types import Float32Array, UInt8Array
 
@@ -123,6 +124,8 @@ def _configured(config: ApplyConfig) -> tuple[Segmenter, str]:
     segmenter: Segmenter = build_segmenter(model)
     if not segmenter.works_on_pictures:
         raise ConfigError(f"{name} needs more than the picture, which is all that task={task} has.")
+    for line in told_of(segmenter, config.invocation.typed_keys):
+        print(line)
     if weights is not None:
         load_into(segmenter, weights)
     elif segmenter.trainable:

@@ -37,6 +37,7 @@ from kolbench.video.reader import VideoReader
 from kolbench.video.sequence import PngSequence
 from kolbench.video.stream import read_ahead, write_behind
 from kolbench.video.temporal.cuts import Shots
+from kolbench.video.temporal.islands import keeper_of
 from kolbench.video.temporal.smooth import Smoother, Stabiliser
 from kolbench.video.writers import VideoWriter, open_writer
 
@@ -86,6 +87,10 @@ class Application:
         """The alpha as it is written: soft, or cut at `threshold=`."""
         return binarize(alpha, self.config.threshold)
 
+    def final_of_picture(self, alpha: Float32Array) -> Float32Array:
+        """The same of an image: what `keep=` keeps of it."""
+        return self.final(keeper_of(self.config.keep).push(alpha, 0.0, False))
+
 
 def apply_method(
     config: ApplyConfig, kinds: Sequence[OutputKind], doing: str, kept: Sequence[Path] = ()
@@ -108,6 +113,7 @@ def apply_method(
     """
     given, output = _required(config, "input"), _required(config, "output")
     smoother_of(config)
+    keeper_of(config.keep)
     if PIPE in (given, output):
         return _pipe(config, kinds, given, output, kept)
     place, format_name = Path(output).expanduser(), config.format
@@ -197,7 +203,7 @@ def _pictures(application: Application, items: Sequence[Item]) -> None:
 
     def write(done: tuple[Item, UInt8Array, Float32Array]) -> None:
         item, image, alpha = done
-        frame, final = Frame(image, 0, 0.0), application.final(alpha)
+        frame, final = Frame(image, 0, 0.0), application.final_of_picture(alpha)
         renderings = {kind: kind.begin() for kind in application.kinds}
         try:
             made = {kind: rendering(frame, final, False) for kind, rendering in renderings.items()}
@@ -278,6 +284,7 @@ def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
     """Frames written and what there is to say of one video."""
     targets = {kind: application.targets[kind.name][item] for kind in application.kinds}
     stabiliser, shots = Stabiliser(smoother_of(application.config)), Shots()
+    keeper = keeper_of(application.config.keep)
     predictor = application.predictor.for_clip()
     renderings: dict[OutputKind, Rendering] = {kind: kind.begin() for kind in targets}
     held: deque[tuple[Frame, bool]] = deque()
@@ -313,7 +320,9 @@ def _stream(application: Application, item: Item) -> tuple[int, list[str]]:
                 if isinstance(alpha, KolbenchError):
                     raise type(alpha)(f"{item.source}, frame {frames}: {alpha}")
                 held.append((frame, is_cut))
-                finish(stabiliser.push(alpha, frame.seconds, is_cut))
+                # islands that come and go would leave traces in what smoothing remembers
+                kept = keeper.push(alpha, frame.seconds, is_cut)
+                finish(stabiliser.push(kept, frame.seconds, is_cut))
                 frames += 1
                 advance(1)
             finish(stabiliser.flush())
@@ -420,7 +429,8 @@ def _pipe(
             image = images.read_rgb(item.source)
             for line in note_of_frames(item.source):
                 print(line)
-        alpha = binarize(open_predictor(config)(image), config.threshold)
+        found = keeper_of(config.keep).push(open_predictor(config)(image), 0.0, False)
+        alpha = binarize(found, config.threshold)
         picture = rendering(Frame(image, 0, 0.0), alpha, False)
     if target is None:
         sys.stdout.buffer.write(images.png_bytes(picture))

@@ -53,7 +53,8 @@ class OnnxGraph:
 
     Attributes:
         fixed: (height, width) that the file takes; None for a side that is free.
-        whole_numbers: whether it takes a picture as whole numbers.
+        dtype, whole_numbers: numpy's type of what it takes, and whether these are whole numbers.
+        input, output: names of what takes the picture, and of the output that is used. outputs: names of all.
         kind: what its output holds by its type: `values`, `levels`, `classes` or `mask`.
         recurrent: whether it is given back what it gave for the frame before.
 
@@ -83,10 +84,12 @@ class OnnxGraph:
             self._session.get_inputs(), outputs, input_name, constants or {}, states or {}, self.file
         )
         node = self._inputs.picture
-        self._dtype = number_type(node, self.file)
-        self.whole_numbers = issubclass(self._dtype, np.integer)
-        self._output = _chosen_output([o.name for o in outputs], output, self.file)
-        self.kind = next(_KINDS.get(o.type, CLASSES) for o in outputs if o.name == self._output)
+        self.input = node.name
+        self.dtype = number_type(node, self.file)
+        self.whole_numbers = issubclass(self.dtype, np.integer)
+        self.outputs = tuple(o.name for o in outputs)
+        self.output = _chosen_output(list(self.outputs), output, self.file)
+        self.kind = next(_KINDS.get(o.type, CLASSES) for o in outputs if o.name == self.output)
         self.recurrent = bool(self._inputs.states)
         sizes = [side if isinstance(side, int) and side > 0 else None for side in node.shape]
         self.layout = _layout(sizes, layout, channels, self.file)
@@ -119,7 +122,7 @@ class OnnxGraph:
         height, width = picture.shape[1:]
         given = {self._inputs.picture.name: self._given(picture), **self._inputs.beside(height, width, state)}
         try:
-            values, *carried = self._computed([self._output, *self._inputs.states.values()], given)
+            values, *carried = self._computed([self.output, *self._inputs.states.values()], given)
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise ConfigError(
                 f"{self.file} fails on a picture of {width}x{height} px: {first_sentence(error)} "
@@ -128,7 +131,7 @@ class OnnxGraph:
         found = self._as_maps(values, height, width)
         if not np.isfinite(found).all():
             raise WeightsError(
-                f"The output {self._output} of {self.file} is not finite; check model.range, model.mean and "
+                f"The output {self.output} of {self.file} is not finite; check model.range, model.mean and "
                 "model.std, or export the network in float32."
             )
         return Found(found, tuple(carried))
@@ -139,8 +142,8 @@ class OnnxGraph:
         For files whose batch is free, that lay pictures so and remember nothing; others raise what the
         runtime does.
         """
-        given = {self._inputs.picture.name: np.ascontiguousarray(pictures, self._dtype)}
-        (values,) = self._computed([self._output], given)
+        given = {self._inputs.picture.name: np.ascontiguousarray(pictures, self.dtype)}
+        (values,) = self._computed([self.output], given)
         return np.asarray(values)
 
     def _computed(self, outputs: Sequence[str], given: Mapping[str, Any]) -> Sequence[Any]:
@@ -151,7 +154,7 @@ class OnnxGraph:
         values = picture[None] if self.layout == "nchw" else picture.transpose(1, 2, 0)[None]
         if self.whole_numbers:
             values = np.clip(np.rint(values), 0, 255)
-        return np.ascontiguousarray(values, self._dtype)
+        return np.ascontiguousarray(values, self.dtype)
 
     def _as_maps(self, values: Any, height: int, width: int) -> Float32Array:
         array = np.asarray(values)
@@ -168,9 +171,9 @@ class OnnxGraph:
             is_map = maps.shape[1] * maps.shape[2] > 1 or height * width == 1
             if is_map and differ <= 1 / height + 1 / width:
                 return np.ascontiguousarray(maps, np.float32)
-        names = ", ".join(o.name for o in self._session.get_outputs())
+        names = ", ".join(self.outputs)
         raise WeightsError(
-            f"The output {self._output} of {self.file} is {array.shape}, but a map of the picture is "
+            f"The output {self.output} of {self.file} is {array.shape}, but a map of the picture is "
             f"(1, C, {height}, {width}) or smaller in proportion. Choose model.output among {names}."
         )
 

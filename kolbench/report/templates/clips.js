@@ -1,8 +1,8 @@
-// Going through a clip frame by frame, two methods beside each other; masks.js calls it.
+// Going through a clip frame by frame, two methods beside each other.
 //
-// clips: as the page's data has them. methods: with their labels. draw(canvas, frame, loaded, source, how): of
-// masks.js. gather(frame, sources): what a frame is drawn from. Returns what redraws the frame.
-function makeClips(clips, methods, draw, gather) {
+// clips: as the page's data has them. methods: with their names. thresholds: of the explorer. Returns what redraws
+// the frame.
+function makeClips(clips, methods, painter, thresholds) {
   const section = byId("clips");
   const [clipChoice, slider, chart] = ["clip", "clip-frame", "clip-chart"].map(byId);
   const sides = ["left", "right"].map((name) => ({
@@ -14,13 +14,13 @@ function makeClips(clips, methods, draw, gather) {
   }));
   const HEIGHT = 100;
   const WIDTH = 1000;
-  let mode = "faults";
+  let mode = "errors";
   let asked = 0;
 
   const clip = () => clips[clipChoice.value];
   const shown = () => Number(slider.value);
   const position = () => clip().positions[shown()];
-  const label = (side) => methods[side.choice.value].label;
+  const label = (side) => methods[side.choice.value].name;
   const j = (side, at) => clip().j[side.choice.value][at] ?? null;
   const inWords = (value) => (value === null ? "unknown" : value.toFixed(3));
 
@@ -28,7 +28,7 @@ function makeClips(clips, methods, draw, gather) {
     const known = Object.keys(clip().j);
     sides.forEach(({ choice }, number) => {
       const before = choice.value;
-      choice.replaceChildren(...known.map((method) => new Option(methods[method].label, method)));
+      choice.replaceChildren(...known.map((method) => new Option(methods[method].name, method)));
       choice.value = known.includes(before) ? before : known[number % known.length];
     });
     slider.max = clip().frames.length - 1;
@@ -95,8 +95,8 @@ function makeClips(clips, methods, draw, gather) {
     byId("clip-position").textContent = `${position()} / ${clip().count - 1}: ${frame.name}`;
     slider.setAttribute("aria-valuetext", `frame ${where}; ${found.join(", ")}`);
     chart.setAttribute("aria-label", `J over time in ${clip().name}; at frame ${position()}: ${found.join(", ")}`);
-    byId("clip-name-frame").textContent = "frame, edge of the truth";
-    byId("canvas-clip-frame").setAttribute("aria-label", `${frame.name} with the edge of the truth`);
+    byId("clip-name-frame").textContent = "frame, edge of the ground truth";
+    byId("canvas-clip-frame").setAttribute("aria-label", `${frame.name} with the edge of the ground truth`);
     for (const side of sides) {
       side.label.textContent = label(side);
       side.score.textContent = `J ${inWords(j(side, position()))}`;
@@ -111,11 +111,13 @@ function makeClips(clips, methods, draw, gather) {
     delete section.dataset.drawn;
     describe(frame);
     moveMarker();
-    const loaded = await gather(frame, [...new Set(sources)]);
+    // frames are many: they are decoded anew each time they are shown
+    const loaded = await painter.gather(frame, [...new Set(sources)]);
     // another frame was asked for while this one was decoded
     if (mine !== asked) return;
-    draw(byId("canvas-clip-frame"), frame, loaded, "truth", "picture");
-    sides.forEach(({ canvas }, number) => draw(canvas, frame, loaded, sources[number], mode));
+    const draw = (canvas, source, how) => painter.draw(canvas, frame, loaded, source, thresholds, { how });
+    draw(byId("canvas-clip-frame"), "truth", "outline");
+    sides.forEach(({ canvas }, number) => draw(canvas, sources[number], mode));
     section.dataset.drawn = position();
   }
 
@@ -131,7 +133,7 @@ function makeClips(clips, methods, draw, gather) {
   for (const radio of section.querySelectorAll("input[name=clip-mode]")) {
     radio.addEventListener("change", () => {
       mode = radio.value;
-      byId("clip-faults").hidden = mode !== "faults";
+      byId("clip-errors").hidden = mode !== "errors";
       show();
     });
   }

@@ -4,6 +4,8 @@ const data = JSON.parse(byId("data").textContent);
 all("table.sortable").forEach(makeSortable);
 makeTheme();
 makeTakes(data);
-makeMasks(data);
+makeImages(data);
+makeCopyButtons();
+openDataCard();
 // paper cannot be unfolded
 window.addEventListener("beforeprint", () => all("details").forEach((folded) => (folded.open = true)));

@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from kolbench.errors import require_between
 from kolbench.io.files import write_atomically, write_json
-from kolbench.types import Float32Array, PlotOptions
+from kolbench.types import Float32Array
+from kolbench.video.compositing.filmstrip import Still
+from kolbench.video.compositing.visibility_plot import Headline, draw
 from kolbench.video.temporal.flicker import border_radius, foreground_of, near_edge
 
 LEVELS = (0.25, 0.5, 0.75)
 REPORT_SUFFIXES = (".csv", ".json", ".png", ".svg")
 FORMAT = 1
-_COLOUR, _INK, _GREY = "#3264dc", "#0b0c0d", "#808080"
-_MOST_STEPS = 1000  # of the plot: more frames than that are averaged over equal times
 
 
 class Row(NamedTuple):
@@ -163,11 +163,12 @@ class VisibilityReport:
             name: round(value, 6) if isinstance(value, float) else value for name, value in numbers.items()
         }
 
-    def write(self, target: str | Path) -> list[Path]:
+    def write(self, target: str | Path, stills: Sequence[Still] = ()) -> list[Path]:
         """Writes `.csv` (a row per frame), `.json` (the summary and what every number means), `.png`, `.svg`.
 
         Args:
             target: the files' path without the suffix.
+            stills: small frames with the ad, in time, which stand above the curve; none = the curve alone.
 
         Returns:
             The four paths; each file is replaced as a whole.
@@ -188,7 +189,9 @@ class VisibilityReport:
                 "view": self.view,
             },
         )
-        _plot(rows, summary["mean_share"], png, svg)
+        viewed = math.fsum(row.duration for row in rows if row.share is not None and row.share >= self.view)
+        total = math.fsum(row.duration for row in rows)
+        draw(rows, stills, Headline(self.view, summary["mean_share"], viewed, total), png, svg)
         return [table, numbers, png, svg]
 
     def _durations(self) -> list[float]:
@@ -254,67 +257,3 @@ def _cell(value: float | bool | None) -> str:
     if value is None:
         return ""
     return f"{value:.6f}" if isinstance(value, float) else str(int(value))
-
-
-def _steps(rows: Sequence[Row]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(N + 1,) seconds and the (N,) shares on display between them, NaN where there is no ad.
-
-    Of more than 1000 frames these are the means, weighted by time, over 1000 equal parts of the clip.
-    """
-    edges = np.array([row.seconds for row in rows] + [rows[-1].seconds + rows[-1].duration])
-    shares = np.array([np.nan if row.share is None else row.share for row in rows])
-    if len(rows) <= _MOST_STEPS:
-        return edges, shares
-    parts = np.linspace(edges[0], edges[-1], _MOST_STEPS + 1)
-    # integrals of steps are straight between the edges, so interpolating them is exact
-    times = _integrals_between(parts, edges, np.isfinite(shares).astype(float))
-    sums = _integrals_between(parts, edges, np.nan_to_num(shares))
-    some = times > 1e-9 * np.diff(parts)
-    return parts, np.where(some, sums / np.where(some, times, 1), np.nan)
-
-
-def _integrals_between(
-    parts: npt.NDArray[np.float64], edges: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    sums = np.concatenate([[0.0], np.cumsum(values * np.diff(edges))])
-    return np.diff(np.interp(parts, edges, sums))
-
-
-def _plot(rows: Sequence[Row], mean: float | int | None, png: Path, svg: Path) -> None:
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    look: Any = {"svg.fonttype": "none", "svg.hashsalt": "kolbench", "font.size": 8.5}
-    with matplotlib.rc_context(look):
-        figure = Figure(figsize=(6.4, 2.6), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        _draw(axes, rows)
-        told = "no ad in any frame" if mean is None else f"{mean:.0%} on average"
-        axes.set_title(f"Visible share of the ad: {told}", loc="left", fontsize=9.5, color=_INK)
-        for path, options in ((png, {"dpi": 150}), (svg, {"metadata": {"Date": None}})):
-            _save(figure, path, options)
-
-
-def _save(figure: Any, path: Path, options: PlotOptions) -> None:
-    write_atomically(path, lambda partial: figure.savefig(partial, format=path.suffix[1:], **options))
-
-
-def _draw(axes: Any, rows: Sequence[Row]) -> None:
-    axes.set_yticks((0, *LEVELS, 1), [f"{level:.0%}" for level in (0, *LEVELS, 1)])
-    axes.set_ylim(0, 1.04)
-    axes.grid(axis="y", color=_GREY, alpha=0.4, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    gaps = any(row.share is None for row in rows)
-    axes.set_xlabel("seconds (no ad where the line is missing)" if gaps else "seconds")
-    if not rows:
-        return
-    edges, shares = _steps(rows)
-    axes.stairs(shares, edges, baseline=0, fill=True, color=_COLOUR, alpha=0.15)
-    axes.stairs(shares, edges, baseline=None, color=_COLOUR, linewidth=1.4)
-    cuts = [row.seconds for row in rows if row.cut]
-    axes.vlines(cuts, 0, 1, _INK, linewidth=0.8, linestyles=(0, (1.5, 1.5)), label="cut")
-    axes.set_xlim(edges[0], edges[-1] if edges[-1] > edges[0] else edges[0] + 1)
-    if cuts:
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0.2)

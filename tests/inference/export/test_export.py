@@ -21,7 +21,7 @@ from kolbench.inference.export.graph import InferenceGraph, network_of
 from kolbench.inference.export.sidecar import read
 from kolbench.io.files import read_json, write_json
 from kolbench.models.modnet import MODNetSegmenter
-from kolbench.models.onnx import OnnxSegmenter
+from kolbench.models.onnx import OnnxSegmenter, told_of
 from kolbench.models.rsudisnet import RSUDISNetSegmenter
 from kolbench.models.trivial import Ellipse
 from kolbench.models.u2net import U2NetSegmenter
@@ -140,6 +140,16 @@ def test_the_file_needs_nothing_but_rgb_in_0_to_1(unet):
     with torch.no_grad():
         expected = segmenter.network(segmenter.input_spec.normalise(images))
     assert np.abs(found - expected.numpy()).max() <= 1e-5
+
+
+def test_an_exported_file_is_not_said_to_lack_its_normalisation(unet, tmp_path):
+    _, path, _ = unet
+    # by the keys of experiment=onnx, its sidecar left behind
+    alone = tmp_path / "alone" / "y.onnx"
+    alone.parent.mkdir()
+    shutil.copy(path, alone)
+    (line,) = told_of(OnnxSegmenter(alone, size=64))
+    assert line.startswith("y.onnx is fed: 64x64 px, stretched, values 0 to 1, no mean and std, RGB, NCHW")
 
 
 def test_the_graph_normalises_as_the_input_spec_does():

@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from kolbench.errors import ConfigError
-from kolbench.video.compositing import visibility
+from kolbench.video.compositing.filmstrip import Filmstrip, Still, on_display
 from kolbench.video.compositing.visibility import COLUMNS, Row, VisibilityReport
+from kolbench.video.compositing.visibility_plot import Headline, steps
 
 MOMENTS = (0.0, 0.033, 0.067, 0.4, 0.433, 1.2)  # seconds of frames as phones record them
 WIDTH = 8
@@ -232,7 +233,7 @@ def test_plots_are_pictures_whatever_the_length(tmp_path, count, drawn):
     shares = [None if n % 7 == 3 else (n % 5) / 4 for n in range(count)]
     *_, png, svg = shown(shares, [n / 30 for n in range(count)]).write(tmp_path / "plot")
     with Image.open(png) as image:
-        assert image.size == (960, 390)
+        assert image.size == (1200, 423)
         ink = np.asarray(image.convert("RGB")).astype(int)
     # the line is blue; a single frame without an end takes no time
     assert ((ink[..., 2] - ink[..., 0]) > 80).any() == drawn
@@ -253,10 +254,95 @@ def test_cuts_and_levels_are_drawn(tmp_path):
     for number in range(4):
         report.push(AD, hides(number), float(number), cut=number == 2)
     svg = report.write(tmp_path / "c")[3].read_text(encoding="utf-8")
-    for label in ("25%", "50%", "75%", "cut", "seconds"):
+    for label in ("25%", "50%", "75%", "cut", "seconds", "50% line", "50% or more is seen"):
         assert f">{label}<" in svg
     # 1, 3/4, 1/2 and 1/4, a second each
     assert "62% on average" in svg
+    assert "Half of the ad or more can be seen for 3.0 of 4.0 s (75%)" in svg
+
+
+def test_seconds_above_the_line_are_shaded(tmp_path):
+    png = shown((1, 0), (0, 1), end=2).write(tmp_path / "c")[2]
+    with Image.open(png) as image:
+        ink = np.asarray(image.convert("RGB")).astype(int)
+    green = (ink[..., 1] - ink[..., 0] > 25) & (ink[..., 1] > 200)
+    columns = np.flatnonzero(green[120:300].sum(axis=0) > 100)
+    # the first of two seconds, between 0.62 and 7.8 inches of 150 px
+    middle = 150 * (0.62 + 7.8) / 2
+    assert columns.min() < 100
+    assert columns.max() == pytest.approx(middle, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("headline", "title"),
+    [
+        (Headline(0.5, None, 0.0, 2.0), "The ad stands in no frame"),
+        (Headline(0.5, 0.3, 0.0, 0.0), "Half of the ad or more can be seen for 0.0 of 0.0 s"),
+        (Headline(0.75, 0.3, 0.51, 2.0), "75% of the ad or more can be seen for 0.5 of 2.0 s (26%)"),
+    ],
+)
+def test_the_title_answers_in_plain_words(headline, title):
+    assert headline.title == title
+
+
+# --- frames above the curve
+
+
+def strip_of(count, size=(30, 40)):
+    strip = Filmstrip()
+    for number in range(count):
+        strip.push(np.full((*size, 3), number % 250, np.uint8), number / 25)
+    return strip.stills
+
+
+@pytest.mark.parametrize("count", [1, 7, 48, 49, 1000, 5000])
+def test_a_strip_holds_few_frames_evenly_over_any_clip(count):
+    stills = strip_of(count)
+    assert min(count, 24) <= len(stills) <= 48
+    times = [still.seconds for still in stills]
+    assert times[0] == 0
+    gaps = np.diff(times)
+    assert gaps.size == 0 or gaps.max() == pytest.approx(gaps.min())
+    # no part of the clip is left out
+    assert count / 25 - times[-1] <= (gaps.max() if gaps.size else 0.04) + 1e-9
+
+
+def test_stills_are_small_and_keep_their_aspect():
+    assert strip_of(1, (1080, 1920))[0].image.shape == (135, 240, 3)
+    assert strip_of(1, (1920, 1080))[0].image.shape == (240, 135, 3)
+
+
+def test_the_frame_on_display_is_the_last_that_began():
+    stills = [Still(0.2, np.zeros((1, 1, 3), np.uint8)), Still(1.0, np.ones((1, 1, 3), np.uint8))]
+    assert [still.seconds for still in on_display(stills, [0.0, 0.2, 0.99, 1.0, 9.0])] == [
+        0.2,
+        0.2,
+        0.2,
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("size", [(90, 160), (160, 90), (100, 100), (40, 160), (400, 20)])
+def test_frames_stand_above_the_curve_whole_and_at_their_time(tmp_path, size):
+    half = 10
+    stills = [
+        Still(n / 25, np.full((*size, 3), (250, 0, 0) if n < half else (0, 0, 250), np.uint8))
+        for n in range(20)
+    ]
+    report = shown([1] * 20, [n / 25 for n in range(20)], end=0.8)
+    with Image.open(report.write(tmp_path / "c", stills)[2]) as image:
+        ink = np.asarray(image.convert("RGB")).astype(int)
+    red = (np.abs(ink - (250, 0, 0)).max(axis=2) < 6).any(axis=0)
+    blue = (np.abs(ink - (0, 0, 250)).max(axis=2) < 6).any(axis=0)
+    # the first half of the time on the left, the other on the right
+    middle = 150 * (0.62 + 7.8) / 2
+    assert red.any()
+    assert np.flatnonzero(red).max() < middle + 150
+    assert np.flatnonzero(blue).min() > middle - 150
+    assert ink.shape[0] > 423
+    assert (ink[:, :4] == 255).all()
+    assert (ink[:, -4:] == 255).all()
 
 
 @given(st.integers(1001, 1400), st.integers(0, 5))
@@ -269,7 +355,7 @@ def test_long_clips_are_averaged_over_time(count, seed):
         Row(n, start, end - start, share, 1.0, 1.0, None, False)
         for n, (start, end, share) in enumerate(zip(starts, ends, shares, strict=True))
     ]
-    edges, means = visibility._steps(rows)
+    edges, means = steps(rows)
     assert (len(edges), len(means)) == (1001, 1000)
     for part in (0, 17, 500, 999):
         low, high = edges[part], edges[part + 1]
