@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -36,6 +37,7 @@ from kolbench.errors import (
     missing_library,
     told,
 )
+from kolbench.io import progress
 from kolbench.io.heap import keep_freed_memory
 from kolbench.runs import sweep_jobs, sweep_outputs
 from kolbench.runs.sweep_jobs import JobOutcome
@@ -55,6 +57,8 @@ NO_TEXT = re.compile(rf"{NUMBER}|true|false|nan|[-+]?inf", re.IGNORECASE)
 _failures: list[KolbenchError] = []
 _exit_codes: list[int] = []
 _sweeps: list[Path] = []
+# folders that Hydra makes for the run, the innermost first
+_made: list[Path] = []
 # workers of a launcher import this module and call no main
 compose.register()
 
@@ -70,7 +74,7 @@ def main() -> None:
     sys.argv = [quoted(current_word(word)) for word in words]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     entry = hydra.main(version_base="1.3", config_path=str(compose.conf_dir()), config_name="config")(run_job)
-    for kept in (_failures, _exit_codes, _sweeps):
+    for kept in (_failures, _exit_codes, _sweeps, _made):
         kept.clear()
     broken = ""
     try:
@@ -94,8 +98,13 @@ def main() -> None:
         sys.exit(max(_exit_codes))
 
 
-class SweepStart(Callback):
-    """Tells the process that begins a sweep where its jobs leave what they came to; of conf/config.yaml."""
+class Start(Callback):
+    """Tells the process that begins a run or a sweep which folders are its own; of conf/config.yaml."""
+
+    def on_run_start(self, config: DictConfig, **_: object) -> None:
+        """Before Hydra makes the run folder."""
+        folder = Path(str(config.hydra.run.dir)).absolute()
+        _made.extend(path for path in (folder, *folder.parents) if not path.exists())
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         """Before the first job: what an earlier sweep left in this folder is no part of this one."""
@@ -103,6 +112,14 @@ class SweepStart(Callback):
         for folder in (sweep_jobs.FOLDER, sweep_outputs.FOLDER):
             shutil.rmtree(sweep / folder, ignore_errors=True)
         _sweeps.append(sweep)
+
+
+def _leave_no_empty_folder() -> None:
+    """Removes the folders that were made for a command that did not begin."""
+    with suppress(OSError):
+        for folder in _made:
+            # fails where something lies in it
+            folder.rmdir()
 
 
 def _settle() -> None:
@@ -161,12 +178,7 @@ def _outcomes() -> list[JobOutcome]:
 
 def _report_sweep(outcomes: Sequence[JobOutcome], broken: str) -> None:
     """Prints the table of a sweep; ends the command where one of its jobs failed."""
-    rows = {job.words: job.row for job in outcomes if job.row is not None}
-    if rows:
-        from kolbench.tasks.score_table import print_table
-
-        labels = what_differs(list(rows))
-        print_table(dict(zip(labels, rows.values(), strict=True)), "all jobs of the sweep, test pictures")
+    _print_sweep([job for job in outcomes if job.row is not None])
     failed = [job for job in outcomes if job.failure]
     for job in failed:
         # a job of this process has said it already
@@ -178,6 +190,25 @@ def _report_sweep(outcomes: Sequence[JobOutcome], broken: str) -> None:
     if broken:
         _stop(f"{broken} {AGAIN}", EXIT_FAILED)
     _exit_codes.extend(job.exit_code for job in outcomes)
+
+
+def _print_sweep(scored: Sequence[JobOutcome]) -> None:
+    """The table of all jobs, each baseline once, and what to do next."""
+    if not scored:
+        return
+    from kolbench.runs import record
+    from kolbench.tasks.next_steps import next_steps
+    from kolbench.tasks.score_table import Scored, baseline_rows, print_table
+
+    labels = what_differs([job.words for job in scored])
+    paths = [Path(job.folder) / record.RUN if job.folder else None for job in scored]
+    runs = [record.read(path) if path and path.is_file() else record.RunRecord() for path in paths]
+    jobs = list(zip(labels, scored, runs, strict=True))
+    methods = [Scored(label, run.method, job.row) for label, job, run in jobs if job.row is not None]
+    baselines = baseline_rows((label, run.baselines) for label, _, run in jobs)
+    print_table([*methods, *baselines], "all jobs of the sweep, test images")
+    if _sweeps and any(path is not None for path in paths):
+        print(*next_steps(_sweeps[-1], _sweeps[-1], [run.budget for run in runs]), sep="\n", flush=True)
 
 
 def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
@@ -206,6 +237,7 @@ def run_job(config: DictConfig) -> float | None:
     result, error = _result_of(config)
     if error is not None:
         _failures.append(error)
+        _leave_no_empty_folder()
     _exit_codes.append(result.exit_code)
     return result.objective
 
@@ -237,6 +269,7 @@ def _swept_job(config: DictConfig, hydra_config: HydraConf) -> float | None:
             job,
             ended=True,
             row=result.row,
+            folder=None if result.folder is None else str(result.folder.absolute()),
             error=None if error is None else str(error),
             exit_code=result.exit_code if error is None else EXIT_FAILED,
         ),
@@ -257,7 +290,9 @@ def _result_of(config: DictConfig) -> tuple[TaskResult, KolbenchError | None]:
         values = compose.plain(config)
         # before a task is imported, which may take seconds
         check(values)
-        run, kind = compose.task_of(str(require_mapping("task", values["task"])["run"]))
+        task = require_mapping("task", values["task"])
+        with progress.working(f"starting task={task['name']}"):
+            run, kind = compose.task_of(str(task["run"]))
         result = run(typed_config(kind, values, _invocation(values)))
         if result.failed:
             raise KolbenchError(f"{result.failed} of the inputs failed or are damaged; they are named above.")

@@ -151,10 +151,27 @@ def disk_failure(error: OSError) -> str:
     return f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}."
 
 
-def nearest(word: str, choices: Iterable[str], likeness: float = 0.5) -> str | None:
-    """The choice most like `word`, or None where none has this likeness, in [0, 1]."""
-    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=likeness)
-    return matches[0] if matches else None
+def nearest(word: str, choices: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The choice most like `word`, or None where none has this likeness, in [0, 1].
+
+    Groups, folders and endings that both have make two names no more alike: `x.png` is not like `y.png`.
+    """
+    matches = difflib.get_close_matches(word, list(choices), n=5, cutoff=likeness)
+    return next((match for match in matches if _likeness(*_own_parts(word, match)) >= likeness), None)
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def _own_parts(one: str, other: str) -> tuple[str, str]:
+    """Two names without the parts, between dots and slashes, that both begin or end with."""
+    mine, theirs = re.split(r"[./]", one), re.split(r"[./]", other)
+    while mine and theirs and mine[0] == theirs[0]:
+        del mine[0], theirs[0]
+    while len(mine) > 1 and len(theirs) > 1 and mine[-1] == theirs[-1]:
+        del mine[-1], theirs[-1]
+    return ".".join(mine), ".".join(theirs)
 
 
 def require_choice(key: str, value: str, choices: Iterable[str]) -> str:

@@ -33,13 +33,13 @@ def test_putting_a_method_to_work_needs_no_lightning(tmp_path):
 ANSWERS = """
 import contextlib, io, json, sys
 from hydra.core.global_hydra import GlobalHydra
-from kolbench import cli
+from kolbench.__main__ import main
 for line in json.load(sys.stdin):
     sys.argv = ["kolbench", *line]
     GlobalHydra.instance().clear()
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
         try:
-            cli.main()
+            main()
         except SystemExit:
             pass
     print(json.dumps([out.getvalue(), sorted(sys.modules)]))

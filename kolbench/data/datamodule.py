@@ -278,7 +278,7 @@ class SegmentationDataModule(LightningDataModule):
         return size
 
     def _cached(self, source: Source, rows: Sequence[int], size: tuple[int, int]) -> SampleCache:
-        with progress.bar("preparing training pictures", len(rows)) as advance:
+        with progress.bar("preparing training images", len(rows)) as advance:
             return SampleCache(
                 source, rows, size, self.config.cache, self.config.colours, lambda _: advance(1)
             )

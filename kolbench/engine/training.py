@@ -139,7 +139,10 @@ def train(
         require_halvable(data.step_order(), config.callbacks, config.team.size)
     size = _cached(segmenter, data)
     pictures = data.epoch_pictures or len(data.rows["train"])
-    print(f"training input size {size[1]}x{size[0]} px, {config.epochs} epochs of {pictures} pictures")
+    print(
+        f"training input size {size[1]}x{size[0]} px, {config.epochs} "
+        f"{'epoch' if config.epochs == 1 else 'epochs'} of {pictures} images"
+    )
     try:
         pretrained = {
             spec.name: _pretrain(spec, data, config, folder / spec.name, permit)

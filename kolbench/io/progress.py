@@ -4,8 +4,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 PLAIN_SECONDS = 20.0
+# the method at work, for bars of code that does not know its name
+_subject: ContextVar[str] = ContextVar("subject", default="")
 
 
 def in_terminal() -> bool:
@@ -14,12 +17,50 @@ def in_terminal() -> bool:
 
 
 @contextmanager
+def about(subject: str) -> Iterator[None]:
+    """A block whose bars are about a method, by the name that people read."""
+    before = _subject.set(subject)
+    try:
+        yield
+    finally:
+        _subject.reset(before)
+
+
+def subject() -> str:
+    """The method that is at work; "" where nobody said."""
+    return _subject.get()
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """What turns in a terminal, with the seconds, while work without steps is done; nothing elsewhere."""
+    if not in_terminal():
+        yield
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as spinner:
+        spinner.add_task(what, total=None)
+        yield
+
+
+@contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar for `total` steps; the yielded function moves it on by so many."""
     if in_terminal():
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        # a step may take longer than a person waits: the spinner moves meanwhile
+        what_column = (SpinnerColumn(), TextColumn("{task.description}"))
+        columns = (*what_column, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, transient=True) as rich_bar:
             task = rich_bar.add_task(what, total=total)
             yield lambda steps: rich_bar.advance(task, steps)

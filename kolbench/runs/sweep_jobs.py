@@ -17,7 +17,8 @@ class JobOutcome:
 
     number: in the sweep, from 0. label: how messages name it. words: its overrides. process: where it ran,
     see `this_process`. ended: whether it came to its end, well or badly; a job that was killed never does.
-    row: its scores for the sweep's table. error: why it failed. exit_code: what its task found.
+    row: its scores for the sweep's table. folder: its run folder, where it has one. error: why it failed.
+    exit_code: what its task found.
     """
 
     number: int
@@ -26,6 +27,7 @@ class JobOutcome:
     process: str
     ended: bool = False
     row: Mapping[str, float | str] | None = None
+    folder: str | None = None
     error: str | None = None
     exit_code: int = 0
 

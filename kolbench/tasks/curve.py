@@ -31,7 +31,7 @@ from kolbench.runs.record import DataFingerprint, TrainingSummary
 from kolbench.tasks import evaluation
 from kolbench.tasks.score_table import print_table
 from kolbench.tasks.scoring import PicturesConfig
-from kolbench.tasks.suite import Job, execute_all, job_of, own_words, row_of, shown
+from kolbench.tasks.suite import Job, execute_all, job_of, own_words, rows_of, shown
 from kolbench.types import Float64Array
 
 SCORE = "miou"
@@ -116,9 +116,7 @@ def run(config: CurveConfig) -> TaskResult:
     if finished:
         output = config.output or folder
         told = write_results(output, config, finished, begin, done)
-        print_table(
-            {training.job.name: row_of(training.job.record) for training in finished}, "test pictures"
-        )
+        print_table(rows_of([(one.job.name, one.job.record) for one in finished]), "test images")
         print(f"{told}\nwritten to {output / learning_curve.NAME}.csv, .json, .png and .svg", flush=True)
     for name in failed:
         print(f"failed: {name}")

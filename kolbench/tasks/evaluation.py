@@ -31,6 +31,7 @@ from kolbench.engine.evaluation import TIMING, evaluate
 from kolbench.engine.smoothed import MakeSmoother, require_clips
 from kolbench.engine.team import Team
 from kolbench.errors import ConfigError
+from kolbench.io import progress
 from kolbench.io.files import home, read_json
 from kolbench.metrics import scores
 from kolbench.metrics.counts import ImageCounts
@@ -38,6 +39,7 @@ from kolbench.models.precomputed import MasksSegmenter
 from kolbench.models.trivial import Ellipse, MeanMask
 from kolbench.refiners import weights as refiner_weights
 from kolbench.runs import fingerprint, run_folder
+from kolbench.runs.method_names import shown_name
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import PicturesConfig, ScoringConfig
 from kolbench.tasks.together import Scorer
@@ -241,7 +243,7 @@ def scores_of(
         )
         added = completion.complete(folder, completion.has_alpha(folder), config.model.name)
         if added:
-            print(f"added to it, from its alphas and truths: {', '.join(added)}")
+            print(f"added to it, from its alphas and ground truths: {', '.join(added)}")
     _say_what_cannot_be(config, folder)
     if pictures is not None:
         run_folder.link_tree(folder, pictures)
@@ -305,12 +307,9 @@ def _say_what_cannot_be(config: ScoringConfig, folder: Path | None) -> None:
     words = scores.needing_alpha(config.metrics)
     if words and folder is not None and not completion.has_alpha(folder):
         squares = config.eval_protocol != NATIVE
-        why = (
-            f"eval_protocol={config.eval_protocol} scores binary masks"
-            if squares
-            else "these truths are binary"
-        )
-        print(f"metrics=[{','.join(words)}] needs true alphas; {why}, so there are no such scores")
+        why = f"eval_protocol={config.eval_protocol} scores binary masks" if squares else "here it is binary"
+        asked = f"metrics=[{','.join(words)}] needs"
+        print(f"{asked} alpha mattes as ground truth; {why}, so there are no such scores")
 
 
 def evaluation_folder(training: Path, data: SegmentationDataModule, config: ScoringConfig) -> Path:
@@ -375,17 +374,22 @@ def baselines_of(
         kept = evaluation.with_name(f"{evaluation.name}-baselines-{counted}")
         kept.mkdir(parents=True, exist_ok=True)
     return {
-        name: _baseline(build, data, device, kept and kept / f"{name}.parquet")
+        name: _baseline(name, build, data, device, kept and kept / f"{name}.parquet")
         for name, build in baselines.items()
     }
 
 
 def _baseline(
-    build: Callable[[], Segmenter], data: SegmentationDataModule, device: torch.device, kept: Path | None
+    name: str,
+    build: Callable[[], Segmenter],
+    data: SegmentationDataModule,
+    device: torch.device,
+    kept: Path | None,
 ) -> dict[str, ImageCounts]:
     if kept is not None and kept.is_file():
         return run_folder.read_histograms(kept)
-    scored = evaluate(build().to(device), data.evaluation_dataloaders(), device)
+    with progress.about(f"the baseline {shown_name(name)}"):
+        scored = evaluate(build().to(device), data.evaluation_dataloaders(), device)
     if kept is not None:
         run_folder.write_histograms(kept, scored)
     return scored

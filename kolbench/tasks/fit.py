@@ -26,12 +26,14 @@ from kolbench.engine.team import Team, placed, plan_of
 from kolbench.engine.trainer import check_options
 from kolbench.engine.training import TrainingConfig, train
 from kolbench.errors import ConfigError, DataError, WeightsError, require_choice
+from kolbench.io import progress
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named, start
 from kolbench.models.checkpoints.run import load_into
 from kolbench.models.mirrored import with_tta
 from kolbench.models.onnx import told_of
 from kolbench.runs import fingerprint
+from kolbench.runs.method_names import shown_name
 from kolbench.runs.record import Part
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation, parts, together
@@ -85,9 +87,16 @@ def run(config: FitConfig) -> TaskResult:
     if launch.is_follower(plan):
         with launch.together(plan) as team:
             return _follow(config, begun, team, refiner)
-    with RunRecorder(config) as recorder, together.joined(plan, recorder) as team:
+    # a wrong path leaves no run folder
+    with progress.working(f"opening data={config.data.name}"):
+        source = evaluation.open_source(config)
+    with (
+        progress.about(shown_name(config.model.name)),
+        RunRecorder(config) as recorder,
+        together.joined(plan, recorder) as team,
+    ):
         seed_everything(config.seed, workers=True, verbose=False)
-        data = evaluation.open_data(config, recorder.device)
+        data = evaluation.open_data(config, recorder.device, source)
         recorder.say(*data.describe())
         _require_training_pictures(config, data)
         recorder.say(*_divided(config, data, team))
@@ -111,7 +120,8 @@ def run(config: FitConfig) -> TaskResult:
                 segmenter, data, config, team, found.folder, recorder.folder, refiner
             )
             baselines = evaluation.baselines_of(data, config, recorder.device, found.folder)
-        recorder.describe(segmenter, data, refiner)
+        with progress.working("measuring what an image costs"):
+            recorder.describe(segmenter, data, refiner)
         return recorder.finish(scored, baselines, data)
 
 
@@ -273,7 +283,7 @@ def _untrained(
 ) -> Segmenter:
     segmenter: Segmenter = build_segmenter(config.model)
     recorder.say(
-        f"{config.model.name} is not trained: it is only scored",
+        f"{shown_name(config.model.name)} is not trained: it is only scored",
         *told_of(segmenter, config.invocation.typed_keys),
     )
     if not found.evaluated:

@@ -12,10 +12,11 @@ from kolbench.models.checkpoints import download
 from kolbench.models.checkpoints.catalogue import catalogue
 from kolbench.runs import record, run_folder
 from kolbench.runs.finished import find, test_sets
+from kolbench.runs.method_names import shown_name
 from kolbench.tasks.inside import folder_of
 from kolbench.tasks.report import PAGE, write_report
-from kolbench.tasks.score_table import Row, print_table
-from kolbench.tasks.suite import row_of
+from kolbench.tasks.score_table import print_table
+from kolbench.tasks.suite import rows_of
 
 LOG = "quickstart.log"
 # the automatic ones; the baselines are scored with every run
@@ -65,18 +66,23 @@ def run(config: QuickstartConfig) -> TaskResult:
     config.output.mkdir(parents=True, exist_ok=True)
     log = config.output / LOG
     runs = []
-    with progress.bar("methods scored", len(experiments)) as advance, log.open("w", encoding="utf-8") as file:
+    with (
+        progress.bar("methods evaluated", len(experiments)) as advance,
+        log.open("w", encoding="utf-8") as file,
+    ):
         for name, own in experiments.items():
-            print(
-                f"{'training and scoring' if name == TRAINED else 'scoring'} {name} on drawn scenes",
-                flush=True,
-            )
+            doing = "training and evaluating" if name == TRAINED else "evaluating"
+            print(f"{doing} {shown_name(name)} on drawn scenes", flush=True)
             with contextlib.redirect_stdout(file):
                 runs.append(folder_of("fit", {"experiment": name, **shared, **own}))
             advance(1)
     (comparison,) = test_sets(find([str(folder) for folder in runs]))
     said = write_report(comparison, config.output / "report")
-    print_table(_rows(runs), "20 drawn test scenes, each row at its own threshold")
+    records = [record.read(folder / run_folder.RUN) for folder in runs]
+    print_table(
+        rows_of([(done.method, done) for done in records]),
+        "20 drawn test scenes, each row at its own threshold",
+    )
     for sentence in said:
         print(sentence)
     print(_about(network))
@@ -94,17 +100,11 @@ def _network() -> tuple[str, Mapping[str, object]]:
 
 def _about(network: str) -> str:
     if network == OFFICIAL:
-        return f"{OFFICIAL} has its authors' weights, which were at hand; it has never seen drawn scenes."
+        return (
+            f"{shown_name(OFFICIAL)} has its authors' weights, which were at hand; it has never seen drawn "
+            "scenes."
+        )
     return (
-        f"{TRAINED} was trained from nothing for some seconds and shows no more than that training works; "
-        "python -m kolbench experiment=rsudisnet takes minutes. Official weights: task=weights."
+        f"{shown_name(TRAINED)} was trained from scratch for some seconds, which shows only that training "
+        "works; python -m kolbench experiment=rsudisnet takes minutes. Official weights: task=weights."
     )
-
-
-def _rows(runs: list[Path]) -> dict[str, Row]:
-    """A row for each method, and those of the baselines, which all runs share."""
-    records = [record.read(folder / run_folder.RUN) for folder in runs]
-    rows: dict[str, Row] = {done.method: row_of(done) for done in records}
-    for name, scores in records[-1].baselines.items():
-        rows[name] = {"truth_access": "none", **scores}
-    return rows

@@ -31,6 +31,7 @@ from kolbench.metrics.counts import ImageCounts
 from kolbench.metrics.video.clip_scores import mean_over_clips
 from kolbench.runs import clips, run_folder
 from kolbench.runs.labels import own_name
+from kolbench.runs.method_names import shown_label, shown_name
 from kolbench.runs.record import (
     VALIDATED,
     CostRecord,
@@ -42,15 +43,15 @@ from kolbench.runs.record import (
 )
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import surroundings
+from kolbench.tasks.next_steps import OVERVIEW, is_job, next_steps, shown_path
 from kolbench.tasks.overview import heading_of, overlays
-from kolbench.tasks.score_table import Row, print_table
+from kolbench.tasks.score_table import Row, Scored, baseline_rows, print_table
 from kolbench.tasks.scoring import ScoringConfig
 from kolbench.tracking.overlay import sheet
 from kolbench.tracking.tracker import RunInfo, Trackers
 from kolbench.types import NATIVE, JsonObject, Refiner
 
 SUMMARY = ("method", "truth_access", "refiner", "budget", "data", "threshold", "parameters", "seconds")
-OVERVIEW = "overview.png"
 # scores of clips that are printed
 VIDEO = {"j_and_f": "J&F", "j_mean": "J", "f_mean": "F", "dtssd": "dtSSD", "flicker_mad": "flicker"}
 
@@ -62,7 +63,7 @@ class KnownThreshold(NamedTuple):
     origin: str
 
 
-NO_THRESHOLD = KnownThreshold(0.5, "no validation pictures")
+NO_THRESHOLD = KnownThreshold(0.5, "no validation images")
 
 
 class RunRecorder:
@@ -117,9 +118,9 @@ class RunRecorder:
         )
         self.record.write(self.folder / run_folder.RUN)
         self.say(
-            f"{self.record.method}, budget {self.record.budget}, data {self.record.data}, "
+            f"{shown_name(self.record.method)}, budget {self.record.budget}, data {self.record.data}, "
             f"device {self.record.device}",
-            f"run folder {self.folder}",
+            f"run folder {shown_path(self.folder)}",
         )
         self.trackers.start(self._info(config))
         return self
@@ -177,7 +178,9 @@ class RunRecorder:
         """Hands an epoch's row to the trackers and prints its outcome."""
         self._to_trackers(epoch, row)
         if "val/miou" in row:
-            self.say(f"epoch {epoch}: loss {row['train/loss']:.4f}, validation mIoU {row['val/miou']:.4f}")
+            self.say(
+                f"epoch {epoch + 1}: loss {row['train/loss']:.4f}, validation mIoU {row['val/miou']:.4f}"
+            )
 
     def replay(self, folder: Path) -> None:
         """Hands the trackers the epochs that an earlier run trained, so that every run has its curves."""
@@ -261,24 +264,14 @@ class RunRecorder:
             run_folder.write_histograms(self.folder / run_folder.HISTOGRAMS, scored)
         run_folder.write_scores(self.folder, scored, threshold)
         headline = scores.mean_scores(scored["test"].counts, threshold)
-        rows: dict[str, Row] = {}
-        name = own_name(self.record)
-        rows[name] = {
-            "truth_access": self.record.truth_access,
-            "threshold": threshold,
-            **headline,
-        }
-        rows |= {name: _baseline_row(parts) for name, parts in baselines.items()}
+        row: Row = {"truth_access": self.record.truth_access, "threshold": threshold, **headline}
         found_clips = clips.read(self.folder, self.config.trim)
         self.record = replace(
             self.record,
             threshold=threshold,
             threshold_from=origin,
             scores=headline,
-            baselines={
-                name: {key: float(value) for key, value in rows[name].items() if key != "truth_access"}
-                for name in baselines
-            },
+            baselines={name: _baseline_scores(parts) for name, parts in baselines.items()},
             pictures=self._trained_on(data) | {split: len(part.names) for split, part in scored.items()},
             all=scores.mean_scores(scored[ALL].counts, threshold) if ALL in scored else None,
             instances=self._beside(run_folder.DETECTION) or None,
@@ -293,19 +286,14 @@ class RunRecorder:
         self.record.write(self.folder / run_folder.RUN)
         chosen = overlays(data, scored["test"], self.folder / "alphas", threshold)
         beside = f"budget {self.record.budget} · data {self.record.data}"
-        heading = heading_of(name, beside, len(chosen), scored["test"], threshold)
+        heading = heading_of(own_name(self.record), beside, len(chosen), scored["test"], threshold)
         write_png(self.folder / OVERVIEW, sheet(chosen, heading))
         self.trackers.overlays("test", 0, chosen)
         self._track(scored["test"], threshold, headline)
         self.trackers.keep(self.folder, run_folder.report_files(self.folder))
-        print_table(rows, "test pictures, each row at its own threshold")
-        self._say_details(scored)
-        self.say(
-            f"threshold {threshold:.2f} from {self.record.threshold_from}; "
-            f"{self.record.seconds:.0f} s in all; results in {self.folder}"
-        )
+        self._say_scores(row, scored)
         return TaskResult(
-            row={"truth_access": self.record.truth_access, "threshold": threshold, **headline},
+            row=row,
             objective=scores.mean_scores(scored["val"].counts, threshold)["miou"]
             if "val" in scored
             else None,
@@ -337,7 +325,7 @@ class RunRecorder:
         self.record.write(self.folder / run_folder.RUN)
         self.trackers.summary({f"val/{name}": value for name, value in found.items()})
         self.say(
-            f"validation mIoU {found['miou']:.4f} at threshold {threshold:.2f}; the test pictures are not "
+            f"validation mIoU {found['miou']:.4f} at threshold {threshold:.2f}; the test images are not "
             f"scored (test=false): task=test weights={self.folder} does it"
         )
         return TaskResult(objective=found["miou"], folder=self.folder)
@@ -358,13 +346,31 @@ class RunRecorder:
         path = self.folder / name
         return read_json(path) if path.is_file() else {}
 
+    def _say_scores(self, row: Row, scored: Mapping[str, ImageCounts]) -> None:
+        """The table and what to do next; of a job, whose table comes later, its headline alone."""
+        name, method = own_name(self.record), self.record.method
+        job = is_job(self.config.invocation.sweep)
+        if not job:
+            lines = [Scored(name, method, row), *baseline_rows([(name, self.record.baselines)])]
+            print_table(lines, "test images, each row at its own threshold")
+        self._say_details(scored)
+        headline = f"{shown_label(name, method)}: mIoU {row['miou']:.4f}, " if job else ""
+        self.say(
+            f"{headline}threshold {row['threshold']:.2f} from {self.record.threshold_from}; "
+            f"{self.record.seconds:.0f} s in all"
+        )
+        if not job:
+            self.say(*next_steps(self.folder / OVERVIEW, self.folder, [self.record.budget]))
+
     def _say_details(self, scored: Mapping[str, ImageCounts]) -> None:
         for key, meaning in (("both_empty", "no foreground"), ("both_full", "no background")):
             if self.record.scores.get(key):
                 count = round(self.record.scores[key])
-                self.say(f"{count} test pictures have {meaning} in truth and prediction: they count as 1.0")
+                self.say(
+                    f"{count} test images have {meaning} in ground truth and prediction: they count as 1.0"
+                )
         for note, count in self.record.notes.items():
-            self.say(f"{note} on {count} of {len(scored['test'].names)} test pictures")
+            self.say(f"{note} on {count} of {len(scored['test'].names)} test images")
         if self.record.instances:
             boxes, masks = (self.record.instances[key] for key in ("box_ap", "mask_ap"))
             self.say(f"persons one by one: box AP {boxes:.4f}, mask AP {masks:.4f} (COCO's mean over IoU)")
@@ -375,7 +381,7 @@ class RunRecorder:
         if self.record.all is not None:
             means = self.record.all
             self.say(
-                f"all {len(scored[ALL].names)} pictures, training ones included: "
+                f"all {len(scored[ALL].names)} images, training ones included: "
                 f"mIoU {means['miou']:.4f}, IoU {means['iou']:.4f}"
             )
 
@@ -413,10 +419,6 @@ def _cost_figures(record: RunRecord) -> dict[str, float]:
     return {f"cost/{name}": value for name, value in figures.items() if value is not None}
 
 
-def _baseline_row(parts: Mapping[str, ImageCounts]) -> Row:
+def _baseline_scores(parts: Mapping[str, ImageCounts]) -> dict[str, float]:
     threshold = scores.best_threshold(parts["val"].counts) if "val" in parts else NO_THRESHOLD.value
-    return {
-        "truth_access": "none",
-        "threshold": threshold,
-        **scores.mean_scores(parts["test"].counts, threshold),
-    }
+    return {"threshold": threshold, **scores.mean_scores(parts["test"].counts, threshold)}

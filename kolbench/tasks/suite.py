@@ -4,12 +4,13 @@
 """
 
 import hashlib
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -23,10 +24,13 @@ from kolbench.config.fields import Values, require_mapping
 from kolbench.config.folder import conf_words
 from kolbench.config.schema import PATHS, TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, KolbenchError, nearest
+from kolbench.io import progress
 from kolbench.io.files import write_atomically, write_json
 from kolbench.runs import record, run_folder
+from kolbench.runs.finished import BASELINES
 from kolbench.runs.record import RunRecord, TrainingSummary
-from kolbench.tasks.score_table import Row, print_table
+from kolbench.tasks.next_steps import IN_SUITE, next_steps
+from kolbench.tasks.score_table import Row, Scored, baseline_rows, print_table
 
 SUITE = "suite.yaml"
 # `root: /home/me/faces` inside a mapping that was typed
@@ -109,15 +113,23 @@ def run(config: SuiteConfig) -> TaskResult:
     failed = execute_all([job for job in jobs if not job.finished])
     done = [job for job in jobs if job.finished]
     if done:
-        from kolbench.tasks.panels import write_panels  # loads torch
-
         results = config.output or folder / "results"
         write_results(results, done)
-        write_panels(panels, {job.name: job.folder for job in done}, results)
-        print_table({job.name: row_of(job.record) for job in done}, f"{folder.name}, test pictures")
+        if panels:
+            _draw(panels, done, results)
+        print_table(rows_of([(job.name, job.record) for job in done]), f"{folder.name}, test images")
+        parent, budgets = done[0].folder.parent, [job.record.budget for job in done]
+        print(*next_steps(results, parent, budgets), sep="\n", flush=True)
     for name in failed:
         print(f"failed: {name}")
     return TaskResult(failed=len(failed))
+
+
+def _draw(panels: Mapping[str, Sequence[str]], done: Sequence[Job], results: Path) -> None:
+    with progress.working("drawing panels"):
+        from kolbench.tasks.panels import write_panels  # loads torch
+
+        write_panels(panels, {job.name: job.folder for job in done}, results)
 
 
 def own_words(overrides: Sequence[str]) -> list[str]:
@@ -264,13 +276,24 @@ def execute(job: Job, typed: Sequence[str] = ()) -> None:
     # in Hydra's grammar, so that spaces and apostrophes in the path are taken as they are
     place = '"{}"'.format(str(job.folder).replace('"', '\\"'))
     command = [sys.executable, "-m", "kolbench", *typed, *job.words, f"hydra.run.dir={place}"]
-    subprocess.run(command, check=False)  # noqa: S603 - a list of words, no shell
+    subprocess.run(command, check=False, env={**os.environ, IN_SUITE: "1"})  # noqa: S603 - a list of words, no shell
 
 
 def row_of(done: RunRecord) -> Row:
     """A finished run's row of a table."""
     assert done.threshold is not None  # of a finished run
     return {"truth_access": done.truth_access, "threshold": done.threshold, **done.scores}
+
+
+def rows_of(runs: Sequence[tuple[str, RunRecord]]) -> list[Scored]:
+    """A table's rows of finished runs by their labels, and each of their baselines once."""
+    methods = [
+        Scored(label, done.method, row_of(done), baseline=done.method in BASELINES) for label, done in runs
+    ]
+    kept = [(label, done.baselines) for label, done in runs]
+    # a run of its own stands for the baseline
+    own = {one.label for one in methods}
+    return [*methods, *(row for row in baseline_rows(kept) if row.method not in own)]
 
 
 def write_results(folder: Path, jobs: Sequence[Job]) -> None:

@@ -14,12 +14,14 @@ from kolbench.data.sources.base import Source
 from kolbench.engine import launch
 from kolbench.engine.team import Team, plan_of
 from kolbench.errors import ConfigError
+from kolbench.io import progress
 from kolbench.metrics import scores
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import is_run_folder, load_into, model_of
 from kolbench.models.mirrored import with_tta
 from kolbench.models.onnx import told_of
 from kolbench.runs import record
+from kolbench.runs.method_names import shown_name
 from kolbench.runs.run_folder import CONFIG
 from kolbench.segmenter import Segmenter
 from kolbench.tasks import evaluation, parts, shard
@@ -63,8 +65,10 @@ def run(config: TestConfig) -> TaskResult:
         raise ConfigError(f"task=test needs weights=RUN_FOLDER or weights=FILE for {config.model.name}.")
     scored_as = with_tta(segmenter, config.tta)
     refiner = instantiate(config.refiner)
-    source = None if asked is None else evaluation.open_source(config)
-    if source is not None:
+    # a wrong path leaves no run folder
+    with progress.working(f"opening data={config.data.name}"):
+        source = evaluation.open_source(config)
+    if asked is not None:
         config = _all_for_testing(config, source)
     part = None if config.shard is None else Shard.of(config.shard)
     plan = plan_of(config.trainer, config.device)
@@ -76,7 +80,11 @@ def run(config: TestConfig) -> TaskResult:
     if launch.is_follower(plan):
         with launch.together(plan) as team:
             return _follow(config, team, segmenter, refiner)
-    with RunRecorder(config, shard.begun(part)) as recorder, joined(plan, recorder) as team:
+    with (
+        progress.about(shown_name(config.model.name)),
+        RunRecorder(config, shard.begun(part)) as recorder,
+        joined(plan, recorder) as team,
+    ):
         seed_everything(config.seed, workers=True, verbose=False)
         data = evaluation.open_data(config, recorder.device, source, part)
         recorder.say(*data.describe())
@@ -88,9 +96,9 @@ def run(config: TestConfig) -> TaskResult:
             ]
         )
         if splits.lists_tests_alone(data.source):
-            recorder.say("only test pictures are listed: these are scored, and none chooses the threshold")
+            recorder.say("only test images are listed: these are scored, and none chooses the threshold")
         elif data.config.split == "test":
-            recorder.say("no training pictures are listed, so all are scored; data.split=auto splits them")
+            recorder.say("no training images are listed, so all are scored; data.split=auto splits them")
         recorder.check(data)
         recorder.say(*told_of(segmenter, typed))
         # None: the file's own
@@ -102,7 +110,8 @@ def run(config: TestConfig) -> TaskResult:
         evaluation.ready(segmenter, data)
         scored = evaluation.scores_of(scored_as, data, config, team, None, recorder.folder, refiner)
         baselines = evaluation.baselines_of(data, config, recorder.device, None)
-        recorder.describe(scored_as, data, refiner)
+        with progress.working("measuring what an image costs"):
+            recorder.describe(scored_as, data, refiner)
         known = _known_threshold(asked)
         if part is not None:
             return shard.leave(recorder, data, scored, baselines, known, config.weights)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.errors import WeightsError
 from kolbench.models.checkpoints import download
-from kolbench.models.checkpoints.catalogue import Entry, catalogue
-
-WIDTH = 150
+from kolbench.models.checkpoints.catalogue import Catalogue, Entry, catalogue
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,24 @@ def run(config: WeightsConfig) -> TaskResult:
     known = catalogue()
     for entry in [known.entry(name) for name in config.get]:
         print(f"{entry.name}: {download.fetch(entry)}")
-    table = Table(title=f"weights by name, kept in {download.weights_folder()}", box=box.SIMPLE_HEAD)
-    for heading in ("id", "what", "size", "licence", "commercial use", "at hand"):
-        table.add_column(heading, justify="right" if heading == "size" else "left")
+    print(f"weights by name, kept in {download.weights_folder()}")
+    Console(highlight=False).print(_table(known))
+    return TaskResult()
+
+
+def _table(known: Catalogue) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("id", no_wrap=True)
+    table.add_column("what, licence", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("at hand", no_wrap=True)
     official = set(known.official.values())
     for entry in known.entries.values():
-        mark = " (official)" if entry.name in official else ""
-        table.add_row(
-            entry.name + mark, entry.what, entry.size, entry.licence, entry.commercial, _place(entry)
-        )
-    Console(width=WIDTH).print(table)
-    return TaskResult()
+        mark = "official: " if entry.name in official else ""
+        licence = (f"\n{entry.licence}; commercial use: {entry.commercial}", "dim")
+        what = Text.assemble(mark, entry.what, licence)
+        table.add_row(entry.name, what, entry.size.removeprefix("size "), _place(entry))
+    return table
 
 
 def _place(entry: Entry) -> str:

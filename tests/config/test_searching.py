@@ -102,7 +102,7 @@ def test_a_search_scores_validation_pictures_alone_goes_on_and_names_the_best_tr
     # of test pictures there is nothing, on the disk or on the screen
     assert not [path for path in sweep.rglob("*") if path.name in ("alphas", "truths", "overview.png")]
     assert all("test" not in path.read_text() for path in sweep.rglob("curve.csv"))
-    assert "test pictures, each row" not in first.stdout
+    assert "test images, each row" not in first.stdout
     assert "all jobs of the sweep" not in first.stdout
     assert not list((tmp_path / "runs" / "trainings").glob("*/evaluations/*/"))
     best = max(trials, key=lambda trial: trial["value"])

@@ -26,7 +26,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from kolbench import cli
+from kolbench.__main__ import main
 from kolbench.config.compose import _without_running_hydra
 from kolbench.tasks.suite import Job
 from tests.helpers.forked import TIMEOUT_S, Finished, Forked, command
@@ -53,7 +53,7 @@ def kolbench(
     """
     with _as_a_process(cwd, environment or {}), _Printed(1) as out, _Printed(2) as err:
         sys.argv = [str(ROOT / "kolbench" / "__main__.py"), *words]
-        returncode = _exit_code_of(cli.main)
+        returncode = _exit_code_of(main)
     done = Finished(returncode, out.text, err.text)
     _require(done, code)
     return done
@@ -67,11 +67,13 @@ def run_here(job: Job, conf_words: Sequence[str] = ()) -> None:
         kolbench(*conf_words, *job.words, f"hydra.run.dir={job.folder}", cwd=Path.cwd())
 
 
-def run_forked(line: Sequence[str], *, check: bool) -> "subprocess.CompletedProcess[str]":
+def run_forked(
+    line: Sequence[str], *, check: bool, env: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
     """In place of `subprocess.run` where that starts a job of a suite: what it prints is printed here."""
     python, *module = line[:3]
     assert (python, module, check) == (KOLBENCH[0], list(KOLBENCH[1:]), False)
-    done = start(*line[3:], cwd=Path.cwd()).wait()
+    done = start(*line[3:], cwd=Path.cwd(), environment=env).wait()
     print(done.stdout, end="")
     print(done.stderr, end="", file=sys.stderr)
     return subprocess.CompletedProcess(line, done.returncode)
@@ -96,9 +98,9 @@ def python(
     return _completed([sys.executable, "-c", program, *arguments], cwd, code, environment, given)
 
 
-def start(*words: str, cwd: Path) -> Forked:
+def start(*words: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Forked:
     """Starts a command in a process of its own and goes on; words: what stands after `python -m kolbench`."""
-    return Forked(command, *words, cwd=cwd, environment=os.environ)
+    return Forked(command, *words, cwd=cwd, environment=os.environ if environment is None else environment)
 
 
 def _completed(

@@ -81,10 +81,10 @@ class Forked:
 
 def command(*words: str) -> None:
     """What `python -m kolbench` does with these words."""
-    from kolbench import cli
+    from kolbench.__main__ import main
 
     sys.argv = [str(ROOT / "kolbench" / "__main__.py"), *words]
-    cli.main()
+    main()
 
 
 def program(text: str, *arguments: str) -> None:

@@ -231,7 +231,7 @@ def test_a_baseline_that_a_kill_left_out_is_made_again_and_seconds_keep_their_de
         evaluation.write_text('{"device": "another machine"}')
     done = kolbench(*SMALL, "threshold=0.3", cwd=folder)
     assert lost
-    assert "meanmask" in done.stdout
+    assert "Mean mask" in done.stdout
     assert "an earlier evaluation (on another machine)" in done.stdout
     record = json.loads((max((folder / "runs" / "u2netp").iterdir()) / "run.json").read_text())
     assert record["timed_on"] == "another machine"

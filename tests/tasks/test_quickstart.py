@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from kolbench.runs import record
+from kolbench.runs.method_names import shown_name
 from kolbench.tasks import quickstart
 from tests.helpers.commands import kolbench
 
@@ -38,11 +39,13 @@ def test_every_method_and_baseline_has_a_row_and_the_network_is_explained(done):
     runs = sorted((folder / "quickstart" / "runs").glob("*/2*/run.json"))
     recorded = {path.parent.parent.name: record.read(path) for path in runs}
     assert set(recorded) == {"kmeans", "unet"}
+    rows = [line for line in finished.stdout.splitlines() if re.search(r" \d\.\d{4} ", line)]
     for name, found in recorded.items():
-        (row,) = (line for line in finished.stdout.splitlines() if f" {name} " in line and "│" in line)
+        (row,) = (line for line in rows if line.strip().startswith(shown_name(name)))
         assert f"{found.scores['miou']:.4f}" in row
-    assert sum(f" {name} " in finished.stdout for name in ("ellipse", "meanmask")) == 2
-    assert "unet was trained from nothing" in finished.stdout
+    for baseline in ("Centred ellipse", "Mean mask"):
+        assert sum(line.strip().startswith(baseline) for line in rows) == 1
+    assert "U-Net was trained from scratch" in finished.stdout
     assert not (folder / "empty").exists()
     # what the runs say themselves stands in a file
     assert "run folder" not in finished.stdout

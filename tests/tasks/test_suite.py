@@ -85,7 +85,7 @@ def test_a_suite_runs_all_and_names_what_failed(suite):
     curves = pd.read_csv(folder / "07_baselines" / "results" / "curves.csv")
     at = curves[(curves["run"] == "oval") & curves["chosen"]]
     assert at["iou"].iloc[0] == pytest.approx(table.loc["oval", "iou"])
-    assert "given the true box:" in done.stdout
+    assert "uses ground-truth box" in done.stdout
 
 
 @pytest.mark.slow

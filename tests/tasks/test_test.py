@@ -49,7 +49,7 @@ def test_all_pictures_at_the_runs_threshold(place):
     assert found["threshold"] == trained["threshold"]
     assert found["threshold_from"] == "the run"
     assert "all 5 pictures are test pictures" in told
-    assert "no training pictures are listed, so all are scored; data.split=auto splits them" in told
+    assert "no training images are listed, so all are scored; data.split=auto splits them" in told
     assert f"threshold {trained['threshold']:.2f} from the run" in told
     assert set(found["baselines"]) == {"ellipse"}
     assert found["baselines"]["ellipse"]["threshold"] == 0.5
@@ -146,7 +146,7 @@ def test_a_set_of_test_pictures_is_scored_whole(saliency, data):
         "hydra.run.dir=" + data + "-run",
     )
     told = kolbench("task=test", "weights=run", *words, cwd=saliency).stdout
-    assert "only test pictures are listed: these are scored" in told
+    assert "only test images are listed: these are scored" in told
     assert "all 5 pictures are test pictures" in told
     found = json.loads((saliency / f"{data}-run" / "run.json").read_text())
     assert found["pictures"] == {"test": 5}

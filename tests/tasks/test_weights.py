@@ -85,7 +85,7 @@ def test_from_python(web, photo):
 
 def test_the_list_says_what_is_at_hand(web, tmp_path):
     listed = command("task=weights", cwd=tmp_path).stdout
-    assert "logits-onnx (official)" in listed
+    assert "official: A small network" in listed
     assert listed.count(" no ") == 2
     assert web.asked == []
     fetched = command("task=weights", "get=[half-onnx]", cwd=tmp_path).stdout
