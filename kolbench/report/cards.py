@@ -56,7 +56,9 @@ def _verdict(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     images = counted(len(numbers.comparison.pictures), "image")
     alike = ranking.not_beaten_by(ranked[0], ranked, ranking.all_pairs(numbers, ranked))
     if not alike:
-        others = "the other method" if len(ranked) == 2 else f"all {len(ranked) - 1} other methods"
+        others = {2: "the other method", 3: "both other methods"}.get(
+            len(ranked), f"all {len(ranked) - 1} other methods"
+        )
         return [f"Significantly better than {others} on {images}."]
     if len(alike) == len(ranked) - 1 and len(alike) > _MOST_NAMES:
         return [f"Not significantly better than any other method on {images}."]
@@ -86,7 +88,7 @@ def _product_card(numbers: Numbers, ranked: Sequence[str]) -> Card:
     recalls = {family: _recall(runs) for family, runs in holding.items() if runs}
     if not recalls:
         return Card("Held products", "Not labelled", "No test image has a mask of what is held.")
-    images = int(next(iter(holding.values()))[0].has_product.sum())
+    images = int(next(runs for runs in holding.values() if runs)[0].has_product.sum())
     low, high = percent(min(recalls.values())), percent(max(recalls.values()))
     span = low if low == high else f"{low}{DASH}{high}"
     return Card("Held products", f"{span} % recall", " ".join(_product_sentences(numbers, recalls, images)))

@@ -7,8 +7,8 @@ from kolbench.metrics.score import SHARE, Score
 from kolbench.report.intervals import Interval, difference_intervals, mean_intervals
 from kolbench.report.layout import BASELINES, Cell, Row, Table, definitions, table
 from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.report.ranking import run_name
 from kolbench.report.words import is_share, percent, percent_range, score_name
-from kolbench.runs.method_names import shown_label
 
 TITLES = {
     "saliency": "Salient object detection scores",
@@ -65,7 +65,7 @@ def leaders(numbers: Numbers, family: str) -> list[str]:
     best = pick(known, key=lambda label: known[label])
     interval = _intervals(numbers, first)[best]
     word = "Highest" if first.higher_is_better else "Lowest"
-    name = shown_label(best, numbers.of[best].run.method)
+    name = run_name(numbers, numbers.of[best])
     return [f"{word} {score_name(first.name)}: {name}, {_in_words(first, known[best], interval)}."]
 
 

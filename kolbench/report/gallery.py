@@ -9,7 +9,7 @@ from kolbench.report.faces import SHOW
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
 from kolbench.report.shots import Shot, read_shot, text_bytes
 from kolbench.runs.finished import Comparison
-from kolbench.runs.method_names import shown_label
+from kolbench.runs.method_names import told_apart
 
 # images that are seen at once, and those with a held product
 MOST_ROWS = 8
@@ -98,9 +98,7 @@ def gallery_of(comparison: Comparison, faces: str = SHOW, most_bytes: float = MO
 
 def names_of(runs: Sequence[RunNumbers]) -> dict[str, str]:
     """Label -> what a run is called where people read; with its label too where two would be called alike."""
-    called = {run.label: shown_label(run.label, run.run.method) for run in runs}
-    texts = list(called.values())
-    return {label: name if texts.count(name) == 1 else f"{name} ({label})" for label, name in called.items()}
+    return told_apart({run.label: run.run.method for run in runs})
 
 
 def _best_first(runs: Iterable[RunNumbers]) -> list[RunNumbers]:

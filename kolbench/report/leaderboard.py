@@ -9,7 +9,7 @@ from kolbench.report import ranking
 from kolbench.report.intervals import Interval
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.words import DASH, arrow, counted, millions, percent, percent_range, score_name
-from kolbench.runs.method_names import shown_label, shown_name
+from kolbench.runs.method_names import shown_name
 
 # beside mIoU; a column without a value is left out
 OTHERS = ("iou", "f0.3_pooled", "mae", "product_recall")
@@ -136,9 +136,11 @@ def _entry(numbers: Numbers, family: str, runs: Sequence[RunNumbers]) -> _Entry:
     run = runs[0].run
     shared = set.intersection(*(set(each.means) for each in runs))
     seeds = [counted(len(runs), "seed")] if len(runs) > 1 else []
-    key = [run.method] if shown_name(run.method) != run.method else []
+    name = ranking.family_name(numbers, family)
+    keyed = shown_name(run.method) == run.method or f"({family})" in name
+    key = [] if keyed else [run.method]
     return _Entry(
-        shown_label(family, run.method),
+        name,
         " · ".join([*key, *_origin(runs[0]), *seeds]),
         ranking.family_interval(numbers, runs),
         {name: math.fsum(each.means[name] for each in runs) / len(runs) for name in shared},
@@ -211,9 +213,7 @@ def _method_rows(
             rank=rank,
             best=rank == 1,
             tied=family in alike,
-            cells=tuple(
-                replace(cell, best=cell.text == text) for cell, text in zip(row.cells, best, strict=True)
-            ),
+            cells=_marked(row.cells, best),
         )
         for rank, (family, row) in enumerate(zip(families, rows, strict=True), start=1)
     )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from kolbench.report.layout import Cell, Row, Table, table
 from kolbench.report.numbers import Numbers
+from kolbench.report.ranking import run_name
 from kolbench.report.words import listed
-from kolbench.runs.method_names import shown_label
 from kolbench.runs.record import Part
 
 # from the strictest; a run is as strict as the strictest part that it rests on
@@ -39,7 +39,7 @@ def strictest(parts: Sequence[Part]) -> str:
 def seen(numbers: Numbers) -> list[str]:
     """Notes on runs that rest on weights which were trained on the very test images."""
     return [
-        f"{shown_label(run.label, run.run.method)} has seen these test images: its {part.name} was trained "
+        f"{run_name(numbers, run)} has seen these test images: its {part.name} was trained "
         f"on {listed(sets)}. Its scores are not comparable with those of the other methods."
         for run in numbers.runs
         for part in run.run.record.rests_on

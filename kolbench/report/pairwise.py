@@ -83,7 +83,11 @@ def too_few_groups(numbers: Numbers) -> str:
     groups, pairs = len(set(numbers.comparison.groups)), len(numbers.differences)
     if not pairs or groups >= fewest_groups(pairs):
         return ""
+    more = "videos" if groups < len(numbers.comparison.pictures) else "images"
+    which, else_ = (
+        ("two methods", "") if pairs == 1 else (f"{pairs:,} pairs of methods", ", or compare fewer methods")
+    )
     return (
-        f"{counted(groups, 'independent group')} cannot make any difference between {counted(pairs, 'pair')} "
-        "of methods significant: score more videos, or compare fewer methods."
+        f"With {counted(groups, 'independent group')} no difference between {which} can be significant: "
+        f"score more {more}{else_}."
     )

@@ -10,7 +10,7 @@ import numpy as np
 from kolbench.report.intervals import Interval, mean_interval
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.statistics import Difference
-from kolbench.runs.method_names import shown_label
+from kolbench.runs.method_names import shown_label, told_apart
 
 # both names -> what is known of the two
 Pairs = Mapping[frozenset[str], "Pair"]
@@ -86,7 +86,12 @@ def not_beaten_by(best: str, families: Sequence[str], pairs: Pairs) -> list[str]
 
 def family_name(numbers: Numbers, family: str) -> str:
     """What people read of a family: the authors' name of its method, and what tells it from others."""
-    return shown_label(family, numbers.families[family][0].run.method)
+    return told_apart({each: runs[0].run.method for each, runs in numbers.families.items()})[family]
+
+
+def run_name(numbers: Numbers, run: RunNumbers) -> str:
+    """What people read of a run: as `family_name`, with its seed where others have another."""
+    return told_apart({each.label: each.run.method for each in numbers.runs})[run.label]
 
 
 def baseline_name(recorded: str) -> str:

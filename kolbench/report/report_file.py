@@ -9,10 +9,9 @@ from pathlib import Path
 from kolbench.errors import DataError
 from kolbench.io.files import sha256, write_json
 from kolbench.report.numbers import Numbers, numbers_of
-from kolbench.report.ranking import family_interval, mean_miou, ranked_families
+from kolbench.report.ranking import family_interval, family_name, mean_miou, ranked_families
 from kolbench.runs import folds
 from kolbench.runs.finished import Comparison
-from kolbench.runs.method_names import shown_label
 from kolbench.runs.record import of_mapping
 from kolbench.runs.run_folder import RUN
 
@@ -104,7 +103,7 @@ def _headline(numbers: Numbers, families: Sequence[str]) -> Headline | None:
     runs = numbers.compared_families[families[0]]
     found = family_interval(numbers, runs)
     ends = (float(found.low), float(found.high)) if found.known else (None, None)
-    return Headline(shown_label(families[0], runs[0].run.method), float(mean_miou(runs)), *ends)
+    return Headline(family_name(numbers, families[0]), float(mean_miou(runs)), *ends)
 
 
 def _sources(comparison: Comparison, folder: Path) -> Iterator[Source]:

@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from kolbench.report import ranking
 from kolbench.report.families import TITLES, leaders
-from kolbench.report.layout import listed as listed_values
 from kolbench.report.numbers import Numbers, RunNumbers, numbers_of
 from kolbench.report.pairwise import too_few_groups
 from kolbench.report.ranking import Pair, Pairs
 from kolbench.report.words import counted, listed, p_value, percent, percent_range, points, points_range
 from kolbench.runs.finished import Comparison
-from kolbench.runs.method_names import shown_label
 
 # with more methods than this only the pairs with the best one are told; the table has them all
 FEW = 6
@@ -58,7 +56,7 @@ def key_findings(comparison: Comparison) -> list[str]:
 
 def _helped(numbers: Numbers) -> list[str]:
     runs = [run for run in numbers.runs if run.run.truth_access != "none"]
-    named = [f"{shown_label(run.label, run.run.method)} ({_given(run)})" for run in runs]
+    named = [f"{ranking.run_name(numbers, run)} ({_given(run)})" for run in runs]
     return [f"Not ranked: {listed(named)}."] if named else []
 
 
@@ -68,7 +66,7 @@ def _given(run: RunNumbers) -> str:
 
 def _folds(numbers: Numbers) -> list[str]:
     """That rows are cross-validations."""
-    found = [shown_label(run.label, run.run.method) for run in numbers.runs if run.run.fold_count]
+    found = [ranking.run_name(numbers, run) for run in numbers.runs if run.run.fold_count]
     if not found:
         return []
     return [
@@ -98,10 +96,10 @@ def _score(numbers: Numbers, family: str) -> str:
     found = numbers.miou[runs[0].label]
     if found.known:
         return f"{percent(found.value)} % (95 % CI {percent_range(found)})"
-    return (
-        f"{percent(found.value)} % ({percent_range(found)}; group by group: "
-        f"{listed_values(numbers.miou_by_group[runs[0].label])})"
+    groups = ", ".join(
+        f"{name} {percent(value)}" for name, value in numbers.miou_by_group[runs[0].label].items()
     )
+    return f"{percent(found.value)} % ({percent_range(found)}; group by group: {groups})"
 
 
 def _pairs(numbers: Numbers, ranked: Sequence[str], pairs: Pairs) -> list[str]:

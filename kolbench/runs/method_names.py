@@ -1,5 +1,8 @@
 """What methods are called by those who wrote them."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 # key of a method in commands and files -> its name in what people read
 _NAMES = {
     "allfg": "All foreground",
@@ -44,3 +47,13 @@ def shown_label(label: str, method: str) -> str:
     """A run's label with its method called as by `shown_name`: `U²-Net-p seed=1` of `u2netp seed=1`."""
     rest = label.removeprefix(method)
     return shown_name(method) + rest if label.startswith(method) and rest[:1] in ("", " ", ":") else label
+
+
+def told_apart(methods: Mapping[str, str]) -> dict[str, str]:
+    """Label -> `shown_label`, of the methods by their labels; with the label where two would read alike.
+
+    MODNet that was trained here and MODNet with its authors' weights are two methods of one name.
+    """
+    shown = {label: shown_label(label, method) for label, method in methods.items()}
+    often = Counter(shown.values())
+    return {label: name if often[name] == 1 else f"{name} ({label})" for label, name in shown.items()}

@@ -109,14 +109,23 @@ def test_five_groups_allow_no_interval_and_no_claim_and_that_is_said(tmp_path):
     said = sentences(read(tmp_path))
     assert re.match(
         r"Best mIoU: U-Net, \d\d\.\d % \(too few groups for an interval; "
-        r"group by group: test_video_000 0\.\d{4}, "
-        r".*test_video_004 0\.\d{4}\); not significantly better than U²-Net\.$",
+        r"group by group: test_video_000 \d\d\.\d, "
+        r".*test_video_004 \d\d\.\d\); not significantly better than U²-Net\.$",
         said[0],
     )
-    assert any(
-        text.startswith("5 independent groups cannot make any difference between 1 pair") for text in said
+    assert (
+        "With 5 independent groups no difference between two methods can be significant: score more videos."
+        in said
     )
     assert not any(" is significantly better" in text and "baseline" not in text for text in said)
+
+
+def test_two_methods_of_one_name_are_told_apart_in_every_sentence(tmp_path):
+    make_run(tmp_path / "a", "modnet", quality=0.9, files=False)
+    make_run(tmp_path / "b", "official_modnet", quality=0.5, files=False)
+    first = sentences(read(tmp_path))[0]
+    assert first.startswith("Best mIoU: MODNet (modnet), ")
+    assert first.endswith("not significantly better than MODNet (official_modnet).")
 
 
 def test_costs_that_do_not_compare_are_no_reason(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kolbench.runs.method_names import shown_label, shown_name
+from kolbench.runs.method_names import shown_label, shown_name, told_apart
 from tests.helpers.paths import ROOT
 
 
@@ -29,3 +29,12 @@ def test_a_method_of_others_is_called_by_its_key():
 )
 def test_a_label_keeps_what_tells_runs_apart(label, method, shown):
     assert shown_label(label, method) == shown
+
+
+def test_methods_of_one_name_are_told_apart_by_their_labels():
+    methods = {"u2netp": "u2netp", "official_u2netp": "official_u2netp", "unet seed=1": "unet"}
+    assert told_apart(methods) == {
+        "u2netp": "U²-Net-p (u2netp)",
+        "official_u2netp": "U²-Net-p (official_u2netp)",
+        "unet seed=1": "U-Net seed=1",
+    }
