@@ -84,6 +84,8 @@ def _best(numbers: Numbers, ranked: Sequence[str], pairs: Pairs) -> str:
     alike = ranking.not_beaten_by(best, ranked, pairs)
     if not alike:
         return f"Best mIoU: {name}, {score}; significantly better than every other method."
+    if len(alike) == len(ranked) - 1 and len(ranked) > FEW:
+        return f"Best mIoU: {name}, {score}; not significantly better than any other method."
     others = listed([ranking.family_name(numbers, family) for family in alike], "or")
     return f"Best mIoU: {name}, {score}; not significantly better than {others}."
 

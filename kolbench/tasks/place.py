@@ -18,6 +18,7 @@ from kolbench.inference.apply.outputs import OutputKind
 from kolbench.inference.apply.pipeline import apply_method
 from kolbench.io import images
 from kolbench.io.files import write_atomically
+from kolbench.report.words import counted
 from kolbench.types import Float32Array, UInt8Array
 from kolbench.video.animations import is_animation
 from kolbench.video.compositing.ad import Ad, AdStill, AdVideo, Placement
@@ -51,7 +52,7 @@ def run(config: PlaceConfig) -> TaskResult:
     """
     ad = config.ad
     if ad is None:
-        raise ConfigError("task=place needs ad=FILE, a picture or a video.")
+        raise ConfigError("task=place needs ad=FILE, an image or a video.")
     open_ad = ad_opener(ad)
     require_foreground_method(config.foreground)
     placement, look = instantiate(config.placement), instantiate(config.look)
@@ -96,9 +97,10 @@ def write_pictures(pictures: Mapping[Path, Row], output: Path) -> str:
     write_atomically(table, partial(pd.DataFrame(rows).to_csv, index=False, float_format="%.6f"))
     shares = [row.share for row in pictures.values() if row.share is not None]
     if not shares:
-        return f"no picture holds the ad; table in {table}"
+        return f"no image holds the ad; table in {table}"
     mean = sum(shares) / len(shares)
-    return f"{mean:.0%} of the ad can be seen, on average over {len(shares)} pictures; table in {table}"
+    over = counted(len(shares), "image")
+    return f"{mean:.0%} of the ad can be seen, on average over {over}; table in {table}"
 
 
 def ad_opener(path: Path) -> Callable[[], Ad]:

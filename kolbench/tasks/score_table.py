@@ -56,7 +56,7 @@ _EDGE = 1
 
 
 def print_table(rows: Sequence[Scored], title: str, console: Console | None = None) -> None:
-    """Scores on the test images: methods, baselines below them, and apart what uses ground truth.
+    """Scores on the test images, best mIoU first: methods, then baselines, and apart what uses ground truth.
 
     Args:
         rows: at least one. title: printed above.
@@ -115,9 +115,9 @@ def _table(rows: Sequence[Scored], width: int) -> Table:
         ]
         table.add_row(name, f"{one.row['threshold']:.2f}", *cells, style="dim" if one.baseline else "")
 
-    named = list(zip(rows, names, strict=True))
+    named = sorted(zip(rows, names, strict=True), key=lambda pair: _place(pair[0]))
     compared = [(one, name) for one, name in named if one.row["truth_access"] not in BLOCKS]
-    for one, name in sorted(compared, key=lambda pair: pair[0].baseline):
+    for one, name in compared:
         add(one, name)
     for access, heading in BLOCKS.items():
         block = [(one, name) for one, name in named if one.row["truth_access"] == access]
@@ -127,6 +127,12 @@ def _table(rows: Sequence[Scored], width: int) -> Table:
         for one, name in block:
             add(one, name)
     return table
+
+
+def _place(one: Scored) -> tuple[bool, float]:
+    """Methods before baselines, the highest mIoU first; what has none stands last."""
+    value = one.row.get("miou", math.nan)
+    return one.baseline, math.inf if isinstance(value, str) or math.isnan(value) else -value
 
 
 def _width_of(columns: Sequence[Column]) -> int:

@@ -16,6 +16,7 @@ from kolbench.report.intervals import mean_interval
 from kolbench.report.leaderboard import leaderboard_of
 from kolbench.report.numbers import Numbers
 from kolbench.report.pairwise import MOST, matrix_of
+from kolbench.report.sentences import key_findings
 from kolbench.report.words import percent
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
@@ -139,9 +140,11 @@ def test_a_matrix_says_what_the_differences_say(numbers):
 def test_a_matrix_of_many_methods_shows_the_best(tmp_path):
     for number in range(MOST + 2):
         make_run(tmp_path / str(number), f"m{number:02}", quality=0.5 + number / 40, pictures=4, files=False)
-    matrix = shown_matrix(Numbers(read(tmp_path)))
+    numbers = Numbers(read(tmp_path))
+    matrix = shown_matrix(numbers)
     assert len(matrix.names) == MOST
     assert matrix.more == 2
+    assert "not significantly better than any other method." in key_findings(numbers.comparison)[0]
     assert "no difference between 66 pairs of methods can be significant" in matrix.impossible
 
 

@@ -103,7 +103,7 @@ def items_of(given: str, output: Path) -> list[Item]:
         raise ConfigError(f"output={output} holds the input itself; give another folder.")
     if not items:
         raise DataError(
-            f"input={given} holds no picture and no video that could be read "
+            f"input={given} holds no image and no video that could be read "
             f"({', '.join(sorted(SUFFIXES))} are known)."
         )
     return items
@@ -121,7 +121,7 @@ def left_out(given: str, items: Sequence[Item]) -> list[str]:
     if not others:
         return []
     counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-    return [f"left out of {given}, as neither picture nor video: {counts}"]
+    return [f"left out of {given}, as neither image nor video: {counts}"]
 
 
 def _is_input(file: Path) -> bool:
@@ -248,7 +248,7 @@ def _crowds(targets: Mapping[Item, Path]) -> list[list[Item]]:
 
 
 def describe(items: Sequence[Item]) -> str:
-    """How many pictures and videos there are, in words."""
+    """How many images and videos there are, in words."""
     videos = sum(item.is_video for item in items)
-    counts = ((len(items) - videos, "picture"), (videos, "video"))
+    counts = ((len(items) - videos, "image"), (videos, "video"))
     return " and ".join(f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts if count)

@@ -56,7 +56,7 @@ class Outcome:
 
     def described(self) -> str:
         """What was done, in words."""
-        counts = ((self.pictures, "picture"), (self.frames, "frame"))
+        counts = ((self.pictures, "image"), (self.frames, "frame"))
         words = [f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts if count]
         return " and ".join(words) or "nothing"
 
@@ -218,7 +218,7 @@ def _pictures(application: Application, items: Sequence[Item]) -> None:
         outcome.pictures += 1
 
     with (
-        progress.bar(f"{application.doing} pictures", len(items)) as advance,
+        progress.bar(f"{application.doing} images", len(items)) as advance,
         write_behind(write) as put,
         read_ahead(_decoded(items, outcome)) as ahead,
     ):

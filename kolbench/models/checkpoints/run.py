@@ -90,6 +90,11 @@ def load_into(segmenter: Segmenter, weights: Path) -> list[str]:
     path = weights
     if weights.is_dir():
         path = weights / BEST_IN_RUN
+        if not path.is_file() and is_run_folder(weights):
+            raise WeightsError(
+                f"{weights} is a run without {BEST_IN_RUN}: its method was not trained, or its training is "
+                "not finished. A method that needs no training is given by model=NAME, without weights=."
+            )
         if not path.is_file():
             raise WeightsError(
                 f"{weights} holds no {BEST_IN_RUN}; give a finished run folder or a checkpoint file."

@@ -105,14 +105,16 @@ def test_inputs_are_never_overwritten(tmp_path):
     ("name", "message"),
     [
         ("sh0ts", r"sh0ts does not exist\. Did you mean .*shots\?"),
-        ("shots/b.jpg", r"b\.jpg does not exist\. Did you mean .*a\.jpg\?"),
+        ("shots/photo1.jpg", r"photo1\.jpg does not exist\. Did you mean .*photo\.jpg\?"),
+        # the ending alone makes no name like another
+        ("shots/b.jpg", r"b\.jpg does not exist\.$"),
         ("nowhere/deep/a.jpg", r"the folder of input=.*nowhere/deep does not exist"),
-        ("empty", r"empty holds no picture and no video"),
-        ("shots/*.mp4", r"shots/\*\.mp4 holds no picture and no video"),
+        ("empty", r"empty holds no image and no video"),
+        ("shots/*.mp4", r"shots/\*\.mp4 holds no image and no video"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, name, message):
-    tree(tmp_path, "shots/a.jpg")
+    tree(tmp_path, "shots/photo.jpg")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
         items_of(str(tmp_path / name), tmp_path / "out")
@@ -132,7 +134,7 @@ def test_files_without_a_known_suffix_are_judged_by_their_content(tmp_path, caps
     kinds = {item.source.name: item.is_video for item in items}
     assert kinds == {"clip": True, "disc.vob": True, "photo": False, "photo.bin": False}
     assert left_out(str(tmp_path), items) == [
-        f"left out of {tmp_path}, as neither picture nor video: 1 .txt, 2 no suffix"
+        f"left out of {tmp_path}, as neither image nor video: 1 .txt, 2 no suffix"
     ]
     assert left_out(str(tmp_path / "photo"), items[:1]) == []
     (tmp_path / "notes.txt").unlink()
