@@ -35,6 +35,8 @@ def listed_once():
     [
         (["experiment=rsudisnt"], "Did you mean experiment=rsudisnet?"),
         (["model.varient=i"], "there is no key model.varient. Did you mean model.variant?"),
+        (["trainer.max_epoch=3"], "there is no key trainer.max_epoch. (python"),
+        (["size=64"], "there is no key size. Did you mean model.size?"),
         (["+treshold=0.3"], "Did you mean threshold?"),
         (["experiment=allfg", "+gate=0.3"], "this task has no gate=; task=compare has it"),
         (["refiner=null"], "a group cannot be null; its own choice for nothing is often called none"),

@@ -1,7 +1,7 @@
 """What is wrong with a command, in words that name the nearest valid key or choice."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +109,22 @@ def wrong_key(full_key: str) -> str:
             return _of_another_task(full_key)
         chosen = "experiment" if group == "model" else group
         return f"the chosen {group} has no key {name}; another choice of {group} has it ({chosen}=NAME)."
-    hint = nearest(full_key, keys)
-    if hint is None or "." not in full_key:
-        by_leaf = {key.rpartition(".")[2]: key for key in sorted(keys, key=len, reverse=True)}
-        leaf = nearest(full_key.rpartition(".")[2], by_leaf)
-        hint = hint or (by_leaf[leaf] if leaf else None)
+    hint = _meant_key(full_key, keys)
     meant = f" Did you mean {hint}?" if hint else ""
     return f"there is no key {full_key}.{meant} (python -m kolbench --cfg job lists all keys)"
+
+
+def _meant_key(typed: str, keys: Collection[str]) -> str | None:
+    """The key that was meant: `size` is `model.size`, and no group but one of a like name is guessed."""
+    by_leaf = {key.rpartition(".")[2]: key for key in sorted(keys, key=len, reverse=True)}
+    group, dot, leaf = typed.rpartition(".")
+    if not dot and by_leaf.get(leaf, "").partition(".")[0] in ("budget", "data", "model"):
+        return by_leaf[leaf]
+    hint = nearest(typed, keys)
+    if hint is not None and (not dot or nearest(group.partition(".")[0], [hint.partition(".")[0]])):
+        return hint
+    alike = nearest(leaf, by_leaf, likeness=0.75)
+    return by_leaf[alike] if alike else None
 
 
 def _of_another_task(name: str) -> str:

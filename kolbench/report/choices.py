@@ -8,7 +8,7 @@ import numpy as np
 from kolbench.metrics import scores
 from kolbench.report.numbers import RunNumbers
 from kolbench.report.shots import Reason
-from kolbench.report.words import percent
+from kolbench.report.words import in_per_cent
 from kolbench.types import Float64Array
 
 MOST_OF_A_RULE = 6
@@ -140,11 +140,6 @@ def largest(values: Float64Array) -> list[int]:
     """At most six rows of the largest values, those of at least `LEAST_GAIN`; equal ones keep their order."""
     order = np.argsort(-values, kind="stable")[:MOST_OF_A_RULE]
     return [int(row) for row in order if values[row] >= LEAST_GAIN]
-
-
-def in_per_cent(share: float) -> str:
-    """A share as tiles and tables of images show it, such as `97.9 %`."""
-    return f"{percent(share)} %"
 
 
 def _mean(values: Iterable[Float64Array]) -> Float64Array:

@@ -4,14 +4,14 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from kolbench.io.files import write_atomically
 from kolbench.report.leaderboard import Leaderboard, Row
 from kolbench.report.sentences import images_in_words
-from kolbench.report.table_files import latex, markdown
+from kolbench.report.table_files import latex, markdown, piped
 from kolbench.report.words import DASH
 from kolbench.runs.finished import Comparison
 
@@ -54,11 +54,11 @@ def as_markdown(comparison: Comparison, board: Leaderboard) -> str:
         "95 % CI",
         *(f"{column.name} {column.arrow}" for column in board.columns),
     ]
-    lines = [_piped(heads), _piped([":---", ":---", *["---:"] * (len(heads) - 2)])]
+    lines = [piped(heads), piped([":---", ":---", *["---:"] * (len(heads) - 2)])]
     for heading, rows in board.blocks:
         if heading:
-            lines.append(_piped(["", f"*{markdown(heading)}*", *[""] * (len(heads) - 2)]))
-        lines += [_piped([str(row.rank or ""), *_cells(row, markdown, "**{}**")]) for row in rows]
+            lines.append(piped(["", f"*{markdown(heading)}*", *[""] * (len(heads) - 2)]))
+        lines += [piped([str(row.rank or ""), *_cells(row, markdown, "**{}**")]) for row in rows]
     return "\n".join([*lines, "", markdown(caption_of(comparison, board))]) + "\n"
 
 
@@ -126,7 +126,3 @@ def _latex_head(name: str, arrow: str) -> str:
 def _label(name: str) -> str:
     """A name as LaTeX takes it in a label."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or NAME
-
-
-def _piped(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

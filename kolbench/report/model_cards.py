@@ -12,7 +12,7 @@ from kolbench.report.licences import NOT_RECORDED, strictest
 from kolbench.report.licences import PICTURES as IMAGES
 from kolbench.report.numbers import UNREFINED, Numbers, RunNumbers, numbers_of
 from kolbench.report.reproduction import Fact, without_home
-from kolbench.report.words import counted, millions, percent, percent_range
+from kolbench.report.words import counted, in_per_cent, millions, percent_range
 from kolbench.runs import configuration, folds
 from kolbench.runs.finished import Comparison
 from kolbench.runs.method_names import shown_label, shown_name
@@ -77,7 +77,7 @@ def _method_card(numbers: Numbers, run: RunNumbers) -> Card:
     facts = (
         Fact("What it is", _kind(record)),
         Fact("Reads", _reads(record)),
-        Fact("Parameters", NOT_RECORDED if record.parameters is None else f"{record.parameters:,}"),
+        Fact("Parameters", _parameters(record)),
         Fact("Input size", _input_size(run)),
         *_trained_on(record),
         *_weights(record),
@@ -91,7 +91,7 @@ def _method_card(numbers: Numbers, run: RunNumbers) -> Card:
     )
     size = "" if not record.parameters else f", {millions(record.parameters)} parameters"
     title = shown_label(run.label, record.method)
-    return Card(title, record.method, f"mIoU {_share(run.means['miou'])}{size}", facts)
+    return Card(title, record.method, f"mIoU {in_per_cent(run.means['miou'])}{size}", facts)
 
 
 def _kind(record: RunRecord) -> str:
@@ -108,6 +108,14 @@ def _kind(record: RunRecord) -> str:
         if record.parameters == 0
         else "network; where its weights are from is not recorded"
     )
+
+
+def _parameters(record: RunRecord) -> str:
+    """Of a file of others nobody counted them: the method records none, and yet rests on weights."""
+    if record.parameters is None:
+        return NOT_RECORDED
+    counted_none = not record.parameters and any(part.role == "weights" for part in record.rests_on)
+    return "not counted: the weights are a file of others" if counted_none else f"{record.parameters:,}"
 
 
 def _reads(record: RunRecord) -> str:
@@ -190,7 +198,7 @@ def _recall(numbers: Numbers, run: RunNumbers) -> str:
     if not count:
         return "no test image has a product mask: nothing is known"
     found = numbers.intervals({run.label: run.images["product_recall"]})[run.label]
-    return f"recall {_share(run.means['product_recall'])}{_range(found)} on {counted(count, 'image')}"
+    return f"recall {in_per_cent(run.means['product_recall'])}{_range(found)} on {counted(count, 'image')}"
 
 
 def _worst(numbers: Numbers, run: RunNumbers) -> Iterator[Fact]:
@@ -200,7 +208,7 @@ def _worst(numbers: Numbers, run: RunNumbers) -> Iterator[Fact]:
         count = len(numbers.tags[worst])
         yield Fact(
             "Worst group",
-            f"{worst}: mIoU {_share(means[worst])} on {counted(count, 'image')} (lowest of tags with at "
+            f"{worst}: mIoU {in_per_cent(means[worst])} on {counted(count, 'image')} (lowest of tags with at "
             f"least {FEWEST})",
         )
 
@@ -293,10 +301,8 @@ def _sizes(numbers: Numbers) -> str:
 def _foreground(numbers: Numbers) -> str:
     counts = numbers.comparison.runs[0].test.counts
     shares = counts.fg.sum(1) / (counts.fg.sum(1) + counts.bg.sum(1))
-    return (
-        f"{_share(float(shares.mean()))} of an image on average, from {_share(float(shares.min()))} to "
-        f"{_share(float(shares.max()))}"
-    )
+    mean, low, high = (in_per_cent(float(found)) for found in (shares.mean(), shares.min(), shares.max()))
+    return f"{mean} of an image on average, from {low} to {high}"
 
 
 def _products(numbers: Numbers) -> str:
@@ -356,7 +362,3 @@ def _fingerprint(comparison: Comparison) -> Fact:
 
 def _range(found: Interval) -> str:
     return f" (95 % CI {percent_range(found)})" if found.known else f" ({TOO_FEW})"
-
-
-def _share(share: float) -> str:
-    return f"{percent(share)} %"

@@ -106,13 +106,13 @@ def render(
     """The whole page as text; the same runs give the same text.
 
     Names, labels and texts are escaped; `Figure.svg` is trusted and put into the page as it is. The scripts
-    and the style sheet run by their hashes only, and pictures are `data:` URIs.
+    and the style sheet run by their hashes only, and images are `data:` URIs.
 
     Args:
         comparison: the runs whose scores follow the threshold slider.
         tables, figures: in the order in which they are shown.
         gallery: images; None = there are none.
-        sentences: what the results allow to say, shown first.
+        sentences: the key findings, folded below the cards.
         footage: clips to be gone through; None = there are none.
 
     Raises:

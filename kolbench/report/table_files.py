@@ -85,12 +85,12 @@ def as_markdown(table: Table) -> str:
     """A pipe table with its title above and its notes below."""
     cells = _cells(table)
     rule = ["---:" if right else ":---" for right in _numeric(table)]
-    lines = [f"## {markdown(table.title)}", "", _piped(_escaped(table.frame.columns, markdown))]
-    lines.append(_piped(rule))
+    lines = [f"## {markdown(table.title)}", "", piped(_escaped(table.frame.columns, markdown))]
+    lines.append(piped(rule))
     for heading, rows in table.blocks:
         if heading:
-            lines.append(_piped([f"**{markdown(heading)}**", *[""] * (len(rule) - 1)]))
-        lines += [_piped(_escaped(cells[row], markdown)) for row in rows]
+            lines.append(piped([f"**{markdown(heading)}**", *[""] * (len(rule) - 1)]))
+        lines += [piped(_escaped(cells[row], markdown)) for row in rows]
     lines += ["", *(f"- {markdown(note)}" for note in table.notes)]
     return "\n".join(lines) + "\n"
 
@@ -135,7 +135,8 @@ def _escaped(values: Iterable[str], escape: Callable[[str], str]) -> list[str]:
     return [escape(value) for value in values]
 
 
-def _piped(cells: Sequence[str]) -> str:
+def piped(cells: Sequence[str]) -> str:
+    """A row of a Markdown table; the cells are escaped already."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -55,6 +55,11 @@ def percent(share: float) -> str:
     return DASH if math.isnan(share) else _rounded(100 * share)
 
 
+def in_per_cent(share: float) -> str:
+    """A share in per cent with its sign, such as `97.9 %`."""
+    return f"{percent(share)} %"
+
+
 def points(difference: float) -> str:
     """A difference of shares in percentage points with its sign, such as `+2.1`; `0.0` has none."""
     text = _rounded(100 * difference)

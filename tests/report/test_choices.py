@@ -6,6 +6,7 @@ import pytest
 from kolbench.report import choices
 from kolbench.report.gallery import names_of
 from kolbench.report.numbers import numbers_of
+from kolbench.report.words import in_per_cent
 from tests.helpers.hand_made_runs import GOOD, HALF, NONE, columns, comparison_of, write_run
 
 
@@ -134,4 +135,4 @@ def test_the_rules_take_turns_and_an_image_keeps_all_its_reasons(tmp_path):
 
 @pytest.mark.parametrize(("share", "text"), [(0.9787, "97.9 %"), (1, "100.0 %"), (0, "0.0 %")])
 def test_shares_in_per_cent(share, text):
-    assert choices.in_per_cent(share) == text
+    assert in_per_cent(share) == text

@@ -138,3 +138,11 @@ def test_the_page_shows_them_escaped(comparison):
     text = page.render(named, [], [], [], [])
     assert text.count('class="sheet"') == 4
     assert "<b>&lt;b&gt;shop&lt;/b&gt;</b>" in text
+
+
+def test_parameters_of_a_file_of_others_are_not_said_to_be_none(tmp_path):
+    changes = {"rests_on": [SHOP, OFFICIAL], "parameters": 0}
+    make_run(tmp_path / "run", "official_u2netp", **PLAIN, trained=False, changes=changes)
+    (found,) = sets_of(find(str(tmp_path)))
+    (card,) = method_cards(found)
+    assert facts(card)["Parameters"] == "not counted: the weights are a file of others"
