@@ -8,7 +8,7 @@ from kolbench.report.layout import NOT_RUN, Cell, Row, Table, definitions, table
 from kolbench.report.numbers import UNREFINED, Numbers, RunNumbers
 
 NAME = "background"
-TITLE = "Removing backgrounds: U2Net with and without a refiner"
+TITLE = "Background removal: U²-Net with and without a refiner"
 # weights=official is the method official_NAME
 FULL = ("u2net", "official_u2net")
 METHODS = (*FULL, "u2netp", "official_u2netp")
@@ -74,13 +74,11 @@ def _published(data: str, row: str | None) -> dict[str, Cell]:
 def _notes() -> list[str]:
     means = ", ".join(PER_IMAGE)
     return [
-        "size: model.size, 128 px in the paper; empty where an ONNX file has its own, 320 px of U2Net's.",
-        f"{means}, mae: means over pictures; _pooled: of the pixels of all pictures; each run at its "
-        "own threshold. The number of f is beta squared: 0.3 as the field has it, 0.09 as 'beta = 0.3' says.",
+        "size: model.size, 128 px in the paper; empty for ONNX files, which have their own (U²-Net: 320 px).",
+        f"{means}, mae: means over images; _pooled: of the pixels of all images together. The number of f is "
+        "beta squared: 0.3 as usual in the field, 0.09 as the paper's 'beta = 0.3' says.",
         *definitions([*PER_IMAGE, "mae"]),
-        "precision_pooled, recall_pooled: as precision and recall, of the pixels of all pictures together.",
-        f"row (paper): {published.BACKGROUND_SOURCE}. The paper names these scores and sets, and prints no "
-        "number: the cells of what was not run stay empty.",
-        f"mae (paper): {published.U2NET_SOURCE}, at 320 px; its maps are stretched first, as for "
+        f"row (paper): {published.BACKGROUND_SOURCE}. It names these scores and sets, and prints no number.",
+        f"mae (paper): {published.U2NET_SOURCE}, at 320 px, of maps stretched as for "
         "'mae_minmax' (metrics=[saliency]).",
     ]

@@ -14,10 +14,10 @@ from kolbench.types import Float64Array, Int64Array
 # the mean of fewer pictures is too much of an accident to be called the worst group
 FEWEST = 3
 _WORST = (
-    f"worst group: the tag with the lowest mean among tags of at least {FEWEST} pictures, found on the very "
-    "pictures it is reported on, so it looks worse than new pictures of that kind will."
+    f"worst group: the tag with the lowest mean, of tags with at least {FEWEST} images. It is chosen on the "
+    "images it is reported on, so new images of that kind will score higher."
 )
-_TAGS = "A picture may have several tags and then counts in several columns."
+_TAGS = "An image with several tags counts for each."
 
 
 def scenarios(numbers: Numbers) -> Table:
@@ -25,8 +25,7 @@ def scenarios(numbers: Numbers) -> Table:
     tags = numbers.tags
     rows: list[Row] = [(run.heading, _scenario_cells(run, tags)) for run in numbers.runs if tags]
     notes = [
-        "A column per tag, with the number of its pictures: mean miou over them, each run at its own "
-        f"threshold. {_TAGS}",
+        f"Mean miou over the images of each tag, whose number stands in brackets. {_TAGS}",
         *([rules_in_words()] if numbers.tagged_by_rule else []),
         _WORST,
         *definitions(["miou"]),
@@ -47,7 +46,7 @@ def _scenario_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str
 
 
 def products(numbers: Numbers) -> Table:
-    """`products`: how much of what is held is found, without rows where no picture has a product mask."""
+    """`products`: how much of held products is found, without rows where no image has a product mask."""
     holding = [run for run in numbers.runs if run.has_product.any()]
     recalls = {run.label: run.images["product_recall"] for run in holding}
     intervals, by_group = numbers.intervals(recalls), numbers.by_group(recalls)
@@ -62,7 +61,6 @@ def products(numbers: Numbers) -> Table:
             "low": found.low,
             "high": found.high,
             **({} if known else {"product_recall of each group": listed(by_group[run.label])}),
-            "product_iou": run.means["product_iou"],
             "pictures with product": int(run.has_product.sum()),
             "share of pictures": float(run.has_product.mean()),
             "miou with product": _mean(run.images["miou"], run.has_product),
@@ -71,17 +69,17 @@ def products(numbers: Numbers) -> Table:
         }
         rows.append((run.heading, cells))
     notes = [
-        *definitions(["product_recall", "product_iou", "miou"]),
-        "low, high: 95 % interval of product_recall over groups, as in the table 'scores'."
+        *definitions(["product_recall", "miou"]),
+        "low, high: 95 % confidence interval of product_recall over groups."
         if known
-        else f"low, high: {TOO_FEW} of product_recall with fewer than {fewest_groups()} that have a product; "
-        "their values stand one by one in 'of each group'.",
-        "share of pictures: those that have a product mask. miou with, without product: means over these "
-        "pictures and over all others. Each run at its own threshold.",
+        else f"low, high: {TOO_FEW}: fewer than {fewest_groups()} have a product. 'product_recall of each "
+        "group' lists them one by one.",
+        "share of pictures: images with a product mask. miou with, without product: means over these images "
+        "and over all others.",
     ]
     if tags:
-        notes += ["worst group, product_recall there: as below, on pictures with a product only.", _WORST]
-    return table("products", "What is held", rows, notes)
+        notes += [_WORST, "Only images with a product count for it."]
+    return table("products", "Held products", rows, notes)
 
 
 def _product_cells(run: RunNumbers, tags: Mapping[str, Int64Array]) -> dict[str, Cell]:

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from kolbench.metrics.video.clip_scores import BOUNDS, DEFINITIONS
-from kolbench.report.intervals import Interval, fewest_groups, mean_intervals
+from kolbench.report.intervals import TOO_FEW, Interval, fewest_groups, mean_intervals
 from kolbench.report.layout import Cell, Row, Table, definitions, table
 from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.report.words import counted, listed
 from kolbench.runs.record import ClipRecord
 from kolbench.types import Float64Array
 
 # scores whose intervals stand beside them
 WITH_INTERVALS = ("j_and_f", "j_mean", "f_mean", "dtssd")
-NOT_THE_THRESHOLD = "Alphas are cut at 0.5 here, whatever a run's own threshold is."
+NOT_THE_THRESHOLD = "Alphas are cut at 0.5 for all, not at a run's own threshold."
 
 
 def videos(numbers: Numbers) -> Table:
@@ -27,16 +28,16 @@ def videos(numbers: Numbers) -> Table:
         (run.heading, _mean_cells(run, pictures, names, found.get(run.label, {}))) for run in runs
     ]
     notes = [
-        f"Means over clips, each clip counting once whatever its length. {NOT_THE_THRESHOLD}",
+        f"Means over clips; a long clip counts as much as a short one. {NOT_THE_THRESHOLD}",
         *(f"{name}: {DEFINITIONS[name]}." for name in names),
-        "iou: mean over clips of the mean iou of their frames, each run at its own threshold; where that is "
-        "far above j_mean, alphas are right, and too low or too high for 0.5.",
+        "iou: mean over clips of their frames' mean iou, at each run's own threshold. Far above j_mean: the "
+        "alphas are good, but not at 0.5.",
         *definitions(["iou"]),
-        "trim: what J and F leave out: davis2016: the first and the last frame of a clip; mvps: its first "
-        "and its last annotated frame. Numbers of pairs of frames leave out none.",
+        "trim: what J and F leave out: the first and last frame of a clip (davis2016), or its first and last "
+        "annotated frame (mvps).",
         _interval_note(numbers, runs),
     ]
-    return table("video", "Scores of video segmentation", rows, notes)
+    return table("video", "Video scores", rows, notes)
 
 
 def clips(numbers: Numbers) -> Table:
@@ -44,19 +45,18 @@ def clips(numbers: Numbers) -> Table:
     names = _named(numbers.runs)
     rows = [row for run in numbers.runs for row in _rows(run, numbers.comparison.pictures, names)]
     rows.sort(key=lambda row: str(row[1]["clip"]))
-    scored = f"{', '.join(names)}: as in the table of video segmentation, of the clip. {NOT_THE_THRESHOLD}"
+    scored = f"{listed(names)}: as in the table 'video', of one clip. {NOT_THE_THRESHOLD}"
     notes = [
         "iou: mean over the clip's frames, each run at its own threshold.",
         *definitions(["iou"]),
         *([scored] if names else []),
-        "flicker: mean change of a pixel's alpha from one frame to the next, over all pixels; at the edge: "
-        "over pixels near the edge of the foreground (at 0.5) of either frame. Both rise with motion too. "
-        "Empty where a clip has one frame, or no frame an edge.",
-        "(truth): the same of the true masks, so what motion alone makes; a matte that flickers less than "
-        "its truth lags or misses.",
-        "Frames of a clip are alike: no interval is given for one.",
+        "flicker: mean change of a pixel's alpha from one frame to the next; at the edge: over pixels near "
+        "the edge of the foreground. Both rise with motion too.",
+        "(truth): flicker of the ground truth, which is motion alone. A method that flickers less lags "
+        "behind or misses something.",
+        "Frames of one clip are alike: there is no interval for a clip.",
     ]
-    return table("clips", "Clip by clip", rows, notes)
+    return table("clips", "Scores by clip", rows, notes)
 
 
 def _named(runs: Sequence[RunNumbers]) -> list[str]:
@@ -120,13 +120,10 @@ def _interval_note(numbers: Numbers, runs: Sequence[RunNumbers]) -> str:
     groups = len(set(_groups(numbers, runs).values()))
     if groups < fewest_groups():
         return (
-            f"No interval is given: clips of {groups} videos are too few, {fewest_groups()} is the least. "
-            "The next table has them clip by clip."
+            f"{TOO_FEW.capitalize()}: clips of {counted(groups, 'video')}, {fewest_groups()} are needed. "
+            "The table 'clips' has them one by one."
         )
-    return (
-        f"In brackets: 95 % interval over clips of {groups} videos, within the score's range: Student's t on "
-        "the log odds, its error by a jackknife over videos."
-    )
+    return f"In brackets: 95 % confidence interval over clips of {counted(groups, 'video')}."
 
 
 def _iou_of_clips(run: RunNumbers, pictures: Sequence[str]) -> dict[str, float | None]:

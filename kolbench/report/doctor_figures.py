@@ -34,11 +34,11 @@ def measured(pictures: Sequence[Measures]) -> list[Measured]:
         of("foreground", "Foreground", "% of the image", [100 * one.foreground for one in pictures], 1),
         of("product", "Product", "% of the image", [100 * one.product for one in pictures], 1),
         of("side", "Longer side", "px", [max(one.height, one.width) for one in pictures], 0),
-        of("aspect", "Shape", "width / height", [one.width / one.height for one in pictures], 2),
+        of("aspect", "Aspect ratio", "width / height", [one.width / one.height for one in pictures], 2),
         of(
             "sharpness",
             "Sharpness along the mask's edge",
-            "grey levels a pixel",
+            "grey levels per pixel",
             [p.sharpness for p in pictures],
             1,
         ),

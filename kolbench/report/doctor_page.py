@@ -11,7 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from kolbench.data.health.diagnosis import Diagnosis
-from kolbench.data.health.fault import KINDS, SEVERITIES, Fault, counted
+from kolbench.data.health.fault import KINDS, REFUSED, SEVERITIES, Fault, counted
 from kolbench.data.health.outliers import QUANTILES, spread
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError
@@ -28,7 +28,11 @@ _STYLES = ("summary.css", "tables.css", "figures.css", "doctor.css")
 _SIDE = 180  # pixels
 _GAP = 4
 _OUTLINE = (255, 0, 200)
-WORDS = {"refused": "refused by training", "warning": "warnings", "note": "notes"}
+
+
+def severity_in_words(severity: str, number: int) -> str:
+    """What stands behind a number of faults of a severity, such as `warnings` behind 2."""
+    return "refused by training" if severity == REFUSED else severity if number == 1 else f"{severity}s"
 
 
 class ShownFault(NamedTuple):
@@ -69,7 +73,10 @@ def render(name: str, diagnosis: Diagnosis, faults: Sequence[Fault], root: Path 
         name=name,
         root="" if root is None else str(root),
         pictures=len(diagnosis.examined),
-        counts=[(severity, WORDS[severity], counted(faults)[severity]) for severity in SEVERITIES],
+        counts=[
+            (severity, severity_in_words(severity, number), number)
+            for severity, number in counted(faults).items()
+        ],
         lines=diagnosis.lines,
         sections=sections(diagnosis, faults),
         mended=any(found.mended for found in faults),

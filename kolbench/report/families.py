@@ -7,21 +7,19 @@ from kolbench.metrics.score import SHARE, Score
 from kolbench.report.intervals import Interval, difference_intervals, mean_intervals
 from kolbench.report.layout import BASELINES, Cell, Row, Table, definitions, table
 from kolbench.report.numbers import Numbers, RunNumbers
+from kolbench.report.words import is_share, percent, percent_range, score_name
+from kolbench.runs.method_names import shown_label
 
 TITLES = {
-    "saliency": "Scores of salient objects",
-    "boundary": "Scores along the boundary",
-    "matting": "Errors against true alphas",
+    "saliency": "Salient object detection scores",
+    "boundary": "Boundary scores",
+    "matting": "Matting errors",
 }
 # in front of the others; the first one is what a sentence is about
 LEADING = ("s_measure", "weighted_f", "boundary_iou", "sad")
 # numbers of pictures, of which neither more nor fewer are better
 COUNTS = ("mba_images",)
-INTERVAL = (
-    "95 %: interval of the mean over groups (the video of a picture where it is known, else the picture "
-    "itself): of shares Student's t on the log odds, of errors without an upper end Student's t with Hall's "
-    "correction for skewness; its error by a jackknife over groups."
-)
+INTERVAL = "95 %: confidence interval of the mean over groups (videos, or single images)."
 # label -> interval of a score, of the runs that have it
 Intervals = Mapping[str, Interval]
 
@@ -43,33 +41,32 @@ def family_table(numbers: Numbers, family: str) -> Table:
     ]
     lacking = any(score.name not in run.means for run in numbers.runs for score in shown)
     notes = [
-        "Means over the test pictures, at each run's own threshold where a score depends on one.",
+        "Means over the test images, at each run's own threshold where a score depends on one.",
         _directions(shown),
         *definitions(score.name for score in shown),
         *([] if numbers.too_few_groups else [INTERVAL]),
-        *(["Empty: the run was scored without it; task=score adds it to a finished run."] if lacking else []),
+        *(["Empty: not computed for this run; task=score adds it."] if lacking else []),
     ]
     return table(family, TITLES[family], rows, notes)
 
 
 def leaders(numbers: Numbers, family: str) -> list[str]:
-    """A sentence on the family's first score: the best mean of the runs that are compared, if of several."""
+    """A sentence on the family's first score: the best mean of the fully automatic methods, if of several."""
     shown = _columns(numbers, family)
     if not shown:
         return []
     first = shown[0]
-    found = {run.label: numbers.of[run.label].means.get(first.name) for run in numbers.comparison.compared}
+    methods = [run for run in numbers.comparison.compared if not run.is_baseline]
+    found = {run.label: numbers.of[run.label].means.get(first.name) for run in methods}
     known = {label: value for label, value in found.items() if value is not None}
     if len(known) < 2 or len(known) < len(found):
         return []
     pick = max if first.higher_is_better else min
     best = pick(known, key=lambda label: known[label])
     interval = _intervals(numbers, first)[best]
-    word, better = ("Highest", "higher") if first.higher_is_better else ("Lowest", "lower")
-    return [
-        f"{word} mean {first.name} of the runs that have it: {best}, {_number(known[best])}{_ends(interval)} "
-        f"({better} is better); the table '{family}' has the others."
-    ]
+    word = "Highest" if first.higher_is_better else "Lowest"
+    name = shown_label(best, numbers.of[best].run.method)
+    return [f"{word} {score_name(first.name)}: {name}, {_in_words(first, known[best], interval)}."]
 
 
 def _columns(numbers: Numbers, family: str) -> list[Score]:
@@ -117,6 +114,15 @@ def _directions(shown: Sequence[Score]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def _in_words(score: Score, value: float, interval: Interval | None) -> str:
+    """Shares in per cent, errors as they are, with the interval in brackets where it is known."""
+    if not is_share(score.name):
+        return f"{_number(value)}{_ends(interval)}"
+    if interval is None or not interval.known:
+        return f"{percent(value)} %"
+    return f"{percent(value)} % (95 % CI {percent_range(interval)})"
 
 
 def _ends(interval: Interval | None) -> str:

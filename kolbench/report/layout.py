@@ -8,11 +8,11 @@ import pandas as pd
 from kolbench.metrics import scores
 
 METHODS = ""
-BASELINES = "baselines: what a guess without a look at the picture gets"
-GIVEN_BOX = "given the true box: cannot be compared with methods that read the picture only"
-GIVEN_MASK = "given the true mask: cannot be compared with methods that read the picture only"
+BASELINES = "Baselines: ignore the image"
+GIVEN_BOX = "Uses ground-truth box: not ranked with fully automatic methods"
+GIVEN_MASK = "Oracle, uses the ground-truth mask: not ranked with fully automatic methods"
 NOT_MEASURED = "not measured"
-NOT_RUN = "published, not run here"
+NOT_RUN = "Published, not run here"
 # in the order in which they stand in a table
 HEADINGS = (METHODS, BASELINES, GIVEN_BOX, GIVEN_MASK, NOT_RUN)
 HEADING_OF_TRUTH_ACCESS = {"none": METHODS, "box": GIVEN_BOX, "mask": GIVEN_MASK}

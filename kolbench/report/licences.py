@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from kolbench.report.layout import Cell, Row, Table, table
 from kolbench.report.numbers import Numbers
+from kolbench.report.words import listed
+from kolbench.runs.method_names import shown_label
 from kolbench.runs.record import Part
 
 # from the strictest; a run is as strict as the strictest part that it rests on
@@ -11,7 +13,7 @@ WORDS = {"no": "not for commercial use", "unstated": "unstated", "yes": "yes"}
 # the role of the data set that a run is scored on
 PICTURES = "pictures"
 NOT_RECORDED = "not recorded"
-TITLE = "Licences of what the runs rest on"
+TITLE = "Licences"
 
 
 def licences(numbers: Numbers) -> Table:
@@ -20,10 +22,9 @@ def licences(numbers: Numbers) -> Table:
         return table("licences", TITLE, [], [])
     rows: list[Row] = [(run.heading, _cells(run.label, run.run.record.rests_on)) for run in numbers.runs]
     notes = [
-        "commercial use: whether all licences allow it, as the catalogue of weights and the data's own "
-        "LICENSE or README (or data.licence=) say; the strictest counts. It is no legal advice.",
-        "unstated: nobody says so; ask the authors. not recorded: the run is of an earlier version.",
-        "A network trained on pictures, or from weights, of others rests on them.",
+        "commercial use: whether the licences of all weights and images that a run rests on allow it; the "
+        "strictest counts. This is no legal advice.",
+        "unstated: no licence says so; ask the authors. not recorded: the run is of an earlier version.",
     ]
     return table("licences", TITLE, rows, notes)
 
@@ -36,10 +37,10 @@ def strictest(parts: Sequence[Part]) -> str:
 
 
 def seen(numbers: Numbers) -> list[str]:
-    """Notes on runs that rest on weights which were trained on the very test pictures."""
+    """Notes on runs that rest on weights which were trained on the very test images."""
     return [
-        f"{run.label} has seen these test pictures: its {part.name} was trained on {' and '.join(sets)}. Its "
-        "scores cannot be compared with those of methods that have not."
+        f"{shown_label(run.label, run.run.method)} has seen these test images: its {part.name} was trained "
+        f"on {listed(sets)}. Its scores are not comparable with those of the other methods."
         for run in numbers.runs
         for part in run.run.record.rests_on
         if (sets := _seen_by(part, run.run.record.rests_on))
@@ -56,8 +57,9 @@ def _seen_by(part: Part, parts: Sequence[Part]) -> list[str]:
 
 def _said(part: Part, parts: Sequence[Part]) -> str:
     sets = _seen_by(part, parts)
-    trained = f", trained on the test pictures of {' and '.join(sets)}" if sets else ""
-    return f"{part.role}: {part.name} ({part.licence or 'licence not stated'}{trained})"
+    trained = f", trained on the test images of {listed(sets)}" if sets else ""
+    role = "images" if part.role == PICTURES else part.role
+    return f"{role}: {part.name} ({part.licence or 'licence not stated'}{trained})"
 
 
 def _cells(label: str, parts: Sequence[Part]) -> dict[str, Cell]:

@@ -212,8 +212,8 @@ class Numbers:
         if not named:
             return []
         return [
-            f"One training at several thresholds is one method, compared and ranked once: {'; '.join(named)} "
-            "(the run whose threshold is from validation, else the one nearest to 0.5)."
+            f"One training at several thresholds counts once: {'; '.join(named)} (the threshold from "
+            "validation, else the one nearest to 0.5)."
         ]
 
     @cached_property

@@ -21,7 +21,7 @@ from kolbench.runs.benchmark import Benchmark, Spread
 from kolbench.types import PORTRAITNET
 
 NAME = "portrait"
-TITLE = "Portraits in real time: cost beside scores"
+TITLE = "Real-time portraits: cost and scores"
 # as in the paper; a run's own threshold is in the other tables
 THRESHOLD = 0.5
 THREADS = (1, 2)
@@ -104,22 +104,21 @@ def _speed_cells(found: Benchmark | None) -> dict[str, Cell]:
 
 
 def _notes(eval_protocol: str) -> list[str]:
-    protocol = "" if eval_protocol == PORTRAITNET else ", and another protocol (eval_protocol=portraitnet),"
+    protocol = "" if eval_protocol == PORTRAITNET else " and another protocol (eval_protocol=portraitnet)"
     return [
-        f"iou, miou: at threshold {THRESHOLD}, whatever a run's own one is; iou is the headline of papers on "
-        "portraits, which call it mIoU.",
+        f"iou, miou: at threshold {THRESHOLD} for all. iou is what papers on portraits call mIoU.",
         *definitions(["iou", "miou"]),
-        f"(paper): {published.PORTRAIT_SOURCE}. Other pictures and other training{protocol} than ours: "
-        "not to be compared digit by digit. MMACs (paper): printed as FLOPs, in millions.",
-        "parameters, MMACs, ms: by task=benchmark, the last one of the same method and settings below the "
-        f"folders of this report. {NOT_MEASURED}, or empty: there is none, or none with so many threads, or "
-        "the run has a refiner, whose time no benchmark has.",
-        "in training: the network with the heads that only training needs; deployed: branches merged, batch "
-        "norms folded, without those heads.",
-        "MMACs of convolutions: Conv2d layers alone, as the paper counts; in all: transposed convolutions "
-        "and linear layers too; both at the size of 'input' (height x width).",
-        "ms: median milliseconds of one picture, from memory to its alpha at the picture's size; network "
-        "ms: of the network alone.",
+        f"(paper): {published.PORTRAIT_SOURCE}. Other images, other training{protocol} than ours: not "
+        "comparable digit by digit. MMACs (paper): printed as FLOPs, in millions.",
+        "parameters, MMACs, ms: by the last task=benchmark of the same method and settings. "
+        f"{NOT_MEASURED.capitalize()}, or empty: there is none with so many threads, or the run has a "
+        "refiner.",
+        "in training: with the heads that only training needs; deployed: without them, branches merged and "
+        "batch norms folded.",
+        "MMACs of convolutions: Conv2d layers only, as the paper counts; in all: with transposed "
+        "convolutions and linear layers. Both at the size of 'input' (height x width).",
+        "ms: median milliseconds of one image, from memory to alpha at the image's size; network ms: of the "
+        "network alone.",
         *published.PORTRAIT_NOTES,
     ]
 

@@ -69,7 +69,7 @@ KOL_ROWS = {"u2net": "U2Net", "modnet": "MODNet", "rsudisnet": "RSUDISNet"}
 
 SIZE_SOURCE = (
     f"{KOL_PAPER}, Table 1, rows U2Net, MODNet, RSUDISNet (speed on an NVIDIA 1070Ti with 8 GB); "
-    f"{TIKTOK_REPORT}, parameters in 'Model', 0.686 s per picture in 'Result' (FPS = 1 / 0.686)"
+    f"{TIKTOK_REPORT}, parameters in 'Model', 0.686 s per image in 'Result' (FPS = 1 / 0.686)"
 )
 TIKTOK_SECONDS = 0.686
 # method -> its row
@@ -110,13 +110,13 @@ TRAININGS: dict[str, Training] = {
     "unet": Training(50, 45),
 }
 
-WHOLE_SOURCE = f"{TIKTOK_REPORT}, 'Result': average IoU on the whole dataset, training pictures included"
+WHOLE_SOURCE = f"{TIKTOK_REPORT}, 'Result': average IoU on the whole dataset, training images included"
 # method -> IoU over all 2615 pictures
 WHOLE_IOU: dict[str, float] = {"unet": 0.736}
 
 PORTRAIT_PAPER = "Yuan, Cheng, Yan, Liu: Real-time Segmenting Human Portrait at Anywhere (RCRNet)"
 PORTRAIT_SOURCE = (
-    f"{PORTRAIT_PAPER}, Tables 1 to 3; EG1800 in their split of 1309 and 270 pictures, P3M-500 of P3M-10k"
+    f"{PORTRAIT_PAPER}, Tables 1 to 3; EG1800 in their split of 1309 and 270 images, P3M-500 of P3M-10k"
 )
 _AS_PUBLISHED = {"extra_hidden": None, "decoder": None, "upsample": "deconv"}
 PORTRAITS: tuple[Portrait, ...] = (
@@ -149,13 +149,13 @@ PORTRAITS: tuple[Portrait, ...] = (
 )
 # where the printed costs are not those of the network by name, and why; counts of ours at 224 px
 PORTRAIT_NOTES = (
-    "ENet, PortraitNet, SINet, ESPNetV2: the printed costs are those of the released code, counted over "
-    "Conv2d layers alone, heads of training included.",
+    "ENet, PortraitNet, SINet, ESPNetV2: the printed costs are those of the released code, Conv2d layers "
+    "only, training heads included.",
     "BiSeNetV3 (STDC-Seg): 44829 M and 14.24 M are of another resolution or implementation; at 224 px it has "
     "1610.6 M and 8.27 M parameters (model.variant=1), or 2241.6 M and 12.30 M (model.variant=2), deployed.",
     "ESPNet: the two printed costs look exchanged, and of the encoder alone, which has 328.5 M and 0.345 M "
     "parameters. MobileNetV3: 66.0 M is met; 0.458 M repeats the row above it, the network has 0.513 M.",
-    "ContextNet: 1870 M is met within 0.3 % only where the deep branch sees the whole picture "
+    "ContextNet: 1870 M is met within 0.3 % only where the deep branch sees the whole image "
     "(model.preset=seed).",
     "RCRNet: no code is published; our widths are chosen to meet the printed costs, which are taken for "
     "those of merged branches with the head of edges and a prior mask as fourth channel. So counted, ours "

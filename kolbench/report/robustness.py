@@ -14,12 +14,11 @@ from kolbench.report.numbers import Numbers, RunNumbers
 SCORES = ("miou", "product_recall")
 _PANEL = 1.85  # inches
 _KINDS = (
-    "jpeg, blur, noise, dark, resize, social: the picture alone; crop cuts picture and truth alike, so its "
-    "truth is another one. How far each severity goes, from 1 to 5: kolbench/data/corruptions.py."
+    "jpeg, blur, noise, dark, resize, social change the image alone; crop cuts image and ground truth alike. "
+    "Severities from 1 to 5 are defined in kolbench/data/corruptions.py."
 )
 _THRESHOLDS = (
-    "Each run at its own threshold. Only test pictures are corrupted, so a threshold from validation is one "
-    "from pictures as they are."
+    "Each run at its own threshold. Only test images are corrupted: thresholds were tuned on clean images."
 )
 
 
@@ -90,14 +89,13 @@ def robustness(numbers: Numbers) -> Table:
         compared = [method for method in having if method.clean is not None]
         rows += [(method.any_run.heading, _losses(method, score, met)) for method in compared]
     notes = [
-        "clean: pictures as they are. Other columns: the same pictures after a corruption, and its severity.",
-        "loss: by how many points (hundredths) a score is below the one on pictures as they are. Empty: "
-        "there is no such run.",
+        "clean: images as they are. Other columns: the same images after a corruption of that severity.",
+        "loss: percentage points below the score on clean images. Empty: there is no such run.",
         *definitions(SCORES),
         _THRESHOLDS,
         _KINDS,
     ]
-    return table("robustness", "Robustness: scores on corrupted test pictures", rows, notes)
+    return table("robustness", "Robustness: scores on corrupted images", rows, notes)
 
 
 def corrupted(numbers: Numbers) -> Table:
@@ -128,15 +126,13 @@ def corrupted(numbers: Numbers) -> Table:
         }
         rows.append((run.heading, cells))
     notes = [
-        "loss: by how many points (hundredths) miou is below the one of the same method on the same pictures "
-        "as they are.",
-        "low, high: 95 % interval of that loss over groups (the video of a picture where it is known, else "
-        "the picture itself); empty where there are too few.",
+        "loss: percentage points of miou below the same method on the same images, clean.",
+        "low, high: 95 % confidence interval of that loss over groups. Empty: too few groups for one.",
         *definitions(["miou", "iou", "product_recall"]),
         _THRESHOLDS,
         _KINDS,
     ]
-    return table("corrupted", "Runs on corrupted test pictures", rows, notes)
+    return table("corrupted", "Runs on corrupted images", rows, notes)
 
 
 @drawing.rules()

@@ -20,14 +20,14 @@ class Rule(NamedTuple):
 
 
 RULES: Mapping[str, Rule] = {
-    "several_people": Rule("people", True, 1.5, "two or more persons, or large parts of the truth"),
+    "several_people": Rule("people", True, 1.5, "two or more persons, or large parts of the ground truth"),
     "dark": Rule("luma", False, 80, "mean luma below 80 of 255"),
     "low_contrast": Rule(
         "edge_contrast", False, 25, "colours inside and outside the edge differ by less than 25 in CIELAB"
     ),
     "cluttered": Rule("glcm_entropy", True, 12.75, "GLCM entropy above 12.75 bits"),
-    "held_large": Rule("product", True, 0.15, "what is held is more than 15 % of the foreground"),
-    "held_small": Rule("product", False, 0.03, "what is held is less than 3 % of the foreground"),
+    "held_large": Rule("product", True, 0.15, "the held product is more than 15 % of the foreground"),
+    "held_small": Rule("product", False, 0.03, "the held product is less than 3 % of the foreground"),
     "cut_by_frame": Rule("cut", True, 0.02, "over 2 % of the left, right and upper border is foreground"),
 }
 NONE = "none_of_these"
@@ -47,7 +47,7 @@ def tags_of(traits: pd.DataFrame) -> dict[str, Int64Array]:
 def rules_in_words() -> str:
     """All rules for a reader."""
     listed = "; ".join(f"{tag}: {rule.words}" for tag, rule in RULES.items())
-    return f"Nobody has tagged these pictures: tags are by rule. {listed}; {NONE}: all others."
+    return f"These images have no tags of their own: tags are by rule. {listed}; {NONE}: all others."
 
 
 def _fitting(values: Float64Array, rule: Rule) -> npt.NDArray[np.bool_]:

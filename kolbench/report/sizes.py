@@ -20,19 +20,16 @@ def size_and_speed(numbers: Numbers) -> Table:
         (NOT_RUN, {"method": name, **_published_size(name)}) for name in numbers.not_run(published.SIZES)
     ]
     notes = [
-        "parameters: of the inference network, and of a refiner's; what an ONNX file holds is not counted.",
+        "parameters: of the network at inference, a refiner's included; those of an ONNX file are not known.",
         "checkpoint kKB: its state dict at 32 bits, bytes / 1024 / 1000, the unit in which the paper's "
         "172, 26 and 30 'MB' agree.",
-        "GMACs: multiplications with addition of one prediction / 1e9, by torch's own counter, on one "
-        "picture of the size 'counted at' (height x width, before the method resizes it). "
-        "A refiner's network is counted with the method's. Empty for methods that are no networks, and for "
-        "ONNX files.",
-        "input: height x width of the training pictures.",
+        "GMACs: counted by PyTorch on one image of the size 'counted at' (height x width, before the method "
+        "resizes it), a refiner's included. Empty for ONNX files and for methods without a network.",
+        "input: height x width of the training images.",
         *_speed_notes(bool(known)),
-        f"{RECORDED_SECONDS}: of one picture, the median over the test pictures, reading the file not "
-        "included, on the device of 'scored on', whatever else ran there; not to be compared. Empty where "
-        "there is a benchmark.",
-        "peak MiB: memory of one prediction at its peak, weights included, bytes / 1024^2.",
+        f"{RECORDED_SECONDS}: median per test image on the device of 'scored on', whatever else ran there; "
+        "not comparable. Empty where there is a benchmark.",
+        "peak MiB: peak memory of one prediction, weights included.",
         f"(paper): {published.SIZE_SOURCE}.",
     ]
     return table("table1", "Table 1: size and speed", rows, notes)
@@ -40,13 +37,13 @@ def size_and_speed(numbers: Numbers) -> Table:
 
 def _speed_notes(measured: bool) -> list[str]:
     if not measured:
-        return [f"FPS: {NOT_MEASURED}; a speed needs a benchmark of its own."]
+        return [f"FPS: {NOT_MEASURED}; task=benchmark measures it."]
     return [
-        f"FPS: 1000 / median milliseconds of one picture, from memory to its alpha, at {FPS_THREADS} threads "
-        "of a CPU, by the last task=benchmark of the same method and settings below the folders of this "
-        f"report; {NOT_MEASURED}: there is none with so many threads, or the run has a refiner.",
-        "FPS: in the form that torch alone runs, batch norms folded and channels last, where that was "
-        "measured; fastest: in the fastest of the forms that were measured. measured on: how FPS was.",
+        f"FPS: 1000 / median milliseconds of one image, from memory to alpha, at {FPS_THREADS} CPU threads, "
+        f"by the last task=benchmark of the same method and settings. {NOT_MEASURED.capitalize()}: there is "
+        "no benchmark with so many threads, or the run has a refiner.",
+        "FPS: with batch norms folded and channels last, where that was measured; fastest: in the fastest "
+        "form that was measured. measured on: how FPS was measured.",
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from kolbench.metrics import scores
 from kolbench.metrics.score import registered
-from kolbench.report import published
+from kolbench.report import layout, published
 from kolbench.report.background import backgrounds
 from kolbench.report.breakdowns import products, scenarios
 from kolbench.report.clips import clips, videos
@@ -21,17 +21,18 @@ from kolbench.report.layout import (
     Row,
     Table,
     definitions,
-    listed,
     table,
 )
 from kolbench.report.licences import licences, seen
 from kolbench.report.numbers import POOLED_F, Numbers, RunNumbers, numbers_of
 from kolbench.report.portrait import portraits
 from kolbench.report.robustness import corrupted, robustness
+from kolbench.report.sentences import images_in_words
 from kolbench.report.sizes import size_and_speed
 from kolbench.report.statistics import Difference, across_seeds
 from kolbench.report.test_set import pictures
 from kolbench.report.video import ablations, portraits_in_video
+from kolbench.report.words import counted, listed
 from kolbench.runs.finished import Comparison
 from kolbench.runs.record import TrainingSummary
 from kolbench.types import NATIVE, PORTRAITNET
@@ -41,30 +42,21 @@ __all__ = ["Table", "all_tables"]
 TABLE_2 = ("miou", "acc", "f0.3_pooled", "f0.09_pooled")
 # eval_protocol -> what is scored
 TRUTHS = {
-    NATIVE: "the binary mask at each picture's own size",
+    NATIVE: "the binary mask at each image's own size",
     PORTRAITNET: (
-        f"squares of 224 px with a smoothed binary mask (eval_protocol={PORTRAITNET}), as PortraitNet's "
-        "released code does: numbers to set beside published ones, whose headline is 'iou'"
+        f"squares of 224 px with a smoothed binary mask (eval_protocol={PORTRAITNET}), as in PortraitNet's "
+        "released code: comparable with published numbers, whose headline is 'iou'"
     ),
 }
 # in this order, and after them whatever other score is registered as shown
 HEADLINE = ("iou", "acc", *POOLED_F, "f1", "mae", "product_recall")
-OWN_THRESHOLD = (
-    "Each run at its own threshold: the one of the highest mIoU on its validation pictures, or the one that "
-    "the command fixed."
-)
-INTERVAL = (
-    "low, high: 95 % interval over groups (the video of a picture where it is known, else the picture "
-    "itself), within the score's range: Student's t on the log odds, its error by a jackknife over groups."
-)
+NO_DIFFERENCE = "no significant difference"
+OWN_THRESHOLD = "Each run at its own threshold, tuned on validation images or fixed by the command."
+INTERVAL = "low, high: 95 % confidence interval over groups (videos, or single images)."
 DIFFERENCE_INTERVAL = (
-    "low, high: 95 % interval over groups (the video of a picture where it is known, else the picture "
-    "itself): Student's t with Hall's correction for skewness, its error by a jackknife over groups."
+    "low, high: 95 % confidence interval of the difference over groups (videos, or single images)."
 )
-POOLED_INTERVAL = (
-    "In brackets: 95 % interval of the pooled score before it, over groups as well: the pixels of all groups "
-    "are counted together, without a part of one group at a time."
-)
+POOLED_INTERVAL = "In brackets: 95 % confidence interval of the pooled score before it, over groups too."
 
 
 def all_tables(comparison: Comparison) -> list[Table]:
@@ -92,16 +84,16 @@ def headline(numbers: Numbers) -> Table:
         *definitions(["miou"]),
         *_interval_notes(numbers, INTERVAL),
         *definitions(shown),
-        f"Lower is better: {', '.join(low)}. Higher is better: all other scores.",
+        f"Lower is better: {listed(low)}. Higher is better: all other scores.",
         *([] if numbers.too_few_groups else [POOLED_INTERVAL]),
-        "both_empty: pictures without foreground in truth and prediction; both count as 1 by rule.",
-        "oracle threshold: the one of the highest mIoU on the test pictures themselves, and 'oracle miou' "
-        "there: the protocol of the papers. It has seen the test truth and is no headline.",
+        *definitions(["both_empty"]),
+        "oracle threshold, oracle miou: the threshold with the highest mIoU on the test images themselves, "
+        "as some papers choose it. It has seen the ground truth and is no headline.",
         *seen(numbers),
-        "Baselines without an interval were recorded by the runs as means only.",
+        *(["Baselines without an interval: only their means were recorded."] if baselines else []),
         _truth_note(numbers),
     ]
-    return table("scores", "Scores on the test pictures", rows + baselines, notes)
+    return table("scores", "All scores", rows + baselines, notes)
 
 
 def _shown(numbers: Numbers) -> list[str]:
@@ -120,7 +112,7 @@ def _headline_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> 
         "miou": run.means["miou"],
         "low": found.low,
         "high": found.high,
-        **({} if found.known else {"miou of each group": listed(numbers.miou_by_group[run.label])}),
+        **({} if found.known else {"miou of each group": layout.listed(numbers.miou_by_group[run.label])}),
         **_score_cells(numbers, run, shown),
         "pictures": round(run.means["images"]),
         "both_empty": round(run.means["both_empty"]),
@@ -141,7 +133,7 @@ def _score_cells(numbers: Numbers, run: RunNumbers, shown: Sequence[str]) -> dic
 
 def _pooled_cells(numbers: Numbers, name: str, label: str) -> dict[str, Cell]:
     if numbers.too_few_groups:
-        return {f"{name} of each group": listed(numbers.pooled_by_group[name][label])}
+        return {f"{name} of each group": layout.listed(numbers.pooled_by_group[name][label])}
     found = numbers.pooled[name][label]
     return {f"{name} 95 %": f"[{found.low:.4f}, {found.high:.4f}]" if found.known else None}
 
@@ -152,8 +144,8 @@ def _interval_notes(numbers: Numbers, definition: str) -> list[str]:
         return [definition]
     groups = len(set(numbers.comparison.groups))
     return [
-        f"low, high: {TOO_FEW}: {groups} of at least {fewest_groups()}. The values of the groups (the video "
-        "of a picture where it is known, else the picture itself) stand one by one in 'of each group'."
+        f"low, high: {TOO_FEW}: {groups} of at least {fewest_groups()}. The columns 'of each group' list "
+        "the groups (videos, or single images) one by one."
     ]
 
 
@@ -170,7 +162,7 @@ def _baseline_cells(name: str, row: Mapping[str, float], shown: Sequence[str]) -
 
 
 def differences(numbers: Numbers) -> Table:
-    """`differences`: all pairs of the methods that read the picture only, each training once."""
+    """`differences`: all pairs of fully automatic methods and baselines, each training once."""
     rows: list[Row] = [
         (
             METHODS,
@@ -184,31 +176,30 @@ def differences(numbers: Numbers) -> Table:
                 "p": found.p,
                 "p Holm": found.p_holm,
                 "verdict": {"a better": f"{found.a} better", "b better": f"{found.b} better"}.get(
-                    found.verdict, found.verdict
+                    found.verdict, NO_DIFFERENCE
                 ),
             },
         )
         for found in numbers.differences
     ]
     notes = [
-        f"Mean difference of miou per picture, on the same {len(numbers.comparison.pictures)} pictures of "
-        f"{len(set(numbers.comparison.groups))} groups. {OWN_THRESHOLD}",
+        f"Mean difference in miou on {images_in_words(numbers.comparison)}. {OWN_THRESHOLD}",
         *definitions(["miou"]),
         *_interval_notes(numbers, DIFFERENCE_INTERVAL),
-        "p: paired permutation test that flips the sign of a group's differences at once, two-sided. "
-        f"p Holm: corrected over the {len(rows)} pairs of this table.",
-        "verdict: a method is better only where p Holm is below 0.05 and the interval excludes 0.",
-        "Methods that are given the truth are not ranked.",
+        "p: paired permutation test over groups, two-sided. p Holm: Holm-corrected over the "
+        f"{counted(len(rows), 'pair')} of this table.",
+        "verdict: significant where p Holm is below 0.05 and the interval excludes 0.",
+        "Methods that use ground truth are not compared.",
         *numbers.stand_ins,
     ]
-    return table("differences", "Which differences are real", rows, notes)
+    return table("differences", "Pairwise differences", rows, notes)
 
 
 def _each_difference(numbers: Numbers, found: Difference) -> dict[str, Cell]:
     if found.interval.known:
         return {}
     a, b = (numbers.miou_by_group[label] for label in (found.a, found.b))
-    return {"A - B of each group": listed({group: a[group] - b[group] for group in a}, sign="+")}
+    return {"A - B of each group": layout.listed({group: a[group] - b[group] for group in a}, sign="+")}
 
 
 def thresholds(numbers: Numbers) -> Table:
@@ -220,14 +211,14 @@ def thresholds(numbers: Numbers) -> Table:
             for at in published.SCORES[method]
         ]
     notes = [
-        "threshold: the same for all, whatever a run's own one is; foreground is 8-bit level > 255 t.",
+        "threshold: the same for all methods, instead of their own ones.",
         *definitions(TABLE_2),
-        "The paper's F is 'for the single threshold on a whole test dataset' and 'beta = 0.3' in a formula "
-        "with beta squared: f0.09_pooled by the letter, f0.3_pooled by the custom of the field.",
-        f"(paper): {published.SCORES_SOURCE}. Other pictures than ours: not to be compared digit by digit.",
+        "The paper's F has 'beta = 0.3' in a formula with beta squared: f0.09_pooled by the letter, "
+        "f0.3_pooled by the custom of the field.",
+        f"(paper): {published.SCORES_SOURCE}. Other images than ours: not comparable digit by digit.",
         _truth_note(numbers),
     ]
-    return table("table2", "Table 2: scores against the threshold", rows, notes)
+    return table("table2", "Table 2: scores by threshold", rows, notes)
 
 
 def _threshold_cells(run: RunNumbers) -> Iterator[dict[str, Cell]]:
@@ -267,9 +258,8 @@ def seeds(numbers: Numbers) -> Table:
         }
         rows.append((runs[0].heading, cells))
     notes = [
-        "Mean, sample standard deviation (n - 1), lowest and highest of the runs' mean miou over seeds, on "
-        "the same test pictures. More seeds make no more pictures: this spread stands beside the intervals "
-        "over pictures, it is not part of them.",
+        "Mean, sample standard deviation (n - 1), lowest and highest miou over runs that differ in the seed "
+        "only. This spread is not part of the intervals, which are over test images.",
         OWN_THRESHOLD,
         *definitions(["miou"]),
     ]
@@ -277,28 +267,28 @@ def seeds(numbers: Numbers) -> Table:
 
 
 def training(numbers: Numbers) -> Table:
-    """`training`: what was trained, how long, and how much better training pictures are known."""
+    """`training`: what was trained, how long, and how much higher training images score."""
     trained = [run for run in numbers.runs if run.run.record.training]
     whole = any(run.training_miou is not None for run in trained)
     rows: list[Row] = [(run.heading, _training_cells(run, whole)) for run in trained]
     notes = [
-        "seconds: of training in all, pretraining and validation included, as recorded when it was trained; "
-        "training seconds: without validation. pictures per second: while training.",
-        "best epoch: of the kept weights, counted from 0; the papers count from 1. lr factor: what the "
-        "budget multiplies the recipe's learning rate by.",
+        "seconds: of the whole training, with pretraining and validation; training seconds: without "
+        "validation. pictures per second: images per second while training.",
+        "best epoch: of the kept weights, counted from 0; papers count from 1. lr factor: what the budget "
+        "multiplies the recipe's learning rate by.",
         "initialised from: weights that the whole network started from (init=); backbone weights: those of "
-        "its backbone alone.",
-        "fingerprint: of settings, pictures and code; the folder of the training ends in it.",
+        "its backbone.",
+        "fingerprint: of settings, images and code; the training's folder ends in it.",
         f"(paper): {published.TRAINING_SOURCE}.",
     ]
     if whole:
         notes += [
-            "miou on training, validation, test pictures: at the run's own threshold, each split's mean; "
-            "over-fit: training minus test.",
-            f"iou on all pictures, training ones included (paper): {published.WHOLE_SOURCE}.",
+            "miou on training, validation and test images: at the run's own threshold. over-fit: training "
+            "minus test.",
+            f"iou on all images, training images included (paper): {published.WHOLE_SOURCE}.",
             *definitions(["miou", "iou"]),
         ]
-    return table("training", "What training cost", rows, notes)
+    return table("training", "Training", rows, notes)
 
 
 def _training_cells(run: RunNumbers, whole: bool) -> dict[str, Cell]:
@@ -341,7 +331,5 @@ def _fit_cells(run: RunNumbers) -> dict[str, Cell]:
 
 def _truth_note(numbers: Numbers) -> str:
     comparison = numbers.comparison
-    return (
-        f"Test pictures: {len(comparison.pictures)} of {comparison.name}, in "
-        f"{len(set(comparison.groups))} groups, scored on {TRUTHS[comparison.runs[0].record.eval_protocol]}."
-    )
+    truth = TRUTHS[comparison.runs[0].record.eval_protocol]
+    return f"Test images of {comparison.name}: {images_in_words(comparison)}, scored on {truth}."

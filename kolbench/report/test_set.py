@@ -11,15 +11,16 @@ from kolbench.report import drawing
 from kolbench.report.drawing import Figure
 from kolbench.report.layout import Cell, Table, table
 from kolbench.report.numbers import Numbers
+from kolbench.report.words import counted
 from kolbench.types import Float64Array, Int64Array
 
-NAME, TITLE = "pictures", "The test pictures"
+NAME, TITLE = "pictures", "Test images"
 _BARS = 24
 _MOST_NAMES = 10
 _ENTROPY = (
-    "GLCM entropy: of neighbouring grey levels in bits, from 0 (a flat picture) to 16; mean of four "
-    "directions at distance 1, 256 levels, the longer side made 512 px. The PDNet paper's Figure 3 prints "
-    "it without parameters, so its values cannot be compared."
+    "GLCM entropy: of neighbouring grey levels in bits, from 0 (one flat colour) to 16; mean of four "
+    "directions at distance 1, 256 levels, longer side 512 px. The PDNet paper's Figure 3 names no "
+    "parameters, so its values are not comparable."
 )
 
 
@@ -51,10 +52,10 @@ def pictures(numbers: Numbers) -> Table:
             "of the longest": int(found.max()),
         }
     notes = [
-        "foreground share: mean over pictures of their share of pixels. groups: videos where they are known.",
+        "foreground share: mean over images. groups: videos, or single images.",
         *([_ENTROPY] if len(entropies) else []),
         *_skipped_notes(numbers),
-        *(["frames of a clip: those with a truth; the median."] if lengths else []),
+        *(["frames of a clip: median number of frames with ground truth."] if lengths else []),
     ]
     return table(NAME, TITLE, [("", cells)], notes)
 
@@ -92,10 +93,11 @@ def test_set(numbers: Numbers) -> Figure | None:
 
 
 def _skipped_notes(numbers: Numbers) -> list[str]:
-    """Which runs left out pictures of their data set that could not be read."""
+    """Which runs left out images of their data set that could not be read."""
     return [
-        f"{run.label}: {len(names)} pictures of the data set could not be read and were left out "
-        f"(data.on_error=skip): {', '.join(names[:_MOST_NAMES])}{' ...' if len(names) > _MOST_NAMES else ''}."
+        f"{run.label}: {counted(len(names), 'image')} of the data set could not be read and "
+        f"{'was' if len(names) == 1 else 'were'} left out (data.on_error=skip): "
+        f"{', '.join(names[:_MOST_NAMES])}{' ...' if len(names) > _MOST_NAMES else ''}."
         for run in numbers.runs
         if (names := run.run.record.skipped)
     ]

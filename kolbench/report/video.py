@@ -12,10 +12,10 @@ from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import RunRecord
 from kolbench.types import FLOW, REFERENCE
 
-NAME, TITLE = "portrait_video", "Portraits in video: scores beside those of the PDNet paper"
+NAME, TITLE = "portrait_video", "Video portraits: our scores and the PDNet paper's"
 ABLATION_NAME, ABLATION_TITLE = (
     "pdnet_ablation",
-    "PDNet: what its parts, their losses and its references bring",
+    "PDNet: ablation of parts, losses and reference frames",
 )
 # sets of the paper
 SETS = ("mvps", "pphumanseg14k")
@@ -51,10 +51,9 @@ def ablations(numbers: Numbers) -> Table:
         return table(ABLATION_NAME, ABLATION_TITLE, [], [])
     rows: list[Row] = [("", _ablated(row, runs)) for row in ABLATIONS]
     notes = [
-        "A run stands in a row where its settings are those of the row; means over its test clips. "
-        f"{NOT_THE_THRESHOLD}",
-        f"(paper): {published.ABLATION_SOURCE}, with ResNet-50; not to be compared digit by digit with other "
-        "clips and bodies.",
+        f"A run stands in the row that has its settings; means over its test clips. {NOT_THE_THRESHOLD}",
+        f"(paper): {published.ABLATION_SOURCE}, with ResNet-50. Other clips and backbones: not comparable "
+        "digit by digit.",
     ]
     return table(ABLATION_NAME, ABLATION_TITLE, rows, notes)
 
@@ -127,14 +126,12 @@ def _share(percent: float | None) -> float | None:
 
 def _notes() -> list[str]:
     return [
-        "J, F, their recall and decay: as in the table of video segmentation, means over clips. "
-        f"{NOT_THE_THRESHOLD}",
-        f"(paper): {published.VIDEO_SOURCE}. Other clips, bodies and training unless 'set' says so: "
-        "not to be compared digit by digit. Rows without a run may enter as masks (experiment=masks).",
-        "FPS: frames of a clip a second by task=benchmark, from memory to alpha at two threads, without "
-        "reading the video; flow and what is kept of frames before are counted. flow ms: milliseconds of the "
-        "flow alone. Empty where there is no benchmark.",
-        "looks ahead: what comes later in the clip and is known when a frame is scored; 'whole clip' cannot "
-        "be done while a video runs, so its FPS are those of a video, with frames before alone.",
-        "parameters: of the network at inference, heads of training included.",
+        f"J, F, their recall and decay: means over clips. {NOT_THE_THRESHOLD}",
+        f"(paper): {published.VIDEO_SOURCE}. Other clips, backbones and training unless 'set' says so: not "
+        "comparable digit by digit. Methods without a run can enter as masks (experiment=masks).",
+        "FPS: frames of a clip per second by task=benchmark, from memory to alpha at two threads, flow "
+        "included. flow ms: of the flow alone. Empty without a benchmark.",
+        "looks ahead: the later frames that are known when a frame is scored. 'whole clip' is impossible in "
+        "live video, so its FPS are with earlier frames only.",
+        "parameters: of the network at inference, training heads included.",
     ]

@@ -23,7 +23,9 @@ from kolbench.io import progress
 from kolbench.models.checkpoints import named
 from kolbench.models.checkpoints.run import as_released, load_into, model_of
 from kolbench.models.mirrored import viewed, with_tta
+from kolbench.report.words import DASH
 from kolbench.runs.benchmark import BENCHMARK, Benchmark, Form, MeasuredOn, Spread
+from kolbench.runs.method_names import shown_name
 from kolbench.segmenter import Segmenter
 from kolbench.tasks.scoring import below_method
 
@@ -33,9 +35,11 @@ if TYPE_CHECKING:
 # as in conf/task/benchmark.yaml: on one core the 2 is left out
 DEFAULT_THREADS = ("1", "2", "all")
 RANDOM = "random weights"
-FINDS = "its time depends on what it finds in a picture, so random weights say little: give weights="
+FINDS = "its time depends on what it finds in an image, so random weights say little: give weights="
 SEED = 0
-TABLE_WIDTH = 132
+# columns of a terminal that has room for the spread of the network's own times
+WIDE = 112
+SPREAD = f"5{DASH}95 %"
 NOT_MEASURED = "not measured"
 
 
@@ -155,10 +159,11 @@ def thread_counts(asked: tuple[str, ...], cores: int) -> list[int]:
 def print_benchmark(found: Benchmark) -> None:
     """Sizes and speeds for a reader."""
     from rich.console import Console
+    from rich.text import Text
 
     twice = "" if found.tta == NO_TTA else f", tta={found.tta}"
     lines = [
-        f"{found.method}, {found.weights}{twice}",
+        f"{shown_name(found.method)}, {found.weights}{twice}",
         *_machine_lines(found.machine),
         *_form_lines(found),
         *_memory_lines(found),
@@ -167,42 +172,51 @@ def print_benchmark(found: Benchmark) -> None:
     ]
     print("\n".join(lines))
     console = Console(highlight=False)
-    console.print(_times(found, spreads=console.width >= TABLE_WIDTH))
+    height, width = found.picture
+    name = shown_name(found.method)
+    # a file's name may hold what would be markup
+    console.print(Text(f"\n{name}: milliseconds for an image of {width}x{height} px", "bold"))
+    console.print(_times(found, spread=console.width >= WIDE))
     if found.ratios:
+        first = _ran(found.speeds[0].backend)
+        console.print(Text(f"times as fast as {first}, with 95 % CI", "bold"))
         console.print(_ratio_table(found))
-    print(_legend(found))
+    console.print(_legend(found))
 
 
-def _times(found: Benchmark, *, spreads: bool) -> "Table":
-    """Milliseconds of each form; spreads: whether there is room for the 5 to 95 % beside the medians."""
+def _table() -> "Table":
+    from rich import box
     from rich.table import Table
 
-    height, width = found.picture
-    table = Table(title=f"{found.method}: milliseconds for an image of {width}x{height} px")
-    table.add_column("form")
-    table.add_column("threads", justify="right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("form", no_wrap=True)
+    table.add_column("threads", justify="right", no_wrap=True)
+    return table
+
+
+def _times(found: Benchmark, spread: bool) -> "Table":
+    """spread: whether there is room for that of the network's times."""
+    table = _table()
     sizes = list(dict.fromkeys(each.size for speed in found.speeds for each in speed.batches))
     clips = any(speed.frame is not None for speed in found.speeds)
     for column in (
-        *_with_spread("network", spreads),
-        *(f"network, {size} at once, each" for size in sizes),
-        *_with_spread("end to end", spreads),
-        *("file to file", "FPS"),
+        *("network", *([SPREAD] if spread else [])),
+        *(f"each of batch {size}" for size in sizes),
+        *("end to end", SPREAD, "file to file", "FPS"),
         *(("frame of a clip", "flow of it") if clips else ()),
     ):
-        table.add_column(column, justify="right", no_wrap="%" in column)
+        table.add_column(column, justify="right", no_wrap=" " not in column or column == SPREAD)
     for speed in found.speeds:
         network = ("-", "-") if speed.network is None else _cells(speed.network)
-        shown = 2 if spreads else 1
         each = {many.size: f"{many.network.median_ms / many.size:.2f}" for many in speed.batches}
         fps = f"{1000 / speed.segment.median_ms:.2f}"
         of_clip = [_median(speed.frame), _median(speed.flow)] if clips else []
         table.add_row(
             _ran(speed.backend),
             str(speed.threads),
-            *network[:shown],
+            *(network if spread else network[:1]),
             *(each.get(size, "-") for size in sizes),
-            *_cells(speed.segment)[:shown],
+            *_cells(speed.segment),
             _median(speed.file),
             fps,
             *of_clip,
@@ -210,39 +224,34 @@ def _times(found: Benchmark, *, spreads: bool) -> "Table":
     return table
 
 
-def _with_spread(column: str, spreads: bool) -> tuple[str, ...]:
-    return (column, "5 to 95 %") if spreads else (column,)
-
-
 def _ratio_table(found: Benchmark) -> "Table":
-    from rich.table import Table
-
-    first = _ran(found.speeds[0].backend)
-    table = Table(title=f"times as fast as {first}, with the 95 % interval")
-    table.add_column("form")
-    table.add_column("threads", justify="right")
+    table = _table()
     whats = list(dict.fromkeys((ratio.what, ratio.batch) for ratio in found.ratios))
     for what, batch in whats:
         name = benchmark.WORDS.get(what, what)
-        table.add_column(name if batch == 1 else f"{name}, {batch} at once", justify="right")
+        table.add_column(name if batch == 1 else f"{name}, batch of {batch}", justify="right")
     rows = list(dict.fromkeys((ratio.backend, ratio.threads) for ratio in found.ratios))
     known = {(r.backend, r.threads, r.what, r.batch): r for r in found.ratios}
     for backend, threads in rows:
         cells = (known.get((backend, threads, *what)) for what in whats)
-        words = ("-" if r is None else f"{r.ratio:.2f} ({r.low:.2f} to {r.high:.2f})" for r in cells)
+        words = ("-" if r is None else f"{r.ratio:.2f} ({r.low:.2f}{DASH}{r.high:.2f})" for r in cells)
         table.add_row(_ran(backend), str(threads), *words)
     return table
 
 
 def _legend(found: Benchmark) -> str:
     parts = [
-        f"median of {found.repeats} rounds after {found.warm_up} that are not counted, everything once a "
-        "round; end to end: from the picture in memory to its alpha; file to file: from a JPEG on a warm "
-        "disk to the alpha as PNG",
+        f"median of {_rounds(found.repeats)} after {found.warm_up} to warm up, {SPREAD}: of these rounds",
+        "end to end: from the image in memory to its alpha",
+        "file to file: from a JPEG on a warm disk to the alpha as PNG",
     ]
     if any(speed.frame is not None for speed in found.speeds):
-        parts.append("frame of a clip: with what is kept of frames before, and flow, in it")
+        parts.append("frame of a clip: flow and what is kept of earlier frames included")
     return "; ".join(parts)
+
+
+def _rounds(number: int) -> str:
+    return f"{number} round{'' if number == 1 else 's'}"
 
 
 def _machine_lines(on: MeasuredOn) -> list[str]:
@@ -258,7 +267,7 @@ def _machine_lines(on: MeasuredOn) -> list[str]:
     ]
     if on.busy:
         used = "" if on.others is None else f" ({on.others:.1f} of them on average)"
-        lines.append(f"other programs use the cores too{used}: on a quiet machine it is faster")
+        lines.append(f"other programs use the cores too{used}: it is faster on a quiet machine")
     return lines
 
 
@@ -274,12 +283,12 @@ def _energy(found: Benchmark) -> str:
         for speed in found.speeds
         if speed.segment.joules is not None
     ]
-    return f"{'; '.join(parts)} a picture, of the whole processor" if parts else NOT_MEASURED
+    return f"{'; '.join(parts)} per image, of the whole processor" if parts else NOT_MEASURED
 
 
 def _cells(spread: Spread) -> tuple[str, str]:
     low, high = spread.p5_ms, spread.p95_ms
-    return f"{spread.median_ms:.2f}", "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    return f"{spread.median_ms:.2f}", "-" if low is None or high is None else f"{low:.2f}{DASH}{high:.2f}"
 
 
 def _finds(segmenter: Segmenter) -> bool:
@@ -299,7 +308,7 @@ def _ran(backend: str) -> str:
 
 def _form_lines(found: Benchmark) -> list[str]:
     at = "" if found.input is None else f" at {found.input[1]}x{found.input[0]} px"
-    forms = (("as it is trained", found.training), ("deployed", found.deployed))
+    forms = (("in training", found.training), ("deployed", found.deployed))
     return [f"{name}: {_described(form)}{at}" for name, form in forms if form is not None]
 
 
@@ -350,4 +359,4 @@ def _settings(model: ModelConfig) -> dict[str, object]:
 
 def _require_picture_only(segmenter: Segmenter, name: str) -> None:
     if not segmenter.works_on_pictures:
-        raise ConfigError(f"{name} needs more than the picture, which is all that task=benchmark has.")
+        raise ConfigError(f"{name} needs more than the image, which is all that task=benchmark has.")

@@ -1,4 +1,4 @@
-"""`task=curve`: one method trained on more and more pictures, and what still more would buy."""
+"""`task=curve`: one method trained on more and more images, and what still more would bring."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ from kolbench.models.checkpoints.run import ONNX
 from kolbench.report import drawing, learning_curve
 from kolbench.report.intervals import difference_intervals, mean_interval
 from kolbench.report.learning_curve import SizeResult, StartResult
+from kolbench.report.words import counted
 from kolbench.runs import run_folder
 from kolbench.runs.finished import FinishedRun, groups_of
 from kolbench.runs.record import DataFingerprint, TrainingSummary
@@ -146,14 +147,18 @@ def check_sizes(sizes: Sequence[str], available: int, batch: int) -> None:
     numbers = [int(size) for size in sizes if size != ALL]
     for number in numbers:
         if number > available:
-            raise ConfigError(f"sizes: {number} is too many, as there are {available} training pictures.")
+            raise ConfigError(
+                f"sizes: {number} is too many: there are {counted(available, 'training image')}."
+            )
         if number == available and ALL in sizes:
-            raise ConfigError(f"sizes: {number} is all training pictures already; leave out one of the two.")
+            raise ConfigError(
+                f"sizes: {number} and all are the same training images; leave out one of the two."
+            )
     smallest = min([*numbers, available])
     if smallest < batch:
         raise ConfigError(
-            f"sizes: {smallest} pictures do not fill a batch of {batch}, so that training would take more "
-            f"steps than the others; give larger sizes, or budget.batch={smallest}."
+            f"sizes: {counted(smallest, 'image')} cannot fill a batch of {batch}: that training would take "
+            f"more steps than the others. Give larger sizes, or budget.batch={smallest}."
         )
 
 
@@ -359,16 +364,16 @@ def input_sizes_note(begun: Path, trained: Path) -> list[str]:
     )
     if start_px == px:
         return []
-    return [f"The start sees {start_px} px, the trainings {px} px: part of the difference may be that."]
+    return [f"The start sees {start_px} px, the trainings {px} px: that may be part of the difference."]
 
 
 def _notes(config: CurveConfig, done: Mapping[str, FinishedRun]) -> list[str]:
-    """Sentences of the caption: what is drawn, on how many pictures, by how much training."""
+    """Sentences of the caption: what is drawn, on how many images, by how much training."""
     test = next(iter(done.values())).test
     groups = len(set(groups_of(test)))
     return [
-        f"Scored on {len(test.names)} test images of {groups} groups (videos, or single images); the "
-        "interval is over groups.",
-        f"Each training draws {config.epoch_pictures * config.budget.epochs} pictures, with repetition, in "
-        f"{config.budget.epochs} epochs; the best one by validation counts.",
+        f"Scored on {counted(len(test.names), 'test image')} in {counted(groups, 'group')} (videos, or "
+        "single images); the interval is over groups.",
+        f"Each training draws {counted(config.epoch_pictures * config.budget.epochs, 'image')}, with "
+        f"repetition, in {counted(config.budget.epochs, 'epoch')}; the best one by validation counts.",
     ]

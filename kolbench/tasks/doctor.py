@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from kolbench.config.compose import instantiate, located
 from kolbench.config.fields import SWITCH, key
@@ -20,7 +19,7 @@ from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.data.config import DataConfig
 from kolbench.data.health import mending
 from kolbench.data.health.diagnosis import Diagnosis, diagnose, unopened
-from kolbench.data.health.fault import Fault, below, counted
+from kolbench.data.health.fault import Fault, below, counted, many
 from kolbench.data.health.measures import Measures
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError
@@ -46,7 +45,7 @@ class DoctorConfig(TaskConfig):
 
 
 def run(config: DoctorConfig) -> TaskResult:
-    """Prints a table of faults, writes `doctor.html`, `faults.csv` and `pictures.csv`.
+    """Prints the problems found, writes `doctor.html`, `faults.csv` and `pictures.csv`.
 
     Returns:
         `exit_code`: 1 where training would refuse something, else 0.
@@ -78,23 +77,17 @@ def run(config: DoctorConfig) -> TaskResult:
     write_tables(output, diagnosis, faults)
     print_faults(faults, config.fix)
     told = counted(faults)
-    print(
-        f"{_many(len(diagnosis.examined), 'image')}: {told['refused']} refused by training, "
-        f"{_many(told['warning'], 'warning')}, {_many(told['note'], 'note')}; page in {output / PAGE}"
-    )
+    counts = (f"{number:,} {doctor_page.severity_in_words(one, number)}" for one, number in told.items())
+    print(f"{many(len(diagnosis.examined), 'image')}: {', '.join(counts)}; page in {output / PAGE}")
     if config.fix:
         print(_mended(output / MENDED) if mends else "nothing to mend: no image can be used")
     figures = {severity: float(count) for severity, count in told.items()}
     return TaskResult(exit_code=EXIT_REFUSED if diagnosis.refused else 0, figures=figures)
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def _mended(folder: Path) -> str:
     again = f"python -m kolbench task=doctor data=folder data.root={folder}"
-    return f"mended copy in {folder}; look at it again: {again}"
+    return f"mended copy in {folder}; check it: {again}"
 
 
 def root_of(data: DataGroup) -> Path | None:
@@ -116,22 +109,27 @@ def opened(component: Component, said: list[str]) -> Source:
 
 
 def print_faults(faults: Sequence[Fault], mended: bool) -> None:
-    """The table in the terminal: the first faults of each kind, and how many more there are."""
-    if not faults:
-        return
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("", "file", "what is wrong", "what to do", *(["mended copy"] if mended else [])):
-        table.add_column(heading, overflow="fold")
+    """In the terminal, as wide as it is: each kind with its first faults, and how many more there are."""
+    console = Console(highlight=False)
     for kind in dict.fromkeys(found.kind for found in faults):
         same = [found for found in faults if found.kind == kind]
+        heading = (same[0].title, "bold"), f"  {same[0].severity}", f"  {len(same):,}"
+        console.print(Text.assemble(*heading))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(overflow="fold", max_width=console.width * 2 // 5)
+        table.add_column(overflow="fold")
         for found in same[:MOST_ROWS]:
-            more = [found.mended] if mended else []
-            cells = (found.file, found.what, found.advice, *more)
-            table.add_row(found.severity, *map(escape, cells))
+            table.add_row(Text(f"  {found.file}"), _said(found, mended))
         if len(same) > MOST_ROWS:
-            table.add_row(same[0].severity, f"and {len(same) - MOST_ROWS} more", same[0].title)
-        table.add_section()
-    Console(highlight=False).print(table)
+            table.add_row(Text(f"  and {len(same) - MOST_ROWS:,} more"))
+        console.print(table)
+        console.print()
+
+
+def _said(found: Fault, mended: bool) -> Text:
+    """What is wrong, what to do, and what the mended copy does."""
+    copied = f" In the mended copy: {found.mended}." if mended and found.mended else ""
+    return Text.assemble(found.what, (f" {found.advice}", "dim"), copied)
 
 
 def write_tables(folder: Path, diagnosis: Diagnosis, faults: Sequence[Fault]) -> None:

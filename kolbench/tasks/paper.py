@@ -1,12 +1,14 @@
-"""`task=paper`: the same method under the paper's protocol and under the leakage-free one, and the gap."""
+"""`task=paper`: the same method under the paper's protocol and the leakage-free one, and the gap."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kolbench.config.fields import Values
 from kolbench.config.schema import TaskConfig, TaskResult
@@ -18,6 +20,7 @@ from kolbench.report.intervals import TOO_FEW, Interval, group_means, mean_inter
 from kolbench.report.layout import listed
 from kolbench.runs import run_folder
 from kolbench.runs.finished import groups_of
+from kolbench.runs.method_names import shown_name
 from kolbench.tasks.suite import Job, execute_all, job_of, own_words, shown
 from kolbench.types import Float64Array
 
@@ -25,13 +28,15 @@ SCORE = "miou"
 # protocol -> what it says about the split, and whether its threshold may be the best one on the test pictures
 PROTOCOLS = {"paper": ("data.split=paper", True), "honest": ("data.split=auto", False)}
 WORDS = {
-    "paper": "random frames, best threshold on the test pictures",
-    "honest": "split by video or by the set's own lists, threshold from validation",
+    "paper": "random frames, best threshold on the test images",
+    "honest": "split by video or by the data set's own lists, threshold from validation",
 }
+# what people read of a protocol
+NAMES = {"paper": "paper", "honest": "leakage-free"}
 
 
 _CAUTION = (
-    "The two test sets are different pictures: where the intervals overlap, the gap may be theirs alone."
+    "The two test sets are different images: where the intervals overlap, that alone may explain the gap."
 )
 
 
@@ -92,9 +97,9 @@ def run(config: PaperConfig) -> TaskResult:
     }
     for protocol, job in jobs.items():
         state = "finished already" if job.finished else "to run"
-        print(f"== {protocol}: {WORDS[protocol]}: {state}\n   {shown(job)}", flush=True)
+        print(f"== {NAMES[protocol]}: {WORDS[protocol]}: {state}\n   {shown(job)}", flush=True)
     if execute_all([job for job in jobs.values() if not job.finished]):
-        failed = " and the ".join(protocol for protocol, job in jobs.items() if not job.finished)
+        failed = " and the ".join(NAMES[protocol] for protocol, job in jobs.items() if not job.finished)
         raise KolbenchError(f"The run under the {failed} protocol failed; it says why above.")
     outcomes = [_outcome(protocol, job) for protocol, job in jobs.items()]
     gap = outcomes[0].headline.value - outcomes[1].headline.value
@@ -124,34 +129,43 @@ def _outcome(protocol: str, job: Job) -> Outcome:
 
 
 def _images(test: ImageCounts, threshold: float) -> Float64Array:
-    """mIoU of each picture."""
+    """mIoU of each image."""
     return scores.image_scores(test.counts, threshold)[SCORE]
 
 
 def _print(name: str, outcomes: list[Outcome], gap: float) -> None:
-    table = Table(title=f"{name}: mIoU under two protocols (95 % interval over groups)")
-    for column in ("protocol", "test images", "threshold from validation", "best threshold on test"):
-        table.add_column(column)
-    for outcome in outcomes:
-        cells = (
-            _cell(outcome.from_validation, outcome.threshold),
-            _cell(outcome.best_on_test, outcome.best_threshold),
-        )
-        table.add_row(outcome.protocol, str(outcome.job.record.pictures["test"]), *cells)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(Text(f"{shown_name(name)}: mIoU under two protocols", "bold"))
+    console.print(_table(outcomes))
     for outcome in outcomes:
         if not outcome.headline.known:
-            print(f"{outcome.protocol}: mIoU of each group: {listed(outcome.by_group)}")
+            print(f"{NAMES[outcome.protocol]}: {TOO_FEW}; mIoU by group: {listed(outcome.by_group)}")
     print(
-        f"gap: the paper's protocol reports {outcomes[0].headline.value:.4f}, the leakage-free one "
-        f"{outcomes[1].headline.value:.4f}: {gap:+.4f} mIoU. {_CAUTION}"
+        f"gap: {gap:+.4f} mIoU. The paper's protocol reports {outcomes[0].headline.value:.4f}, the "
+        f"leakage-free one {outcomes[1].headline.value:.4f}.\n{_CAUTION}"
     )
 
 
-def _cell(interval: Interval, threshold: float) -> str:
-    # brackets are markup to the table
-    span = f"{interval.low:.4f} to {interval.high:.4f}" if interval.known else TOO_FEW
-    return f"{interval.value:.4f} ({span}) at {threshold:.2f}"
+def _table(outcomes: list[Outcome]) -> Table:
+    """Two rows for each protocol, that of its headline first and in bold; no wider than 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("protocol", "threshold"):
+        table.add_column(column, no_wrap=True)
+    for column in ("thr.", "mIoU", "95 % CI", "test images"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for outcome in outcomes:
+        rows = [
+            ("from validation", outcome.from_validation, outcome.threshold),
+            ("best on test", outcome.best_on_test, outcome.best_threshold),
+        ]
+        rows.sort(key=lambda row: row[1] is not outcome.headline)
+        for place, (chosen, found, at) in enumerate(rows):
+            once = (NAMES[outcome.protocol], f"{outcome.job.record.pictures['test']:,}")
+            protocol, images = once if place == 0 else ("", "")
+            span = f"{found.low:.4f} to {found.high:.4f}" if found.known else "-"
+            cells = (protocol, chosen, f"{at:.2f}", f"{found.value:.4f}", span, images)
+            table.add_row(*cells, style="bold" if place == 0 else "")
+    return table
 
 
 def _record(outcomes: list[Outcome], gap: float) -> Values:

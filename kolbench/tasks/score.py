@@ -1,4 +1,4 @@
-"""`task=score`: scores added to finished run folders, from the alphas and truths that they keep."""
+"""`task=score`: scores added to finished run folders, from the alphas and ground truths they keep."""
 
 import shlex
 from collections.abc import Sequence
@@ -102,6 +102,7 @@ def refusal(folder: Path, record: RunRecord, refused: Sequence[str]) -> str:
     kept = [word for word in words if not word.startswith(_REPLACED)]
     command = [*kept, "data.truth=alpha", f"metrics=[{','.join(refused)}]"]
     return (
-        f"metrics=[{','.join(refused)}] needs alpha mattes as ground truth, and its was binary. Where its "
-        f"masks are alphas, score it again: python -m kolbench {shlex.join(command)}"
+        f"metrics=[{','.join(refused)}] needs alpha mattes as ground truth, and this run was scored on "
+        "binary masks. Where the masks are alpha mattes, score it again: "
+        f"python -m kolbench {shlex.join(command)}"
     )

@@ -60,4 +60,4 @@ def test_they_say_what_they_are() -> None:
         assert not score.depends_on_threshold
         assert score.family == "matting"
         assert [need.needs_alpha for need in score.needs] == [True]  # type: ignore[union-attr]
-        assert "for true alphas only" in score.definition
+        assert "only where the ground truth is an alpha matte" in score.definition

@@ -65,9 +65,7 @@ def test_methods_are_averaged_over_clips(few):
     assert (trimmed["trim"], trimmed["clips"], trimmed["frames"]) == ("mvps", 2, 2)
     assert trimmed["j_mean"] == pytest.approx(0.8)
     assert not [name for name in table.frame if "95 %" in name]
-    assert any(
-        "No interval is given: clips of 4 videos are too few, 6 is the least" in n for n in table.notes
-    )
+    assert any("Too few groups for an interval: clips of 4 videos, 6 are needed." in n for n in table.notes)
     shown = [name for name in table.frame if name in ("j_mean", "dtssd", "messddt")]
     assert shown == ["j_mean", "dtssd"]
     assert all(any(note.startswith(f"{name}: ") for note in table.notes) for name in shown)
@@ -93,7 +91,7 @@ def test_enough_clips_have_an_interval_over_them(many):
     assert row["j_mean 95 %"] == f"[{found.low:.4f}, {found.high:.4f}]"
     assert found.low < row["j_mean"] < found.high
     assert row["dtssd 95 %"] == "[3.0000, 3.0000]"
-    assert any("95 % interval over clips of 8 videos" in note for note in table.notes)
+    assert any("95 % confidence interval over clips of 8 videos" in note for note in table.notes)
 
 
 def test_without_clips_there_is_neither_table_nor_figure(tmp_path):

@@ -1,6 +1,7 @@
 """Tables of families: their numbers, what they say of lower and higher, and runs that lack a score."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,8 +15,10 @@ from kolbench.report.intervals import difference_intervals, mean_interval
 from kolbench.report.numbers import Numbers
 from kolbench.report.sentences import sentences
 from kolbench.report.tables import all_tables
+from kolbench.report.words import DASH, percent
 from kolbench.runs import finished
 from kolbench.runs.finished import Comparison, FinishedRun
+from kolbench.runs.method_names import shown_name
 from kolbench.types import Float64Array
 from tests.helpers.run_folders import make_run
 
@@ -80,11 +83,14 @@ def test_a_family_has_a_column_and_an_interval_for_each_score(plain: Comparison)
     lacking = frame.loc["grabcut"]
     assert lacking["boundary_iou"] == pytest.approx(comparison.runs[-1].scores["boundary_iou"])
     assert math.isnan(lacking["boundary_f"])
-    assert any("task=score adds it" in note for note in table.notes)
+    assert any("not computed for this run; task=score adds it" in note for note in table.notes)
     assert "Higher is better: boundary_iou, boundary_f." in table.notes
     assert any(note.startswith("boundary_f: contour F of DAVIS") for note in table.notes)
     (said,) = leaders(Numbers(comparison), "boundary")
-    assert said.startswith("Highest mean boundary_iou of the runs that have it: modnet, ")
+    best = {run.label: run for run in comparison.runs}["modnet"]
+    value = percent(best.scores["boundary_iou"])
+    ends = rf"\d\d\.\d{DASH}\d\d\.\d"
+    assert re.fullmatch(rf"Highest Boundary IoU: MODNet, {value} % \(95 % CI {ends}\)\.", said)
     assert said in sentences(comparison)
 
 
@@ -116,8 +122,8 @@ def test_errors_may_be_larger_than_one_and_are_better_low(plain: Comparison) -> 
     assert f"Lower is better: {', '.join(MATTING)}." in table.notes
     (said,) = leaders(Numbers(comparison), "matting")
     best = min(("modnet", "u2net"), key=lambda method: values[method]["sad"].mean())
-    assert said.startswith(f"Lowest mean sad of the runs that have it: {best}, ")
-    assert "(lower is better)" in said
+    value = values[best]["sad"].mean()
+    assert said.startswith(f"Lowest SAD: {shown_name(best)}, {value:.1f} [")
 
 
 def test_a_score_that_one_of_the_compared_lacks_has_no_leader(plain: Comparison) -> None:

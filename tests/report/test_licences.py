@@ -31,7 +31,7 @@ def test_every_run_says_what_it_rests_on(tmp_path):
     rows = {row["method"]: row for row in found.frame.to_dict("records")}
     assert rows["modnet"]["commercial use"] == "not for commercial use"
     assert rows["modnet"]["rests on"] == (
-        "initial weights: modnet-onnx (Apache-2.0); pictures: shop (CC BY-NC 4.0)"
+        "initial weights: modnet-onnx (Apache-2.0); images: shop (CC BY-NC 4.0)"
     )
     assert rows["unet"]["commercial use"] == "unstated"
     assert rows["unet"]["rests on"] == "backbone: imagenet (licence not stated)"
@@ -56,8 +56,8 @@ def test_weights_that_have_seen_the_test_pictures_are_named(tmp_path):
     make_run(tmp_path / "a", "u2net", files=False, changes={"rests_on": [ecssd, network]})
     make_run(tmp_path / "b", "refined", files=False, changes={"rests_on": [ecssd, network, refiner]})
     made = {table.name: table for table in tables_of(tmp_path)}
-    (note,) = (note for note in made["scores"].notes if "has seen these test pictures" in note)
-    assert note.startswith("refined has seen these test pictures: its cascadepsp was trained on ECSSD. ")
+    (note,) = (note for note in made["scores"].notes if "has seen these test images" in note)
+    assert note.startswith("refined has seen these test images: its cascadepsp was trained on ECSSD. ")
     rests = {row["method"]: row["rests on"] for row in made["licences"].frame.to_dict("records")}
     assert "trained on" not in rests["u2net"]
-    assert rests["refined"].endswith("cascadepsp (Apache-2.0, trained on the test pictures of ECSSD)")
+    assert rests["refined"].endswith("cascadepsp (Apache-2.0, trained on the test images of ECSSD)")

@@ -118,7 +118,7 @@ def test_without_benchmarks_nothing_is_measured(folder):
     ours = table.frame.iloc[list(dict(table.blocks)[layout.METHODS])]
     assert set(ours["ms, 2 threads"]) == {"not measured"}
     assert ours[["parameters deployed", "MMACs in all deployed"]].isna().all(axis=None)
-    assert "FPS: not measured; a speed needs a benchmark of its own." in found["table1"].notes
+    assert "FPS: not measured; task=benchmark measures it." in found["table1"].notes
 
 
 def test_published_figures_stand_beside_ours_and_in_a_block_of_their_own(folder):

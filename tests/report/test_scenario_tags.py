@@ -70,7 +70,7 @@ def test_the_report_takes_rules_where_nobody_has_tagged(tmp_path, tagged):
     numbers = Numbers(comparison)
     table = scenarios(numbers)
     assert ("dark (2)" in table.frame) == (f"{NONE} (4)" in table.frame) == (not tagged)
-    assert any("tags are by rule. several_people: two or more" in note for note in table.notes) == (
+    assert any("tags are by rule. several_people: two or more persons" in note for note in table.notes) == (
         not tagged
     )
     drawn = figure(numbers)

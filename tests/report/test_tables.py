@@ -14,12 +14,15 @@ import pytest
 
 from kolbench.metrics import scores
 from kolbench.metrics.counts import Counts, ImageCounts
-from kolbench.report import figures, layout, published, table_files
+from kolbench.report import figures, layout, main_table, published, table_files
+from kolbench.report.cards import cards_of
 from kolbench.report.intervals import mean_interval, pooled_intervals
+from kolbench.report.leaderboard import leaderboard_of
 from kolbench.report.numbers import POOLED_F, Numbers, f_of_sums
 from kolbench.report.sentences import sentences
 from kolbench.report.statistics import differences
 from kolbench.report.tables import all_tables
+from kolbench.report.words import DASH, percent
 from kolbench.runs import record, run_folder
 from kolbench.runs.finished import find
 from kolbench.runs.finished import test_sets as sets_of
@@ -137,13 +140,13 @@ def test_differences_of_too_few_groups_stand_one_by_one(by_hand):
     (row,) = tables_of(by_hand.parent)["differences"].frame.to_dict("records")
     assert row["A - B of each group"] == "v +0.0000, w +0.0000"
     assert pd.isna(row["low"])
-    assert row["verdict"] == "inconclusive"
+    assert row["verdict"] == "no significant difference"
 
 
 def test_recall_of_products_in_too_few_videos_stands_one_by_one(by_hand):
     table = tables_of(by_hand)["products"]
     assert row_of(table, "modnet")["product_recall of each group"] == f"v {(1 + 0.25) / 2:.4f}"
-    assert any("of product_recall with fewer than 6" in note for note in table.notes)
+    assert any("too few groups for an interval: fewer than 6 have a product" in n for n in table.notes)
 
 
 def test_pooled_scores_of_the_intervals_are_the_kernels(mixed):
@@ -168,7 +171,9 @@ def test_intervals_of_pooled_scores_stand_in_brackets_and_are_defined_below(mixe
             assert row[f"{name} 95 %"] == f"[{found.low:.4f}, {found.high:.4f}]"
             assert found.low < row[name] < found.high
     assert pd.isna(row_of(table, "meanmask")["f0.3_pooled 95 %"])
-    assert any(note.startswith("In brackets: 95 % interval of the pooled score") for note in table.notes)
+    assert any(
+        note.startswith("In brackets: 95 % confidence interval of the pooled score") for note in table.notes
+    )
 
 
 def test_the_oracle_threshold_worked_by_hand(by_hand):
@@ -181,7 +186,8 @@ def test_the_oracle_threshold_worked_by_hand(by_hand):
 def test_products_worked_by_hand(by_hand):
     row = row_of(tables_of(by_hand)["products"], "modnet")
     b_miou, d_miou = (2 / 8 + 8 / 14) / 2, 12 / 16 / 2
-    assert row["product_recall"] == row["product_iou"] == pytest.approx(0.625, abs=1e-15)
+    assert row["product_recall"] == pytest.approx(0.625, abs=1e-15)
+    assert "product_iou" not in row  # by definition the same
     assert (row["pictures with product"], row["share of pictures"]) == (2, 0.5)
     assert row["miou with product"] == pytest.approx((1 + b_miou) / 2, abs=1e-15)
     assert row["miou without product"] == pytest.approx((1 + d_miou) / 2, abs=1e-15)
@@ -281,7 +287,7 @@ def test_every_score_has_its_definition_below(built):
         "scores": ("miou", "iou", "acc", "f0.3_pooled", "f1", "mae", "product_recall"),
         "table2": ("miou", "acc", "f0.3_pooled", "f0.09_pooled"),
         "scenarios": ("miou",),
-        "products": ("product_recall", "product_iou", "miou"),
+        "products": ("product_recall", "miou"),
         "differences": ("miou",),
         "seeds": ("miou",),
     }.items():
@@ -301,7 +307,32 @@ def test_differences_are_all_pairs_with_their_verdicts(mixed, built):
         assert (row["A"], row["B"], row["p"], row["p Holm"]) == (found.a, found.b, found.p, found.p_holm)
         assert (row["miou A - B"], row["low"], row["high"]) == tuple(found.interval)
         winner = {"a better": f"{found.a} better", "b better": f"{found.b} better"}
-        assert row["verdict"] == winner.get(found.verdict, "inconclusive")
+        assert row["verdict"] == winner.get(found.verdict, "no significant difference")
+
+
+def test_per_cent_and_shares_are_roundings_of_one_number(mixed, built):
+    """Card, leaderboard and `main.csv` against the tables at full precision; 0.97949 is no 98.0 %."""
+    assert (percent(0.97949), table_files.cell(0.97949)) == ("97.9", "0.9795")
+    numbers = Numbers(read(mixed))
+    board = leaderboard_of(numbers)
+    exact = {row["method"]: row for row in built["scores"].frame.to_dict("records")}
+    labels = {"MODNet": "modnet", "U-Net": "unet", "All foreground": "allfg", "Mean mask": "meanmask"}
+    best = dict(board.blocks)[""][0]
+    assert cards_of(numbers)[0].headline == f"{best.name} · {best.score} %"
+    rows = {labels[row.name]: row for _, rows in board.blocks for row in rows if row.name in labels}
+    taken = {row["method"]: row for row in csv.DictReader(io.StringIO(main_table.as_csv(board)))}
+    assert set(rows) == set(labels.values())
+    for name, label in labels.items():
+        row, known = rows[label], exact[label]
+        assert row.score == percent(known["miou"])
+        # sums over other numbers of columns may differ in their last bit
+        assert float(taken[name]["miou"]) == pytest.approx(known["miou"], abs=1e-12)
+        for column, cell in zip(board.columns, row.cells, strict=True):
+            assert cell.text == percent(known[column.key])
+            assert abs(float(cell.text) / 100 - float(table_files.cell(known[column.key]))) <= 0.00055
+    for label in ("modnet", "unet", "allfg"):
+        low, high = exact[label]["low"], exact[label]["high"]
+        assert rows[label].interval == f"{percent(low)}{DASH}{percent(high)}"
 
 
 @pytest.fixture(scope="module")
@@ -413,7 +444,7 @@ def test_no_speed_is_quoted_and_recorded_seconds_say_what_they_are(mixed, built)
         assert row["scored on"] == "cpu (2 threads)"
     assert {"speed", "FPS low", "FPS high"}.isdisjoint(table.frame)
     assert row_of(table, "modnet")["FPS (paper)"] == 54
-    assert "FPS: not measured; a speed needs a benchmark of its own." in table.notes
+    assert "FPS: not measured; task=benchmark measures it." in table.notes
 
 
 def test_seconds_name_the_device_of_their_evaluation_and_decide_nothing(tmp_path):
@@ -567,7 +598,7 @@ def test_markdown_cells_stay_in_their_columns(nasty):
     assert rows[1] == "| :--- | ---: | ---: |"
     assert rows[2].startswith(r"| a_b\|c\&d%e\\f#g$h{i}~j^k\*l\*\<m\>\`n\` | 0.1235 | 3 |")
     assert rows[3] == "| plain |  |  |"
-    assert rows[4].startswith("| **given the true box")
+    assert rows[4].startswith("| **Uses ground-truth box: not ranked")
     assert rows[5] == "| two lines | 2.0e-06 | 12345 |"
     assert lines[-1] == r"- score: share\|of 5 % \& more."
 
@@ -579,7 +610,7 @@ def test_latex_escapes_what_it_would_execute(nasty):
         r"\textless{}m\textgreater{}`n`"
     )
     assert f"{escaped} & 0.1235 & 3 \\\\" in text
-    assert r"\multicolumn{3}{l}{\emph{given the true box" in text
+    assert r"\multicolumn{3}{l}{\emph{Uses ground-truth box" in text
     assert r"\begin{tabular}{lrr}" in text
     assert [text.count(rf"\{rule}rule") for rule in ("top", "mid", "bottom")] == [1, 2, 1]
     assert r"A 100 \% title" in text

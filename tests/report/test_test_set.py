@@ -78,7 +78,7 @@ def test_clips_are_counted_by_length_and_scenario(plain):
     texts = [node.text for node in ET.fromstring(figure.svg).iter(f"{SVG}text")]
     assert "frames of a clip" in texts
     assert {"bottle", "indoor", "dim"} <= set(texts)
-    assert "GLCM entropy of a picture in bits" not in texts
+    assert "GLCM entropy of an image (bits)" not in texts
     # frames 0, 4 and 8 are dim, of the clips with frames 0 to 2, 3 and 4, and 8 and 9
     bars = section._clips_by_tag(numbers_of(plain))
     assert (bars["dim"], list(bars.values())) == (3, sorted(bars.values(), reverse=True))

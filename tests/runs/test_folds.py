@@ -79,7 +79,7 @@ def test_the_report_has_one_row_for_each_method_and_says_why(cross_validation):
     assert row["pictures"] == 15
     said = [line for line in sentences(comparison) if line.startswith("Cross-validation")]
     assert said == [
-        "Cross-validation: modnet (3 folds joined) and unet (3 folds joined). Each picture was tested once, "
+        "Cross-validation: MODNet (3 folds joined) and U-Net (3 folds joined). Each image was tested once, "
         "by a training that had not seen it; the threshold is the median of the folds' own."
     ]
 

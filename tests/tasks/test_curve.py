@@ -80,9 +80,9 @@ def test_keys_out_of_range_are_refused(key, value, message):
         (["data.train_draw=5"], "sets data.train_draw in each run itself, by seeds="),
         (["budget.epoch_pictures=5"], "sets budget.epoch_pictures in each run itself, by pictures="),
         (["experiment=ellipse"], "such as experiment=finetune_modnet; ellipse is not trained"),
-        (["sizes=[3,5]"], "sizes: 5 is too many, as there are 4 training pictures"),
-        (["sizes=[3,4,all]"], "sizes: 4 is all training pictures already"),
-        (["sizes=[3,all]", "budget.batch=4"], r"3 pictures do not fill a batch of 4.*or budget\.batch=3"),
+        (["sizes=[3,5]"], "sizes: 5 is too many: there are 4 training images"),
+        (["sizes=[3,4,all]"], "sizes: 4 and all are the same training images"),
+        (["sizes=[3,all]", "budget.batch=4"], r"3 images cannot fill a batch of 4.*or budget\.batch=3"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(words, message, tmp_path, monkeypatch):
@@ -146,7 +146,7 @@ def test_a_start_that_is_fed_at_another_size_is_told(tmp_path):
         save_yaml({"model": {"size": size}}, tmp_path / name / "config.yaml")
     assert curve.input_sizes_note(tmp_path / "start", tmp_path / "same") == []
     assert curve.input_sizes_note(tmp_path / "start", tmp_path / "smaller") == [
-        "The start sees 512 px, the trainings 256 px: part of the difference may be that."
+        "The start sees 512 px, the trainings 256 px: that may be part of the difference."
     ]
 
 
@@ -185,7 +185,7 @@ def test_a_tiny_curve_from_first_to_last(in_this_process, tmp_path, monkeypatch,
     # as many steps at either size
     assert [pd.read_csv(folder / "history.csv")["step"].iloc[-1] for folder in folders] == [2, 2]
     kept = json.loads((results / "curve.json").read_text())
-    assert kept["sentence"].startswith("Nothing can be told about more pictures")
+    assert kept["sentence"].startswith("Nothing can be told about more images")
     assert kept["sentence"] in capsys.readouterr().out
     assert list(kept["commands"]) == ["2-seed0", "all-seed0", "start"]
     begun = json.loads((next(results.glob("start-*")) / "run.json").read_text())

@@ -18,7 +18,7 @@ from kolbench.report.statistics import Difference
 from kolbench.runs import run_folder
 from kolbench.runs.benchmark import BENCHMARK, Benchmark, MeasuredOn, Speed, Spread
 from kolbench.tasks import paper, suite
-from kolbench.tasks.compare import verdict
+from kolbench.tasks.compare import sentence, verdict
 from kolbench.tracking import dashboard
 from tests.helpers import commands
 from tests.helpers.commands import run_here
@@ -239,18 +239,37 @@ def test_verdicts_by_hand(interval, p, gate, expected):
     assert verdict(Difference("b", "a", Interval(*interval), p, p, ""), gate) == expected
 
 
+@pytest.mark.parametrize(
+    ("interval", "p", "words"),
+    [
+        ((0.02, 0.01, 0.03), 0.001, "better: b is significantly better than a"),
+        ((-0.02, -0.03, -0.01), 0.001, "worse: b is significantly worse than a"),
+        ((0.001, -0.004, 0.005), 0.6, "same: the whole 95 % CI lies within the gate"),
+        # significant, so nobody may read that there is no significant difference
+        ((0.004, 0.001, 0.007), 0.01, "no verdict: the difference is significant, but smaller than the gate"),
+        ((0.02, -0.01, 0.05), 0.2, "no significant difference between a and b"),
+        ((0.02, 0.01, 0.03), 0.125, "no significant difference between a and b"),
+        ((0.02, float("nan"), float("nan")), 1.0, "no significant difference between a and b"),
+    ],
+)
+def test_verdicts_in_words(interval, p, words):
+    found = Difference("b", "a", Interval(*interval), p, p, "")
+    assert sentence(verdict(found, 0.005), found) == words
+
+
 @pytest.mark.slow
 def test_compare_exits_by_its_verdict(runs, tmp_path):
     good, bad = f"{runs}/rsudisnet", f"{runs}/u2net"
     done = kolbench("task=compare", f"a={bad}", f"b={good}", cwd=tmp_path)
-    assert "better: b is above a" in done.stdout
+    assert "better: b is significantly better than a" in done.stdout
+    assert "inconclusive" not in done.stdout
     done = kolbench("task=compare", f"a={good}", f"b={bad}", cwd=tmp_path, code=1)
-    assert "worse: b is below a" in done.stdout
+    assert "worse: b is significantly worse than a" in done.stdout
     records = [json.loads((runs / name / "run.json").read_text()) for name in ("rsudisnet", "u2net")]
     difference = records[1]["scores"]["miou"] - records[0]["scores"]["miou"]
     assert f"b - a: {difference:+.4f} mIoU" in done.stdout
     done = kolbench("task=compare", f"a={good}", f"b={good}", cwd=tmp_path)
-    assert "same: both have the same score on every picture" in done.stdout
+    assert "same: both have the same score on every image" in done.stdout
     done = kolbench("task=compare", f"a={bad}", f"b={good}", "gate=0.99", cwd=tmp_path)
     assert "same" in done.stdout
 
@@ -260,11 +279,11 @@ def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
     make_run(tmp_path / "other", "modnet", scene_seed=1)
     words = ("task=compare", f"a={runs}/modnet")
     done = kolbench(*words, f"b={tmp_path}/other", cwd=tmp_path, code=2)
-    assert "not scored on the same test pictures" in done.stderr
+    assert "not scored on the same test images" in done.stderr
     done = kolbench(*words, f"b={runs}", cwd=tmp_path, code=2)
     assert f"b={runs} holds 5 finished runs" in done.stderr
     done = kolbench(*words, f"b={runs}/grabcut-box", cwd=tmp_path, code=2)
-    assert "given more of the truth" in done.stderr
+    assert "uses more ground truth than the other" in done.stderr
     done = kolbench(*words, "b=nowhere", cwd=tmp_path, code=2)
     assert "b: nowhere matches nothing" in done.stderr
     assert "task=compare needs b=" in kolbench(*words, cwd=tmp_path, code=2).stderr
@@ -273,7 +292,7 @@ def test_compare_refuses_other_pictures_and_several_runs(runs, tmp_path):
 @pytest.mark.slow
 def test_the_gap_between_two_protocols(tmp_path, monkeypatch, capsys):
     command = "task=paper experiment=unet"
-    assert f"`python -m kolbench {command}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"`python -m kolbench {command}`" in (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     small = ("budget=smoke", "budget.size=32", "data.picture_size=32", "output=out")
     monkeypatch.chdir(tmp_path)
     # processes of their own are tested with task=suite, which starts them alike
@@ -285,7 +304,11 @@ def test_the_gap_between_two_protocols(tmp_path, monkeypatch, capsys):
     assert reported["best_threshold_on_test"]["value"] >= reported["threshold_from_validation"]["value"]
     expected = reported["best_threshold_on_test"]["value"] - honest["threshold_from_validation"]["value"]
     assert found["gap"] == pytest.approx(expected)
-    assert f"{expected:+.4f} mIoU" in told
+    assert f"gap: {expected:+.4f} mIoU." in told
+    rows = [line for line in told.splitlines() if re.match(r" (paper|leakage-free) ", line)]
+    # what a protocol reports stands first
+    assert ["best on test" in row for row in rows] == [True, False]
+    assert max(map(len, rows)) <= 80
     test = run_folder.read_histograms(tmp_path / honest["run"] / "histograms.parquet")["test"]
     at = honest["threshold_from_validation"]["at"]
     assert honest["threshold_from_validation"]["value"] == pytest.approx(

@@ -124,7 +124,10 @@ def test_true_alphas_are_asked_for_where_they_are_needed(old: Path, capsys) -> N
     result = run_task("task=score", "metrics=[matting]", runs=str(old))
     assert result.failed == 1
     said = capsys.readouterr().out
-    assert "metrics=[matting] needs alpha mattes as ground truth, and its was binary" in said
+    assert (
+        "metrics=[matting] needs alpha mattes as ground truth, and this run was scored on binary masks"
+        in said
+    )
     assert "python -m kolbench model=kmeans data.truth=alpha 'metrics=[matting]'" in said
     # what needs none was added all the same
     assert "boundary_iou" in records.read(old / "run.json").scores
@@ -218,8 +221,8 @@ def test_an_earlier_evaluation_is_completed_and_not_repeated(tmp_path: Path, mon
         run_task(*words, "metrics=[saliency,matting]", paths={"runs": "runs", "run": f"runs/ellipse/{name}"})
         said = capsys.readouterr().out
         assert "no forward pass is needed" in said
-        assert ("added to it, from its alphas and ground truths: " in said) == (name == "two")
-        assert "metrics=[matting] needs alpha mattes as ground truth" in said
+        assert ("added to it, from its alphas and truths: " in said) == (name == "two")
+        assert "metrics=[matting] needs true alphas" in said
         found = records.read(tmp_path / "runs/ellipse" / name / "run.json")
         assert {**found.scores, **first.scores} == found.scores
         wanted = [weighted_f.weighted_f(*pair) for pair in maps(tmp_path / "runs/ellipse" / name)]

@@ -39,7 +39,7 @@ def copies_across(
     home = {row: split for split, rows in splits.apart() for row in rows}
     found = []
     for i, j, bits in _telling(duplicates.cross_split_duplicates(hashes, splits)):
-        how = "the very same" if images[i] == images[j] else f"{bits} of 64 bits apart"
+        how = "identical" if images[i] == images[j] else f"hashes differ in {bits} of 64 bits"
         what = f"In {home[i]}, and as {source.names[j]} in {home[j]}: {how}."
         found.append(fault("duplicate_across", source.names[i], what, [i, j]))
     return found
@@ -54,9 +54,9 @@ def copies_within(
         known = [row for row in rows if row in hashes]
         pairs = (pair for pair in alike(hashes, known) if not _same_video(source, *pair[:2]))
         for i, j, bits in _telling(pairs):
-            how = "The very same" if images[i] == images[j] else f"{bits} of 64 bits apart"
-            what = f"{how} as {source.names[j]}, both in {split}."
-            found.append(fault("duplicate", source.names[i], what.replace("apart as", "apart from"), [i, j]))
+            how = "identical" if images[i] == images[j] else f"hashes differ in {bits} of 64 bits"
+            what = f"Also there as {source.names[j]}, both in {split}: {how}."
+            found.append(fault("duplicate", source.names[i], what, [i, j]))
     return found
 
 
@@ -75,7 +75,7 @@ def same_masks(
         other = first.setdefault(masks[row], row)
         apart = int(np.bitwise_count(hashes[other] ^ hashes[row]))
         if apart > duplicates.MAX_DISTANCE and not _same_video(source, other, row):
-            what = f"It is the mask of {source.names[other]}, pixel by pixel."
+            what = f"Identical to the mask of {source.names[other]}."
             found.append(fault("same_mask", source.names[row], what, [row, other]))
     return found
 

@@ -48,7 +48,7 @@ def diagnose(source: Source, config: DataConfig, said: Sequence[str] = ()) -> Di
     Args:
         source, config: the set, as training would have it. said: what was wrong with names and lists.
     """
-    root = str(getattr(source, "root", "the set"))
+    root = str(getattr(source, "root", "the data set"))
     examined = examine_all(source)
     plain = copies.plain_masks(source, [one.levels for one in examined])
     made, of_splits = dealing.dealt(source, config)

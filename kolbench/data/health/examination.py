@@ -41,7 +41,7 @@ class Examined(NamedTuple):
 
 def examine_all(source: Source) -> list[Examined]:
     """Reads all pictures, with a progress bar; what cannot be read is among them with its error."""
-    return list(in_order(partial(examine, source), len(source), "examining pictures"))
+    return list(in_order(partial(examine, source), len(source), "examining images"))
 
 
 def examine(source: Source, index: int) -> Examined:

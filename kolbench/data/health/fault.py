@@ -22,56 +22,58 @@ class Kind(NamedTuple):
 
 # in the order in which they are shown
 KINDS: dict[str, Kind] = {
-    "folder": Kind("data set not as it has to be", REFUSED, "Mend it; training stops here."),
-    "unreadable": Kind("cannot be used", REFUSED, "Mend or remove it."),
-    "sizes": Kind("image and mask differ in size", REFUSED, "Export the mask at the picture's own size."),
+    "folder": Kind("wrong folders, names or lists", REFUSED, "Fix it; training stops here."),
+    "unreadable": Kind("unusable file", REFUSED, "Replace or remove it."),
+    "sizes": Kind("image and mask differ in size", REFUSED, "Export the mask at the image's own size."),
     "all_full": Kind(
-        "all masks are full", REFUSED, "Say data.person_colour, or export masks that are black."
+        "all masks are full", REFUSED, "Set data.person_colour, or export masks with a black background."
     ),
-    "leak": Kind("in two splits", REFUSED, "Keep it in one split only."),
+    "leak": Kind("leakage between splits", REFUSED, "Keep it in one split only."),
     "duplicate_across": Kind(
         "near-duplicates across splits",
         REFUSED,
         "Keep both in one split, or allow them with data.allow_duplicates=true.",
     ),
     "duplicate_allowed": Kind(
-        "near-duplicates across splits, allowed", WARNING, "Scores flatter; keep both in one split."
+        "near-duplicates across splits, allowed", WARNING, "Scores come out too high; keep both in one split."
     ),
-    "levels": Kind("levels of a mask had to be guessed", WARNING, "Save the mask as 0 and 255."),
-    "mixed_levels": Kind("masks of several kinds", NOTE, "Export all masks alike, as 0 and 255."),
+    "levels": Kind("mask levels had to be guessed", WARNING, "Save the mask as 0 and 255."),
+    "mixed_levels": Kind("masks with different levels", NOTE, "Export all masks alike, as 0 and 255."),
     "inverted": Kind(
-        "perhaps inverted", WARNING, "White is the person; where black is, say data.person_colour=black."
+        "possibly inverted", WARNING, "White must be the person; if black is, set data.person_colour=black."
     ),
-    "empty": Kind("empty mask", WARNING, "Label the picture, or leave it out if nobody is in it."),
-    "full": Kind("mask is foreground everywhere", WARNING, "Label the picture anew, or leave it out."),
-    "tiny": Kind("very little foreground", WARNING, "Look whether the person is labelled whole."),
-    "same_mask": Kind("same mask as another picture", WARNING, "One of the masks is likely a wrong copy."),
-    "duplicate": Kind("the same picture twice in a split", WARNING, "Remove one: it counts twice."),
-    "left_out": Kind("left out", WARNING, "Add what is missing, or name both files alike."),
+    "empty": Kind("empty mask", WARNING, "Label the image, or leave it out if nobody is in it."),
+    "full": Kind("mask is all foreground", WARNING, "Label the image again, or leave it out."),
+    "tiny": Kind("very little foreground", WARNING, "Check that the whole person is labelled."),
+    "same_mask": Kind("same mask as another image", WARNING, "One of the two is probably a wrong copy."),
+    "duplicate": Kind("the same image twice in a split", WARNING, "Remove one: it counts twice."),
+    "left_out": Kind("left out", WARNING, "Add what is missing, or give both files the same name."),
     "product_outside": Kind(
-        "product outside of the mask", WARNING, "What is held belongs to the mask; label it there too."
+        "product outside the mask", WARNING, "A held product belongs to the mask; label it there too."
     ),
     "product_whole": Kind(
         "product covers the whole mask", WARNING, "Label the person too, or remove the product mask."
     ),
-    "product_empty": Kind("empty product mask", NOTE, "Remove the file, or label what is held."),
+    "product_empty": Kind("empty product mask", NOTE, "Remove the file, or label the held product."),
     "orientation": Kind(
-        "turned by EXIF", WARNING, "Save image and mask upright, without an orientation tag."
+        "rotated by EXIF", WARNING, "Save image and mask upright, without an orientation tag."
     ),
-    "said": Kind("said of the whole set", WARNING, "See what it says."),
-    "splits": Kind("splits and groups", WARNING, "Deal the pictures anew, or label more."),
-    "specks": Kind("specks in the mask", NOTE, "Erase what is no part of the person."),
-    "persons": Kind("several objects", NOTE, "Passers-by are background; keep only who holds something."),
-    "resolution": Kind("unusual resolution", NOTE, "Look whether it is a thumbnail or a scan."),
-    "aspect": Kind("unusual shape", NOTE, "Look whether it is a banner, a strip or a collage."),
-    "flat": Kind("hardly any content", NOTE, "Look whether the picture is black, blank or damaged."),
+    "said": Kind("warning about the whole set", WARNING, "See the message."),
+    "splits": Kind("splits and groups", WARNING, "Split the images again, or label more."),
+    "specks": Kind("specks in the mask", NOTE, "Erase what is not part of the person."),
+    "persons": Kind(
+        "several objects", NOTE, "Passers-by are background; keep only the person who holds something."
+    ),
+    "resolution": Kind("unusual resolution", NOTE, "Check whether it is a thumbnail or a scan."),
+    "aspect": Kind("unusual aspect ratio", NOTE, "Check whether it is a banner, a strip or a collage."),
+    "flat": Kind("hardly any content", NOTE, "Check whether the image is black, blank or damaged."),
     "blurred": Kind(
-        "no edge in the picture where the mask has one",
+        "no edge in the image where the mask has one",
         NOTE,
-        "Look whether it is blurred or the mask shifted.",
+        "Check whether the image is blurred or the mask shifted.",
     ),
     "profile": Kind("another colour profile", NOTE, "It is converted to sRGB when it is read."),
-    "products": Kind("products are labelled in part", NOTE, "Product scores count labelled pictures alone."),
+    "products": Kind("products only partly labelled", NOTE, "Product scores count labelled images only."),
 }
 
 
@@ -151,7 +153,7 @@ def below(found: Fault, root: Path | None) -> Fault:
     """The fault with files named as they are below the data set's folder; None = it has none."""
     if root is None:
         return found
-    file = "the whole set" if found.file == str(root) else found.file.removeprefix(f"{root}/")
+    file = "the whole data set" if found.file == str(root) else found.file.removeprefix(f"{root}/")
     return found._replace(file=file, what=found.what.replace(f"{root}/", ""))
 
 
@@ -159,6 +161,11 @@ def in_order(faults: Iterable[Fault]) -> list[Fault]:
     """Gravest first, then as `KINDS` has the kinds; within one kind as they were found."""
     kinds = list(KINDS)
     return sorted(faults, key=lambda found: (SEVERITIES.index(found.severity), kinds.index(found.kind)))
+
+
+def many(number: int, noun: str) -> str:
+    """A number with its noun, such as `1 image` and `1,200 images`."""
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
 
 
 def counted(faults: Iterable[Fault]) -> dict[str, int]:

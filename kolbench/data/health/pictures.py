@@ -31,7 +31,7 @@ def picture_faults(source: Source, index: int, examined: Examined) -> list[Fault
     if examined.doubt:
         said.append(fault("levels", mask, examined.doubt[:1].upper() + examined.doubt[1:] + ".", [index]))
     if examined.measures.entropy < FLAT_BITS:
-        entropy = f"{examined.measures.entropy:.1f} bits of entropy; photographs have 7 and more."
+        entropy = f"Its entropy is {examined.measures.entropy:.1f} bits; photographs have 7 and more."
         said.append(fault("flat", image, entropy, [index]))
     return said
 
@@ -47,34 +47,37 @@ def _of_file(image: str, examined: Examined, index: int) -> list[Fault]:
     turns = {what: said.orientation for what, said in examined.files.items()}
     turned = turns.get("image", UPRIGHT)
     if turned != turns.get("mask", turned):
-        what = f"The image has EXIF orientation {turned}, its mask {turns['mask']}: one of them is turned."
+        what = f"The image has EXIF orientation {turned}, its mask {turns['mask']}: one of them is rotated."
         found.append(fault("orientation", image, what, [index]))
     elif turned != UPRIGHT:
-        what = f"EXIF orientation {turned}: kolbench turns it, other tools may not."
+        what = f"EXIF orientation {turned}: kolbench rotates it, other tools may not."
         found.append(fault("orientation", image, what, [index]))
     if "image" in examined.files and (profile := examined.files["image"].profile):
-        found.append(fault("profile", image, f"Its colours are {profile}.", [index]))
+        found.append(fault("profile", image, f"Its colour profile is {profile}.", [index]))
     return found
 
 
 def _of_mask(mask: str, measures: Measures, index: int, binary: bool) -> list[Fault]:
     share = measures.foreground
     if share == 0:
-        return [fault("empty", mask, "Nothing is foreground.", [index])]
+        return [fault("empty", mask, "No pixel is foreground.", [index])]
     if share == 1:
         return [fault("full", mask, "Every pixel is foreground.", [index])]
     found = []
     if measures.edge > INVERTED_EDGE:
-        what = f"Foreground along {measures.edge:.0%} of the picture's edge, {share:.0%} of it in all."
+        what = (
+            f"{100 * measures.edge:.0f} % of the image's border is foreground, and {100 * share:.0f} % "
+            "of the whole image."
+        )
         found.append(fault("inverted", mask, what, [index]))
     if share < TINY_SHARE:
-        found.append(fault("tiny", mask, f"Foreground is {share:.2%} of the picture.", [index]))
+        found.append(fault("tiny", mask, f"Foreground is {100 * share:.2f} % of the image.", [index]))
     # hair of a true alpha comes in pieces
     if measures.specks and binary:
         objects = "1 object is" if measures.specks == 1 else f"{measures.specks} objects are"
-        found.append(fault("specks", mask, f"{objects} smaller than 0.02 % of the picture.", [index]))
+        found.append(fault("specks", mask, f"{objects} smaller than 0.02 % of the image.", [index]))
     if measures.objects > 1:
-        what = f"{measures.objects} objects of at least a quarter of the largest one's area."
+        what = f"{measures.objects} objects, each at least a quarter of the largest one's area."
         found.append(fault("persons", mask, what, [index]))
     return found
 
@@ -85,12 +88,12 @@ def _of_product(product: str, examined: Examined, index: int) -> list[Fault]:
     if measures.product == 0:
         # layouts without product files give empty ones where nothing is held
         held = Path(product).is_file()
-        return [fault("product_empty", product, "Nothing is marked in it.", [index])] if held else []
+        return [fault("product_empty", product, "It marks nothing.", [index])] if held else []
     if examined.outside > OUTSIDE_SHARE:
-        what = f"{examined.outside:.0%} of it is outside of the mask; it is added to the mask."
+        what = f"{100 * examined.outside:.0f} % of it is outside the mask; it is added to the mask."
         return [fault("product_outside", product, what, [index])]
     if measures.product == measures.foreground:
-        return [fault("product_whole", product, "Product and mask are the same.", [index])]
+        return [fault("product_whole", product, "Product and mask are identical.", [index])]
     return []
 
 

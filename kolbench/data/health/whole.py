@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kolbench.data.health.examination import Examined
-from kolbench.data.health.fault import Fault, fault
+from kolbench.data.health.fault import Fault, fault, many
 from kolbench.data.health.measures import Measures
 from kolbench.data.health.outliers import (
     BLURRED_SHARE,
@@ -37,16 +37,16 @@ def _unlike_others(source: Source, rows: Sequence[int], measures: Sequence[Measu
     pixels = [float(one.height * one.width) for one in measures]
     for place, share in far_from_median(pixels, TIMES_PIXELS).items():
         one = measures[place]
-        what = f"{one.width}x{one.height} px, {share:.2g} times the median's pixels."
+        what = f"{one.width}x{one.height} px, {share:.2g} times the median number of pixels."
         found.append(fault("resolution", source.names[rows[place]], what, [rows[place]]))
     # upright and lying pictures of one camera are of one shape
     shapes = [max(one.height, one.width) / min(one.height, one.width) for one in measures]
     for place, share in far_from_median(shapes, TIMES_ASPECT).items():
         one = measures[place]
-        what = f"{one.width}x{one.height} px, {share:.2g} times as long and narrow as the median."
+        what = f"{one.width}x{one.height} px, {share:.2g} times the median aspect ratio."
         found.append(fault("aspect", source.names[rows[place]], what, [rows[place]]))
     for place, share in below_median([one.sharpness for one in measures], BLURRED_SHARE).items():
-        what = f"Its steepness along the mask's edge is {share:.0%} of the set's median."
+        what = f"Its sharpness along the mask's edge is {100 * share:.0f} % of the data set's median."
         found.append(fault("blurred", source.names[rows[place]], what, [rows[place]]))
     return found
 
@@ -54,10 +54,10 @@ def _unlike_others(source: Source, rows: Sequence[int], measures: Sequence[Measu
 def _full_or_inverted(source: Source, measures: Sequence[Measures]) -> list[Fault]:
     count = len(measures)
     if all(one.foreground == 1 for one in measures) and count == len(source):
-        return [fault("all_full", _place(source), f"All {count} masks are foreground everywhere.")]
+        return [fault("all_full", _place(source), f"All pixels of {many(count, 'mask')} are foreground.")]
     covered = sum(one.edge > FOREGROUND_EDGE for one in measures)
     if covered and covered >= INVERTED_SHARE * count:
-        what = f"{covered} of {count} masks are foreground along most of the picture's edge."
+        what = f"{covered} of {many(count, 'mask')} are foreground along most of the image's border."
         return [fault("inverted", _place(source), what)]
     return []
 
@@ -70,7 +70,7 @@ def _kinds_of_masks(source: Source, levels: Sequence[str], rows: Sequence[int]) 
     seen = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
     rarest = min(kinds, key=lambda kind: kinds[kind])
     examples = [row for row, kind in zip(rows, levels, strict=True) if kind == rarest][:2]
-    what = f"Levels are {seen}; of the rarest is {source.names[examples[0]]}."
+    what = f"Levels: {seen}. An example of the rarest: {source.names[examples[0]]}."
     return [fault("mixed_levels", _place(source), what, examples)]
 
 
@@ -78,7 +78,10 @@ def _products(source: Source, measures: Sequence[Measures]) -> list[Fault]:
     labelled = sum(one.product == one.product for one in measures)
     if labelled in (0, len(measures)):
         return []
-    what = f"{labelled} of {len(measures)} pictures have a product mask; what others hold is not known."
+    what = (
+        f"{labelled} of {many(len(measures), 'image')} {'has' if labelled == 1 else 'have'} a product mask; "
+        "held products in the others are not known."
+    )
     return [fault("products", _place(source), what)]
 
 
@@ -92,4 +95,4 @@ def _said(source: Source, examined: Sequence[Examined]) -> list[Fault]:
 
 
 def _place(source: Source) -> str:
-    return str(getattr(source, "root", "the set"))
+    return str(getattr(source, "root", "the data set"))

@@ -79,8 +79,8 @@ def _per_image(at: Thresholded) -> Float64Array:
 register(
     Score(
         "boundary_iou",
-        "IoU of the bands along the inner edges of truth and prediction, "
-        f"{SHARE:.0%} of the picture's diagonal wide, {PICTURES}; {EMPTY}",
+        "IoU of the bands along the inner edges of ground truth and prediction, "
+        f"{SHARE:.0%} of the image's diagonal wide, {PICTURES}; {EMPTY}",
         per_image=_per_image,
         shown=True,
         extra=ExtraCounts(NAMES, count),

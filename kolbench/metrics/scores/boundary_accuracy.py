@@ -90,8 +90,9 @@ register(
     Score(
         "mba",
         "mean boundary accuracy of CascadePSP: the share of pixels classified correctly where a disk meets "
-        "foreground and background of the truth, mean over five radii from 1 pixel to four fifths of "
-        "(height + width) / 300, averaged over the pictures whose truth has both; absent where none has",
+        "foreground and background of the ground truth, mean over five radii from 1 pixel to four fifths of "
+        "(height + width) / 300, averaged over the images whose ground truth has both; absent where none "
+        "has",
         per_image=_per_image,
         extra=_COUNTS,
         family="boundary",
@@ -100,7 +101,7 @@ register(
 register(
     Score(
         "mba_images",
-        "number of pictures whose truth has foreground and background",
+        "number of images whose ground truth has foreground and background",
         pooled=_images,
         extra=_COUNTS,
         depends_on_threshold=False,

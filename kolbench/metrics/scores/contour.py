@@ -16,9 +16,9 @@ def values(levels: UInt8Array, truth: UInt8Array) -> tuple[float, ...]:
 register(
     Score(
         NAME,
-        f"contour F of DAVIS: F of contour precision and recall within {TOLERANCE:.1%} of the picture's "
-        f"diagonal, of alpha cut at 0.5, {PICTURES}; 1 where neither truth nor prediction has a contour, 0 "
-        "where one has none",
+        f"contour F of DAVIS: F of contour precision and recall within {TOLERANCE:.1%} of the image's "
+        f"diagonal, of alpha cut at 0.5, {PICTURES}; 1 where neither ground truth nor prediction has a "
+        "contour, 0 where only one has one",
         per_image=of_value(NAME),
         depends_on_threshold=False,
         values=ExtraValues((NAME,), values),

@@ -7,10 +7,10 @@ from kolbench.metrics.parity import agreement
 from kolbench.metrics.score import Score, of_all_counts, of_counts, register
 from kolbench.metrics.wording import ADAPTIVE, EVERY_LEVEL, PICTURES
 
-_E = "E-measure, the enhanced alignment of the binary prediction and the truth"
+_E = "E-measure, the enhanced alignment of the binary prediction and the ground truth"
 _EDGES = (
     "summed over pixels and divided by their number less 1, so that a perfect one is a little above 1; the "
-    "share of pixels left alone where the truth is empty, of pixels found where it is full"
+    "share of true negatives where the ground truth is empty, of true positives where it is full"
 )
 
 # N / (N - 1) of two pixels
@@ -31,7 +31,7 @@ register(
 register(
     Score(
         "e_max",
-        f"{_E}, averaged over pictures at each of {EVERY_LEVEL}, there where that is highest; "
+        f"{_E}, averaged over images at each of {EVERY_LEVEL}, the highest of these means; "
         f"{_EDGES}{agreement('e_max')}",
         pooled=of_all_counts(partial(saliency.highest_mean, saliency.e_measure)),
         depends_on_threshold=False,

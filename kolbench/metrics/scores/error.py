@@ -28,7 +28,7 @@ register(
     Score(
         "mae_minmax",
         "mae after each alpha was stretched so that its lowest level is 0 and its highest 1, unless it is "
-        f"the same all over, as tables of salient object detection print it, {PICTURES}"
+        f"constant, as tables of salient object detection print it, {PICTURES}"
         f"{agreement('mae_minmax')}",
         per_image=of_counts(_stretched),
         higher_is_better=False,

@@ -10,7 +10,7 @@ from kolbench.metrics.score import Score, of_all_counts, of_counts, register
 from kolbench.metrics.wording import ADAPTIVE, EMPTY, EVERY_LEVEL, PICTURES, POOLED
 
 _F = "F with beta squared = 0.3"
-_ZERO = "0 where nothing is hit, an empty truth included"
+_ZERO = "0 where there is no true positive, also where the ground truth is empty"
 
 
 def _mean_pr(counts: Counts) -> float:
@@ -34,7 +34,7 @@ register(
 register(
     Score(
         "f_max",
-        f"{_F}, averaged over pictures at each of {EVERY_LEVEL}, there where that is highest; "
+        f"{_F}, averaged over images at each of {EVERY_LEVEL}, the highest of these means; "
         f"{_ZERO}{agreement('f_max')}",
         pooled=of_all_counts(partial(saliency.highest_mean, saliency.f_measure)),
         depends_on_threshold=False,
@@ -53,8 +53,8 @@ register(
 register(
     Score(
         "f_mean_pr",
-        f"{_F} of the mean precision and the mean recall over pictures (what is 0 / 0 is 0) at each of "
-        f"{EVERY_LEVEL}, there where that is highest; what U2Net's paper calls max F{agreement('f_mean_pr')}",
+        f"{_F} of the mean precision and the mean recall over images (what is 0 / 0 is 0) at each of "
+        f"{EVERY_LEVEL}, the highest of these; what U2Net's paper calls max F{agreement('f_mean_pr')}",
         pooled=of_all_counts(_mean_pr),
         depends_on_threshold=False,
         family="saliency",
@@ -63,7 +63,7 @@ register(
 register(
     Score(
         "f0.3_pooled_max",
-        f"{_F}, {POOLED}, at each of {EVERY_LEVEL}, there where that is highest; "
+        f"{_F}, {POOLED}, at each of {EVERY_LEVEL}, the highest of these; "
         f"{EMPTY}{agreement('f0.3_pooled_max')}",
         pooled=of_all_counts(_pooled_max),
         depends_on_threshold=False,

@@ -27,19 +27,19 @@ _SLOW: Mapping[str, Error] = {
     "grad_rvm": matte_error.gradient_rvm,
 }
 _MEANING = {
-    "sad": "sum of |alpha - true alpha| / 1000",
-    "mad": "mean of |alpha - true alpha|",
-    "mse": "mean of (alpha - true alpha) squared",
+    "sad": "sum of |alpha - ground truth| / 1000",
+    "mad": "mean of |alpha - ground truth|",
+    "mse": "mean of (alpha - ground truth) squared",
     "grad": "sum of squared differences of gradient magnitudes / 10, by Gaussian derivatives of sigma 1.4, "
     "as in P3M's code",
-    "conn": "connectivity error / 1000: differences of how far pixels hang together with the largest "
+    "conn": "connectivity error / 1000: differences in how well pixels are connected to the largest "
     "component that both alphas share, in steps of 0.1",
     "grad_rvm": "gradient error / 1000 by filters of 9 x 9 with unit energy, as in Robust Video Matting's "
     "code, of alphas that are not stretched",
 }
 _BAND = (
-    f"inside the transition region, dilate(alpha > 0) less erode(alpha = 1) of the truth by an ellipse of "
-    f"{matte_error.BAND_PX} px"
+    f"inside the transition region, dilate(alpha > 0) less erode(alpha = 1) of the ground truth by an "
+    f"ellipse of {matte_error.BAND_PX} px"
 )
 
 
@@ -68,8 +68,8 @@ def _both(names: Iterable[str]) -> tuple[str, ...]:
 def _definition(name: str) -> str:
     meaning = f"{_MEANING[name.removesuffix(_REGION)]}, both at 8 bits"
     if not name.endswith(_REGION):
-        return f"{meaning}, {PICTURES}; for true alphas only"
-    return f"{meaning}, {_BAND}, {PICTURES} that have one; for true alphas only"
+        return f"{meaning}, {PICTURES}; only where the ground truth is an alpha matte"
+    return f"{meaning}, {_BAND}, {PICTURES} that have one; only where the ground truth is an alpha matte"
 
 
 for _names, _of, _always in ((_both(_QUICK), quick, True), (_both(_SLOW), slow, False)):

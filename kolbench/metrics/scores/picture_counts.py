@@ -23,18 +23,18 @@ def _both_full(at: Thresholded) -> Float64Array:
     return both
 
 
-register(Score("images", "number of pictures scored", pooled=_images, depends_on_threshold=False))
+register(Score("images", "number of images scored", pooled=_images, depends_on_threshold=False))
 register(
     Score(
         "both_empty",
-        "pictures with truth and prediction both empty: their foreground scores are 1 by rule",
+        "images with ground truth and prediction both empty: their foreground scores are 1 by rule",
         pooled=_both_empty,
     )
 )
 register(
     Score(
         "both_full",
-        "pictures with truth and prediction both filling the frame: background IoU 1 by rule",
+        "images with ground truth and prediction both filling the frame: their background IoU is 1 by rule",
         pooled=_both_full,
     )
 )

@@ -7,7 +7,7 @@ from kolbench.metrics.formulas import of_product, product_recall, ratio
 from kolbench.metrics.score import Score, register
 from kolbench.types import Float64Array
 
-_WITH_PRODUCT = "averaged over the pictures that have a product; absent where none has"
+_WITH_PRODUCT = "averaged over the images with a held product; absent where there is none"
 
 
 def _iou(at: Thresholded) -> Float64Array:
@@ -23,7 +23,7 @@ def _images(at: Thresholded) -> Float64Array:
 register(
     Score(
         "product_recall",
-        f"share of the held product's pixels found, per picture, {_WITH_PRODUCT}",
+        f"share of the held product's pixels that are found, per image, {_WITH_PRODUCT}",
         per_image=product_recall,
         shown=True,
     )
@@ -31,14 +31,14 @@ register(
 register(
     Score(
         "product_iou",
-        f"foreground IoU inside the product mask, equal to product_recall, {_WITH_PRODUCT}",
+        f"foreground IoU inside the product mask, by definition equal to product_recall, {_WITH_PRODUCT}",
         per_image=_iou,
     )
 )
 register(
     Score(
         "product_images",
-        "number of pictures that have a product",
+        "number of images with a held product",
         pooled=_images,
         depends_on_threshold=False,
     )

@@ -62,9 +62,10 @@ def _per_image(counts: Counts) -> Float64Array:
 register(
     Score(
         "s_measure",
-        "S-measure: half the similarity of truth and alpha as objects, half that of four quarters around "
-        "the truth's centre, with alpha at 8 bits and not stretched, whatever the threshold; mean alpha "
-        f"where the truth is full, 1 less that where it is empty; {PICTURES}{agreement('s_measure')}",
+        "S-measure: half the similarity of ground truth and alpha as objects, half that of four quarters "
+        "around the ground truth's centre, with alpha at 8 bits and not stretched, whatever the threshold; "
+        "mean alpha where the ground truth is full, 1 less that where it is empty; "
+        f"{PICTURES}{agreement('s_measure')}",
         per_image=of_counts(_per_image),
         shown=True,
         extra=ExtraCounts(NAMES, count),

@@ -72,7 +72,7 @@ register(
     Score(
         NAME,
         "weighted F (Margolin et al. 2014, beta = 1) of alpha at 8 bits as it is, not stretched, against the "
-        f"binary mask, {PICTURES}; 0 where the truth is empty{agreement(NAME)}",
+        f"binary mask, {PICTURES}; 0 where the ground truth is empty{agreement(NAME)}",
         per_image=of_value(NAME),
         depends_on_threshold=False,
         values=ExtraValues((NAME,), values),

@@ -15,7 +15,7 @@ from kolbench.types import Float64Array
 
 DEFINITIONS: Mapping[str, str] = {
     "j_and_f": "mean of j_mean and f_mean",
-    "j_mean": "J, intersection over union of alpha cut at 0.5 and the truth, averaged over the clip's "
+    "j_mean": "J, intersection over union of alpha cut at 0.5 and the ground truth, averaged over the clip's "
     "frames; 1 where both are empty",
     "j_recall": "share of frames whose J is above 0.5",
     "j_decay": "mean J of the clip's first quarter less that of its last; 0 of fewer than 4 frames",
@@ -24,17 +24,18 @@ DEFINITIONS: Mapping[str, str] = {
     "f_recall": "share of frames whose contour F is above 0.5",
     "f_decay": "as j_decay, of contour F",
     "jitter_j": "standard deviation of J over the clip's frames",
-    "dtssd": "100 x root mean square of alpha's change less the truth's, averaged over pairs of frames",
+    "dtssd": "100 x root mean square of alpha's change less the ground truth's, averaged over pairs of "
+    "frames",
     "dtssd_rvm": "as dtssd, with a first frame of 0 in the average, as Robust Video Matting's code has it",
-    "dtssd_unknown": f"as dtssd, over pixels within {BAND_PX // 2} px of the truth's transition in the "
-    "earlier frame",
+    "dtssd_unknown": f"as dtssd, over pixels within {BAND_PX // 2} px of the ground truth's transition "
+    "in the earlier frame",
     "messddt": "1000 x mean |squared error of a pixel - squared error where it has moved to|, over pixels "
-    "whose truth is neither 0 nor 1; approximate: moved by the flow of the truths, found at "
-    f"{FLOW_PX} px at most",
+    "whose ground truth is neither 0 nor 1; approximate: moved by the flow of the ground truth, "
+    f"computed at {FLOW_PX} px at most",
     "messddt_whole": "as messddt, over all pixels",
     "flicker_mad": "mean change of a pixel's alpha from one frame to the next; rises with motion too",
     "flicker_iou": "1 - IoU of the foregrounds of one frame and the next; rises with motion too",
-    "flicker_excess": "mean of what a pixel's alpha changes more than its truth does",
+    "flicker_excess": "mean of what a pixel's alpha changes more than its ground truth does",
 }
 # what `DEFINITIONS` names is at least and at most
 _SIGNED, _PERCENT = (-1.0, 1.0), (0.0, 200.0)

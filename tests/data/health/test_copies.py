@@ -49,11 +49,11 @@ def test_across_and_within_splits_are_told_apart():
     # a and b alike, c the same picture as a, d like nobody
     values, digests = hashes(0, 1, 0, 2**63 - 1), pixels("abad")
     assert told(copies.copies_across(source, splits, values, digests)) == [
-        ("a", "In train, and as c in val: the very same."),
-        ("b", "In train, and as c in val: 1 of 64 bits apart."),
+        ("a", "In train, and as c in val: identical."),
+        ("b", "In train, and as c in val: hashes differ in 1 of 64 bits."),
     ]
     assert told(copies.copies_within(source, splits, values, digests)) == [
-        ("a", "1 of 64 bits apart from b, both in train.")
+        ("a", "Also there as b, both in train: hashes differ in 1 of 64 bits.")
     ]
 
 
@@ -83,7 +83,5 @@ def test_the_same_mask_counts_where_pictures_differ():
     source = Named(["a", "b", "c", "d"])
     masks, values = pixels("xxxy"), hashes(0, 2**20 - 1, 1, 2**40 - 1)
     # c looks like a, so that the mask may be too
-    assert told(copies.same_masks(source, range(4), masks, values)) == [
-        ("b", "It is the mask of a, pixel by pixel.")
-    ]
+    assert told(copies.same_masks(source, range(4), masks, values)) == [("b", "Identical to the mask of a.")]
     assert copies.same_masks(source, [1, 3], masks, values) == []

@@ -10,6 +10,7 @@ from kolbench.data.health import dealing
 from kolbench.data.health.examination import Examined
 from kolbench.data.health.measures import Measures
 from kolbench.data.splits import Splits
+from kolbench.report.intervals import fewest_groups
 from tests.data.health.test_copies import Named
 
 NAMES = [f"p{number:02d}" for number in range(60)]
@@ -31,15 +32,29 @@ def test_leaks_small_splits_large_groups_and_what_is_unused():
     source = Named(NAMES, groups, given_splits=given(train=range(22), val=range(22, 42), test=range(42, 59)))
     _, found = dealing.dealt(source, DataConfig())
     told = {(one.kind, one.file): one.what for one in found}
-    assert told["leak", "v"] == "The group stands in train and val (30 pictures in all)."
-    assert told["leak", "w"] == "The group stands in val and test (20 pictures in all)."
+    assert told["leak", "v"] == "The group is in train and in val (30 images in all)."
+    assert told["leak", "w"] == "The group is in val and in test (20 images in all)."
     assert ("splits", "val") not in told
-    assert sum(one.file == "test" for one in found) == 2
-    assert told["splits", "v"] == "The group has 30 of 50 pictures in groups."
-    assert told["splits", "the lists"] == "Pictures that stand in no split and are not used: 1."
+    # w, and each of the 9 images without a video, are groups enough
+    assert told["splits", "test"] == "Only 17 images: differences of several per cent mean nothing."
+    assert sum(one.file == "test" for one in found) == 1
+    assert told["splits", "v"] == "The group has 30 of the 50 images in groups."
+    assert told["splits", "the lists"] == "1 image in no split, so not used."
     # the paper's split leaves groups alone
     _, paper = dealing.dealt(source, DataConfig(split="paper"))
     assert not any(one.kind == "leak" for one in paper)
+
+
+@pytest.mark.parametrize(("videos", "few"), [(1, True), (5, True), (6, False)])
+def test_too_few_test_groups_are_those_that_give_no_interval(videos, few):
+    assert dealing.FEWEST_GROUPS == fewest_groups() == 6
+    groups = [f"v{number % videos}" for number in range(60)]
+    lists = given(train=range(10), val=range(10, 30), test=range(30, 60))
+    held = Named(NAMES, [None] * 30 + groups[:30], given_splits=lists)
+    said = [one.what for one in dealing.dealt(held, DataConfig())[1] if one.file == "test"]
+    word = "group" if videos == 1 else "groups"
+    told = f"30 images in {videos} {word} (videos): too few groups for an interval, which takes 6."
+    assert said == ([told] if few else [])
 
 
 def test_what_cannot_be_dealt_is_said_and_all_is_looked_at():

@@ -58,7 +58,7 @@ def test_files_are_named_as_below_the_root():
     found = Fault("sizes", "/data/set/a.png", "Is not as /data/set/b.png.", "", (1,))
     assert fault.below(found, Path("/data/set"))[:3] == ("sizes", "a.png", "Is not as b.png.")
     assert fault.below(found, None) == found
-    assert fault.below(found._replace(file="/data/set"), Path("/data/set")).file == "the whole set"
+    assert fault.below(found._replace(file="/data/set"), Path("/data/set")).file == "the whole data set"
 
 
 def test_the_gravest_come_first_and_kinds_stay_together():

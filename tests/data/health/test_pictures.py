@@ -45,8 +45,8 @@ def test_measures_become_faults(changed, expected):
     [
         (1, 1, ""),
         (6, 6, "EXIF orientation 6"),
-        (6, 1, "one of them is turned"),
-        (1, 8, "one of them is turned"),
+        (6, 1, "one of them is rotated"),
+        (1, 8, "one of them is rotated"),
     ],
 )
 def test_orientations(image, mask, expected):
@@ -61,8 +61,8 @@ def test_doubts_and_profiles_are_said():
     examined = examined._replace(measures=GOOD._replace(product=0.1))
     told = {found.kind: found.what for found in pictures.picture_faults(SOURCE, 0, examined)}
     assert told == {
-        "profile": "Its colours are Display P3.",
-        "product_outside": "6% of it is outside of the mask; it is added to the mask.",
+        "profile": "Its colour profile is Display P3.",
+        "product_outside": "6 % of it is outside the mask; it is added to the mask.",
         "levels": "9 levels: cut at 0.5.",
     }
 
@@ -82,12 +82,12 @@ def test_outliers_of_a_set():
 
 def test_a_whole_set_that_is_inverted_full_or_labelled_in_part():
     inverted = GOOD._replace(edge=0.6)
-    assert set_kinds([inverted] * 9 + [GOOD]) == [("inverted", "the set")]
+    assert set_kinds([inverted] * 9 + [GOOD]) == [("inverted", "the data set")]
     assert set_kinds([inverted] * 8 + [GOOD] * 2) == []
     full = GOOD._replace(foreground=1.0, edge=1.0, sharpness=math.nan)
-    assert set_kinds([full] * 10) == [("all_full", "the set")]
+    assert set_kinds([full] * 10) == [("all_full", "the data set")]
     held = GOOD._replace(product=0.1)
-    assert set_kinds([held] * 3 + [GOOD] * 7) == [("products", "the set")]
+    assert set_kinds([held] * 3 + [GOOD] * 7) == [("products", "the data set")]
     assert set_kinds([held] * 10) == []
 
 
@@ -95,6 +95,6 @@ def test_kinds_of_masks():
     levels = ["0/255", "0/255", "empty", "0/1"]
     examined = [Examined(measures=GOOD, levels=kind) for kind in levels]
     [found] = whole.set_faults(SOURCE, examined)
-    assert found.what == "Levels are 0/255 (2), 0/1 (1); of the rarest is p3."
+    assert found.what == "Levels: 0/255 (2), 0/1 (1). An example of the rarest: p3."
     assert found.pictures == (3,)
     assert whole.set_faults(SOURCE, examined[:3]) == []
