@@ -5,6 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PLAIN_SECONDS = 20.0
 # the method at work, for bars of code that does not know its name
@@ -46,8 +50,12 @@ def working(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for `total` steps; the yielded function moves it on by so many."""
+def bar(what: str, total: int, console: "Console | None" = None) -> Iterator[Callable[[int], None]]:
+    """A progress bar for `total` steps; the yielded function moves it on by so many.
+
+    Args:
+        console: where it is drawn; None = rich's own, which follows sys.stdout wherever that is led.
+    """
     if in_terminal():
         from rich.progress import (
             BarColumn,
@@ -61,7 +69,7 @@ def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         # a step may take longer than a person waits: the spinner moves meanwhile
         what_column = (SpinnerColumn(), TextColumn("{task.description}"))
         columns = (*what_column, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, transient=True) as rich_bar:
+        with Progress(*columns, console=console, transient=True) as rich_bar:
             task = rich_bar.add_task(what, total=total)
             yield lambda steps: rich_bar.advance(task, steps)
         return

@@ -1,10 +1,13 @@
 """`task=quickstart`: from the prompt to a report page in two minutes, with nothing downloaded."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.console import Console
 
 from kolbench.config.schema import TaskConfig, TaskResult
 from kolbench.io import progress
@@ -67,7 +70,8 @@ def run(config: QuickstartConfig) -> TaskResult:
     log = config.output / LOG
     runs = []
     with (
-        progress.bar("methods evaluated", len(experiments)) as advance,
+        # what the runs print goes elsewhere, the bar does not
+        progress.bar("methods evaluated", len(experiments), Console(file=sys.stdout)) as advance,
         log.open("w", encoding="utf-8") as file,
     ):
         for name, own in experiments.items():

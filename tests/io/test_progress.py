@@ -1,6 +1,8 @@
 """Progress of work in a terminal, and without one."""
 
+import contextlib
 import io
+import time
 
 import pytest
 from rich.console import Console
@@ -35,3 +37,13 @@ def test_without_a_terminal_short_work_is_not_mentioned(capsys):
     with progress.working("starting"):
         pass
     assert capsys.readouterr().out == ""
+
+
+def test_a_bar_on_a_console_of_its_own_stays_there_while_prints_are_led_elsewhere(terminal):
+    own, elsewhere = io.StringIO(), io.StringIO()
+    console = Console(file=own, width=80, force_terminal=True)
+    with progress.bar("methods evaluated", 2, console) as advance, contextlib.redirect_stdout(elsewhere):
+        advance(2)
+        time.sleep(0.25)
+    assert "2/2" in own.getvalue()
+    assert elsewhere.getvalue() == terminal.getvalue() == ""
