@@ -51,7 +51,7 @@ def run(config: PlaceConfig) -> TaskResult:
     """
     ad = config.ad
     if ad is None:
-        raise ConfigError("task=place needs ad=FILE, a picture or a video.")
+        raise ConfigError("task=place needs ad=FILE, an image or a video.")
     open_ad = ad_opener(ad)
     require_foreground_method(config.foreground)
     placement, look = instantiate(config.placement), instantiate(config.look)
@@ -96,9 +96,9 @@ def write_pictures(pictures: Mapping[Path, Row], output: Path) -> str:
     write_atomically(table, partial(pd.DataFrame(rows).to_csv, index=False, float_format="%.6f"))
     shares = [row.share for row in pictures.values() if row.share is not None]
     if not shares:
-        return f"no picture holds the ad; table in {table}"
+        return f"no image holds the ad; table in {table}"
     mean = sum(shares) / len(shares)
-    return f"{mean:.0%} of the ad can be seen, on average over {len(shares)} pictures; table in {table}"
+    return f"{mean:.0%} of the ad can be seen, on average over {len(shares)} images; table in {table}"
 
 
 def ad_opener(path: Path) -> Callable[[], Ad]:

@@ -109,7 +109,7 @@ def test_pictures_and_ads_of_another_colour_space_are_converted_and_that_is_said
     # what tests before have read
     colour_profiles.notes()
     run("predict", tmp_path / "[ab].png", tmp_path / "out", "save=black")
-    said = "2 pictures have another colour profile than sRGB (Display P3); converted to sRGB"
+    said = "2 images have another colour profile than sRGB (Display P3); converted to sRGB"
     assert capsys.readouterr().out.count(said) == 1
     found = images.read_rgb(tmp_path / "out" / "a.png")[ellipse() == 1]
     assert np.abs(found - expected(np.array([200, 40, 40]), DISPLAY_P3)).max() <= 2
@@ -260,7 +260,7 @@ def test_pictures_share_one_table_of_what_is_seen(tmp_path, capsys):
     assert [row["picture"] for row in rows] == ["a.png", "b/a.png"]
     assert float(rows[1]["share"]) == pytest.approx(1 - ellipse().mean(), abs=1e-5)
     assert [row["ad_area"] for row in rows] == ["1.000000", "1.000000"]
-    assert "65% of the ad can be seen, on average over 2 pictures" in capsys.readouterr().out
+    assert "65% of the ad can be seen, on average over 2 images" in capsys.readouterr().out
     run("place", tmp_path / "in" / "a.png", tmp_path / "one.png", *words)
     assert sorted(path.name for path in tmp_path.glob("one*")) == ["one.png", "one.visibility.csv"]
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == [
@@ -450,9 +450,9 @@ def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path, monkeypatch):
     with Image.open(io.BytesIO(done.stdout)) as alpha:
         np.testing.assert_array_equal(np.array(alpha), np.rint(ellipse() * 255))
     wrong = piped(monkeypatch, file.getvalue(), f"output={tmp_path / 'x.mp4'}", cwd=tmp_path, code=2)
-    assert "stdin.png is a picture, but output=" in wrong
-    broken = piped(monkeypatch, b"no picture", f"output={tmp_path / 'x.png'}", cwd=tmp_path, code=1)
-    assert "the picture from stdin" in broken
+    assert "stdin.png is an image, but output=" in wrong
+    broken = piped(monkeypatch, b"no image", f"output={tmp_path / 'x.png'}", cwd=tmp_path, code=1)
+    assert "the image from stdin" in broken
     assert "Traceback" not in broken
     dry = piped(monkeypatch, b"", f"output={tmp_path / 'x.png'}", "--dry-run", cwd=tmp_path)
     assert f"stdin -> {tmp_path / 'x.png'}" in dry
@@ -465,7 +465,7 @@ def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path, monkeypatch):
         ("predict", ["save=alhpa"], r"save=alhpa is not a choice.*Did you mean save=alpha\?"),
         ("predict", ["save=[]"], "save= names nothing"),
         ("predict", ["format=gif"], "format=gif is not a choice"),
-        ("predict", ["format=jpg"], "format=jpg is for pictures, but input= holds videos only"),
+        ("predict", ["format=jpg"], "format=jpg is for images, but input= holds videos only"),
         ("predict", ["foreground=soap"], "foreground=soap is not a choice"),
         ("predict", ["smooth=hysteresis", "smooth.low=0.9"], "smooth.low"),
         ("place", [], "task=place needs ad=FILE"),
@@ -484,16 +484,16 @@ def test_wrong_words_are_named_before_anything_is_written(task, words, message, 
 @pytest.mark.parametrize(
     ("name", "output", "words", "message"),
     [
-        ("clip.mp4", "out.png", [], "is a video, but output=.*out.png would be a picture"),
-        ("a.png", "out.mp4", [], "is a picture, but output=.*out.mp4 would be a video"),
-        ("a.png", "out.webp", [], r"pictures are written as \.png or \.jpg"),
+        ("clip.mp4", "out.png", [], "is a video, but output=.*out.png would be an image"),
+        ("a.png", "out.mp4", [], "is an image, but output=.*out.mp4 would be a video"),
+        ("a.png", "out.webp", [], r"images are written as \.png or \.jpg"),
         ("a.png", "out.png", ["save=[alpha,black]"], "is one file, but save= wants alpha, black"),
         ("a.png", "a.png", [], "would overwrite the input"),
         ("a.png", "out", ["save=cutout", "format=jpg"], "format=jpg cannot hold save=cutout"),
         ("a.png", "out.png", ["format=jpg"], "format=jpg contradict each other"),
-        ("a.png", "out.txt", [], r"nothing is written as \.txt; pictures are \.png or \.jpg"),
+        ("a.png", "out.txt", [], r"nothing is written as \.txt; images are \.png or \.jpg"),
         ("a.png", "out", ["smooth=ofd", "smooth.tolerance=7"], r"smooth\.tolerance=7 is not a number"),
-        ("a.png", "out", ["format=h264"], "format=h264 is for videos, but input= holds pictures only"),
+        ("a.png", "out", ["format=h264"], "format=h264 is for videos, but input= holds images only"),
         ("clip.mp4", "out.mp4", ["save=cutout"], "no alpha channel; write .webm"),
         ("clip.mp4", "", [], "task=predict needs output=PATH"),
     ],
@@ -510,7 +510,7 @@ def test_methods_that_cannot_be_used_say_so(tmp_path):
     write_picture(tmp_path / "a.png", clips.picture(0, SIZE))
     with pytest.raises(ConfigError, match="needs weights=RUN_FOLDER"):
         run("predict", tmp_path / "a.png", tmp_path / "m.png", method="modnet")
-    with pytest.raises(ConfigError, match="grabcut needs more than the picture"):
+    with pytest.raises(ConfigError, match="grabcut needs more than the image"):
         run("predict", tmp_path / "a.png", tmp_path / "m.png", "model.variant=box", method="grabcut")
 
 

@@ -103,7 +103,7 @@ def items_of(given: str, output: Path) -> list[Item]:
         raise ConfigError(f"output={output} holds the input itself; give another folder.")
     if not items:
         raise DataError(
-            f"input={given} holds no picture and no video that could be read "
+            f"input={given} holds no image and no video that could be read "
             f"({', '.join(sorted(SUFFIXES))} are known)."
         )
     return items
@@ -121,7 +121,7 @@ def left_out(given: str, items: Sequence[Item]) -> list[str]:
     if not others:
         return []
     counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-    return [f"left out of {given}, as neither picture nor video: {counts}"]
+    return [f"left out of {given}, as neither image nor video: {counts}"]
 
 
 def _is_input(file: Path) -> bool:

@@ -144,13 +144,13 @@ def reports_of(
 
 def _require_fitting(item: Item, output: Path) -> None:
     if item.is_video != Item(output, output).is_video:
-        given, wanted = ("a video", "a picture") if item.is_video else ("a picture", "a video")
+        given, wanted = ("a video", "an image") if item.is_video else ("an image", "a video")
         raise ConfigError(
             f"input={item.source} is {given}, but output={output} would be {wanted}; give another suffix "
             "or a folder."
         )
     if not item.is_video and output.suffix.lower() not in (".png", *JPEG_SUFFIXES):
-        raise ConfigError(f"output={output}: pictures are written as .png or .jpg.")
+        raise ConfigError(f"output={output}: images are written as .png or .jpg.")
 
 
 def _require_eight_bits(kind: OutputKind, format_name: str) -> None:
@@ -170,16 +170,16 @@ def _require_picture(kind: OutputKind, output: Path, format_name: str) -> None:
 def _require_use(items: Sequence[Item], format_name: str) -> None:
     videos = sum(item.is_video for item in items)
     if format_name == "jpg" and videos == len(items):
-        raise ConfigError("format=jpg is for pictures, but input= holds videos only.")
+        raise ConfigError("format=jpg is for images, but input= holds videos only.")
     if format_name in VIDEO_FORMATS and not videos:
-        raise ConfigError(f"format={format_name} is for videos, but input= holds pictures only.")
+        raise ConfigError(f"format={format_name} is for videos, but input= holds images only.")
 
 
 def _require_folder(output: Path) -> None:
     """A name such as out.txt is a slip, unless a folder has it."""
     if not output.exists() and output.suffix.lower() in NOT_WRITTEN:
         raise ConfigError(
-            f"output={output}: nothing is written as {output.suffix}; pictures are .png or .jpg, videos "
+            f"output={output}: nothing is written as {output.suffix}; images are .png or .jpg, videos "
             f"{', '.join(CONTAINERS)}. Where a folder is meant, make it first."
         )
 

@@ -107,8 +107,8 @@ def test_inputs_are_never_overwritten(tmp_path):
         ("sh0ts", r"sh0ts does not exist\. Did you mean .*shots\?"),
         ("shots/b.jpg", r"b\.jpg does not exist\. Did you mean .*a\.jpg\?"),
         ("nowhere/deep/a.jpg", r"the folder of input=.*nowhere/deep does not exist"),
-        ("empty", r"empty holds no picture and no video"),
-        ("shots/*.mp4", r"shots/\*\.mp4 holds no picture and no video"),
+        ("empty", r"empty holds no image and no video"),
+        ("shots/*.mp4", r"shots/\*\.mp4 holds no image and no video"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, name, message):
@@ -132,7 +132,7 @@ def test_files_without_a_known_suffix_are_judged_by_their_content(tmp_path, caps
     kinds = {item.source.name: item.is_video for item in items}
     assert kinds == {"clip": True, "disc.vob": True, "photo": False, "photo.bin": False}
     assert left_out(str(tmp_path), items) == [
-        f"left out of {tmp_path}, as neither picture nor video: 1 .txt, 2 no suffix"
+        f"left out of {tmp_path}, as neither image nor video: 1 .txt, 2 no suffix"
     ]
     assert left_out(str(tmp_path / "photo"), items[:1]) == []
     (tmp_path / "notes.txt").unlink()
