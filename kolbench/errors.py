@@ -155,13 +155,17 @@ def nearest(word: str, choices: Iterable[str], likeness: float = 0.6) -> str | N
     """The choice most like `word`, or None where none has this likeness, in [0, 1].
 
     Groups, folders and endings that both have make two names no more alike: `x.png` is not like `y.png`.
+    Capitals make none less alike: `X.PNG` is `x.png`.
     """
-    matches = difflib.get_close_matches(word, list(choices), n=5, cutoff=likeness)
-    return next((match for match in matches if _likeness(*_own_parts(word, match)) >= likeness), None)
+    small, named = word.lower(), {choice.lower(): choice for choice in choices}
+    matches = difflib.get_close_matches(small, list(named), n=5, cutoff=likeness)
+    alike = (match for match in matches if _likeness(*_own_parts(small, match)) >= likeness)
+    return next((named[match] for match in alike), None)
 
 
 def _likeness(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other).ratio()
+    # all of it may be in common
+    return difflib.SequenceMatcher(None, one, other).ratio() if one or other else 1.0
 
 
 def _own_parts(one: str, other: str) -> tuple[str, str]:

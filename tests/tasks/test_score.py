@@ -221,8 +221,8 @@ def test_an_earlier_evaluation_is_completed_and_not_repeated(tmp_path: Path, mon
         run_task(*words, "metrics=[saliency,matting]", paths={"runs": "runs", "run": f"runs/ellipse/{name}"})
         said = capsys.readouterr().out
         assert "no forward pass is needed" in said
-        assert ("added to it, from its alphas and truths: " in said) == (name == "two")
-        assert "metrics=[matting] needs true alphas" in said
+        assert ("added to it, from its alphas and ground truths: " in said) == (name == "two")
+        assert "metrics=[matting] needs alpha mattes as ground truth" in said
         found = records.read(tmp_path / "runs/ellipse" / name / "run.json")
         assert {**found.scores, **first.scores} == found.scores
         wanted = [weighted_f.weighted_f(*pair) for pair in maps(tmp_path / "runs/ellipse" / name)]

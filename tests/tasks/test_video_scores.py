@@ -79,7 +79,7 @@ def test_masks_of_anybody_get_the_scores_of_video(tmp_path, monkeypatch, capsys)
     rows = pd.read_csv("report/tables/clips.csv").set_index("clip")
     assert rows["dtssd"]["far"] == pytest.approx(far["dtssd"])
     assert Path("report/figures/j_over_time.png").is_file()
-    assert "Scores of video segmentation" in Path("report/report.html").read_text()
+    assert "Video scores" in Path("report/report.html").read_text()
 
 
 def test_smoothing_pictures_of_no_clip_is_refused(tmp_path):
