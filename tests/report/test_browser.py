@@ -152,7 +152,7 @@ def test_the_slider_by_keyboard_and_back_to_own_thresholds(browser, comparison):
     assert find(browser, "#threshold").get_attribute("aria-valuetext") == "0.53"
     press(browser, "ARROW_LEFT", "HOME")
     assert {row[0] for row in live(browser).values()} == {"0.00"}
-    row = find(browser, "#live tr[data-method='1']")
+    row = find(browser, "#live tr[data-method='0']")
     browser.execute_script("arguments[0].focus()", find(row, ".own"))
     press(browser, "ENTER")
     settled(browser, lambda: live(browser)["rsudisnet"] == before["rsudisnet"])
@@ -220,7 +220,7 @@ def test_a_held_product_is_outlined_in_its_rows_and_in_the_large_view(browser, p
     outlined = pixels(browser, number, "image", "#held ")[..., :3]
     assert ((outlined == colour).all(-1) == edge).all()
     row = comparison.pictures.index(shot.name)
-    recall = numbers_of(comparison).of["modnet"].images["product_recall"][row]
+    recall = numbers_of(comparison).of["rsudisnet"].images["product_recall"][row]
     assert (
         find(browser, f"#held [data-shot='{number}'] [data-source='0'] .score").text.replace("\xa0", " ")
         == f"{100 * recall:.1f} %"
@@ -389,7 +389,7 @@ def test_the_wipe_by_keyboard_and_by_hand(browser, parts):
     from selenium.webdriver import ActionChains
 
     pixels(browser, 0, "image")
-    tile = find(browser, ".shot[data-shot='0'] [data-source='1']")
+    tile = find(browser, ".shot[data-shot='0'] [data-source='0']")
     browser.execute_script("arguments[0].focus()", tile)
     press(browser, "ENTER")
     until(browser, "document.getElementById('large').open")
@@ -410,7 +410,7 @@ def test_the_wipe_by_keyboard_and_by_hand(browser, parts):
     ).release().perform()
     assert int(find(browser, "#wipe").get_attribute("value")) == pytest.approx(25, abs=2)
     # both sides are what their tiles show
-    for side, source in (("left", 1), ("right", 0)):
+    for side, source in (("left", 0), ("right", 1)):
         drawn = "((c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join())"
         until(
             browser,
@@ -494,16 +494,16 @@ def test_the_arrow_keys_go_through_a_clip_and_name_j(browser):
     until(browser, "document.getElementById('clips').dataset.drawn === '1'")
     assert find(browser, "#clip-position").text == "1 / 2: test_0006"
     assert (
-        slider.get_attribute("aria-valuetext") == "frame 1, the last is 2; MODNet J 0.900, RSUDISNet J 0.500"
+        slider.get_attribute("aria-valuetext") == "frame 1, the last is 2; RSUDISNet J 0.500, MODNet J 0.900"
     )
-    assert [find(browser, f"#clip-score-{side}").text for side in ("left", "right")] == ["J 0.900", "J 0.500"]
-    assert "at frame 1: MODNet J 0.900" in find(browser, "#clip-chart").get_attribute("aria-label")
+    assert [find(browser, f"#clip-score-{side}").text for side in ("left", "right")] == ["J 0.500", "J 0.900"]
+    assert "at frame 1: RSUDISNet J 0.500" in find(browser, "#clip-chart").get_attribute("aria-label")
     # 1000 x 100, upwards: the middle of three frames, and J of each frame
     shown = marks(browser)
-    assert shown["line left"] == "M0.0 30.0L500.0 10.0L1000.0 25.0"
-    assert shown["line right"] == "M0.0 20.0L500.0 50.0L1000.0 30.0"
+    assert shown["line left"] == "M0.0 20.0L500.0 50.0L1000.0 30.0"
+    assert shown["line right"] == "M0.0 30.0L500.0 10.0L1000.0 25.0"
     assert shown["now"] == "M500.0 0V100"
-    assert shown["dot left"] == "M500.0 10.0h0.001"
+    assert shown["dot left"] == "M500.0 50.0h0.001"
     press(browser, "HOME")
     until(browser, "document.getElementById('clips').dataset.drawn === '0'")
     browser.execute_script("document.getElementById('clip-gap').focus()")
@@ -537,10 +537,10 @@ def test_a_frame_without_j_breaks_the_line_and_is_called_unknown(browser):
     browser.execute_script("document.getElementById('clip-frame').focus()")
     press(browser, "END")
     until(browser, "document.getElementById('clips').dataset.drawn === '1'")
-    assert find(browser, "#clip-score-left").text == "J unknown"
-    assert marks(browser)["line left"] == "M0.0 50.0"
-    assert "dot left" not in marks(browser)
-    assert marks(browser)["dot right"] == "M1000.0 30.0h0.001"
+    assert find(browser, "#clip-score-right").text == "J unknown"
+    assert marks(browser)["line right"] == "M0.0 50.0"
+    assert "dot right" not in marks(browser)
+    assert marks(browser)["dot left"] == "M1000.0 30.0h0.001"
 
 
 def test_everything_is_reached_by_tab_and_shows_its_focus(browser):
