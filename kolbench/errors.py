@@ -114,7 +114,7 @@ def ended_loader(error: BaseException) -> str | None:
         "Bus error": "most likely for lack of shared memory",
     }
     why = f"{signal or 'cause unknown'}, {likely.get(signal, 'perhaps for lack of memory')}"
-    return f"a process that loads pictures was ended from outside ({why}). {LOADERS}"
+    return f"a process that loads images was ended from outside ({why}). {LOADERS}"
 
 
 def _came_through(folder: str, error: BaseException) -> bool:

@@ -77,7 +77,7 @@ def test_a_data_layout(tmp_path, monkeypatch):
     done = run(command, tmp_path, monkeypatch)
     assert done is not None
     assert "6 pairs of 3 videos" in done.stdout
-    assert "2 train / 2 val / 2 test pictures, disjoint by group (1 / 1 / 1 groups)" in done.stdout
+    assert "2 train / 2 val / 2 test images, disjoint by group (1 / 1 / 1 groups)" in done.stdout
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_an_export_format(tmp_path, monkeypatch):
     run(train, tmp_path, monkeypatch, "data.picture_size=64", "budget.size=64")
     done = run(export, tmp_path, monkeypatch)
     assert done is not None
-    assert "compared with the method: 3 pictures" in done.stdout
+    assert "compared with the method: 3 images" in done.stdout
     assert json.loads((tmp_path / "unet.pt2.json").read_text())["format"] == "my_format.FORMAT"
     assert 'use it: import my_format; kolbench.load("unet.pt2")' in done.stdout
     loaded = run(opened, tmp_path, monkeypatch)

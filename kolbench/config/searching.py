@@ -110,7 +110,7 @@ def split(words: Sequence[str]) -> tuple[list[str], "dict[str, BaseDistribution]
             searched.pop(key, None)
     if fixed.pop("test", UNSCORED).partition("=")[2].strip().lower() != "false":
         raise ConfigError(
-            "a search never scores the test pictures: leave test= away, and score the best trial with "
+            "a search never scores the test images: leave test= away, and score the best trial with "
             "task=test."
         )
     if not searched:
@@ -166,7 +166,7 @@ def _print(trials: Sequence[Trial], fixed: Iterable[str]) -> None:
     ranked = sorted((trial for trial in trials if trial.value is not None), key=_rank, reverse=True)
     if not ranked:
         return
-    table = Table(title=f"the best of {len(trials)} trials, validation pictures")
+    table = Table(title=f"the best of {len(trials)} trials, validation images")
     for column in ("trial", "mIoU", "words"):
         table.add_column(column)
     for trial in ranked[:_SHOWN]:
@@ -175,7 +175,7 @@ def _print(trials: Sequence[Trial], fixed: Iterable[str]) -> None:
     best = ranked[0]
     print(
         f"best: trial {best.number}, validation mIoU {best.value:.4f}: {' '.join(best.words)}\n"
-        "No trial has scored the test pictures. Score them once, with the best one:\n"
+        "No trial has scored the test images. Score them once, with the best one:\n"
         f"   {test_command(best, fixed)}",
         flush=True,
     )

@@ -118,7 +118,7 @@ def refuse(source: Source, found: Readings, advice: str = ADVICE) -> None:
     problems = [*found.faults.values(), *found.unscored.values()]
     if problems:
         raise DataError(
-            f"{len(problems)} of {len(source) + len(_between(source))} pictures cannot be used:\n  "
+            f"{len(problems)} of {len(source) + len(_between(source))} images cannot be used:\n  "
             f"{listed(problems)}\n  {advice}"
         )
     refuse_full(found.full, len(source))

@@ -88,10 +88,10 @@ class Corruption:
 
     def words(self) -> str:
         """What is said of it before a run."""
-        what = "pictures and their truths are" if self.kind == CROP else "pictures are"
+        what = "images and their truths are" if self.kind == CROP else "images are"
         return (
             f"corrupt={self.kind} severity={self.severity}: the test {what} corrupted, as seed={self.seed} "
-            "draws it; validation pictures, which choose the threshold, stay as they are"
+            "draws it; validation images, which choose the threshold, stay as they are"
         )
 
     def _image(self, image: UInt8Array, name: str) -> UInt8Array:

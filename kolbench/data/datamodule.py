@@ -128,7 +128,7 @@ class SegmentationDataModule(LightningDataModule):
         self.still_rows = [] if still is None else _limited(splits.training_rows(still), limit.get("train"))
         if still is not None and not any(source.clips[row] for row in self.rows["train"]):
             raise ConfigError(
-                "data.still= gives the pictures of no clip beside clips, but the training pictures are of no "
+                "data.still= gives the images of no clip beside clips, but the training images are of no "
                 "clip. Leave it away, or take clips, such as data=davis."
             )
         scored = partial(EvaluationSet, source, protocol=eval_protocol, entries=entries, flow=flow)
@@ -183,13 +183,13 @@ class SegmentationDataModule(LightningDataModule):
         described = splits.describe(self.splits, self.source, self.config.split, fold)
         lines = [*self.source.describe(), described]
         if self.config.train_pictures is not None:
-            lines.append(f"data.train_pictures: {len(self.rows['train'])} pictures are trained on")
+            lines.append(f"data.train_pictures: {len(self.rows['train'])} images are trained on")
         if self.config.protocol == ALL:
             count = len(self.splits.all())
-            lines.append(f"data.protocol=all: all {count} pictures are scored too, training ones included")
+            lines.append(f"data.protocol=all: all {count} images are scored too, training ones included")
         if self.still is not None:
             lines += [f"data.still: {line}" for line in self.still.describe()]
-            lines.append(f"data.still: {len(self.still_rows)} pictures for image steps")
+            lines.append(f"data.still: {len(self.still_rows)} images for image steps")
         lines += [] if self.corruption is None else [self.corruption.words()]
         return [*lines, *protocols.WORDS[self.eval_protocol]]
 
@@ -203,14 +203,14 @@ class SegmentationDataModule(LightningDataModule):
             return []
         hashes = self.source.known_hashes
         if hashes is None:
-            hashes = checking.checked_hashes(self.source, "checking pictures")
+            hashes = checking.checked_hashes(self.source, "checking images")
         allowed = self.config.allow_duplicates or self.config.split == "paper"
         if self.still is None:
             return duplicates.report(hashes, self.splits, self.source.names, allowed)
         offset = len(self.source)
         more = self.still.known_hashes
         if more is None:
-            more = checking.checked_hashes(self.still, "checking pictures of data.still")
+            more = checking.checked_hashes(self.still, "checking images of data.still")
         both = {**hashes, **{offset + row: value for row, value in more.items()}}
         train = [*self.splits.train, *(offset + row for row in self.still_rows)]
         names = [*self.source.names, *(f"data.still {name}" for name in self.still.names)]

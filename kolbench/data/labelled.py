@@ -175,7 +175,7 @@ class LabelledSource(Source):
         height, width = image.shape[:2]
         if name in self._found.sizes:
             where = f"{self._found.images[name]}: what is labelled"
-            remedy = "Label or export it at the picture's own size."
+            remedy = "Label or export it at the image's own size."
             require_drawn_size(where, self._found.sizes[name], (height, width), remedy)
         shapes = held.held(self.shapes(name, height, width), self._rule, height, width)
         mask, product = draw(shapes, height, width)
@@ -198,12 +198,12 @@ class LabelledSource(Source):
 
     def describe(self) -> list[str]:
         """Says how many pictures there are, what is left out, and which labels count."""
-        counted = [f"{len(self)} labelled pictures", *filter(None, [listing.group_note(self.groups)])]
+        counted = [f"{len(self)} labelled images", *filter(None, [listing.group_note(self.groups)])]
         lines = [f"{self.root}: {', '.join(counted)}"]
         for words, names in (
-            ("pictures without a person are left out (data.empty=keep takes them)", self._left_out),
-            ("pictures not labelled", self._unlabelled),
-            ("pictures that label files name are not here", self._found.missing),
+            ("images without a person are left out (data.empty=keep takes them)", self._left_out),
+            ("images not labelled", self._unlabelled),
+            ("images that label files name are not here", self._found.missing),
         ):
             if names:
                 lines.append(f"{len(names)} {words}: {listing.shorten(names, 5)}")
@@ -213,12 +213,12 @@ class LabelledSource(Source):
 def _nothing_left(root: Path, found: Found, pictures: int) -> str:
     if found.empty:
         return (
-            f"{root}: none of {len(found.images)} labelled pictures shows a person. Look at data.labels.kol, "
+            f"{root}: none of {len(found.images)} labelled images shows a person. Look at data.labels.kol, "
             "or take them all the same by data.empty=keep."
         )
-    missing = f" They name pictures such as {found.missing[0]}." if found.missing else ""
+    missing = f" They name images such as {found.missing[0]}." if found.missing else ""
     return (
-        f"{root}: its label files describe none of the {pictures} pictures there.{missing} Put pictures and "
+        f"{root}: its label files describe none of the {pictures} images there.{missing} Put images and "
         "label files below one folder, and name that in data.root."
     )
 
@@ -273,11 +273,11 @@ def given_splits(
         key = groups[row] or names[row]
         sizes[key] = sizes.get(key, 0) + 1
     if len(sizes) < 2:
-        return None, f"the pictures of {' and '.join(there)} are dealt anew: train is one group alone"
+        return None, f"the images of {' and '.join(there)} are dealt anew: train is one group alone"
     drawn = set(listing.drawn(sizes, VAL_SHARE))
     val = [row for row in rows["train"] if (groups[row] or names[row]) in drawn]
     train = [row for row in rows["train"] if row not in set(val)]
-    note = f"{held_out} is the test set; {len(val)} pictures of train are drawn for validation"
+    note = f"{held_out} is the test set; {len(val)} images of train are drawn for validation"
     return {"train": train, "val": val, "test": rows[held_out]}, note
 
 

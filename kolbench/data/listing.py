@@ -299,7 +299,7 @@ def read_lists(
     if splits is not None:
         unlisted = len(names) - sum(len(indices) for indices in splits.values())
         if unlisted:
-            notes.append(f"{unlisted} pictures stand in no split and are not used with data.split=files")
+            notes.append(f"{unlisted} images stand in no split and are not used with data.split=files")
     return Lists(groups, tags, splits, notes)
 
 
@@ -328,7 +328,7 @@ class _Known(NamedTuple):
             return []
         hint = nearest(stem, {**self.clips, **self.pictures})
         meant = f" Did you mean {hint}?" if hint else ""
-        what = "clip or picture" if self.clips else "picture"
+        what = "clip or image" if self.clips else "image"
         raise DataError(f"{where}: there is no {what} {line.strip()}.{meant}")
 
 
@@ -403,4 +403,4 @@ def group_note(groups: Sequence[str | None]) -> str:
     if not known:
         return ""
     loose = sum(group is None for group in groups)
-    return f"{len(known)} groups" + (f" ({loose} pictures in none)" if loose else "")
+    return f"{len(known)} groups" + (f" ({loose} images in none)" if loose else "")

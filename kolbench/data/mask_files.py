@@ -104,7 +104,7 @@ class MaskFiles:
         covered = sum(share > FOREGROUND_EDGE for share in self._edges.values())
         if covered and covered >= INVERTED_SHARE * count:
             lines.append(
-                f"warning: {covered} of {count} masks are foreground along most of the picture's edge, as "
+                f"warning: {covered} of {count} masks are foreground along most of the image's edge, as "
                 "inverted ones are. White is the person; where black is, say data.person_colour=black, or "
                 "save soft ones the other way round"
             )

@@ -55,7 +55,7 @@ class PairedSource(Source):
         if groups is not None:
             names.sort(key=lambda name: in_time(clips.get(name, ""), name))
         if not names:
-            raise DataError(f"{root}: none of {len(images)} pictures has one of the {len(masks)} masks.")
+            raise DataError(f"{root}: none of {len(images)} images has one of the {len(masks)} masks.")
         rows = {name: row for row, name in enumerate(names)}
         given = None if splits is None else {split: _rows(rows, splits[split]) for split in splits}
         super().__init__(
@@ -117,7 +117,7 @@ class PairedSource(Source):
     def describe(self) -> list[str]:
         """Says how many pictures there are, what is left out, and which mask levels were seen."""
         used = {*self.names, *(name for before in self.unscored.values() for name in before)}
-        counted = [f"{len(self)} pictures with masks", *filter(None, [listing.group_note(self.groups)])]
+        counted = [f"{len(self)} images with masks", *filter(None, [listing.group_note(self.groups)])]
         lines = [f"{self.root}: {', '.join(counted)}"]
         lines += unscored_note(self.unscored)
         lines += listing.unmatched("images", self._images.keys() - used, self._masks)
@@ -175,7 +175,7 @@ def listed(path: Path, known: Iterable[str]) -> list[str]:
         if name is None:
             hint = nearest(text, names)
             meant = f" Did you mean {hint}?" if hint else ""
-            raise DataError(f"{path}, line {number}: there is no picture {text} with a mask.{meant}")
+            raise DataError(f"{path}, line {number}: there is no image {text} with a mask.{meant}")
         if name in found:
             raise DataError(f"{path}, line {number}: {text} stands there twice.")
         found.append(name)

@@ -25,10 +25,10 @@ class Portion:
         Raises:
             ConfigError: not by so many processes.
         """
-        part_of(batch, self.count, "batches (budget.batch, and pictures of an epoch)")
+        part_of(batch, self.count, "batches (budget.batch, and images of an epoch)")
         if not all(len(scored.part(Shard(number, self.count))) for number in range(1, self.count + 1)):
             raise ConfigError(
-                f"{len(scored)} validation pictures, whose clips stay whole, are too few for {self.count} "
+                f"{len(scored)} validation images, whose clips stay whole, are too few for {self.count} "
                 "processes; lower trainer.devices."
             )
 

@@ -45,7 +45,7 @@ VIEWS: Mapping[str, Callable[[Sample], Sample]] = {
 WORDS: Mapping[str, tuple[str, ...]] = {
     NATIVE: (),
     PORTRAITNET: (
-        f"eval_protocol={PORTRAITNET}: pictures are scored as squares of {SIDE} px, against a truth smoothed "
+        f"eval_protocol={PORTRAITNET}: images are scored as squares of {SIDE} px, against a truth smoothed "
         f"by the majority of {MAJORITY_SIDE}x{MAJORITY_SIDE} pixels; such scores stand beside published "
         f"ones, not beside those of eval_protocol={NATIVE}",
     ),

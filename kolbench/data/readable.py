@@ -26,11 +26,11 @@ class ReadableSource(Source):
     """
 
     def __init__(self, source: Source) -> None:
-        found = checking.read_all(source, "checking pictures")
+        found = checking.read_all(source, "checking images")
         kept = [row for row in range(len(source)) if row not in found.faults]
         if not kept:
             faults = list(found.faults.values())
-            raise DataError(f"None of {len(source)} pictures can be used:\n  {checking.listed(faults)}")
+            raise DataError(f"None of {len(source)} images can be used:\n  {checking.listed(faults)}")
         checking.refuse_full(found.full, len(kept))
         place = {row: number for number, row in enumerate(kept)}
         super().__init__(
@@ -87,7 +87,7 @@ class ReadableSource(Source):
         if not self.skipped:
             return lines
         told = checking.listed(list(self.skipped.values()))
-        count = f"{len(self.skipped)} of {len(self._source)} pictures"
+        count = f"{len(self.skipped)} of {len(self._source)} images"
         return [*lines, f"data.on_error=skip: left out, as they cannot be used, {count}:\n  {told}"]
 
 

@@ -53,7 +53,7 @@ def from_coco(segmentation: Mapping[str, object], height: int, width: int, where
     """
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if not isinstance(size, Sequence) or list(size) != [height, width]:
-        raise DataError(f"{where}: its RLE has the size {size}, but its picture is {[height, width]}.")
+        raise DataError(f"{where}: its RLE has the size {size}, but its image is {[height, width]}.")
     lengths = _lengths(counts, where) if isinstance(counts, str) else counts
     return from_runs(lengths, height, width, "columns", where)
 

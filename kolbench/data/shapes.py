@@ -72,7 +72,7 @@ def require_drawn_size(where: str, said: tuple[object, object], size: tuple[int,
         return
     turned = " It was labelled before the EXIF orientation was applied." if said == size[::-1] else ""
     raise DataError(
-        f"{where} was drawn on {said[1]}x{said[0]} px, but its picture is {size[1]}x{size[0]} px."
+        f"{where} was drawn on {said[1]}x{said[0]} px, but its image is {size[1]}x{size[0]} px."
         f"{turned} {remedy}"
     )
 

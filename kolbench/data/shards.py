@@ -59,7 +59,7 @@ def require_enough(names: Sequence[str], clips: Sequence[str], shard: Shard) -> 
     if shard.count > most:
         whole = f", which are of {most} clips that stay whole" if most < len(names) else ""
         raise ConfigError(
-            f"shard={shard.number}/{shard.count}: {len(names)} test pictures are scored{whole}; there can be "
+            f"shard={shard.number}/{shard.count}: {len(names)} test images are scored{whole}; there can be "
             f"{most} shards at most."
         )
 

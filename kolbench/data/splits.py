@@ -68,7 +68,7 @@ def make_splits(
     require_choice("data.split", policy, POLICIES)
     if policy == "paper" and any(source.clips):
         raise ConfigError(
-            "data.split=paper deals frames at random, but these pictures are frames of clips, whose scores "
+            "data.split=paper deals frames at random, but these images are frames of clips, whose scores "
             "need whole clips. Leave data.split= away, or say data.split=group."
         )
     if policy == "test" or (policy == "auto" and lists_tests_alone(source)):
@@ -81,7 +81,7 @@ def make_splits(
         return _by_picture(source.names, seed) if held_out is None else _in_two(source.names, seed, held_out)
     if policy == "group" and all(group is None for group in source.groups):
         raise DataError(
-            "data.split=group: no groups are known. Put each video's pictures into a sub-folder of its own, "
+            "data.split=group: no groups are known. Put each video's images into a sub-folder of its own, "
             "or add groups.csv (stem,group), or use data.split=auto."
         )
     return _by_group(source, seed, fractions or plan.fractions)
@@ -103,7 +103,7 @@ def make_fold(source: Source, folds: int, fold: int, seed: int) -> Splits:
     if len(members) < folds:
         raise DataError(
             f"data.folds={folds}: there are only {len(members)} groups (videos) of {len(source.names)} "
-            "pictures; take fewer folds."
+            "images; take fewer folds."
         )
     dealt = [
         sorted(row for key in keys for row in members[key])
@@ -123,7 +123,7 @@ def subset(source: Source, rows: Sequence[int], count: int, draw: int) -> list[i
         DataError: there are fewer rows.
     """
     if count > len(rows):
-        raise DataError(f"data.train_pictures={count}: there are {len(rows)} training pictures.")
+        raise DataError(f"data.train_pictures={count}: there are {len(rows)} training images.")
     keys = {row: (source.groups[row] or "", source.names[row]) for row in rows}
     order = sorted(
         rows, key=lambda r: (_draw(draw, keys[r][0] or keys[r]), keys[r][0], _draw(draw, keys[r][1]))
@@ -142,16 +142,14 @@ def _by_files(source: Source) -> Splits:
     skipped = ", or data.on_error=skip left out all of them" if getattr(source, "skipped", None) else ""
     for name, rows in splits:
         if not rows:
-            raise DataError(
-                f"The given split has no {name} pictures: {name}.txt is missing or empty{skipped}."
-            )
+            raise DataError(f"The given split has no {name} images: {name}.txt is missing or empty{skipped}.")
     return splits
 
 
 def _by_picture(names: Sequence[str], seed: int) -> Splits:
     count = len(names)
     if count < len(NAMES):
-        raise DataError(f"{count} pictures cannot be split into train, val and test; at least 3 are needed.")
+        raise DataError(f"{count} images cannot be split into train, val and test; at least 3 are needed.")
     rows = _shuffled(names, seed)
     train, held = PAPER_COUNTS[0], PAPER_COUNTS[1]
     if count < sum(PAPER_COUNTS):
@@ -163,7 +161,7 @@ def _by_picture(names: Sequence[str], seed: int) -> Splits:
 
 def _in_two(names: Sequence[str], seed: int, share: float) -> Splits:
     if len(names) < 2:
-        raise DataError(f"{len(names)} picture cannot be split in two; at least 2 are needed.")
+        raise DataError(f"{len(names)} image cannot be split in two; at least 2 are needed.")
     rows = _shuffled(names, seed)
     train = len(names) - max(1, round(share * len(names)))
     held = sorted(rows[train:])
@@ -178,7 +176,7 @@ def _by_group(source: Source, seed: int, fractions: tuple[float, float, float]) 
     members = _members(source)
     if len(members) < len(NAMES):
         raise DataError(
-            f"{len(members)} groups (videos) of {len(source.names)} pictures cannot be split into train, val "
+            f"{len(members)} groups (videos) of {len(source.names)} images cannot be split into train, val "
             "and test: at least 3 are needed. Add videos, or use data.split=paper, which mixes the frames of "
             "a video and so flatters every score."
         )
@@ -255,7 +253,7 @@ def assert_disjoint(
     Raises:
         DataError: names what stands in two splits, and in which.
     """
-    _require_apart(splits.apart(), names, "picture", "Name each picture in one split only.")
+    _require_apart(splits.apart(), names, "image", "Name each image in one split only.")
     if by_group:
         hint = (
             "Frames of one video look alike, so scores would flatter. Move the whole video into one split; "
@@ -302,25 +300,25 @@ def describe(splits: Splits, source: Source, policy: str, fold: str = "") -> str
     """
     if not (splits.train or splits.val):
         whole = len(splits.test) == len(source.names)
-        return f"{'all ' if whole else ''}{len(splits.test)} pictures are test pictures"
+        return f"{'all ' if whole else ''}{len(splits.test)} images are test images"
     counts = " / ".join(f"{len(rows)} {name}" for name, rows in splits)
     how = _how(splits, source, "group" if fold else policy)
-    lists = "; the lists beside the pictures play no part" if fold and source.given_splits else ""
-    return f"{counts} pictures, {fold + ', ' if fold else ''}{how}{lists}"
+    lists = "; the lists beside the images play no part" if fold and source.given_splits else ""
+    return f"{counts} images, {fold + ', ' if fold else ''}{how}{lists}"
 
 
 def _how(splits: Splits, source: Source, policy: str) -> str:
     if policy == "paper":
-        same = "; val and test are the same pictures" if splits.one_held_out else ""
+        same = "; val and test are the same images" if splits.one_held_out else ""
         return (
-            f"at random by picture as in {source.plan.paper}{same}: frames of one video may stand in "
+            f"at random by image as in {source.plan.paper}{same}: frames of one video may stand in "
             "several splits"
         )
     groups = [len({source.groups[row] for row in rows} - {None}) for _, rows in splits]
     counted = f" ({' / '.join(map(str, groups))} groups)"
     if policy == "files" or (policy == "auto" and source.given_splits is not None):
         return "disjoint by file list" + (f" and by group{counted}" if any(groups) else "")
-    return f"disjoint by group{counted}" if any(groups) else "disjoint by picture (no groups known)"
+    return f"disjoint by group{counted}" if any(groups) else "disjoint by image (no groups known)"
 
 
 def made_for(source: Source, config: "DataConfig") -> Splits:
@@ -339,5 +337,5 @@ def training_rows(source: Source) -> Sequence[int]:
     if source.given_splits is None:
         return range(len(source))
     if not (rows := source.given_splits.get("train", [])):
-        raise DataError("data.still: its lists name no training pictures.")
+        raise DataError("data.still: its lists name no training images.")
     return sorted(rows)

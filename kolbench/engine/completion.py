@@ -60,7 +60,7 @@ def complete(folder: Path, true_alpha: bool, label: str) -> list[str]:
     path = folder / run_folder.HISTOGRAMS
     scored = run_folder.read_histograms(path)
     if _KEPT not in scored:
-        raise DataError(f"{path} has no test pictures, and no others are kept.")
+        raise DataError(f"{path} has no test images, and no others are kept.")
     test, noted = scored[_KEPT], _noted(folder)
     needs = [need for need in scores.needed(true_alpha) if _lacks(test.counts, need, noted.get(_CODE, {}))]
     if not needs:

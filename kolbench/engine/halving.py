@@ -71,7 +71,7 @@ def require_halvable(order: Sequence[str], callbacks: Iterable[Callback], proces
     if len(set(order)) > 1:
         raise ConfigError(
             "on_oom=halve would join batches in one step, but this method takes batches of clips and of "
-            "pictures in turn, each a step of its own; leave it away and lower budget.batch=."
+            "images in turn, each a step of its own; leave it away and lower budget.batch=."
         )
     if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
         raise ConfigError(
@@ -109,7 +109,7 @@ def within_memory(
                 raise
             following = None
             shortage = (
-                f"Memory ran out while training on {before.batch} pictures at once, and {found.batch} leave "
+                f"Memory ran out while training on {before.batch} images at once, and {found.batch} leave "
                 "batch norm a single value. Lower budget.size=. The last checkpoint, if there is one, is "
                 "kept."
             )
@@ -125,10 +125,10 @@ def within_memory(
 
 def said(before: Halved, after: Halved, batch: int) -> str:
     """What changes, in a line."""
-    pictures = f"{after.batch} picture{'s' * (after.batch > 1)}"
+    pictures = f"{after.batch} image{'s' * (after.batch > 1)}"
     return (
-        f"memory ran out on {before.batch} pictures at once: from here on {pictures}, and the gradients of "
-        f"{after.parts(batch)} such parts are one batch's; steps stay of the same pictures, batch norms see "
+        f"memory ran out on {before.batch} images at once: from here on {pictures}, and the gradients of "
+        f"{after.parts(batch)} such parts are one batch's; steps stay of the same images, batch norms see "
         f"{pictures} at once"
     )
 

@@ -203,7 +203,7 @@ def _require_alpha(segmenter: Segmenter, prediction: Prediction, image: Tensor) 
     if tuple(prediction.alpha.shape) != wanted:
         raise TrainingError(
             f"{_place(segmenter)}.predict gives alpha of shape {tuple(prediction.alpha.shape)}; it must have "
-            f"one channel at the picture's size, {wanted}."
+            f"one channel at the image's size, {wanted}."
         )
 
 

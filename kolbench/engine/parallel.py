@@ -78,7 +78,7 @@ def _too_large(batch: Mapping[str, Any], processes: int) -> OutOfMemoryError:
     height, width = batch["mask"].shape[-2:]
     fewer = f" Fewer than {processes} processes need less: OMP_NUM_THREADS=1." if processes > 1 else ""
     return OutOfMemoryError(
-        f"Memory ran out while scoring picture {batch['name'][0]} of {width}x{height} px. model.size= makes "
+        f"Memory ran out while scoring image {batch['name'][0]} of {width}x{height} px. model.size= makes "
         f"what the method works on smaller, where it has such a key.{fewer}"
     )
 

@@ -30,7 +30,7 @@ def require_clips(smooth: str, in_clips: bool) -> None:
     """
     if not in_clips:
         raise ConfigError(
-            f"smooth={smooth} calms the frames of clips, but the pictures that are scored are of no clip. "
+            f"smooth={smooth} calms the frames of clips, but the images that are scored are of no clip. "
             "Leave smooth= away, or take clips, such as data=davis."
         )
 

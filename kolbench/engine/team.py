@@ -84,7 +84,7 @@ def plan_of(options: Mapping[str, object], device: str) -> Plan:
     if options.get(SYNC) and chosen.type != "cuda":
         raise ConfigError(
             "trainer.sync_batchnorm=true needs GPUs: PyTorch joins statistics of batches on these alone. "
-            "Leave it away, and each process takes those of its own pictures."
+            "Leave it away, and each process takes those of its own images."
         )
     if plan.size == 1:
         return Plan(chosen)

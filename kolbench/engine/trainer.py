@@ -41,7 +41,7 @@ DECIDED = {
         ("enable_progress_bar", "enable_model_summary", "barebones"), "whether there is a terminal"
     ),
     "stop_on_nan": "budget.stop_on_nan",
-    "reload_dataloaders_every_n_epochs": "one order of pictures for seed and epoch",
+    "reload_dataloaders_every_n_epochs": "one order of images for seed and epoch",
     **dict.fromkeys(("enable_autolog_hparams", "model_registry"), "config.yaml in the run folder"),
 }
 

@@ -153,7 +153,7 @@ def train(
         if ONE_VALUE not in str(error):
             raise
         raise TrainingError(
-            f"Pictures of {size[1]}x{size[0]} px, {data.batch} a batch, leave batch norm a single value: "
+            f"Images of {size[1]}x{size[0]} px, {data.batch} a batch, leave batch norm a single value: "
             "raise budget.batch or budget.size."
         ) from error
     except OSError as error:
@@ -185,7 +185,7 @@ def _cached(segmenter: Segmenter, data: SegmentationDataModule) -> tuple[int, in
         if not is_of_memory(error):
             raise
         raise OutOfMemoryError(
-            f"Memory ran out while decoding {len(data.rows['train'])} training pictures. data.cache=disk "
+            f"Memory ran out while decoding {len(data.rows['train'])} training images. data.cache=disk "
             "keeps them on disk; budget.size= makes them smaller."
         ) from error
 
@@ -257,7 +257,7 @@ def _by_kind(config: TrainingConfig, order: Sequence[str], turn: Sequence[str]) 
     joined = config.options.get("accumulate_grad_batches", 1)
     if len(set(order)) > 1 and joined != 1:
         raise ConfigError(
-            f"trainer.accumulate_grad_batches={joined} would join batches of clips and of pictures in one "
+            f"trainer.accumulate_grad_batches={joined} would join batches of clips and of images in one "
             "step, but each kind has learning rates of its own; leave it at 1 and raise budget.batch=."
         )
     return schedule.in_order(order, turn)

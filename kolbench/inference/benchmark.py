@@ -345,7 +345,7 @@ def _calls(
         except Exception as error:  # runtimes fail with errors of many types
             if size == 1:
                 raise
-            refused.append(f"no {size} pictures at once ({first_sentence(error)})")
+            refused.append(f"no {size} images at once ({first_sentence(error)})")
             continue
         calls[NETWORK, size] = _repeated(network, views)
     calls[SEGMENT, 1] = lambda: segment_in_bounded_memory(segmenter.segment, image)

@@ -113,7 +113,7 @@ def in_words(choice: Choice, place: Path, before: bool) -> str:
     others = sorted((seconds, form) for form, seconds in choice.seconds.items() if form != choice.form)
     beside = ", ".join(f"{form} {1000 * seconds:.0f}" for seconds, form in others)
     own = choice.seconds.get(choice.form)
-    why = "" if own is None else f": {1000 * own:.0f} ms a picture" + (f" ({beside})" if beside else "")
+    why = "" if own is None else f": {1000 * own:.0f} ms an image" + (f" ({beside})" if beside else "")
     when = f"as measured on {choice.measured}" if before else "measured now"
     kept = f"; kept in {place}" if place.is_file() else ""
     return f"backend={choice.form}{why}, {when}{kept}"

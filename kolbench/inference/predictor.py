@@ -151,7 +151,7 @@ def _or_error(
     # made out here, so that it does not keep the frames of the failure and the arrays in them
     height, width = image.shape[:2]
     return DataError(
-        f"not enough memory for a picture of {width}x{height} px; "
+        f"not enough memory for an image of {width}x{height} px; "
         "model.size= makes the network's input smaller"
     )
 

@@ -56,7 +56,7 @@ def notes() -> list[str]:
         named = ", ".join(sorted(_seen))
         count = _seen.total()
         _seen.clear()
-    pictures = "1 picture has" if count == 1 else f"{count:,} pictures have"
+    pictures = "1 image has" if count == 1 else f"{count:,} images have"
     return [f"{pictures} another colour profile than sRGB ({named}); converted to sRGB"]
 
 

@@ -82,7 +82,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         meant = f" Did you mean {hint}?" if hint else ""
         raise DataError(f"{path} does not exist.{meant}") from None
     except IsADirectoryError:
-        raise DataError(f"{path} is a folder, but a picture file is needed.") from None
+        raise DataError(f"{path} is a folder, but an image file is needed.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be opened: {error.strerror or error}.") from None
 
@@ -142,7 +142,7 @@ def looks_like(data: bytes) -> str:
     if not data:
         return "it is empty (0 bytes); copy or download it again"
     if instead := stand_in(data):
-        page = "it is a web page (HTML) with a picture's name; download the picture itself"
+        page = "it is a web page (HTML) with an image's name; download the image itself"
         return page if instead == PAGE else instead
     start = data[:512].lstrip().lower()
     for kind, is_it in (("HEIC", _is_heic(data)), ("JPEG XL", data.startswith(_JXL))):
@@ -153,15 +153,15 @@ def looks_like(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] != b"avif":
         return "it is a video; extract frames with task=prepare"
     if start.startswith((b"<?xml", b"<svg", b"<annotation")):
-        return "it is XML, not a picture"
+        return "it is XML, not an image"
     if start.startswith((b"{", b"[")):
-        return "it is JSON, not a picture"
+        return "it is JSON, not an image"
     if data.startswith((b"PK\x03\x04", b"%PDF", b"\x1f\x8b")):
-        return "it is an archive or a document, not a picture"
+        return "it is an archive or a document, not an image"
     for magic, kind in ((b"\xff\xd8", "JPEG"), (b"\x89PNG", "PNG"), (b"GIF8", "GIF"), (b"RIFF", "WebP")):
         if data.startswith(magic):
             return f"it is a {kind} that is truncated or damaged; copy or download it again"
-    return "it is no picture format that is known here; save it as JPEG or PNG"
+    return "it is no image format that is known here; save it as JPEG or PNG"
 
 
 def _deep_colour(data: bytes) -> Array | None:

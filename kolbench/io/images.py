@@ -65,7 +65,7 @@ def as_rgb(picture: str | Path | Image.Image | UInt8Array) -> UInt8Array:
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise DataError(
-            f"The array is {array.shape} {array.dtype}, but a picture is (H, W, 3) uint8 RGB, levels 0..255."
+            f"The array is {array.shape} {array.dtype}, but an image is (H, W, 3) uint8 RGB, levels 0..255."
         )
     return array
 

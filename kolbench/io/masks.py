@@ -134,7 +134,7 @@ def require_same_size(
     image_size, mask_size = image.shape[:2], mask.shape[:2]
     if image_size == mask_size:
         return
-    hint = "Export the mask at the picture's own size."
+    hint = "Export the mask at the image's own size."
     if image_size == mask_size[::-1]:
         hint = (
             "One is the other turned: probably the EXIF orientation was applied to one of them only. "
@@ -179,7 +179,7 @@ def _alpha_levels(decoded: Decoded) -> tuple[Array, int]:
         return decoding.deep_levels(decoded), 65535
     levels, source = _mask_levels(decoded)
     if source == "RGB" and np.ptp(np.asarray(image.convert("RGB")), axis=2).max() > _JPEG_TINT:
-        raise DataError(f"{decoded.name} is a colour picture without an alpha channel, not a matte.")
+        raise DataError(f"{decoded.name} is a colour image without an alpha channel, not a matte.")
     return levels, _WHITE_LEVEL.get(source, 255)
 
 

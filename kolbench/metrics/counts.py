@@ -126,7 +126,7 @@ class ImageCounts:
             key: [each for part in parts for each in getattr(part, key)] for key in lists
         }
         if sorted(found["names"]) != sorted(names):
-            raise ValueError(f"{len(found['names'])} pictures are not each of {len(names)} once")
+            raise ValueError(f"{len(found['names'])} images are not each of {len(names)} once")
         rows = {name: row for row, name in enumerate(found["names"])}
         order = [rows[name] for name in names]
         ordered = {key: [values[row] for row in order] for key, values in found.items()}

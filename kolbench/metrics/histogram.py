@@ -181,4 +181,4 @@ def _require_unit_range(alpha: Tensor) -> None:
         if value != value
         else "predict() must give alpha in [0, 1]: clamp it there"
     )
-    raise KolbenchError(f"The method gave an alpha of {value:g} for picture {picture} of the batch; {cause}.")
+    raise KolbenchError(f"The method gave an alpha of {value:g} for image {picture} of the batch; {cause}.")

@@ -86,4 +86,4 @@ def require_pictures(counts: Counts) -> None:
         DataError: there is no picture.
     """
     if not len(counts):
-        raise DataError("There is no picture to score; the split is empty. Check data.root and data.split.")
+        raise DataError("There is no image to score; the split is empty. Check data.root and data.split.")

@@ -38,7 +38,7 @@ class CascadePSPSegmenter(NetworkSegmenter[RefinementNetwork]):
     input_keys = ("image", "rough")
     truth_access = "mask"
     never_exported = (
-        "CascadePSP refines a mask, and exported files are given the picture alone. Use it after another "
+        "CascadePSP refines a mask, and exported files are given the image alone. Use it after another "
         "method: refiner=cascadepsp refiner.weights=RUN."
     )
 

@@ -68,7 +68,7 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
     training_steps = (IMAGE_STEP, VIDEO_STEP, VIDEO_STEP)
     training_reference = RANDOM_REFERENCE
     never_exported = (
-        "COSNet sees other frames of a clip beside each frame; no file with the graph of one picture gives "
+        "COSNet sees other frames of a clip beside each frame; no file with the graph of one image gives "
         "its alphas."
     )
 
@@ -177,8 +177,8 @@ class COSNetSegmenter(NetworkSegmenter[COSNet]):
     def _require_two(self, pictures: int) -> None:
         if pictures < 2 and self.network.encoder.layer5.bn_x.training:
             raise TrainingError(
-                "COSNet cannot learn from batches of one picture: the mean over a picture's whole map leaves "
-                "batch norm a single value. Give budget.batch=2 or more, and two training pictures or more."
+                "COSNet cannot learn from batches of one image: the mean over an image's whole map leaves "
+                "batch norm a single value. Give budget.batch=2 or more, and two training images or more."
             )
 
     def _pair_terms(

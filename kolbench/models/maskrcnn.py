@@ -179,8 +179,8 @@ class MaskRCNNSegmenter(NetworkSegmenter[nn.Module]):
 
     # with the input size fixed, its detections agree in ONNX Runtime; its alphas cannot
     never_exported = (
-        "Mask R-CNN cannot be exported: it resizes pictures inside the network and draws each person's "
-        "mask at the picture's own size, and a traced graph keeps the sizes of the one picture it was "
+        "Mask R-CNN cannot be exported: it resizes images inside the network and draws each person's "
+        "mask at the image's own size, and a traced graph keeps the sizes of the one image it was "
         "traced with. Use its run folder."
     )
 

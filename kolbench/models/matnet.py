@@ -44,7 +44,7 @@ class MATNetSegmenter(NetworkSegmenter[MATNet]):
 
     input_keys = ("image", FLOW)
     never_exported = (
-        "MATNet reads what moves to the next frame beside each frame; no file with the graph of one picture "
+        "MATNet reads what moves to the next frame beside each frame; no file with the graph of one image "
         "gives its alphas."
     )
 

@@ -39,8 +39,8 @@ class Mirrored(Segmenter):
         super().__init__()
         if any(key in _NAMING for key in segmenter.input_keys):
             raise ConfigError(
-                f"tta=flip looks at the mirrored picture too, but {type(segmenter).__name__} goes by the "
-                "picture's name; leave tta= away."
+                f"tta=flip looks at the mirrored image too, but {type(segmenter).__name__} goes by the "
+                "image's name; leave tta= away."
             )
         self.segmenter = segmenter
         self.input_keys = segmenter.input_keys

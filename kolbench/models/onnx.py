@@ -247,7 +247,7 @@ class OnnxSegmenter(Segmenter):
         if self.class_index is None:
             seen = ", ".join(f"{number:g}" for number in sorted(set(maps.flatten().tolist()))[:10])
             raise ConfigError(
-                f"The output of {self.file} holds whole numbers ({seen} in this picture), a class for each "
+                f"The output of {self.file} holds whole numbers ({seen} in this image), a class for each "
                 "pixel: set model.class_index to the foreground's."
             )
         return (maps == self.class_index).float()
@@ -265,7 +265,7 @@ class OnnxSegmenter(Segmenter):
         levels = low >= -OVERSHOOT and 2 < high <= 255 + OVERSHOOT
         if self._guessed and levels:
             raise ConfigError(
-                f"The output of {self.file} reaches {high:.3g}, and for pictures before it was within "
+                f"The output of {self.file} reaches {high:.3g}, and for images before it was within "
                 "0 to 1: set model.output_range=[0,255] if these are levels, or [0,1]."
             )
         white = self._white
@@ -346,15 +346,15 @@ def stretched_size(
     """
     taken = "x".join("any" if side is None else str(side) for side in fixed[::-1])
     if fixed != (None, None) and resize_mode != "stretch":
-        raise ConfigError(f"{file} takes pictures of {taken} px only: set model.resize_mode=stretch.")
+        raise ConfigError(f"{file} takes images of {taken} px only: set model.resize_mode=stretch.")
     if size is None and None in fixed and resize_mode != "native":
         sides = "any size" if fixed == (None, None) else f"{taken} px"
-        raise ConfigError(f"{file} takes pictures of {sides}: set model.size to the side it was made for.")
+        raise ConfigError(f"{file} takes images of {sides}: set model.size to the side it was made for.")
     wanted = {side for side in fixed if side is not None and size is not None and side != size}
     if wanted:
         right = str(fixed[0]) if fixed[0] == fixed[1] else "null" if None not in fixed else str(min(wanted))
         raise ConfigError(
-            f"{file} takes pictures of {taken} px, not model.size={size}: set model.size={right}."
+            f"{file} takes images of {taken} px, not model.size={size}: set model.size={right}."
         )
     if size is not None and None in fixed and (size < 1 or size % multiple):
         raise ConfigError(f"model.size={size} must be a positive multiple of model.multiple={multiple}.")

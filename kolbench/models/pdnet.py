@@ -79,7 +79,7 @@ class PDNetSegmenter(NetworkSegmenter[PDNet]):
     training_steps = (IMAGE_STEP, VIDEO_STEP, VIDEO_STEP)
     never_exported = (
         "PDNet sees the first frame of a clip beside each frame, and enlarges its logits to the frame's own "
-        "size; no file with the graph of one picture gives its alphas."
+        "size; no file with the graph of one image gives its alphas."
     )
 
     def __init__(

@@ -65,10 +65,10 @@ class MasksSegmenter(Segmenter):
         new = [name for name in names if name not in self._files and name not in self.absent]
         if new:
             listed = ", ".join(new[:SHOWN]) + (f", ... ({len(new) - SHOWN} more)" if len(new) > SHOWN else "")
-            found = f"{len(new)} of {len(names)} pictures have no matte in {self.folder}: {listed}."
+            found = f"{len(new)} of {len(names)} images have no matte in {self.folder}: {listed}."
             if self.missing == "error":
                 raise DataError(
-                    f"{found} A matte is named like its picture ({self.folder / 'NAME.png'}); there is "
+                    f"{found} A matte is named like its image ({self.folder / 'NAME.png'}); there is "
                     f"{next(iter(self._files.values()))}, for instance. model.missing=empty takes alpha 0."
                 )
             self.absent.update(new)
@@ -86,7 +86,7 @@ class MasksSegmenter(Segmenter):
         """
         if len(inputs) != 2:
             raise ConfigError(
-                "model=masks scores the pictures of a data set by their names; it cannot segment others."
+                "model=masks scores the images of a data set by their names; it cannot segment others."
             )
         image, names = inputs
         self.check(names)
@@ -105,8 +105,7 @@ class MasksSegmenter(Segmenter):
         if turned or not self.resize:
             hint = "it seems to be turned" if turned else "export it at that size, or set model.resize=true"
             raise DataError(
-                f"{path} is {found[1]}x{found[0]} px, but the picture {name} is "
-                f"{size[1]}x{size[0]} px: {hint}."
+                f"{path} is {found[1]}x{found[0]} px, but the image {name} is {size[1]}x{size[0]} px: {hint}."
             )
         return resize(matte, size).clamp(0, 1)
 
@@ -148,8 +147,8 @@ def mattes_below(folder: Path) -> dict[str, Path]:
             continue
         name = unicodedata.normalize("NFC", inside.with_suffix("").as_posix())
         if name in found:
-            raise DataError(f"{found[name]} and {path} are mattes of the same picture; keep one of them.")
+            raise DataError(f"{found[name]} and {path} are mattes of the same image; keep one of them.")
         found[name] = path
     if not found:
-        raise DataError(f"model.masks_dir={folder} holds no pictures; mattes are files such as NAME.png.")
+        raise DataError(f"model.masks_dir={folder} holds no images; mattes are files such as NAME.png.")
     return found

@@ -192,7 +192,7 @@ class CascadePSP:
         more = f" and at most {crops} of crops" if crops else ""
         print(
             f"CascadePSP: a call at {tall}x{wide} px takes about {needed / 1e9:.1f} GB of memory and "
-            f"{seconds:.0f} s here (seconds scaled from a call at {PROBE}x{PROBE} px); this picture of "
+            f"{seconds:.0f} s here (seconds scaled from a call at {PROBE}x{PROBE} px); this image of "
             f"{height}x{width} px takes 1 call{more}. Smaller: refiner.longest=, refiner.mode=fast.",
             flush=True,
         )

@@ -97,7 +97,7 @@ class FinishedRun:
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{path} cannot be read ({error}); remove the folder or run it again.") from error
         if "test" not in found:
-            raise DataError(f"{path} has no test pictures; run it again.")
+            raise DataError(f"{path} has no test images; run it again.")
         return found
 
     @property
@@ -376,7 +376,7 @@ def run_folders_of(root: Path) -> list[Path]:
 def _unusable(record: RunRecord) -> str:
     """Why a run cannot be reported, or ""."""
     if record.status == records.VALIDATED:
-        return "its test pictures are not scored; task=test weights= scores them"
+        return "its test images are not scored; task=test weights= scores them"
     if not record.finished:
         return record.status or "not begun"
     if record.shard is not None:

@@ -118,7 +118,7 @@ def _differences(one: ShardRun, other: ShardRun) -> Iterator[str]:
     """What differs between two shards that decides a number, in words."""
     known = one.record.fingerprint or DataFingerprint(), other.record.fingerprint or DataFingerprint()
     if known[0] != known[1]:
-        yield "data (pictures, truths or their split)"
+        yield "data (images, truths or their split)"
     yield from _changed(one.shard.contents, other.shard.contents, "the content of ")
     if one.shard.code != other.shard.code:
         yield f"code ({one.record.commit} and {other.record.commit})"

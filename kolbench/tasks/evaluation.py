@@ -117,7 +117,7 @@ def _corruption(config: PicturesConfig) -> Corruption | None:
         return None
     if config.data.values.get("protocol") == ALL:
         raise ConfigError(
-            f"corrupt={config.corrupt} corrupts the test pictures alone, and data.protocol=all scores all of "
+            f"corrupt={config.corrupt} corrupts the test images alone, and data.protocol=all scores all of "
             "them as one set; leave one of the two away."
         )
     return Corruption(config.corrupt, config.severity, config.seed)
@@ -190,13 +190,13 @@ def ready(segmenter: Segmenter, data: SegmentationDataModule) -> Segmenter:
     """
     if data.eval_protocol != NATIVE and isinstance(segmenter, MasksSegmenter) and segmenter.resize:
         raise ConfigError(
-            f"eval_protocol={data.eval_protocol} does not score whole pictures, and their mattes would be "
+            f"eval_protocol={data.eval_protocol} does not score whole images, and their mattes would be "
             "stretched over what it scores. Give mattes of its squares with model.resize=false, or leave "
             "eval_protocol= away."
         )
     if data.corruption is not None and isinstance(segmenter, MasksSegmenter):
         raise ConfigError(
-            f"corrupt={data.corruption.kind} changes pictures, and the mattes of model.masks_dir were made "
+            f"corrupt={data.corruption.kind} changes images, and the mattes of model.masks_dir were made "
             "of them as they are. Leave corrupt= away."
         )
     if isinstance(segmenter, MeanMask):
@@ -279,8 +279,8 @@ def validation_of(
     """
     if "val" not in data.evaluated_rows():
         raise ConfigError(
-            f"test=false scores the validation pictures alone, and data={config.data.name} gives none; leave "
-            "test= away, or split the pictures with data.split=auto."
+            f"test=false scores the validation images alone, and data={config.data.name} gives none; leave "
+            "test= away, or split the images with data.split=auto."
         )
     kept = evaluation_folder(training, data, config).with_suffix(".val.parquet")
     if not kept.is_file():

@@ -90,7 +90,7 @@ def _require_fitting(config: ExportConfig) -> None:
     """Raises a ConfigError where precision, format and calibrate contradict each other."""
     if config.precision == INT8 and config.calibrate is None:
         raise ConfigError(
-            "precision=int8 needs calibrate=DIR, a folder of pictures of the kind to come: half of them set "
+            "precision=int8 needs calibrate=DIR, a folder of images of the kind to come: half of them set "
             "the ranges of its maps, the rest tell what is lost."
         )
     if config.precision != INT8 and config.calibrate is not None:
@@ -115,7 +115,7 @@ def _described(written: Sidecar, output: Path) -> list[str]:
     lines = [
         f"{output}: {written.method}, {written.format}, {output.stat().st_size / 1e6:.1f} MB, takes RGB in "
         f"[0, 1] of {takes} (sides multiples of {multiple}); made for {resize_mode} {size}",
-        f"{sidecar_of(output)}: how pictures are given to it, threshold {threshold}",
+        f"{sidecar_of(output)}: how images are given to it, threshold {threshold}",
         f"compared with the method: {in_words(written.parity)}",
         f'use it: {imports}kolbench.load("{output}").segment("photo.jpg")',
     ]

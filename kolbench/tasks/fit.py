@@ -156,10 +156,10 @@ def _divided(config: FitConfig, data: SegmentationDataModule, team: Team) -> lis
         return []
     data.divide(Portion(team.rank, team.size))
     step = data.step_pictures()
-    lines = [f"{team.size} processes share each batch of {step} pictures, {step // team.size} each"]
+    lines = [f"{team.size} processes share each batch of {step} images, {step // team.size} each"]
     epoch = data.epoch_pictures or len(data.rows["train"])
     if left := epoch % step:
-        lines.append(f"{left} of {epoch} pictures wait for another epoch: they do not fill a batch")
+        lines.append(f"{left} of {epoch} images wait for another epoch: they do not fill a batch")
     return lines
 
 
@@ -205,7 +205,7 @@ def _check_steps(config: FitConfig, segmenter: Segmenter) -> None:
     mixes = {IMAGE_STEP, VIDEO_STEP} <= set(segmenter.training_steps)
     if config.data.values.get("still") is not None and not mixes:
         raise ConfigError(
-            "data.still= is for methods that learn from clips and single pictures in turn, such as pdnet; "
+            "data.still= is for methods that learn from clips and single images in turn, such as pdnet; "
             f"{config.model.name} learns from one kind. Leave it away."
         )
 
@@ -213,8 +213,8 @@ def _check_steps(config: FitConfig, segmenter: Segmenter) -> None:
 def _require_training_pictures(config: FitConfig, data: SegmentationDataModule) -> None:
     if config.model.training is not None and not data.rows["train"]:
         raise DataError(
-            f"data={config.data.name} gives test pictures only, but {config.model.name} is to be trained. "
-            "Train it on other pictures, or score weights that you have with task=test weights=."
+            f"data={config.data.name} gives test images only, but {config.model.name} is to be trained. "
+            "Train it on other images, or score weights that you have with task=test weights=."
         )
 
 
@@ -320,7 +320,7 @@ def _trained(
     if "halved" in summary:
         recorder.say(
             f"for lack of memory its batches went through in parts of {summary['batch']}: batch norms saw so "
-            "many pictures at once"
+            "many images at once"
         )
     segmenter: Segmenter = build_segmenter(config.model.without_backbone())
     try:

@@ -101,7 +101,7 @@ def _opened(test: TestConfig, part: ShardRun) -> SegmentationDataModule:
     data = evaluation.open_data(test, torch.device("cpu"))
     if DataFingerprint(**data.fingerprint()) != part.record.fingerprint:
         raise DataError(
-            f"{part} was scored on other data than data={test.data.name} gives now: pictures, truths or "
+            f"{part} was scored on other data than data={test.data.name} gives now: images, truths or "
             "their split have changed since. Score the shards again."
         )
     return data

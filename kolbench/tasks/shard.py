@@ -63,7 +63,7 @@ def leave(
     recorder.record.write(recorder.folder / run_folder.RUN)
     count = len(data.evaluated_rows()["test"])
     recorder.say(
-        f"{shard}: {len(scored['test'].names)} of {count} test pictures are counted in {recorder.folder}",
+        f"{shard}: {len(scored['test'].names)} of {count} test images are counted in {recorder.folder}",
         f"scores follow from all {shard.count} shards: python -m kolbench task=merge runs=[...]",
     )
     return TaskResult(folder=recorder.folder)

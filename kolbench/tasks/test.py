@@ -74,8 +74,7 @@ def run(config: TestConfig) -> TaskResult:
     plan = plan_of(config.trainer, config.device)
     if part is not None and plan.size > 1:
         raise ConfigError(
-            f"shard={config.shard} and trainer.devices={plan.devices} both share the pictures; leave one "
-            "away."
+            f"shard={config.shard} and trainer.devices={plan.devices} both share the images; leave one away."
         )
     if launch.is_follower(plan):
         with launch.together(plan) as team:

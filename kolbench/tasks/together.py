@@ -67,7 +67,7 @@ class Scorer:
             return self._evaluated(folder, None)
         root = folder / _PARTS
         shutil.rmtree(root, ignore_errors=True)
-        print(f"{self.team.size} processes share the pictures that are scored")
+        print(f"{self.team.size} processes share the images that are scored")
         collective.order({WHAT: SCORE, FOLDER: str(root), WEIGHTS: str(weights or "")})
         try:
             self.score_part(root)

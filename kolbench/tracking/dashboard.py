@@ -9,8 +9,8 @@ TITLE = "kolbench: methods side by side"
 # a line for each run; a preset of wandb
 LINE_CHART = "wandb/line/v0"
 INTRODUCTION = (
-    "Compare runs with the same value of `pictures` only: those were scored on the same test pictures. Each "
-    "is scored at a threshold from its validation pictures, unless its configuration says otherwise. Runs "
+    "Compare runs with the same value of `images` only: those were scored on the same test images. Each "
+    "is scored at a threshold from its validation images, unless its configuration says otherwise. Runs "
     "with truth_access box or mask are given the truth and cannot be compared with the others."
 )
 
@@ -29,7 +29,7 @@ class Panel:
 
 
 SECTIONS: dict[str, tuple[Panel, ...]] = {
-    "Scores on the test pictures": (
+    "Scores on the test images": (
         Panel("bar", "mIoU", ("test/miou",)),
         Panel("bar", "foreground IoU", ("test/iou",)),
         Panel("bar", "share of the held product found", ("test/product_recall",)),
@@ -48,8 +48,8 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("line", "learning rate", ("lr",)),
     ),
     "Pictures": (
-        Panel("media", "test pictures with truth and prediction", ("test_pictures",)),
-        Panel("media", "a row per test picture", ("test/pictures_table",)),
+        Panel("media", "test images with truth and prediction", ("test_pictures",)),
+        Panel("media", "a row per test image", ("test/pictures_table",)),
     ),
 }
 

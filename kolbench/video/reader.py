@@ -91,7 +91,7 @@ class VideoReader:
                     f"{self._size[0]}x{self._size[1]} become {square[0]}x{square[1]} of square ones."
                 )
             if first.interlaced_frame:
-                self._notes.append(f"{self.path.name} is interlaced; each frame is made one whole picture.")
+                self._notes.append(f"{self.path.name} is interlaced; each frame is made one whole image.")
             if first.color_trc in HDR_TRANSFERS:
                 self._notes.append(
                     f"{self.path.name} is HDR ({HDR_TRANSFERS[first.color_trc]}); "

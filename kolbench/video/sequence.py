@@ -79,7 +79,7 @@ class PngSequence:
                 self._stamps.close()
                 if kind is None:
                     if not self._written:
-                        raise DataError(f"output={self.path} got no picture; nothing was written.")
+                        raise DataError(f"output={self.path} got no image; nothing was written.")
                     self._partial.commit()
         finally:
             self._partial.discard()

@@ -186,7 +186,7 @@ class VideoWriter:
                 f"output={self.path}: a video holds 8 bits; write a folder of PNGs for 16 (format=png)."
             )
         if image.shape[:2] != self._size or image.shape[2] not in (3, 4):
-            raise ValueError(f"a picture of {image.shape} in a video of {self._size}")
+            raise ValueError(f"an image of {image.shape} in a video of {self._size}")
         if image.shape[2] == 4 and self._format.transparent is None:
             raise ConfigError(f"output={self.path} has no alpha channel; {HOW_ALPHA_IS_KEPT}.")
 
@@ -240,7 +240,7 @@ class VideoWriter:
 
     def _finish(self) -> None:
         if self._held is None:
-            raise DataError(f"output={self.path} got no picture; nothing was written.")
+            raise DataError(f"output={self.path} got no image; nothing was written.")
         complete = self._complete()
         end = self._end_pts(complete)
         self._encode(self._held, max(1, end - self._held.pts))

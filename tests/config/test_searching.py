@@ -67,7 +67,7 @@ def test_a_search_of_nothing_and_one_that_would_see_test_pictures_are_refused():
 
     with pytest.raises(ConfigError, match="nothing to search"):
         split(["experiment=unet"])
-    with pytest.raises(ConfigError, match="never scores the test pictures"):
+    with pytest.raises(ConfigError, match="never scores the test images"):
         split(["a=1,2", "test=true"])
     assert split(["a=1,2", "test=false"])[0] == []
 
@@ -108,7 +108,7 @@ def test_a_search_scores_validation_pictures_alone_goes_on_and_names_the_best_tr
     best = max(trials, key=lambda trial: trial["value"])
     assert f"best: trial {best['number']}, validation mIoU {best['value']:.4f}" in first.stdout
     # the report says why they are not in it
-    assert "test pictures are not scored" in kolbench("task=report", "runs=runs", cwd=tmp_path, code=1).stdout
+    assert "test images are not scored" in kolbench("task=report", "runs=runs", cwd=tmp_path, code=1).stdout
     # the same trials again, found by their fingerprints, and one more
     again = kolbench(*words, *searched, "hydra.sweeper.n_trials=3", cwd=tmp_path).stdout
     assert again.count("is finished already") == 2

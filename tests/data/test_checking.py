@@ -46,7 +46,7 @@ def test_every_bad_picture_is_listed_in_one_error(tmp_path, monkeypatch):
     with pytest.raises(DataError) as error:
         checked_hashes(source, "")
     text = str(error.value)
-    assert text.startswith("26 of 50 pictures cannot be used:")
+    assert text.startswith("26 of 50 images cannot be used:")
     assert text.count("web page") == 19
     assert "001.png is 20x12 px, but" in text
     assert "and 6 more" in text

@@ -72,8 +72,8 @@ def test_the_reader_lists_them_and_they_count_in_the_fingerprint(tmp_path):
     before = source.fingerprint()
     put(tmp_path / "a" / "images" / "3.jpg", picture(7))
     assert DavisSource(tmp_path).fingerprint() != before
-    (tmp_path / "a" / "images" / "3.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"1 of 39 pictures cannot be used:\n.*a/images/3\.jpg"):
+    (tmp_path / "a" / "images" / "3.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"1 of 39 images cannot be used:\n.*a/images/3\.jpg"):
         checked_hashes(source, "")
 
 

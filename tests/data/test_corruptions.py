@@ -213,8 +213,8 @@ def test_only_test_pictures_are_corrupted(source):
     # a training is the same one
     assert clean.fingerprint() == dark.fingerprint()
     (said,) = set(dark.describe()) - set(clean.describe())
-    assert said.startswith("corrupt=dark severity=2: the test pictures are corrupted")
-    assert "validation pictures, which choose the threshold, stay as they are" in said
+    assert said.startswith("corrupt=dark severity=2: the test images are corrupted")
+    assert "validation images, which choose the threshold, stay as they are" in said
 
 
 def test_workers_and_order_change_nothing(source):

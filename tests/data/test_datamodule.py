@@ -414,7 +414,7 @@ def test_a_subset_is_trained_on_and_an_epoch_may_have_any_length():
         source, 7, 2, [], data_config(train_pictures=3, train_draw=1), NO_LIMIT, epoch_pictures=8
     )
     assert len(data.rows["train"]) == len(data.splits.train) == 3
-    assert data.describe()[-1] == "data.train_pictures: 3 pictures are trained on"
+    assert data.describe()[-1] == "data.train_pictures: 3 images are trained on"
     batches = training_batches(data)
     names = [name for batch in batches for name in batch["name"]]
     assert len(names) == 8
@@ -425,8 +425,8 @@ def test_a_subset_is_trained_on_and_an_epoch_may_have_any_length():
 
 def test_folds_are_said_and_wrong_ones_refused():
     data = make(SyntheticSource(0, 64, {"train": 8, "val": 2, "test": 2}), folds=4, fold=1)
-    assert "6 train / 3 val / 3 test pictures, fold 1 of 4" in data.describe()[-1]
-    assert data.describe()[-1].endswith("; the lists beside the pictures play no part")
+    assert "6 train / 3 val / 3 test images, fold 1 of 4" in data.describe()[-1]
+    assert data.describe()[-1].endswith("; the lists beside the images play no part")
     with pytest.raises(ConfigError, match=r"data\.split=files and data\.folds=4 are two ways to split"):
         make(SyntheticSource(0, 64, {"train": 8, "val": 2, "test": 2}), folds=4, split="files")
     for wrong in ({"folds": 2}, {"folds": 3, "fold": 3}, {"fold": 1}):

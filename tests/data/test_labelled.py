@@ -47,7 +47,7 @@ def test_two_parts_are_three_splits():
     assert splits["test"] == [10, 11]
     assert len(splits["val"]) == 1
     assert sorted(splits["train"] + splits["val"]) == list(range(10))
-    assert note == "val is the test set; 1 pictures of train are drawn for validation"
+    assert note == "val is the test set; 1 images of train are drawn for validation"
     # groups stay whole
     groups = ["a"] * 5 + ["b"] * 5 + [None, None]
     splits, _ = given_splits(names, groups, known)

@@ -17,7 +17,7 @@ from kolbench.data import licence
         ("for non-commercial research", "no"),
         ("Research use only", "no"),
         ("For academic research purposes only", "no"),
-        ("Apache-2.0 for the code; the pictures are not for commercial use", "no"),
+        ("Apache-2.0 for the code; the images are not for commercial use", "no"),
         ("CC BY, non commercial use only", "no"),
         ("MIT License; commercial use is prohibited", "no"),
         ("not for any commercial purpose, cc-by", "no"),

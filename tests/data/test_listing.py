@@ -36,13 +36,13 @@ def test_split_files(tmp_path):
     source = FolderSource(root)
     assert source.names == ["V/c", "a", "b", "d", "e"]
     assert source.given_splits == {"train": [2, 1], "val": [0], "test": [3]}
-    assert any("1 pictures stand in no split" in line for line in source.describe())
+    assert any("1 images stand in no split" in line for line in source.describe())
 
 
 @pytest.mark.parametrize(
     ("train", "val", "words"),
     [
-        ("a\nhat_1\n", "b\n", r"train\.txt, line 2: there is no picture hat_1\. Did you mean hat_01\?"),
+        ("a\nhat_1\n", "b\n", r"train\.txt, line 2: there is no image hat_1\. Did you mean hat_01\?"),
         ("a\n", "b\n\na\n", r"val\.txt, line 3: a stands already in .*train\.txt, line 1"),
         ("a\na\n", "b\n", r"train\.txt, line 2: a stands already"),
         ("a\nmaskless\n", "b\n", r"train\.txt, line 2: maskless has no mask"),
@@ -65,7 +65,7 @@ def test_groups_csv_gives_groups_and_tags_and_overrules_folders(tmp_path):
     assert source.groups == [None, "clip 1", "clip 1", None]
     assert source.tags == ["", "bag", "", ""]
     (root / "groups.csv").write_text("a,clip\nq,clip\n")
-    with pytest.raises(DataError, match=r"groups\.csv, line 2: there is no picture q"):
+    with pytest.raises(DataError, match=r"groups\.csv, line 2: there is no image q"):
         FolderSource(root)
     (root / "groups.csv").write_text("a,b,c,d\n")
     with pytest.raises(DataError, match=r"line 1: 4 columns"):

@@ -52,7 +52,7 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_the_same(tmp_path):
     assert [source.names[row] for row in source.given_splits["test"]] == ["06", "07"]
     assert sorted(source.known_hashes) == list(range(6))
     line = source.describe()[-1]
-    assert line.startswith("data.on_error=skip: left out, as they cannot be used, 2 of 8 pictures:\n  ")
+    assert line.startswith("data.on_error=skip: left out, as they cannot be used, 2 of 8 images:\n  ")
     assert line.count("web page") == 2
 
 
@@ -74,7 +74,7 @@ def test_which_pictures_are_left_out_is_part_of_the_fingerprint(tmp_path):
 
 
 def test_all_bad_or_all_that_is_left_full_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"None of 3 pictures can be used:\n  .*00\.png"):
+    with pytest.raises(DataError, match=r"None of 3 images can be used:\n  .*00\.png"):
         ReadableSource(FolderSource(folder(tmp_path / "bad", 3, bad=(0, 1, 2))))
     root = folder(tmp_path / "full", 3, bad=(0,), full=(1, 2))
     with pytest.raises(DataError, match="All 2 masks are foreground everywhere"):
@@ -103,8 +103,8 @@ def test_frames_without_truth_are_left_out_one_by_one(tmp_path):
     whole = sparse(tmp_path)
     half = np.tile(np.repeat(np.array([0, 255], np.uint8), 10), (12, 1))
     cv2.imwrite(str(tmp_path / "d" / "masks" / "0.png"), half)
-    (tmp_path / "a" / "images" / "3.jpg").write_bytes(b"no picture")
-    (tmp_path / "b" / "images" / "6.jpg").write_bytes(b"no picture")
+    (tmp_path / "a" / "images" / "3.jpg").write_bytes(b"no image")
+    (tmp_path / "b" / "images" / "6.jpg").write_bytes(b"no image")
     assert "b/6" in whole.names
     source = ReadableSource(whole)
     assert names_of(source) == [name for name in whole.names if name != "b/6"]

@@ -49,7 +49,7 @@ def test_runs_go_down_columns_or_along_rows():
         ({"size": [2, 3], "counts": [-1, 7]}, "no list of run lengths"),
         ({"size": [2, 3], "counts": [True, 5]}, "no list of run lengths"),
         ({"size": [2, 3], "counts": None}, "no list of run lengths"),
-        ({"size": [3, 2], "counts": [6]}, r"has the size \[3, 2\], but its picture is \[2, 3\]"),
+        ({"size": [3, 2], "counts": [6]}, r"has the size \[3, 2\], but its image is \[2, 3\]"),
         ({"counts": [6]}, "has the size None"),
         ({"size": [2, 3], "counts": "zz"}, "its RLE"),
         ({"size": [2, 3], "counts": ""}, "has 0 pixels"),

@@ -53,8 +53,8 @@ def test_ellipses_have_the_area_and_the_reach_of_their_half_axes():
 def test_labels_of_another_size_are_refused_and_turned_ones_told():
     require_drawn_size("x", (2, 3), (2, 3), "Do it.")
     with pytest.raises(
-        DataError, match=r"^x was drawn on 3x2 px, but its picture is 2x3 px\. .*EXIF.* Do it\.$"
+        DataError, match=r"^x was drawn on 3x2 px, but its image is 2x3 px\. .*EXIF.* Do it\.$"
     ):
         require_drawn_size("x", (2, 3), (3, 2), "Do it.")
-    with pytest.raises(DataError, match=r"^x was drawn on 3x2 px, but its picture is 5x4 px\. Do it\.$"):
+    with pytest.raises(DataError, match=r"^x was drawn on 3x2 px, but its image is 5x4 px\. Do it\.$"):
         require_drawn_size("x", (2, 3), (4, 5), "Do it.")

@@ -51,10 +51,10 @@ def test_the_largest_clips_are_dealt_first():
 def test_so_many_shards_as_clips_and_no_more():
     names, clips = ["x", "y", "z", "single"], ["k", "k", "l", ""]
     require_enough(names, clips, Shard.of("3/3"))
-    words = r"shard=1/4: 4 test pictures are scored, which are of 3 clips .*; there can be 3 shards at most\."
+    words = r"shard=1/4: 4 test images are scored, which are of 3 clips .*; there can be 3 shards at most\."
     with pytest.raises(ConfigError, match=words):
         require_enough(names, clips, Shard.of("1/4"))
-    with pytest.raises(ConfigError, match=r"shard=2/3: 2 test pictures are scored; there can be 2 shards"):
+    with pytest.raises(ConfigError, match=r"shard=2/3: 2 test images are scored; there can be 2 shards"):
         require_enough(["a", "b"], ["", ""], Shard(2, 3))
 
 

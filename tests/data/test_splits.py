@@ -49,7 +49,7 @@ def test_the_papers_videos_give_48_6_6_and_differ_by_seed():
     made = make_splits(source, "auto", 0)
     assert [len(rows) for _, rows in made] == [960, 120, 120]
     assert describe(made, source, "auto") == (
-        "960 train / 120 val / 120 test pictures, disjoint by group (48 / 6 / 6 groups)"
+        "960 train / 120 val / 120 test images, disjoint by group (48 / 6 / 6 groups)"
     )
     assert make_splits(source, "group", 0) == made
     assert make_splits(source, "auto", 1) != made
@@ -89,9 +89,9 @@ def test_files_win_under_auto_and_are_needed_under_files():
     for policy in ("auto", "files"):
         assert make_splits(source, policy, 9) == Splits([2, 3], [0], [5])
     line = describe(Splits([2, 3], [0], [5]), source, "auto")
-    assert line == "2 train / 1 val / 1 test pictures, disjoint by file list and by group (1 / 1 / 1 groups)"
+    assert line == "2 train / 1 val / 1 test images, disjoint by file list and by group (1 / 1 / 1 groups)"
     source.given_splits = {"train": [3, 2], "val": [0]}
-    with pytest.raises(DataError, match=r"no test pictures: test\.txt"):
+    with pytest.raises(DataError, match=r"no test images: test\.txt"):
         make_splits(source, "auto", 0)
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_split_says_what_to_do():
         make_splits(loose(10), "group", 0)
     with pytest.raises(DataError, match=r"2 groups .*data\.split=paper"):
         make_splits(videos(20, 20), "auto", 0)
-    with pytest.raises(DataError, match="2 pictures cannot be split"):
+    with pytest.raises(DataError, match="2 images cannot be split"):
         make_splits(loose(2), "paper", 0)
     with pytest.raises(ConfigError, match=r"Did you mean data\.split=group"):
         make_splits(loose(10), "groups", 0)
@@ -108,7 +108,7 @@ def test_what_cannot_be_split_says_what_to_do():
 
 def test_leaks_are_named():
     names = ["a", "b", "c", "d"]
-    with pytest.raises(DataError, match="1 pictures stand in two splits: b in train and test"):
+    with pytest.raises(DataError, match="1 images stand in two splits: b in train and test"):
         assert_disjoint(Splits([0, 1], [2], [3, 1]), names, [None] * 4, by_group=False)
     groups = ["v", "w", "v", None]
     with pytest.raises(DataError, match=r"1 groups stand in two splits: v in train and val.*groups\.csv"):
@@ -135,7 +135,7 @@ def test_pictures_without_videos_are_dealt_one_by_one():
     made = make_fold(source, 5, 4, 0)
     assert [len(rows) for _, rows in made] == [30, 10, 10]
     assert describe(made, source, "auto", "fold 4 of 5") == (
-        "30 train / 10 val / 10 test pictures, fold 4 of 5, disjoint by picture (no groups known)"
+        "30 train / 10 val / 10 test images, fold 4 of 5, disjoint by image (no groups known)"
     )
     with pytest.raises(DataError, match="there are only 4 groups"):
         make_fold(videos(3, 3, 3, 3), 5, 0, 0)
@@ -163,5 +163,5 @@ def test_smaller_subsets_are_part_of_larger_ones_and_fill_up_video_after_video(g
 def test_draws_differ_and_too_many_are_refused():
     source = loose(30)
     assert subset(source, range(30), 10, 0) != subset(source, range(30), 10, 1)
-    with pytest.raises(DataError, match="there are 30 training pictures"):
+    with pytest.raises(DataError, match="there are 30 training images"):
         subset(source, range(30), 31, 0)

@@ -72,15 +72,15 @@ def test_only_pictures_for_training_are_taken():
     data = module(still=still({"train": [4, 2], "val": [0], "test": [1]}))
     found = [name for batch in batches(data, Video()) for name in batch["name"] if name in STILL]
     assert sorted(found) == ["s2", "s4"]
-    assert "data.still: 2 pictures for image steps" in data.describe()
+    assert "data.still: 2 images for image steps" in data.describe()
     assert data.fingerprint()["still"] != module(still=still()).fingerprint()["still"]
     assert "still" not in module().fingerprint()
-    with pytest.raises(DataError, match=r"data\.still: its lists name no training pictures"):
+    with pytest.raises(DataError, match=r"data\.still: its lists name no training images"):
         module(still=still({"test": [0]}))
 
 
 def test_they_need_clips_beside_them_and_must_not_be_test_pictures():
-    with pytest.raises(ConfigError, match=r"data\.still= gives .* the training pictures are of no clip"):
+    with pytest.raises(ConfigError, match=r"data\.still= gives .* the training images are of no clip"):
         module(source=Ramps(clips=False), still=still())
     # all ramps look alike
     with pytest.raises(DataError, match=r"near-duplicates across splits: .*data\.still s"):

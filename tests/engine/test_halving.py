@@ -192,13 +192,13 @@ def test_a_training_that_begins_anew_begins_where_it_began(tmp_path):
 
 @pytest.mark.slow
 def test_nothing_fits(tmp_path):
-    message = r"The GPU's memory ran out while training on a picture p\d of 32x32 px\. .*lower budget\.size="
+    message = r"The GPU's memory ran out while training on image p\d of 32x32 px\. .*lower budget\.size="
     with pytest.raises(OutOfMemoryError, match=message) as caught:
         trained(tmp_path / "a", Crowded(0))
     # its traces would keep the arrays of the failure
     assert caught.value.__context__ is None
     assert not (tmp_path / "a" / HALVED).exists()
-    message = "on 2 pictures at once, and 1 leave batch norm a single value"
+    message = "on 2 images at once, and 1 leave batch norm a single value"
     with pytest.raises(OutOfMemoryError, match=message):
         trained(tmp_path / "b", Normed(1), batch=4)
     assert not (tmp_path / "b" / HALVED).exists()
@@ -211,7 +211,7 @@ def test_nothing_fits(tmp_path):
 @pytest.mark.slow
 def test_without_halving_the_message_names_batch_size_and_what_to_lower(tmp_path):
     message = (
-        r"The GPU's memory ran out while training on a batch of 4 pictures of 32x32 px\. "
+        r"The GPU's memory ran out while training on a batch of 4 images of 32x32 px\. "
         r"Lower budget\.batch= or budget\.size=, or let on_oom=halve .* "
         r"The last checkpoint, if there is one, is kept\."
     )

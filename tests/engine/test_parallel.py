@@ -76,7 +76,7 @@ def test_a_process_that_is_killed_is_named_as_that():
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_picture_that_memory_does_not_suffice_for_is_named(processes):
     scored = Precomputed(Loader(4), TooWide(21), ("image",), processes)
-    with pytest.raises(OutOfMemoryError, match="while scoring picture n1 of 21x10 px") as caught:
+    with pytest.raises(OutOfMemoryError, match="while scoring image n1 of 21x10 px") as caught:
         list(scored)
     assert ("OMP_NUM_THREADS=1" in str(caught.value)) == (processes > 1)
 

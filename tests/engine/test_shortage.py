@@ -57,7 +57,7 @@ def scored(segmenter, third=lambda: None, workers=0):
 
 
 def test_scoring_names_the_picture_its_size_and_what_to_lower():
-    said = r"Memory ran out while scoring on a picture n1 of 21x10 px\. model\.size= .*; refiner=none"
+    said = r"Memory ran out while scoring on image n1 of 21x10 px\. model\.size= .*; refiner=none"
     with pytest.raises(OutOfMemoryError, match=said):
         scored(Hungry(21))
     assert len(scored(Hungry(30))["test"].names) == 4
@@ -76,11 +76,11 @@ def killed():
 # torch's loader says once more that its process was killed, where nobody can hear it: as it is thrown away
 @pytest.mark.filterwarnings("ignore:.*_MultiProcessingDataLoaderIter:pytest.PytestUnraisableExceptionWarning")
 def test_a_process_that_loads_pictures_runs_out_or_is_killed():
-    said = r"in a process that loads pictures\. Lower data\.workers= \(0 loads in the main"
+    said = r"in a process that loads images\. Lower data\.workers= \(0 loads in the main"
     with pytest.raises(OutOfMemoryError, match=said):
         scored(Hungry(30), lambda: np.empty(2**57), workers=1)
     said = (
-        r"While scoring, a process that loads pictures was ended from outside \(.*for lack of memory\)\. "
+        r"While scoring, a process that loads images was ended from outside \(.*for lack of memory\)\. "
         r"Lower data\.workers="
     )
     with pytest.raises(OutOfMemoryError, match=said):

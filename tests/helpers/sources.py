@@ -8,7 +8,7 @@ class NamesOnly(Source):
     """Names and groups alone."""
 
     def read(self, index: int) -> Sample:
-        raise AssertionError("splitting reads no picture")
+        raise AssertionError("splitting reads no image")
 
     def fingerprint(self) -> str:
         return ""

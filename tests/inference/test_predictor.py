@@ -75,7 +75,7 @@ class InPlace:
         self.seen = []
 
     def __call__(self, image, alpha):
-        raise AssertionError("a float copy of the picture")
+        raise AssertionError("a float copy of the image")
 
     def refine_picture(self, image, alpha):
         self.seen.append(image)
@@ -105,7 +105,7 @@ ABSURD = {
     "opencv": lambda: cv2.resize(np.zeros((2, 2, 3), np.uint8), (2**30, 2**30)),
     "python": lambda: bytearray(2**60),
 }
-TOO_LITTLE = "not enough memory for a picture of 3x2 px; model.size= makes the network's input smaller"
+TOO_LITTLE = "not enough memory for an image of 3x2 px; model.size= makes the network's input smaller"
 
 
 def asked_for(what):

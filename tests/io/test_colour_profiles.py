@@ -99,7 +99,7 @@ def test_what_was_converted_is_said_once():
     for name in ("Display P3", "Display P3", "Adobe RGB"):
         icc = profile(name, DISPLAY_P3 if name == "Display P3" else ADOBE_RGB)
         images.rgb_from_bytes(encoded(Image.fromarray(PATCHES), "PNG", icc), "a")
-    said = "3 pictures have another colour profile than sRGB (Adobe RGB, Display P3); converted to sRGB"
+    said = "3 images have another colour profile than sRGB (Adobe RGB, Display P3); converted to sRGB"
     assert colour_profiles.notes() == [said]
     assert colour_profiles.notes() == []
 

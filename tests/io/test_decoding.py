@@ -188,7 +188,7 @@ def test_a_decoder_that_is_not_installed_is_named(monkeypatch, start, kind):
         (b"\x00\x00\x00\x18ftypisom" + b"\x00" * 32, "video"),
         (b'{"shapes": []}', "JSON"),
         (b"PK\x03\x04abc", "archive"),
-        (b"hello", "no picture format"),
+        (b"hello", "no image format"),
         (encoded("JPEG")[:700], "JPEG that is truncated"),
         (encoded("PNG")[:700], "PNG that is truncated"),
     ],

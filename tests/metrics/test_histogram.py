@@ -97,10 +97,10 @@ def test_a_picture_with_no_pixel_kept_counts_nothing() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (float("nan"), r"alpha of nan for picture 2 .* diverged"),
-        (1.01, r"alpha of 1\.01 for picture 2 .* clamp"),
-        (-0.25, r"alpha of -0\.25 for picture 2 .* clamp"),
-        (float("inf"), r"alpha of inf for picture 2 .* clamp"),
+        (float("nan"), r"alpha of nan for image 2 .* diverged"),
+        (1.01, r"alpha of 1\.01 for image 2 .* clamp"),
+        (-0.25, r"alpha of -0\.25 for image 2 .* clamp"),
+        (float("inf"), r"alpha of inf for image 2 .* clamp"),
     ],
 )
 def test_impossible_alphas_are_refused(value: float, message: str) -> None:

@@ -204,7 +204,7 @@ def test_no_picture_has_no_mean() -> None:
         lambda: scores.best_threshold(none),
         lambda: scores.max_f(none),
     ):
-        with pytest.raises(DataError, match="no picture"):
+        with pytest.raises(DataError, match="no image"):
             mean()
 
 

@@ -93,7 +93,7 @@ def test_the_scores_of_an_epoch_are_those_of_the_table_to_the_last_digit(held: b
 
 
 def test_an_epoch_without_pictures_has_no_scores() -> None:
-    with pytest.raises(DataError, match="no picture"):
+    with pytest.raises(DataError, match="no image"):
         epoch_scores(of(*[np.zeros((0, 256), np.int64)] * 2), 0.5)
 
 

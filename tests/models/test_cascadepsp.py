@@ -157,7 +157,7 @@ def test_recipes_crop_and_end_with_a_rough_mask(recipe):
 
 
 def test_it_says_why_it_is_never_exported_and_what_is_out_of_range(segmenter):
-    with pytest.raises(ConfigError, match=r"given the picture alone\. Use it after another method"):
+    with pytest.raises(ConfigError, match=r"given the image alone\. Use it after another method"):
         network_of(segmenter)
     with pytest.raises(ConfigError, match=r"model\.backbone=resnet34 is not a choice; .* resnet18"):
         CascadePSPSegmenter(32, backbone="resnet34")

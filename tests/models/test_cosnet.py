@@ -100,7 +100,7 @@ def test_the_losses_of_a_video_step_are_those_of_both_maps():
 def test_a_batch_of_one_is_refused_in_training(kind):
     alone = {name: entry[:1] for name, entry in step(kind).items()}
     segmenter = method()
-    with pytest.raises(TrainingError, match=r"one picture.*budget\.batch=2 or more"):
+    with pytest.raises(TrainingError, match=r"one image.*budget\.batch=2 or more"):
         segmenter.losses(alone)
     # norms that keep their statistics need no second picture
     assert segmenter.eval().losses(alone)

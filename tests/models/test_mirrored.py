@@ -180,7 +180,7 @@ def test_a_fast_form_carries_the_states_of_both_views():
 
 def test_what_cannot_be_mirrored_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"MasksSegmenter goes by the picture's name; leave tta= away"):
+    with pytest.raises(ConfigError, match=r"MasksSegmenter goes by the image's name; leave tta= away"):
         with_tta(MasksSegmenter(tmp_path), "flip")
     with pytest.raises(ConfigError, match=r"tta=flop .*Did you mean tta=flip"):
         with_tta(unet(), "flop")

@@ -285,7 +285,7 @@ def test_outputs_of_0_to_255_are_scaled(tmp_path):
         assert np.allclose(late.predict(image).alpha, red, atol=1e-6)
     doubtful = OnnxSegmenter(path, resize_mode="native")
     doubtful.predict(image / 300)
-    with pytest.raises(ConfigError, match=r"pictures before it was within 0 to 1: set model\.output_range="):
+    with pytest.raises(ConfigError, match=r"images before it was within 0 to 1: set model\.output_range="):
         doubtful.predict(image)
     other = OnnxSegmenter(path, resize_mode="native", output_range=[0, 1])
     with pytest.warns(UserWarning, match=r"cut off to \[0, 1\].*model\.output_range=\[0,255\]"):
@@ -368,7 +368,7 @@ def test_states_keep_their_type_and_constants_may_follow_the_picture(tmp_path):
 
 def test_inputs_that_nobody_explains_are_asked_for(tmp_path):
     path = recurrent(tmp_path / "x.onnx", "memory", "kept")
-    with pytest.raises(WeightsError, match=r"needs memory, ratio beside the picture x.*outputs are y, kept"):
+    with pytest.raises(WeightsError, match=r"needs memory, ratio beside the image x.*outputs are y, kept"):
         OnnxSegmenter(path, resize_mode="native")
     with pytest.raises(ConfigError, match=r"no constants model\.constants=ration; .*Did you mean .*ratio"):
         OnnxSegmenter(path, resize_mode="native", constants={"ration": 1.0})
@@ -616,9 +616,9 @@ def test_networks_that_take_something_else_are_refused(tmp_path):
     cases = {
         "two": (
             {"nodes": double, "extra": [second]},
-            r"needs state beside the picture x.*model\.states=\{state: OUTPUT\}.*are y",
+            r"needs state beside the image x.*model\.states=\{state: OUTPUT\}.*are y",
         ),
-        "flat": ({"shape": (1, 12), "nodes": mean}, r"takes \(1, 12\), but one picture is \(1, 3, H, W\)"),
+        "flat": ({"shape": (1, 12), "nodes": mean}, r"takes \(1, 12\), but one image is \(1, 3, H, W\)"),
         "pair": ({"shape": (2, 3, "h", "w")}, r"takes \(2, 3, \?, \?\)"),
         "grey": (
             {"shape": (1, 1, "h", "w"), "nodes": mean},
@@ -637,7 +637,7 @@ def test_what_fails_on_a_picture_says_which(tmp_path):
     shape = numpy_helper.from_array(np.array([1, 3, -1, 5]), "s")
     constant = node("Constant", [], ["s"], value=shape)
     path = net(tmp_path / "rows.onnx", nodes=[constant, node("Reshape", ["x", "s"], ["y"])])
-    with pytest.raises(ConfigError, match=r"rows\.onnx fails on a picture of 8x6 px: .*model\.multiple"):
+    with pytest.raises(ConfigError, match=r"rows\.onnx fails on an image of 8x6 px: .*model\.multiple"):
         alpha_of(path, picture(6, 8))
     root = [node("Conv", ["x", "w", "b"], ["z"]), node("Sqrt", ["z"], ["y"])]
     path = net(tmp_path / "root.onnx", nodes=root)

@@ -105,23 +105,21 @@ def test_grey_jpegs_are_mattes_and_photographs_are_not(tmp_path):
 def test_other_sizes_are_resized_bilinearly(tmp_path):
     save(tmp_path / "a.png", np.array([[0, 255]], np.uint8))
     assert np.allclose(read(tmp_path, "a", 1, 4), [[0, 0.25, 0.75, 1]], atol=1e-6)
-    with pytest.raises(
-        DataError, match=r"a\.png is 2x1 px, but the picture a is 4x1 px: .*model\.resize=true"
-    ):
+    with pytest.raises(DataError, match=r"a\.png is 2x1 px, but the image a is 4x1 px: .*model\.resize=true"):
         read(tmp_path, "a", 1, 4, resize=False)
     assert np.allclose(read(tmp_path, "a", 1, 2, resize=False), [[0, 1]])
 
 
 def test_turned_mattes_are_refused(tmp_path):
     save(tmp_path / "a.png", LEVELS)
-    with pytest.raises(DataError, match=r"3x2 px, but the picture a is 2x3 px: it seems to be turned"):
+    with pytest.raises(DataError, match=r"3x2 px, but the image a is 2x3 px: it seems to be turned"):
         read(tmp_path, "a", 3, 2)
 
 
 def test_a_batch_takes_its_mattes_by_name_from_subfolders(tmp_path):
     save(tmp_path / "clip" / "00001.png", LEVELS)
     save(tmp_path / "x.y.png", 255 - LEVELS)
-    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "._x.y.png").write_bytes(b"left by a file manager")
     method = MasksSegmenter(tmp_path)
     assert method.input_keys == ("image", "name")
@@ -138,10 +136,10 @@ def test_all_missing_mattes_are_named_at_once(tmp_path):
     with pytest.raises(DataError) as raised:
         method.check(names)
     message = str(raised.value)
-    assert f"25 of 26 pictures have no matte in {tmp_path}: p00, p01, p02, p04, " in message
+    assert f"25 of 26 images have no matte in {tmp_path}: p00, p01, p02, p04, " in message
     assert "p20, ... (5 more)" in message
     assert "p21" not in message
-    with pytest.raises(DataError, match=r"1 of 1 pictures have no matte in .*: q\."):
+    with pytest.raises(DataError, match=r"1 of 1 images have no matte in .*: q\."):
         method.predict(torch.rand(1, 3, 2, 3), ["q"])
     method.check(["p03"])
 
@@ -149,9 +147,7 @@ def test_all_missing_mattes_are_named_at_once(tmp_path):
 def test_missing_mattes_may_count_as_empty(tmp_path):
     save(tmp_path / "a.png", LEVELS)
     method = MasksSegmenter(tmp_path, missing="empty")
-    with pytest.warns(
-        UserWarning, match=r"2 of 3 pictures have no matte in .*: b, c\. They count as alpha 0"
-    ):
+    with pytest.warns(UserWarning, match=r"2 of 3 images have no matte in .*: b, c\. They count as alpha 0"):
         method.check(["a", "b", "c"])
     assert method.absent == {"b", "c"}
     # said once; any further warning would be an error here
@@ -169,7 +165,7 @@ def test_nothing_outside_the_folder_is_read(tmp_path):
     outside = ["../secret", str(tmp_path / "secret"), "a/../../secret", "up/secret"]
     method = MasksSegmenter(tmp_path / "mattes")
     for name in outside:
-        with pytest.raises(DataError, match="1 of 1 pictures have no matte"):
+        with pytest.raises(DataError, match="1 of 1 images have no matte"):
             method.predict(torch.rand(1, 3, 2, 3), [name])
     for use in (lambda: method.check(["link"]), lambda: method.predict(torch.rand(1, 3, 2, 3), ["link"])):
         with pytest.raises(DataError, match=r"link\.png is a link that leads out of"):
@@ -180,7 +176,7 @@ def test_nothing_outside_the_folder_is_read(tmp_path):
 def test_folders_that_cannot_be_used_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"model\.masks_dir=.*absent is no folder"):
         MasksSegmenter(tmp_path / "absent")
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="holds no images"):
         MasksSegmenter(tmp_path)
     save(tmp_path / "a.png", LEVELS)
     with pytest.raises(ConfigError, match=r"model\.missing=skip"):
@@ -190,5 +186,5 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="by their names"):
         MasksSegmenter(tmp_path).segment(np.zeros((2, 3, 3), np.uint8))
     save(tmp_path / "a.bmp", LEVELS)
-    with pytest.raises(DataError, match=r"a\.bmp and .*a\.png are mattes of the same picture"):
+    with pytest.raises(DataError, match=r"a\.bmp and .*a\.png are mattes of the same image"):
         MasksSegmenter(tmp_path)

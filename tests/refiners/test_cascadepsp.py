@@ -266,7 +266,7 @@ def test_a_large_call_is_announced_once_and_a_small_one_never(
     refiner(image, alpha)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("CascadePSP: a call at 104x72 px takes about 0.0 GB of memory and")
-    assert "this picture of 104x70 px takes 1 call and at most 2 of crops" in line
+    assert "this image of 104x70 px takes 1 call and at most 2 of crops" in line
 
 
 # two copies of 271 MB, and 520 + 17.4 * 259 bytes for each of 904 x 904 pixels

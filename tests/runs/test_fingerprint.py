@@ -194,7 +194,7 @@ def test_what_code_does_counts(tmp_path, old, new):
 @pytest.mark.parametrize(
     ("text", "prose"),
     [
-        ("mIoU, averaged over pictures", True),
+        ("mIoU, averaged over images", True),
         ("it's too short:", True),
         ("first second", False),
         ("conv1 bn1 relu1 pool1", False),

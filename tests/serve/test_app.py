@@ -236,7 +236,7 @@ def png_of(width, height):
         (b"<!DOCTYPE html><html>no</html>", "it is a web page (HTML)"),
         (b"", "it is empty (0 bytes)"),
         (encoded(scenery(200, 200), "JPEG")[:1500], "JPEG that is truncated or damaged"),
-        (pickle.dumps({"a": 1}), "no picture format that is known here"),
+        (pickle.dumps({"a": 1}), "no image format that is known here"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "of the format EPS"),
         (png_of(8000, 6000), "of 8000x6000 px has more than 40 million pixels"),
         (png_of(20000, 20000), "more than 40 million pixels"),
@@ -497,12 +497,12 @@ def test_a_visitor_who_left_is_not_waited_for():
 
 def test_failing_methods_are_told_in_a_sentence(capfd, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    refusing = Failing(DataError("The picture is too plain; take another."))
+    refusing = Failing(DataError("The image is too plain; take another."))
     broken = Failing(RuntimeError("out of memory in /secret/place.py"))
     with running([method("refusing", refusing), method("broken", broken)]) as port:
         token = uploaded(port, encoded(scenery(8, 8)))["token"]
         refused = send(port, "POST", f"/pictures/{token}/alphas/0")
-        assert (refused.status, refused.error) == (400, "The picture is too plain; take another.")
+        assert (refused.status, refused.error) == (400, "The image is too plain; take another.")
         failed = send(port, "POST", f"/pictures/{token}/files/cutout", {"method": 1})
         assert failed.status == 500
         assert failed.error == "The server failed at this (RuntimeError); its terminal says more."

@@ -109,7 +109,7 @@ def test_pictures_and_ads_of_another_colour_space_are_converted_and_that_is_said
     # what tests before have read
     colour_profiles.notes()
     run("predict", tmp_path / "[ab].png", tmp_path / "out", "save=black")
-    said = "2 pictures have another colour profile than sRGB (Display P3); converted to sRGB"
+    said = "2 images have another colour profile than sRGB (Display P3); converted to sRGB"
     assert capsys.readouterr().out.count(said) == 1
     found = images.read_rgb(tmp_path / "out" / "a.png")[ellipse() == 1]
     assert np.abs(found - expected(np.array([200, 40, 40]), DISPLAY_P3)).max() <= 2
@@ -451,8 +451,8 @@ def test_a_pipe_gives_the_picture_and_nothing_else(tmp_path, monkeypatch):
         np.testing.assert_array_equal(np.array(alpha), np.rint(ellipse() * 255))
     wrong = piped(monkeypatch, file.getvalue(), f"output={tmp_path / 'x.mp4'}", cwd=tmp_path, code=2)
     assert "stdin.png is an image, but output=" in wrong
-    broken = piped(monkeypatch, b"no picture", f"output={tmp_path / 'x.png'}", cwd=tmp_path, code=1)
-    assert "the picture from stdin" in broken
+    broken = piped(monkeypatch, b"no image", f"output={tmp_path / 'x.png'}", cwd=tmp_path, code=1)
+    assert "the image from stdin" in broken
     assert "Traceback" not in broken
     dry = piped(monkeypatch, b"", f"output={tmp_path / 'x.png'}", "--dry-run", cwd=tmp_path)
     assert f"stdin -> {tmp_path / 'x.png'}" in dry
@@ -510,7 +510,7 @@ def test_methods_that_cannot_be_used_say_so(tmp_path):
     write_picture(tmp_path / "a.png", clips.picture(0, SIZE))
     with pytest.raises(ConfigError, match="needs weights=RUN_FOLDER"):
         run("predict", tmp_path / "a.png", tmp_path / "m.png", method="modnet")
-    with pytest.raises(ConfigError, match="grabcut needs more than the picture"):
+    with pytest.raises(ConfigError, match="grabcut needs more than the image"):
         run("predict", tmp_path / "a.png", tmp_path / "m.png", "model.variant=box", method="grabcut")
 
 

@@ -104,9 +104,9 @@ def test_videos_keep_their_colours_through_every_task(tmp_path, pixel_format, fu
         "predict, PNG": run("predict", "allfg", clip, tmp_path / "d", "save=cutout", "format=png"),
         "place, in front": run("place", "allfg", clip, tmp_path / "e.mp4", *behind),
         "place, the ad": run("place", "ellipse", clip, tmp_path / "f.mp4", *behind),
-        "place, the ad a picture": run("place", "ellipse", clip, tmp_path / "g.mkv", f"ad={ad}", *everywhere),
+        "place, the ad an image": run("place", "ellipse", clip, tmp_path / "g.mkv", f"ad={ad}", *everywhere),
         "filter, in front": run("filter", "allfg", clip, tmp_path / "h.mp4", "filter=blur"),
-        "filter, a picture behind": run(
+        "filter, an image behind": run(
             "filter", "ellipse", clip, tmp_path / "i.mp4", "filter=image", f"filter.image={ad}"
         ),
     }

@@ -186,10 +186,10 @@ def test_each_row_says_what_is_wrong_and_what_to_do(sick):
     assert {row["severity"] for row in rows.values()} == {"refused", "warning", "note"}
     assert all(row["severity"] == KINDS[row["kind"]].severity for row in rows.values())
     web = rows["unreadable", "masks/p01.png"]
-    assert web["what"] == "Cannot be read: it is a web page (HTML) with a picture's name."
-    assert web["advice"] == "Download the picture itself."
+    assert web["what"] == "Cannot be read: it is a web page (HTML) with an image's name."
+    assert web["advice"] == "Download the image itself."
     assert rows["sizes", "images/p04.png"]["what"] == "Is 90x120 px, but masks/p04.png is 100x120 px."
-    assert rows["folder", "train.txt, line 37"]["what"] == "there is no picture nobody."
+    assert rows["folder", "train.txt, line 37"]["what"] == "there is no image nobody."
     assert rows["persons", "masks/p10.png"]["what"].startswith("2 objects, each at least a quarter")
     refused = sum(row["severity"] == "refused" for row in rows.values())
     assert f"76 images: {refused} refused by training, 13 warnings, 11 notes" in printed

@@ -100,7 +100,7 @@ def test_two_processes_score_as_one_does(killed):
     for name, more in (("alone", ("trainer=default",)), ("shared", ("trainer=cpu_ddp",))):
         done = start(*words, *more, f"hydra.run.dir={name}", cwd=folder).wait()
         assert done.returncode == 0, done.stderr
-        assert ("2 processes share the pictures that are scored" in done.stdout) == (name == "shared")
+        assert ("2 processes share the images that are scored" in done.stdout) == (name == "shared")
     alone, shared = (
         {
             path.relative_to(folder / name).as_posix(): path.read_bytes()
@@ -143,5 +143,5 @@ def test_the_processes_of_torchrun_are_taken_as_they_are(tmp_path):
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     err = kolbench(*SMALL, "budget.batch=3", cwd=tmp_path, code=2).stderr
-    assert "2 processes cannot share batches (budget.batch, and pictures of an epoch) of 3 equally" in err
+    assert "2 processes cannot share batches (budget.batch, and images of an epoch) of 3 equally" in err
     assert not list((tmp_path / "runs").rglob("*.ckpt"))

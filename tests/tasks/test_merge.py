@@ -104,7 +104,7 @@ def one(tmp_path_factory):
 def test_drawn_scenes_in_shards_are_the_run_of_one_machine(one, tmp_path, count, capsys):
     parts = [scored(tmp_path, f"{n}", CLUSTERED, f"{n}/{count}") for n in range(count, 0, -1)]
     said = capsys.readouterr().out
-    assert f"shard 1 of {count}: {-(-5 // count)} of 5 test pictures are counted in" in said
+    assert f"shard 1 of {count}: {-(-5 // count)} of 5 test images are counted in" in said
     for part in parts:
         assert not {"scores.parquet", "curve.csv", "overview.png"} & files(part).keys()
     result = merged(parts, tmp_path / "whole")
@@ -257,7 +257,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
         r"1 \(shard 1 of 2\) and .*2 \(shard 2 of 2\) are not of one run\. They differ in the content of "
         r"weights \(nothing and sha256:1\)",
     ),
-    "data": (lambda runs: change(runs[0], "fingerprint.source", "0"), r"differ in data \(pictures, truths"),
+    "data": (lambda runs: change(runs[0], "fingerprint.source", "0"), r"differ in data \(images, truths"),
     "code": (lambda runs: change(runs[0], "shard.code", "0"), r"They differ in code \("),
     "versions": (
         lambda runs: change(runs[0], "versions.torch", "1.0"),
@@ -306,7 +306,7 @@ def test_shards_of_an_accelerator_are_merged_without_one(parts, tmp_path):
 
 def test_counts_that_were_changed_are_refused(parts, tmp_path):
     shutil.copy(parts[0] / "histograms.parquet", parts[1] / "histograms.parquet")
-    with pytest.raises(DataError, match=r"files were changed: \d+ pictures are not each of \d+ once"):
+    with pytest.raises(DataError, match=r"files were changed: \d+ images are not each of \d+ once"):
         merged(parts, tmp_path / "out")
 
 
@@ -318,7 +318,7 @@ def test_nothing_to_merge_and_nothing_that_matches(tmp_path):
 
 
 def test_a_shard_that_would_be_empty_is_refused_and_so_is_no_number(tmp_path):
-    with pytest.raises(ConfigError, match="shard=6/6: 5 test pictures are scored; there can be 5 shards"):
+    with pytest.raises(ConfigError, match="shard=6/6: 5 test images are scored; there can be 5 shards"):
         scored(tmp_path, "x", ("experiment=ellipse", *DRAWN), "6/6")
     for wrong in ("0/2", "3/2", "2", "a/b", "-1/2"):
         with pytest.raises(ConfigError, match=r"shard=\S+ is not K/N, the Kth of N parts, such as 3/8"):

@@ -30,12 +30,12 @@ TRAINING = ("experiment=unet", "budget=smoke", "budget.epochs=1", "budget.size=1
 def test_a_sweep_goes_on_after_a_job_out_of_memory_and_another_halves_its_batch(tmp_path):
     words = ("-m", "on_oom=stop,halve", *TRAINING, *PICTURES)
     done = python(LIMITED, *words, cwd=tmp_path, code=1)
-    assert "Memory ran out while training on a batch of 32 pictures of 128x128 px. Lower budget.batch=" in (
+    assert "Memory ran out while training on a batch of 32 images of 128x128 px. Lower budget.batch=" in (
         done.stderr
     )
     assert "1 of the sweep's jobs failed: job 0 " in done.stderr
     assert "Traceback" not in done.stderr
-    assert "memory ran out on 32 pictures at once: from here on 16 pictures" in done.stdout
+    assert "memory ran out on 32 images at once: from here on 16 images" in done.stdout
     records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("runs/sweeps/*/*/run.json"))]
     assert [record["status"] for record in records] == ["failed", "finished"]
     halved = records[1]["training"]["halved"]

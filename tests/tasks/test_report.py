@@ -125,7 +125,7 @@ def test_a_report_that_cannot_be_made_leaves_the_earlier_one_whole(tmp_path):
     kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     lost = next((tmp_path / "runs" / "meanshift" / "alphas").glob("*.png"))
-    lost.write_bytes(b"no picture")
+    lost.write_bytes(b"no image")
     done = kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path, code=1)
     assert lost.name in done.stderr
     # whole, and not as if it were the newest
@@ -173,7 +173,7 @@ def test_two_test_sets_are_two_reports(tmp_path):
     make_run(tmp_path / "runs" / "third", "kmeans", data="third", scene_seed=2, **PLAIN)
     shutil.move(tmp_path / "of_first", tmp_path / "runs" / "first")
     lost = next((tmp_path / "runs" / "first" / "alphas").glob("*.png"))
-    lost.write_bytes(b"no picture")
+    lost.write_bytes(b"no image")
     done = kolbench("task=report", f"runs={tmp_path / 'runs'}", "output=out", cwd=tmp_path, code=1)
     assert lost.name in done.stderr
     marks = {

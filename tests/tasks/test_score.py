@@ -136,14 +136,14 @@ def test_true_alphas_are_asked_for_where_they_are_needed(old: Path, capsys) -> N
 
 def test_a_trained_run_is_scored_again_without_training(old: Path) -> None:
     (old / "checkpoints").mkdir()
-    words = ("model=unet", "data=folder", "data.root=my pictures", "seed=3", "metrics=[boundary]", "tta=flip")
+    words = ("model=unet", "data=folder", "data.root=my images", "seed=3", "metrics=[boundary]", "tta=flip")
     # squares of a protocol have no true alpha
     record = records.RunRecord(
         method="unet", overrides=(*words, "eval_protocol=portraitnet", "paths.run=run")
     )
     said = score.refusal(old, record, ["matting"])
     assert said.endswith(
-        f"python -m kolbench task=test weights={old} data=folder 'data.root=my pictures' tta=flip "
+        f"python -m kolbench task=test weights={old} data=folder 'data.root=my images' tta=flip "
         "data.truth=alpha 'metrics=[matting]'"
     )
 
@@ -171,7 +171,7 @@ def test_damaged_and_missing_pictures_are_named(old: Path, tmp_path: Path, capsy
     good = tmp_path / "runs" / "good"
     shutil.copytree(old, good)
     lost, broken = sorted((old / "alphas").iterdir())[:2]
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     before = (old / run_folder.HISTOGRAMS).read_bytes()
     for name, reason in (("broken", broken.name), ("lost", f"{lost} is missing")):
         if name == "lost":

@@ -53,7 +53,7 @@ def test_mattes_of_whole_pictures_are_not_stretched_over_squares(tmp_path):
         evaluation.ready(stretching, squares)
     evaluation.ready(exact, squares)
     batch = squares.test_batch(0)
-    with pytest.raises(DataError, match=r"is 64x64 px, but the picture .* is 224x224 px"):
+    with pytest.raises(DataError, match=r"is 64x64 px, but the image .* is 224x224 px"):
         exact.predict(batch["image"], batch["name"])
 
 
@@ -74,7 +74,7 @@ def test_one_method_under_two_protocols(tmp_path, monkeypatch, capsys):
     assert len(kept) == 2
     with pytest.raises(ConfigError, match="eval_protocol=paper is not one of native, portraitnet"):
         run_task(*words, "eval_protocol=paper", paths={"runs": "runs", "run": "runs/other"})
-    with pytest.raises(ConfigError, match=r"not scored on the same test pictures.*eval_protocol=portraitnet"):
+    with pytest.raises(ConfigError, match=r"not scored on the same test images.*eval_protocol=portraitnet"):
         run_task("task=compare", a=str(tmp_path / "runs/ellipse/native"), b=str(folder))
 
 
@@ -138,7 +138,7 @@ def test_corrupted_test_pictures_are_scored_apart_and_reported_together(tmp_path
     expected = [known[name].scores["miou"] for name in ("clean", "noisy", "cut")]
     assert found[["clean", "noise 5", "crop 4"]].tolist() == pytest.approx(expected)
     assert (tmp_path / "report" / "figures" / "robustness.png").is_file()
-    with pytest.raises(ConfigError, match=r"same test pictures.*after corrupt=crop severity=4"):
+    with pytest.raises(ConfigError, match=r"same test images.*after corrupt=crop severity=4"):
         run_task("task=compare", a=str(runs["clean"]), b=str(runs["cut"]))
 
 
@@ -147,15 +147,13 @@ def test_corruptions_that_make_no_sense_are_refused(tmp_path):
         evaluated(tmp_path, "corrupt=fog")
     with pytest.raises(ConfigError, match="severity=6 is not a whole number"):
         evaluated(tmp_path, "corrupt=dark", "severity=6")
-    with pytest.raises(
-        ConfigError, match=r"corrupt=dark corrupts the test pictures alone.*data\.protocol=all"
-    ):
+    with pytest.raises(ConfigError, match=r"corrupt=dark corrupts the test images alone.*data\.protocol=all"):
         evaluated(tmp_path, "corrupt=dark", "data.protocol=all")
     source = SyntheticSource(0, 64, {"train": 1, "val": 1, "test": 1})
     write_png(tmp_path / "x.png", np.zeros((64, 64), np.uint8))
     dark = Corruption("dark", 2, 0)
     data = SegmentationDataModule(source, 0, 1, [], data_config(), NO_LIMIT, corruption=dark)
-    with pytest.raises(ConfigError, match=r"corrupt=dark changes pictures.*model\.masks_dir"):
+    with pytest.raises(ConfigError, match=r"corrupt=dark changes images.*model\.masks_dir"):
         evaluation.ready(MasksSegmenter(tmp_path), data)
 
 
@@ -201,7 +199,7 @@ def test_a_refiner_is_trained_and_scored_on_rough_masks_of_its_own(tmp_path, mon
     refiner = RefinementNetwork("mobilenet_v2", 0.25)
     assert load_state_strict(refiner, read_state_dict(own / "checkpoints" / "best.ckpt")) == []
     write_png(tmp_path / "x.png", np.zeros((8, 8), np.uint8))
-    with pytest.raises(ConfigError, match="cascadepsp needs more than the picture"):
+    with pytest.raises(ConfigError, match="cascadepsp needs more than the image"):
         run_task("task=predict", weights=str(own), input="x.png", output="y.png")
 
 

@@ -48,7 +48,7 @@ def test_all_pictures_at_the_runs_threshold(place):
     assert found["pictures"] == {"test": 5}
     assert found["threshold"] == trained["threshold"]
     assert found["threshold_from"] == "the run"
-    assert "all 5 pictures are test pictures" in told
+    assert "all 5 images are test images" in told
     assert "no training images are listed, so all are scored; data.split=auto splits them" in told
     assert f"threshold {trained['threshold']:.2f} from the run" in told
     assert set(found["baselines"]) == {"ellipse"}
@@ -69,7 +69,7 @@ def test_where_pictures_were_skipped_the_rest_keeps_its_split(place: Path) -> No
     trained = json.loads((place / "part" / "run.json").read_text())
     found, told = scored(place, "weights=part", "data.root=hurt", "data.on_error=skip")
     assert trained["skipped"] == found["skipped"] == ["4"]
-    assert "data.on_error=skip: left out, as they cannot be used, 1 of 5 pictures:" in told
+    assert "data.on_error=skip: left out, as they cannot be used, 1 of 5 images:" in told
     assert found["pictures"] == {name: trained["pictures"][name] for name in ("val", "test")}
     assert sum(trained["pictures"].values()) == 4
 
@@ -102,7 +102,7 @@ def test_a_lone_list_of_test_pictures_is_enough(place):
     finally:
         (place / "theirs" / "test.txt").unlink()
     assert found["pictures"] == {"test": 2}
-    assert "\n2 pictures are test pictures" in told
+    assert "\n2 images are test images" in told
 
 
 def test_official_weights_at_a_half(place, tmp_path, monkeypatch):
@@ -147,7 +147,7 @@ def test_a_set_of_test_pictures_is_scored_whole(saliency, data):
     )
     told = kolbench("task=test", "weights=run", *words, cwd=saliency).stdout
     assert "only test images are listed: these are scored" in told
-    assert "all 5 pictures are test pictures" in told
+    assert "all 5 images are test images" in told
     found = json.loads((saliency / f"{data}-run" / "run.json").read_text())
     assert found["pictures"] == {"test": 5}
 
@@ -155,7 +155,7 @@ def test_a_set_of_test_pictures_is_scored_whole(saliency, data):
 def test_a_set_of_test_pictures_is_not_trained_on(saliency):
     words = ("data=ecssd", "data.root=ecssd", "data.allow_duplicates=true", "budget=smoke")
     told = kolbench("experiment=unet", *words, "hydra.run.dir=refused", cwd=saliency, code=1).stderr
-    assert "data=ecssd gives test pictures only, but unet is to be trained" in told
+    assert "data=ecssd gives test images only, but unet is to be trained" in told
     # what is not trained is scored on them
     kolbench("experiment=ellipse", *words, "hydra.run.dir=classic", cwd=saliency)
     found = json.loads((saliency / "classic" / "run.json").read_text())

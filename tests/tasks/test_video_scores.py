@@ -83,7 +83,7 @@ def test_masks_of_anybody_get_the_scores_of_video(tmp_path, monkeypatch, capsys)
 
 
 def test_smoothing_pictures_of_no_clip_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="smooth=ofd calms the frames of clips, but the pictures"):
+    with pytest.raises(ConfigError, match="smooth=ofd calms the frames of clips, but the images"):
         run_task(
             *("experiment=allfg", "data=synthetic", "budget=smoke", "smooth=ofd"),
             paths={"runs": str(tmp_path), "run": str(tmp_path / "allfg" / "one")},

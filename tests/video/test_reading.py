@@ -161,7 +161,7 @@ def test_interlaced_frames_become_whole_pictures(tmp_path, codec):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     reader, frames = read(path)
-    assert "is interlaced; each frame is made one whole picture" in reader.notes[0]
+    assert "is interlaced; each frame is made one whole image" in reader.notes[0]
     assert [round(frame.seconds * 25) for frame in frames] == list(range(8))
     timeline = read_timeline(path)
     extracted = [image for _, image in extract(path, timeline, choose_moments(timeline, 8))]
@@ -311,7 +311,7 @@ def faulty(tmp_path_factory):
         ("empty", r"empty\.mp4 is empty \(0 bytes\); copy it again"),
         ("page", r"page\.mp4 cannot be read as a video: it is a web page"),
         ("noise", r"noise\.mp4 cannot be read as a video: .* Copy it again, or convert it"),
-        ("picture", r"picture\.mp4 cannot be read as a video: it is none of the containers"),
+        ("picture", r"image\.mp4 cannot be read as a video: it is none of the containers"),
         ("playlist", r"playlist\.mp4 cannot be read as a video"),
         ("sound_only", r"sound_only\.mp4 holds no video stream, only sound"),
         ("cover", r"cover\.mp3 .*(holds no video stream|none of the containers)"),

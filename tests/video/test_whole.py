@@ -48,12 +48,12 @@ def test_an_exception_leaves_the_folder_as_it_was(tmp_path, name, format_name, t
 
 def test_a_clip_without_a_picture_is_no_output(tmp_path):
     with (
-        pytest.raises(DataError, match="got no picture; nothing was written"),
+        pytest.raises(DataError, match="got no image; nothing was written"),
         VideoWriter(tmp_path / "o.mp4", None, 64, 64, "h264", time_base=Fraction(1, 25)),
     ):
         pass
     with (
-        pytest.raises(DataError, match="got no picture; nothing was written"),
+        pytest.raises(DataError, match="got no image; nothing was written"),
         PngSequence(tmp_path / "o", time_base=Fraction(1, 25)),
     ):
         pass

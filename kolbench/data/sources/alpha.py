@@ -52,9 +52,9 @@ class AlphaSource(Source):
             self._behind = sorted(listing.pictures_below(folder).values())
             self._images = {n: p for n, p in self._images.items() if not p.is_relative_to(folder)}
             if not self._behind:
-                raise DataError(f"data.background={background} holds no picture.")
+                raise DataError(f"data.background={background} holds no image.")
         if not self._images:
-            raise DataError(f"{self.root} holds no picture; data=alpha reads cut-outs such as PNG and WebP.")
+            raise DataError(f"{self.root} holds no image; data=alpha reads cut-outs such as PNG and WebP.")
         names = sorted(self._images)
         lists = listing.read_lists(self.root, names)
         super().__init__(names, lists.groups, lists.tags, lists.given_splits)
@@ -98,12 +98,12 @@ class AlphaSource(Source):
         if self._truth == ALPHA:
             lines.append("their alphas are the truth, so matting scores are possible")
         if self._behind:
-            return [*lines, f"behind each is one of {len(self._behind)} pictures, by its name"]
+            return [*lines, f"behind each is one of {len(self._behind)} images, by its name"]
         looked, flat = self._flat()
         if flat and self._background != OWN:
             lines.append(
                 f"warning: {flat} of {looked} cut-outs looked at have no background of their own and stand "
-                "on white, which any method finds; data.background=DIR puts pictures of DIR behind them"
+                "on white, which any method finds; data.background=DIR puts images of DIR behind them"
             )
         return lines
 
@@ -112,7 +112,7 @@ class AlphaSource(Source):
         if rgba.shape[2] == 3:
             raise DataError(
                 f"{self._images[name]} is opaque everywhere, so it is no cut-out. Save it with its alpha "
-                "channel, or use data=folder for pictures with masks."
+                "channel, or use data=folder for images with masks."
             )
         return rgba
 

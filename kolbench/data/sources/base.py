@@ -145,7 +145,7 @@ class Source(ABC):
         layout, count = type(self).__name__, len(self.names)
         name, times = max(Counter(self.names).items(), key=lambda item: item[1], default=("", 0))
         if times > 1:
-            raise DataError(f"{layout}: {times} pictures have the name {name}; names must be unique.")
+            raise DataError(f"{layout}: {times} images have the name {name}; names must be unique.")
         if wrong_names := [name for name in self.names if not _is_text(name)]:
             raise DataError(
                 f"{layout}: {len(wrong_names)} of {count} file names are no text in UTF-8, such as "
@@ -158,7 +158,7 @@ class Source(ABC):
         for split, rows in (self.given_splits or {}).items():
             if wrong := [row for row in rows if not 0 <= row < count]:
                 raise DataError(
-                    f"{layout}: the split {split} has the index {wrong[0]}, but there are {count} pictures."
+                    f"{layout}: the split {split} has the index {wrong[0]}, but there are {count} images."
                 )
 
 

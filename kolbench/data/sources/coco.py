@@ -81,7 +81,7 @@ class CocoSource(LabelledSource):
                 del found.images[name]
                 found.absent[name] = "shows a crowd"
             if self._crowded:
-                found.notes.append(f"{len(self._crowded)} pictures with a crowd of persons are left out")
+                found.notes.append(f"{len(self._crowded)} images with a crowd of persons are left out")
         found.empty = {name for name in found.images if not self._shows_person(name)}
         super().__init__(folder, pictures, found, products, empty)
 

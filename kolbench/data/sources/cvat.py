@@ -127,7 +127,7 @@ def _cvat_content(path: Path) -> Element:
     if content.find("track") is not None:
         raise DataError(
             f"{path} is 'CVAT for video', whose shapes stand for many frames. Export 'CVAT for images 1.1', "
-            "with the pictures."
+            "with the images."
         )
     return content
 
@@ -161,7 +161,7 @@ def _mask(shape: Element, kind: str, group: str | None, size: tuple[int, int], w
         raise DataError(f"{where}: its rle is no list of run lengths; export it again.") from None
     if not (1 <= height <= size[0] and 1 <= width <= size[1]):
         raise DataError(
-            f"{where}: its mask is {width}x{height} px, its picture {size[1]}x{size[0]}; draw it again."
+            f"{where}: its mask is {width}x{height} px, its image {size[1]}x{size[0]}; draw it again."
         )
     bitmap = rle.from_runs(runs, height, width, "rows", where)
     box = np.array([[left, top], [left + width - 1, top + height - 1]], np.float64)

@@ -150,7 +150,7 @@ class FolderSource(Source):
     def describe(self) -> list[str]:
         """Says what the folder holds, what is left out, and which mask levels were seen."""
         matched = set(self.names)
-        parts = [f"{len(self)} pictures with masks"]
+        parts = [f"{len(self)} images with masks"]
         if self._products:
             parts.append(f"{len(matched & self._products.keys())} with product masks")
         parts += filter(None, [listing.group_note(self.groups)])
@@ -189,9 +189,9 @@ def _nothing_matches(
 ) -> str:
     for folder, files in ((images_folder, images), (masks_folder, masks)):
         if not files:
-            return f"{folder} holds no pictures; frames of videos are made by task=prepare."
+            return f"{folder} holds no images; frames of videos are made by task=prepare."
     first = [next(iter(sorted(files))) for files in (images, masks)]
     return (
-        f"No picture of {images_folder} ({len(images)}, first: {first[0]}) has a mask of the same name in "
+        f"No image of {images_folder} ({len(images)}, first: {first[0]}) has a mask of the same name in "
         f"{masks_folder} ({len(masks)}, first: {first[1]}). Name them alike, suffixes may differ."
     )

@@ -160,9 +160,9 @@ class LabelmeSource(Source):
     def describe(self) -> list[str]:
         """Says what the folder holds, and what is left out."""
         groups = listing.group_note(self.groups)
-        lines = [f"{self.root}: {len(self)} labelled pictures{', ' + groups if groups else ''}"]
+        lines = [f"{self.root}: {len(self)} labelled images{', ' + groups if groups else ''}"]
         if self.unlabelled:
-            lines.append(f"{len(self.unlabelled)} pictures not labelled: {listing.shorten(self.unlabelled)}")
+            lines.append(f"{len(self.unlabelled)} images not labelled: {listing.shorten(self.unlabelled)}")
         if self._foreign:
             foreign = listing.shorten(path.name for path in self._foreign)
             lines.append(f"{len(self._foreign)} JSON files that are not Labelme's: {foreign}")
@@ -174,7 +174,7 @@ class LabelmeSource(Source):
         if outside:
             looked = min(SAMPLED, len(self))
             lines.append(
-                f"{len(outside)} of {looked} sampled files take a picture outside of data.root, "
+                f"{len(outside)} of {looked} sampled files take an image outside of data.root, "
                 f"as {outside[0]}"
             )
         return [*lines, *self._notes]
@@ -215,7 +215,7 @@ class LabelmeSource(Source):
             except binascii.Error:
                 raise DataError(f"{path}: its imageData is no base64, and {named} is missing.") from None
             return images.rgb_from_bytes(data, f"the imageData of {path}")
-        raise DataError(f"{path}: its picture {named} is missing; put it beside the file.")
+        raise DataError(f"{path}: its image {named} is missing; put it beside the file.")
 
     def _picture_file(self, name: str, named: Path) -> Path | None:
         """The image that the annotation names, else the one beside it, else none."""
@@ -248,13 +248,13 @@ def _labelme_files(root: Path, pictures: Mapping[str, Path]) -> tuple[dict[str, 
 
 
 def _nothing_labelled(root: Path, pictures: Mapping[str, Path], foreign: Sequence[Path]) -> str:
-    message = f"{root} holds {len(pictures)} pictures, but no Labelme file (picture.json beside picture.jpg)."
+    message = f"{root} holds {len(pictures)} images, but no Labelme file (picture.json beside picture.jpg)."
     for path in [*foreign, *listing.visible_files(root, (".xml",))][:1]:
         try:
             read_annotation(path)
         except DataError as error:
             message += f" {error}"
-    return f"{message} Label the pictures with Labelme and save beside them, or give another data.root."
+    return f"{message} Label the images with Labelme and save beside them, or give another data.root."
 
 
 def _require_size(path: Path, annotation: Annotation, height: int, width: int) -> None:

@@ -65,7 +65,7 @@ class LabelStudioSource(LabelledSource):
                 self._take(path, f"{path}, task {task.get('id', f'number {number}')}", task, pictures, found)
         if self._several:
             found.notes.append(
-                f"{self._several} pictures have several annotations: the ground truth counts, else the newest"
+                f"{self._several} images have several annotations: the ground truth counts, else the newest"
             )
         super().__init__(folder, pictures, found, empty=empty)
 
@@ -106,7 +106,7 @@ def _exports(root: Path, asked: str | Sequence[str] | None, found: Found) -> lis
     if not files:
         raise DataError(
             f"{root} holds no JSON file of Label Studio. Export the project as JSON, put it beside the "
-            "pictures, or give another data.root."
+            "images, or give another data.root."
         )
     return files
 
@@ -134,7 +134,7 @@ def _picture_name(task: Result, where: str) -> str:
     named = (_path_in(text) for text in texts)
     found = next((path for path in named if Path(path).suffix.lower() in listing.PICTURE_SUFFIXES), None)
     if found is None:
-        raise DataError(f"{where} names no picture; its data has {', '.join(map(str, data)) or 'nothing'}.")
+        raise DataError(f"{where} names no image; its data has {', '.join(map(str, data)) or 'nothing'}.")
     return found
 
 
@@ -194,9 +194,9 @@ def _drawn(result: Result, height: int, width: int, where: str) -> Shape:
     """A region in pixels, its kind not known yet; coordinates are percent of the picture."""
     value: Result = result["value"]
     if result.get("image_rotation"):
-        raise DataError(f"{where} was drawn on a turned picture; turn the picture file and label it again.")
+        raise DataError(f"{where} was drawn on a turned image; turn the image file and label it again.")
     said = result.get("original_height"), result.get("original_width")
-    require_drawn_size(where, said, (height, width), "Put the picture that was labelled there.")
+    require_drawn_size(where, said, (height, width), "Put the image that was labelled there.")
     if "rle" in value:
         return whole("", rle.from_brush(value["rle"], height, width, where))
     if "points" in value:

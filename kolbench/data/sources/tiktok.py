@@ -33,7 +33,7 @@ DEPTH = 3  # the archive holds its folder in a folder of the same name
 _IMAGES = ("images", "image", "imgs", "img")
 _MASKS = ("masks", "mask")
 _ALL_NEEDED = (
-    "data=tiktok finds its clips in all pictures, so data.on_error=skip cannot leave them out: mend or "
+    "data=tiktok finds its clips in all images, so data.on_error=skip cannot leave them out: mend or "
     "remove them, or name the clips in groups.csv. task=doctor shows them."
 )
 _NUMBER = re.compile(r"\d+(?=\D*$)")
@@ -65,7 +65,7 @@ class TiktokSource(Source):
         numbers = sorted(images.paths.keys() & masks.paths.keys())
         if not numbers:
             raise DataError(
-                f"No picture of {pair.images} ({len(images.paths)} numbered) has a mask of the same number "
+                f"No image of {pair.images} ({len(images.paths)} numbered) has a mask of the same number "
                 f"in {pair.masks} ({len(masks.paths)} numbered); both need names such as 00001.png."
             )
         self._images = {listing.key_of(images.paths[n], pair.images): images.paths[n] for n in numbers}
@@ -119,7 +119,7 @@ class TiktokSource(Source):
         """Says what there is, what is left out, where clips come from, and which mask levels were seen."""
         first, last = self._range
         line = (
-            f"{self._pair.images.parent}: {len(self)} pictures with masks, numbers {first} to {last}, "
+            f"{self._pair.images.parent}: {len(self)} images with masks, numbers {first} to {last}, "
             f"in {self._pair.images.name}/ and {self._pair.masks.name}/"
         )
         return [line, *self._notes, *self._mask_files.notes(self.names)]
@@ -152,9 +152,9 @@ class Clips(NamedTuple):
     def describe(self) -> str:
         """Says how many clips there are and where they were cut; a line to print."""
         sizes = Counter(self.labels).values()
-        joined = f"; {self.joined} runs joined to one with the same picture" if self.joined else ""
+        joined = f"; {self.joined} runs joined to one with the same image" if self.joined else ""
         return (
-            f"{len(sizes)} clips of {min(sizes)} to {max(sizes)} pictures, cut where the perceptual hash of "
+            f"{len(sizes)} clips of {min(sizes)} to {max(sizes)} images, cut where the perceptual hash of "
             f"neighbours differs in more than {JUMP_BITS} of 64 bits{joined} (groups.csv overrules them)"
         )
 
@@ -206,7 +206,7 @@ def find_pair(root: Path) -> Pair:
         pairs += [Pair(image, mask) for image in images for mask in masks]
     if len(pairs) == 1:
         return pairs[0]
-    expected = "data=tiktok needs one pair of sibling folders, images/ and masks/, of numbered pictures"
+    expected = "data=tiktok needs one pair of sibling folders, images/ and masks/, of numbered images"
     if not pairs:
         found = listing.shorten(seen) or "no folders"
         raise DataError(f"{root}: {expected}, at most {DEPTH} levels deep, and finds none. It holds {found}.")
@@ -247,7 +247,7 @@ def _numbered(folder: Path) -> _Numbered:
             odd.append(name)
         elif (number := int(found.group())) in paths:
             raise DataError(
-                f"{paths[number]} and {path} have the same number {number}, so that pictures, masks and "
+                f"{paths[number]} and {path} have the same number {number}, so that images, masks and "
                 "their order cannot be told. Number the files of one folder through, or use data=folder, "
                 "where each sub-folder is a clip."
             )

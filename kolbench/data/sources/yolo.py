@@ -70,7 +70,7 @@ class YoloSource(LabelledSource):
                 found.empty.add(name)
         if not self._labels:
             raise DataError(
-                f"{folder}: none of {len(pictures.by_name)} pictures has a label file: images/train/a.jpg "
+                f"{folder}: none of {len(pictures.by_name)} images has a label file: images/train/a.jpg "
                 "needs labels/train/a.txt (or train/images/a.jpg train/labels/a.txt)."
             )
         found.notes += self._told()

@@ -75,8 +75,8 @@ class Shortage(Callback):
         self._stage = stage
         height, width = next(batch[key] for key in ("mask", "image") if key in batch).shape[-2:]
         names = list(batch["name"])
-        which = f"picture {names[0]}" if len(names) == 1 else f"batch of {len(names)} pictures"
-        self._batch = f"a {which} of {width}x{height} px"
+        which = f"image {names[0]}" if len(names) == 1 else f"a batch of {len(names)} images"
+        self._batch = f"{which} of {width}x{height} px"
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -92,7 +92,7 @@ class Shortage(Callback):
             raise
         except Exception as error:
             doing = VALIDATING if self._stage == VALIDATING else self._what
-            if ended := ended_loader(error):
+            if ended := _ended(error):
                 raise OutOfMemoryError(f"While {doing}, {ended}") from error
             if not is_of_memory(error):
                 raise
@@ -103,10 +103,18 @@ class Shortage(Callback):
         kept = "" if self._stage == SCORING else " The last checkpoint, if there is one, is kept."
         message = f"{_memory(error)} ran out while {doing}{where}"
         if "in DataLoader worker" in str(error):
-            return OutOfMemoryError(f"{message}, in a process that loads pictures. {LOADERS}{kept}")
+            return OutOfMemoryError(f"{message}, in a process that loads images. {LOADERS}{kept}")
         too_large = self._stage == TRAINING and self._batch
         kind = BatchTooLargeError if too_large else OutOfMemoryError
         return kind(f"{message}. {self._lower[self._stage]}{kept}")
+
+
+def _ended(error: Exception) -> str | None:
+    """`ended_loader`; torch may say that the process was killed while its lost connection is looked at."""
+    try:
+        return ended_loader(error)
+    except RuntimeError as killed:
+        return ended_loader(killed)
 
 
 def _memory(error: Exception) -> str:

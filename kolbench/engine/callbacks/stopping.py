@@ -83,7 +83,7 @@ class StayStopped(Callback):
 def _not_finite(terms: Mapping[str, Tensor], names: list[str], epoch: int) -> str:
     bad = [name for name, term in terms.items() if not torch.isfinite(term)]
     return (
-        f"The loss is not finite in epoch {epoch} (terms: {', '.join(bad) or 'their sum'}; pictures: "
+        f"The loss is not finite in epoch {epoch} (terms: {', '.join(bad) or 'their sum'}; images: "
         f"{', '.join(names)}). Lower budget.lr_factor, use trainer.precision=32-true or set "
         "trainer.gradient_clip_val=1; the last checkpoint is kept."
     )

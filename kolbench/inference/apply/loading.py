@@ -123,7 +123,7 @@ def _configured(config: ApplyConfig) -> tuple[Segmenter, str]:
     name = model.name
     segmenter: Segmenter = build_segmenter(model)
     if not segmenter.works_on_pictures:
-        raise ConfigError(f"{name} needs more than the picture, which is all that task={task} has.")
+        raise ConfigError(f"{name} needs more than the image, which is all that task={task} has.")
     for line in told_of(segmenter, config.invocation.typed_keys):
         print(line)
     if weights is not None:

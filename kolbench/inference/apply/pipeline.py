@@ -407,9 +407,9 @@ def _pipe(
 ) -> TaskResult:
     """One picture from stdin, or to stdout, or both; all that is said goes to stderr."""
     if len(kinds) > 1:
-        raise ConfigError(f"A pipe holds one picture; save= names {len(kinds)} kinds.")
+        raise ConfigError(f"A pipe holds one image; save= names {len(kinds)} kinds.")
     if output == PIPE and sweep_outputs.SWEEP.job:
-        raise ConfigError("output=- holds one picture, but a sweep makes one of each job.")
+        raise ConfigError("output=- holds one image, but a sweep makes one of each job.")
     item = Item(Path(FROM_STDIN), Path(FROM_STDIN)) if given == PIPE else _lone_picture(given)
     rendering, target = kinds[0].begin(), None
     if output != PIPE:
@@ -424,7 +424,7 @@ def _pipe(
         sweep_outputs.SWEEP.take([target, *kinds[0].beside(target, "picture")])
     with redirect_stdout(sys.stderr):
         if given == PIPE:
-            image = images.rgb_from_bytes(sys.stdin.buffer.read(), "the picture from stdin")
+            image = images.rgb_from_bytes(sys.stdin.buffer.read(), "the image from stdin")
         else:
             image = images.read_rgb(item.source)
             for line in note_of_frames(item.source):
@@ -444,5 +444,5 @@ def _pipe(
 def _lone_picture(given: str) -> Item:
     items = inputs.items_of(given, Path(FROM_STDIN))
     if len(items) > 1 or items[0].is_video:
-        raise ConfigError(f"output=- gives one picture, but input={given} is {inputs.describe(items)}.")
+        raise ConfigError(f"output=- gives one image, but input={given} is {inputs.describe(items)}.")
     return items[0]

@@ -53,7 +53,7 @@ def open_exported(file: str | Path, device: str = "auto", **options: object) -> 
     for key in options:
         require_choice("option", key, CHANGEABLE)
     if sidecar.fixed and any(options.get(key, sidecar.input[key]) != sidecar.input[key] for key in RESIZING):
-        raise ConfigError(f"{path} takes pictures of one size only; export it again with model.size=.")
+        raise ConfigError(f"{path} takes images of one size only; export it again with model.size=.")
     sidecars.verify(sidecar, path)
     return format_that_wrote(sidecar.format).open(path, {**sidecar.feeding, **options}, choose_device(device))
 
@@ -69,7 +69,7 @@ def _of_others(path: Path, options: Values) -> Segmenter:
         )
     if not options:
         raise ConfigError(
-            f"{path} has no sidecar {beside} that says how pictures are given to it. Copy it too, or say it "
+            f"{path} has no sidecar {beside} that says how images are given to it. Copy it too, or say it "
             f'with the options of conf/model/onnx.yaml: kolbench.load("{path}", size=320, mean=[...], '
             'std=[...], activation="sigmoid").'
         )

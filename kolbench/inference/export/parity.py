@@ -70,7 +70,7 @@ def in_words(values: Mapping[str, Any]) -> str:
     low, high = min(row["low"] for row in pictures), max(row["high"] for row in pictures)
     bound = "" if values["bound"] is None else f" (bound {values['bound']:.0e})"
     return (
-        f"{len(pictures)} pictures, alphas from {low:.3f} to {high:.3f}, largest difference "
+        f"{len(pictures)} images, alphas from {low:.3f} to {high:.3f}, largest difference "
         f"{values['max']:.1e}, mean {values['mean']:.1e}{bound}"
     )
 

@@ -64,7 +64,7 @@ class Loss:
     def in_words(self) -> str:
         """A sentence without its end."""
         said = (
-            f"8 bits, calibrated on {self.calibrated} pictures: alphas of {self.pictures} others differ by "
+            f"8 bits, calibrated on {self.calibrated} images: alphas of {self.pictures} others differ by "
             f"{self.alpha_mae:.4f} on average"
         )
         if self.miou is None or self.miou_int8 is None:
@@ -100,7 +100,7 @@ def export_int8(
     network = network_of(segmenter)
     if network.prior:
         raise ConfigError(
-            "precision=int8 is for networks that see one picture at a time; this one remembers its alpha."
+            "precision=int8 is for networks that see one image at a time; this one remembers its alpha."
         )
     calibrating, held = halves(folder)
     found: list[tuple[Parity, Loss, bool]] = []
@@ -142,7 +142,7 @@ def halves(folder: Path) -> tuple[list[Shown], list[Shown]]:
     found = [Shown(path, masks.get(name)) for name, path in sorted(pictures_below(images).items())]
     if len(found) < 2:
         raise ConfigError(
-            f"calibrate={folder} holds {len(found)} picture{'' if len(found) == 1 else 's'}; half of them "
+            f"calibrate={folder} holds {len(found)} image{'' if len(found) == 1 else 's'}; half of them "
             "calibrate, and the rest tell what is lost: give at least 2, better 50 of the kind to come."
         )
     return found[::2], found[1::2]
@@ -180,9 +180,7 @@ def _mask_of(shown: Shown, alpha: Float32Array) -> UInt8Array:
     assert shown.mask is not None
     mask = read_mask(shown.mask)
     if mask.shape != alpha.shape:
-        raise ConfigError(
-            f"{shown.mask} is {mask.shape[1]}x{mask.shape[0]} px, another size than its picture."
-        )
+        raise ConfigError(f"{shown.mask} is {mask.shape[1]}x{mask.shape[0]} px, another size than its image.")
     return mask
 
 

@@ -18,7 +18,7 @@ def require_multiple(image: Tensor, multiple: int) -> None:
     height, width = image.shape[-2:]
     if height % multiple or width % multiple:
         raise ConfigError(
-            f"the network is given pictures of {height}x{width} px, and needs sides that are multiples of "
+            f"the network is given images of {height}x{width} px, and needs sides that are multiples of "
             f"{multiple}; where augment crops them, add multiple: {multiple} there."
         )
 

@@ -125,7 +125,7 @@ class OnnxGraph:
             values, *carried = self._computed([self.output, *self._inputs.states.values()], given)
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise ConfigError(
-                f"{self.file} fails on a picture of {width}x{height} px: {first_sentence(error)} "
+                f"{self.file} fails on an image of {width}x{height} px: {first_sentence(error)} "
                 "Set model.size, model.multiple (many networks need 32), model.resize_mode or model.layout."
             ) from error
         found = self._as_maps(values, height, width)
@@ -173,7 +173,7 @@ class OnnxGraph:
                 return np.ascontiguousarray(maps, np.float32)
         names = ", ".join(self.outputs)
         raise WeightsError(
-            f"The output {self.output} of {self.file} is {array.shape}, but a map of the picture is "
+            f"The output {self.output} of {self.file} is {array.shape}, but a map of the image is "
             f"(1, C, {height}, {width}) or smaller in proportion. Choose model.output among {names}."
         )
 
@@ -250,15 +250,14 @@ def _layout(sizes: list[int | None], layout: str, wanted: int, file: Path) -> st
     shape = "(" + ", ".join("?" if side is None else str(side) for side in sizes) + ")"
     if len(sizes) != 4 or sizes[0] not in (None, 1):
         raise WeightsError(
-            f"{file} takes {shape}, but one picture is (1, {wanted}, H, W); export it with a batch of 1 or "
-            "any."
+            f"{file} takes {shape}, but one image is (1, {wanted}, H, W); export it with a batch of 1 or any."
         )
     if layout == "auto":
         layout = "nhwc" if sizes[3] == wanted and sizes[1] != wanted else "nchw"
     channels = sizes[1] if layout == "nchw" else sizes[3]
     if channels not in (None, wanted):
         raise WeightsError(
-            f"{file} takes {shape}, read as {layout} with {channels} channels; a picture has {wanted}. "
+            f"{file} takes {shape}, read as {layout} with {channels} channels; an image has {wanted}. "
             "If the axes lie otherwise, set model.layout; with the alpha of the frame before as a fourth "
             "channel, model.prior=true."
         )

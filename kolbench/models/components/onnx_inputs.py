@@ -108,7 +108,7 @@ def told_apart(
     lost = [name for name, output in paired.items() if output is None]
     if lost:
         raise WeightsError(
-            f"{file} needs {', '.join(lost)} beside the picture {chosen.name}. Say what they are: "
+            f"{file} needs {', '.join(lost)} beside the image {chosen.name}. Say what they are: "
             f"model.constants={{{lost[0]}: 1.0}} for a number that stays the same, or "
             f"model.states={{{lost[0]}: OUTPUT}} for what an output of one frame gives to the next; its "
             f"outputs are {', '.join(taken)}."
@@ -174,7 +174,7 @@ def _picture(
         return inputs[names.index(name)]
     left = [node for node in inputs if node.name not in others]
     if not left:
-        raise WeightsError(f"{file} has no input for the picture.")
+        raise WeightsError(f"{file} has no input for the image.")
     # states of recurrent networks have four axes too, but outputs of their name, or stand behind the picture
     maps = [node for node in left if len(node.shape) == 4] or left[:1]
     return next((node for node in maps if _paired(node.name, outputs) is None), maps[0])

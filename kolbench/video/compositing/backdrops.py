@@ -46,7 +46,7 @@ def make_backdrop(
     if name == "blur":
         return Blur(require_between("filter.radius", radius, 1e-4, 0.5))
     if image is None:
-        raise ConfigError("filter=image needs a picture: filter.image=FILE.")
+        raise ConfigError("filter=image needs an image: filter.image=FILE.")
     return Behind(image)
 
 

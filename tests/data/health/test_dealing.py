@@ -60,7 +60,7 @@ def test_too_few_test_groups_are_those_that_give_no_interval(videos, few):
 def test_what_cannot_be_dealt_is_said_and_all_is_looked_at():
     made, found = dealing.dealt(Named(["a", "b"]), DataConfig())
     assert [one.kind for one in found] == ["folder"]
-    assert "2 groups (videos) of 2 pictures cannot be split" in found[0].what
+    assert "2 groups (videos) of 2 images cannot be split" in found[0].what
     assert made.test == [0, 1]
 
 

@@ -30,8 +30,8 @@ ADVICE = KINDS["unreadable"].advice
             ),
         ),
         (
-            "/data/train.txt, line 3: there is no picture x.y. Did you mean x.z?",
-            ("/data/train.txt, line 3", "there is no picture x.y.", "Did you mean x.z?"),
+            "/data/train.txt, line 3: there is no image x.y. Did you mean x.z?",
+            ("/data/train.txt, line 3", "there is no image x.y.", "Did you mean x.z?"),
         ),
         (
             "/data/a.jpg and /data/a.png have the same name. Rename one.",

@@ -26,6 +26,6 @@ def test_profiles_other_than_srgb_are_named(tmp_path):
     assert facts(tmp_path / "a.png").profile == "Display P3"
     (tmp_path / "b.png").write_bytes(saved(PIXELS, "PNG"))
     assert facts(tmp_path / "b.png").profile == ""
-    (tmp_path / "c.png").write_bytes(b"no picture")
+    (tmp_path / "c.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"c\.png cannot be read"):
         facts(tmp_path / "c.png")

@@ -99,7 +99,7 @@ def test_what_is_behind_covers_the_frame_around_its_middle():
 
 
 def test_files_that_cannot_be_used(tmp_path):
-    with pytest.raises(DataError, match="holds no picture"):
+    with pytest.raises(DataError, match="holds no image"):
         AlphaSource(tmp_path)
     put(tmp_path / "a.png", picture())
     with pytest.raises(DataError, match=r"a\.png is opaque everywhere, so it is no cut-out"):
@@ -110,7 +110,7 @@ def test_files_that_cannot_be_used(tmp_path):
     with pytest.raises(DataError, match=r"data\.background=.*nowhere does not exist"):
         AlphaSource(tmp_path, str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"data\.background=.*empty holds no picture"):
+    with pytest.raises(DataError, match=r"data\.background=.*empty holds no image"):
         AlphaSource(tmp_path, str(tmp_path / "empty"))
 
 

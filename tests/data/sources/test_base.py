@@ -46,7 +46,7 @@ def test_a_layout_without_all_methods_cannot_be_made():
 @pytest.mark.parametrize(
     ("known", "words"),
     [
-        ({"names": ["a", "b", "a"]}, "NamesOnly: 2 pictures have the name a; names must be unique"),
+        ({"names": ["a", "b", "a"]}, "NamesOnly: 2 images have the name a; names must be unique"),
         (
             {"names": ["a", "\udcffb"]},
             r"NamesOnly: 1 of 2 file names are no text in UTF-8, such as .*udcffb",

@@ -120,7 +120,7 @@ def test_crowds(tmp_path):
     write(tmp_path / "annotations.json", ["a.png", "b.png"], *things, thing(2, PERSON, SQUARE))
     source = CocoSource(tmp_path, crowd="leave_out")
     assert source.names == ["b"]
-    assert "1 pictures with a crowd of persons are left out" in source.describe()
+    assert "1 images with a crowd of persons are left out" in source.describe()
     # a picture of nothing but a crowd shows no person where crowds do not count
     write(tmp_path / "annotations.json", ["a.png", "b.png"], things[1], thing(2, PERSON, SQUARE))
     assert CocoSource(tmp_path, crowd="background").names == ["b"]
@@ -133,14 +133,14 @@ def test_pictures_without_a_person_are_left_out_unless_kept(tmp_path):
     source = CocoSource(tmp_path)
     assert source.names == ["a"]
     told = "\n".join(source.describe())
-    assert "1 pictures without a person are left out (data.empty=keep takes them): b" in told
-    assert "1 pictures not labelled: c" in told
+    assert "1 images without a person are left out (data.empty=keep takes them): b" in told
+    assert "1 images not labelled: c" in told
     assert "x.json: kol: person (1); product: bag (1)" in told
     kept = CocoSource(tmp_path, empty="keep")
     assert kept.names == ["a", "b"]
     assert kept.read(1).mask.sum() == 0
     write(tmp_path / "x.json", ["a.png"], thing(1, CAR, SQUARE))
-    with pytest.raises(DataError, match=r"none of 1 labelled pictures shows a person.*data\.empty=keep"):
+    with pytest.raises(DataError, match=r"none of 1 labelled images shows a person.*data\.empty=keep"):
         CocoSource(tmp_path)
     for choice in ({"products": "some"}, {"crowd": "some"}, {"empty": "some"}):
         with pytest.raises(ConfigError, match=r"data\.(held|crowd|empty)=some is not a choice"):
@@ -169,7 +169,7 @@ def test_published_folders_give_test_and_validation_is_drawn(tmp_path):
     }
     assert all(source.names[row].startswith("val2017/") for row in source.given_splits["test"])
     assert source.groups == [None] * 13
-    assert any("val is the test set; 1 pictures of train are drawn" in line for line in source.describe())
+    assert any("val is the test set; 1 images of train are drawn" in line for line in source.describe())
     assert CocoSource(tmp_path).given_splits == source.given_splits
     alone = CocoSource(tmp_path, annotations="annotations/instances_val2017.json")
     assert len(alone) == 3
@@ -253,7 +253,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(DataError, match=r"x\.json is no COCO file: it is Labelme JSON; use data=labelme"):
         CocoSource(tmp_path)
     write(tmp_path / "y.json", ["gone.png"], thing(1, PERSON, SQUARE))
-    with pytest.raises(DataError, match=r"describe none of the 1 pictures there.*such as gone\.png"):
+    with pytest.raises(DataError, match=r"describe none of the 1 images there.*such as gone\.png"):
         CocoSource(tmp_path)
     write(tmp_path / "y.json", ["a.png"], thing(1, PERSON, SQUARE))
     assert any(
@@ -277,7 +277,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 def test_a_picture_of_another_size_is_named(tmp_path):
     put(tmp_path / "a.png", picture(0, WIDTH, HEIGHT))
     write(tmp_path / "x.json", ["a.png"], thing(1, PERSON, SQUARE))
-    with pytest.raises(DataError, match=r"a\.png: .* 20x12 px, but its picture is 12x20 px\. .*EXIF"):
+    with pytest.raises(DataError, match=r"a\.png: .* 20x12 px, but its image is 12x20 px\. .*EXIF"):
         checked_hashes(CocoSource(tmp_path), "")
 
 
@@ -290,7 +290,7 @@ def test_paths_never_lead_out_of_the_root(tmp_path):
     source = CocoSource(tmp_path / "set")
     # where a picture was on another computer does not matter if it is here
     assert source.names == ["a"]
-    assert any("2 pictures that label files name are not here: ../secret.png" in x for x in source.describe())
+    assert any("2 images that label files name are not here: ../secret.png" in x for x in source.describe())
     lost = "is named by a label file and is not there"
     assert list(source.left_out().values()) == [lost, lost]
 

@@ -115,7 +115,7 @@ def test_pictures_without_a_person_are_left_out_and_unknown_labels_named(tmp_pat
     write(tmp_path / "x.xml", *(image(shape, f"{n}.png") for n, shape in zip("abc", shapes, strict=True)))
     source = CvatSource(tmp_path)
     assert source.names == ["a"]
-    assert any("2 pictures without a person are left out" in line for line in source.describe())
+    assert any("2 images without a person are left out" in line for line in source.describe())
     write(tmp_path / "x.xml", image(SQUARE), image(SQUARE.replace("person", "pers0n"), "b.png"))
     with pytest.raises(
         DataError, match=r"b\.png, shape 1: the label pers0n is not known.*Did you mean person"
@@ -155,7 +155,7 @@ def test_wrong_shapes_name_file_picture_and_number(tmp_path, shape, words):
         ("<html/>", "it holds <html>, not <annotations>"),
         ('<annotations><track id="0"/></annotations>', "is 'CVAT for video'"),
         ("<!DOCTYPE a><annotations/>", "declares a document type"),
-        ("<annotations/>", "describe none of the 1 pictures"),
+        ("<annotations/>", "describe none of the 1 images"),
     ],
 )
 def test_other_files_are_named(tmp_path, content, words):
@@ -178,5 +178,5 @@ def test_a_picture_of_another_size_and_the_fingerprint(tmp_path):
     put(tmp_path / "a.png", picture(1, 5, 6))
     seen.add(CvatSource(tmp_path).fingerprint())
     assert len(seen) == 3
-    with pytest.raises(DataError, match=r"20x12 px, but its picture is 6x5 px\. Label or export it at"):
+    with pytest.raises(DataError, match=r"20x12 px, but its image is 6x5 px\. Label or export it at"):
         CvatSource(tmp_path).read(0)

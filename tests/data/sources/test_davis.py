@@ -131,7 +131,7 @@ def test_lists_beside_simple_clips_name_clips(tmp_path):
     assert source.given_splits == {"train": train, "val": [4, 6], "test": [12, 13]}
     assert source.groups == [*["zoo"] * 7, None, "floor", *[None] * 5]
     assert source.tags == [*["fur"] * 4, *[""] * 10]
-    assert any("1 pictures stand in no split" in line for line in source.describe())
+    assert any("1 images stand in no split" in line for line in source.describe())
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_lists_beside_simple_clips_name_clips(tmp_path):
         (
             "bear\ndanse\n",
             "surf\n",
-            r"train\.txt, line 2: there is no clip or picture danse\. Did you mean dance\?",
+            r"train\.txt, line 2: there is no clip or image danse\. Did you mean dance\?",
         ),
-        ("bear/0001\n", "surf\n", r"no clip or picture bear/0001\. Did you mean bear/00001\?"),
+        ("bear/0001\n", "surf\n", r"no clip or image bear/0001\. Did you mean bear/00001\?"),
         ("bear\n", "surf\nbear\n", r"test\.txt, line 2: bear stands already in .*train\.txt, line 1"),
         ("bear/00002\nbear\n", "surf\n", r"train\.txt, line 2: bear stands already in .*train\.txt, line 1"),
         ("bear\nwolf\n", "surf\n", r"train\.txt, line 2: wolf has no masks"),
@@ -283,7 +283,7 @@ def test_davis_person(shared):
     lines = data.describe()
     assert "1042 frames with masks of 15 clips" in lines[0]
     assert "masks read so far: 0/255 (20)" in lines[1]
-    split = "496 train / 229 val / 317 test pictures, disjoint by file list and by group (8 / 3 / 4 groups)"
+    split = "496 train / 229 val / 317 test images, disjoint by file list and by group (8 / 3 / 4 groups)"
     assert lines[2] == split
     clips = clips_of(source)
     assert clips["val"] == {"bmx-trees", "horsejump-high", "soapbox"}

@@ -51,7 +51,7 @@ def test_unmatched_files_are_reported_and_left_out(tmp_path):
     source = FolderSource(root)
     assert source.names == ["a", "b"]
     text = "\n".join(source.describe())
-    assert "2 pictures with masks" in text
+    assert "2 images with masks" in text
     assert "26 images without a partner are left out: a2, lonely00" in text
     assert "and 6 more" in text
     assert "a2 and A2 differ in upper and lower case only" in text
@@ -67,10 +67,10 @@ def test_folders_that_cannot_be_used(tmp_path):
         FolderSource(tmp_path)
     (tmp_path / "masks").mkdir()
     (tmp_path / "images" / "a.mp4").write_bytes(b"a video")
-    with pytest.raises(DataError, match=r"images holds no pictures; frames of videos .* task=prepare"):
+    with pytest.raises(DataError, match=r"images holds no images; frames of videos .* task=prepare"):
         FolderSource(tmp_path)
     put(tmp_path / "images" / "a.png", picture())
-    with pytest.raises(DataError, match=r"masks holds no pictures"):
+    with pytest.raises(DataError, match=r"masks holds no images"):
         FolderSource(tmp_path)
     put(tmp_path / "masks" / "a_mask.png", np.zeros((4, 4), np.uint8))
     with pytest.raises(DataError, match=r"first: a\).*first: a_mask\)"):
@@ -206,11 +206,11 @@ def test_fingerprint_sees_contents_and_names_but_no_times_or_places(tmp_path):
 def test_street_kol(shared):
     source = FolderSource(shared / "data" / "street_kol")
     assert len(source) == 793
-    assert "793 pictures with masks, 538 with product masks" in source.describe()[0]
+    assert "793 images with masks, 538 with product masks" in source.describe()[0]
     made = splits.make_splits(source, "auto", 0)
     splits.assert_disjoint(made, source.names, source.groups, by_group=True)
     line = splits.describe(made, source, "auto")
-    assert line == "593 train / 100 val / 100 test pictures, disjoint by file list"
+    assert line == "593 train / 100 val / 100 test images, disjoint by file list"
     hashes: dict[int, np.uint64] = {}
     hashes.update(checked_hashes(source, ""))
     assert len(hashes) == 793
@@ -237,7 +237,7 @@ def label_maps(root, names):
 def test_label_maps_are_read_by_colour(tmp_path):
     root = label_maps(tmp_path, ["a", "b"])
     # without a word nothing would be background, and whatever says so would be right
-    with pytest.raises(DataError, match=r"2 of 2 pictures.*\n.*nowhere black.*#5a5a5a.*data\.person_colour"):
+    with pytest.raises(DataError, match=r"2 of 2 images.*\n.*nowhere black.*#5a5a5a.*data\.person_colour"):
         checked_hashes(FolderSource(root), "")
     words = ("data=folder", f"data.root={root}", "data.person_colour='#ff0000'", "data.product_colour=lime")
     source = instantiate(configured("experiment=ellipse", *words).data.source)
@@ -277,7 +277,7 @@ def inverted(root, names, share=1.0):
 def test_inverted_masks_are_warned_of_and_turned_round(tmp_path):
     names = [f"{number}" for number in range(10)]
     told = "\n".join(FolderSource(inverted(tmp_path / "a", names)).describe())
-    assert "warning: 10 of 10 masks are foreground along most of the picture's edge" in told
+    assert "warning: 10 of 10 masks are foreground along most of the image's edge" in told
     assert "data.person_colour=black" in told
     assert FolderSource(tmp_path / "a", person_colour="black").read(0).mask.sum() == 36
     nearly = FolderSource(inverted(tmp_path / "b", names, 0.9)).describe()

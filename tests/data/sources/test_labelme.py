@@ -137,7 +137,7 @@ def test_pictures_are_found_by_path_with_backslashes_by_stem_or_in_the_file(tmp_
     assert np.array_equal(source.read(1).image, picture(5))
     assert np.array_equal(source.read(2).image, picture(5))
     annotate(tmp_path, "w", [], image=False)
-    with pytest.raises(DataError, match=r"w\.json: its picture .*w\.png is missing"):
+    with pytest.raises(DataError, match=r"w\.json: its image .*w\.png is missing"):
         LabelmeSource(tmp_path).read(2)
 
 
@@ -146,7 +146,7 @@ def test_pictures_outside_of_the_root_are_told(tmp_path):
     annotate(tmp_path, "set/x", [shape("person", SQUARE)], image=False, imagePath="../elsewhere/x.png")
     annotate(tmp_path, "set/y", [shape("person", SQUARE)])
     told = "\n".join(LabelmeSource(tmp_path / "set").describe())
-    assert "1 of 2 sampled files take a picture outside of data.root" in told
+    assert "1 of 2 sampled files take an image outside of data.root" in told
     assert "elsewhere/x.png" in told
     (tmp_path / "set" / "x.json").unlink()
     assert "sampled files take" not in "\n".join(LabelmeSource(tmp_path / "set").describe())
@@ -184,7 +184,7 @@ def test_labels_are_drawn_on_the_upright_picture(tmp_path):
     assert np.array_equal(read.image, picture())
     assert read.mask[2:8, 2:8].all()
     annotate(tmp_path, "a", [], image=False, imageHeight=WIDTH, imageWidth=HEIGHT)
-    with pytest.raises(DataError, match=r"12x20 px, but its picture is 20x12 px.*EXIF"):
+    with pytest.raises(DataError, match=r"12x20 px, but its image is 20x12 px.*EXIF"):
         LabelmeSource(tmp_path).read(0)
 
 
@@ -198,8 +198,8 @@ def test_labelme_folders_with_groups_and_unlabelled_pictures(tmp_path):
     assert source.groups == ["V1", "V1", "V2"]
     assert source.given_splits == {"train": [0, 1], "val": [], "test": []}
     told = "\n".join(source.describe())
-    assert "3 labelled pictures, 2 groups" in told
-    assert "1 pictures not labelled: V2/new" in told
+    assert "3 labelled images, 2 groups" in told
+    assert "1 images not labelled: V2/new" in told
     assert "settings.json" in told
     before = source.fingerprint()
     annotate(tmp_path, "V1/a", [shape("person", SQUARE[:3])])
@@ -227,5 +227,5 @@ def test_cvat_xml_named_json_beside_its_picture_is_named_when_read(tmp_path):
     annotate(tmp_path, "a", [])
     put(tmp_path / "b.png", picture())
     (tmp_path / "b.json").write_text("<?xml version='1.0'?><annotation/>")
-    with pytest.raises(DataError, match=r"1 of 2 pictures.*\n.*b\.json is no Labelme file: it is XML"):
+    with pytest.raises(DataError, match=r"1 of 2 images.*\n.*b\.json is no Labelme file: it is XML"):
         checked_hashes(LabelmeSource(tmp_path), "")

@@ -126,7 +126,7 @@ def test_which_annotation_counts(tmp_path):
     write(tmp_path, task("a.png", [small], [other], [SQUARE]))
     source = LabelStudioSource(tmp_path)
     assert source.read(0).mask.sum() == 36
-    assert any("1 pictures have several annotations" in line for line in source.describe())
+    assert any("1 images have several annotations" in line for line in source.describe())
     both = task("a.png", [small], [other], [SQUARE])
     both["annotations"][0]["ground_truth"] = True
     both["annotations"][2]["was_cancelled"] = True
@@ -145,9 +145,9 @@ def test_skipped_unlabelled_and_empty_pictures(tmp_path):
     source = LabelStudioSource(tmp_path)
     assert source.names == ["a"]
     told = "\n".join(source.describe())
-    assert "1 pictures without a person are left out (data.empty=keep takes them): d" in told
-    assert "2 pictures not labelled: b, c" in told
-    assert "1 pictures that label files name are not here: gone.png" in told
+    assert "1 images without a person are left out (data.empty=keep takes them): d" in told
+    assert "2 images not labelled: b, c" in told
+    assert "1 images that label files name are not here: gone.png" in told
     assert LabelStudioSource(tmp_path, empty="keep").names == ["a", "d"]
 
 
@@ -156,8 +156,8 @@ def test_skipped_unlabelled_and_empty_pictures(tmp_path):
     [
         (outline("pers0n", (1, 1), (3, 1), (3, 3)), "task 7, region 1: the label pers0n is not known"),
         (outline("kol", (1, 1), (3, 1)), "outline of 2 points"),
-        (outline("kol", (1, 1), (3, 1), (3, 3), image_rotation=90), "drawn on a turned picture"),
-        (outline("kol", (1, 1), (3, 1), (3, 3), original_width=5), "5x12 px, but its picture is 20x12 px"),
+        (outline("kol", (1, 1), (3, 1), (3, 3), image_rotation=90), "drawn on a turned image"),
+        (outline("kol", (1, 1), (3, 1), (3, 3), original_width=5), "5x12 px, but its image is 20x12 px"),
         (region("brushlabels", "kol", {"format": "rle", "rle": [0, 0, 0, 9]}), "brush RLE has 9 values"),
         (region("brushlabels", "kol", {"format": "rle", "rle": "x"}), "no list of bytes"),
         (region("rectanglelabels", "kol", {"x": 1, "y": 1, "width": None, "height": 1}), "its width is None"),
@@ -175,8 +175,8 @@ def test_wrong_regions_name_file_task_and_number(tmp_path, result, words):
         ('{"images": [], "annotations": []}', "it is COCO JSON; use data=coco"),
         ('[{"image": "a.png", "annotator": 1}]', "JSON-MIN; export it as JSON"),
         ('[{"data": {"image": "a.png"}, "annotations": 5}]', "its annotations are no list"),
-        ('[{"data": {"text": "hello"}, "annotations": []}]', "names no picture; its data has text"),
-        ('[{"data": {"image": "b.png"}, "annotations": []}]', "describe none of the 1 pictures there.*b.png"),
+        ('[{"data": {"text": "hello"}, "annotations": []}]', "names no image; its data has text"),
+        ('[{"data": {"image": "b.png"}, "annotations": []}]', "describe none of the 1 images there.*b.png"),
         ("[]", "is no Label Studio export"),
     ],
 )

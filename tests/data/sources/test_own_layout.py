@@ -72,7 +72,7 @@ def test_a_layout_of_ones_own_is_scored(own):
     words = ["experiment=allfg", "budget=smoke", "data=stacks", "data.root=set"]
     told = kolbench("--config-dir", "conf", *words, cwd=own).stdout
     assert "6 stacks" in told
-    assert "2 train / 2 val / 2 test pictures, disjoint by group (1 / 1 / 1 groups)" in told
+    assert "2 train / 2 val / 2 test images, disjoint by group (1 / 1 / 1 groups)" in told
     (folder,) = own.glob("runs/allfg/*/")
     with (folder / "scores.csv").open(newline="") as file:
         scored = [row for row in csv.DictReader(file) if row["split"] == "test"]

@@ -45,7 +45,7 @@ def test_eg1800_by_its_lists(tmp_path, below):
     sample = source.read(3)
     assert sample.image.shape == (HEIGHT, WIDTH, 3)
     assert np.array_equal(sample.mask, mask(1))
-    assert "20 pictures with masks" in source.describe()[0]
+    assert "20 images with masks" in source.describe()[0]
     assert EG1800Source(tmp_path / below).given_splits == given
 
 
@@ -59,7 +59,7 @@ def test_eg1800_without_lists_is_dealt_in_the_papers_proportions(tmp_path):
 def test_what_is_wrong_with_eg1800_is_named(tmp_path):
     root = eg1800(tmp_path)
     write_list(root / "eg1800_train.txt", ["00000.jpg", "00099.jpg"])
-    with pytest.raises(DataError, match=r"eg1800_train.txt, line 2: there is no picture 00099.jpg"):
+    with pytest.raises(DataError, match=r"eg1800_train.txt, line 2: there is no image 00099.jpg"):
         EG1800Source(root)
     write_list(root / "eg1800_train.txt", ["00000.jpg", "", "00000"])
     with pytest.raises(DataError, match="line 3: 00000 stands there twice"):

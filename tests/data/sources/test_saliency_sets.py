@@ -66,7 +66,7 @@ def test_duts_te_alone_is_scored_whole(tmp_path):
     assert (made.train, made.val, made.test) == ([], [], [0, 1, 2])
     assert splits.tests_only(source)
     assert splits.lists_tests_alone(source)
-    assert splits.describe(made, source, "auto") == "all 3 pictures are test pictures"
+    assert splits.describe(made, source, "auto") == "all 3 images are test images"
 
 
 def test_duts_tr_alone_is_split_like_a_folder(tmp_path):
@@ -106,7 +106,7 @@ def test_all_bad_pictures_of_a_set_are_named_at_once(tmp_path):
     put(tmp_path / "ground_truth_mask" / "0001.png", antialiased()[:, 1:])
     (tmp_path / "images" / "0003.jpg").write_bytes(b"")
     with pytest.raises(
-        DataError, match=r"2 of 4 pictures cannot be used:\n.*0001\.jpg is 20x12[\s\S]*0003\.jpg"
+        DataError, match=r"2 of 4 images cannot be used:\n.*0001\.jpg is 20x12[\s\S]*0003\.jpg"
     ):
         checking.checked_hashes(source, "")
 

@@ -76,7 +76,7 @@ def test_the_archive_is_read_as_it_unpacks(kaggle):
     assert np.array_equal(picture.mask, mask // 255)
     assert picture.instances is None
     first = source.describe()[0]
-    assert "60 pictures with masks, numbers 0 to 59, in images/ and masks/" in first
+    assert "60 images with masks, numbers 0 to 59, in images/ and masks/" in first
 
 
 @pytest.mark.parametrize("parts", [("Images", "MASKS"), ("image", "mask"), ("train/images", "train/masks")])
@@ -91,7 +91,7 @@ def test_groups_change_exactly_where_the_clip_does(kaggle):
     source = TiktokSource(kaggle)
     starts = np.cumsum([0, *LENGTHS])
     assert source.groups == [f"clip {starts[clip]:05d}" for clip in clip_of_each()]
-    assert any(line.startswith("12 clips of 4 to 7 pictures") for line in source.describe())
+    assert any(line.startswith("12 clips of 4 to 7 images") for line in source.describe())
 
 
 def test_no_clip_stands_on_both_sides(kaggle):
@@ -114,8 +114,8 @@ def test_the_reports_split_is_by_frame_with_one_held_out_part(kaggle):
     assert sorted([*train, *test]) == list(range(60))
     line = next(line for line in data.describe() if line.startswith("45 train"))
     assert line == (
-        "45 train / 15 val / 15 test pictures, at random by picture as in the TikTok report (75/25); val and "
-        "test are the same pictures: frames of one video may stand in several splits"
+        "45 train / 15 val / 15 test images, at random by image as in the TikTok report (75/25); val and "
+        "test are the same images: frames of one video may stand in several splits"
     )
     (warning,) = data.verify()
     assert warning.startswith("warning: ")
@@ -131,7 +131,7 @@ def test_the_protocol_all_gives_each_picture_once(kaggle):
     assert list(module(source).evaluated_rows()) == ["val", "test"]
     for split in ("auto", "paper"):
         data = module(source, split=split, protocol="all")
-        assert any("all 60 pictures are scored too" in line for line in data.describe())
+        assert any("all 60 images are scored too" in line for line in data.describe())
         assert data.evaluated_rows() == {
             "val": data.rows["val"],
             "test": data.rows["test"],
@@ -196,7 +196,7 @@ def test_bad_pictures_are_listed_together(kaggle):
     with pytest.raises(DataError) as caught:
         TiktokSource(kaggle)
     text = str(caught.value)
-    assert text.startswith("2 of 60 pictures cannot be used:")
+    assert text.startswith("2 of 60 images cannot be used:")
     assert "00003.png" in text
     assert "00008.png is 4x4 px" in text
     assert "data.on_error=skip cannot leave them out" in text
@@ -237,7 +237,7 @@ def test_files_beside_the_folders_overrule_the_clips(kaggle, own_cache):
     assert not own_cache.exists()
     data = module(source)
     assert list(data.rows.values()) == [[0], [2], [3]]
-    assert any("57 pictures stand in no split" in line for line in data.describe())
+    assert any("57 images stand in no split" in line for line in data.describe())
 
 
 def test_the_fingerprint_follows_pictures_and_masks(kaggle):

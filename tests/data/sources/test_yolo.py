@@ -91,8 +91,8 @@ def test_pictures_without_labels_show_nobody(tmp_path):
     source = YoloSource(tmp_path)
     assert source.names == ["images/train/a"]
     told = "\n".join(source.describe())
-    assert "2 pictures without a person are left out" in told
-    assert "1 pictures not labelled: cover" in told
+    assert "2 images without a person are left out" in told
+    assert "1 images not labelled: cover" in told
     assert "classes: kol: person; product: bag; not counted: car" in told
     kept = YoloSource(tmp_path, empty="keep")
     assert len(kept) == 3
@@ -163,10 +163,10 @@ def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(DataError, match=r"has no data\.yaml .* and no classes\.txt"):
         YoloSource(tmp_path)
     (tmp_path / "classes.txt").write_text("person\n")
-    with pytest.raises(DataError, match="none of 1 pictures has a label file"):
+    with pytest.raises(DataError, match="none of 1 images has a label file"):
         YoloSource(tmp_path)
     (tmp_path / "images" / "a.txt").write_text(line(0, SQUARE))
-    with pytest.raises(DataError, match="none of 1 pictures has a label file"):
+    with pytest.raises(DataError, match="none of 1 images has a label file"):
         YoloSource(tmp_path)
     # pictures and labels in one folder, where none is called images
     (tmp_path / "images").rename(tmp_path / "obj_train_data")

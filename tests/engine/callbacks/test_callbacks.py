@@ -176,7 +176,7 @@ def test_a_loss_that_is_no_number_stops_a_training_unless_told_otherwise(stops, 
     if not stops:
         trained(tmp_path, segmenter=Broken(), epochs=1, stop_on_nan=False)
         return
-    with pytest.raises(TrainingError, match=r"not finite in epoch 0 \(terms: edge; pictures: p\d, p\d\)"):
+    with pytest.raises(TrainingError, match=r"not finite in epoch 0 \(terms: edge; images: p\d, p\d\)"):
         trained(tmp_path, segmenter=Broken(), epochs=1)
 
 

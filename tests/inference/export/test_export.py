@@ -331,7 +331,7 @@ def test_methods_without_such_a_network_say_why(unet):
     with pytest.raises(ConfigError, match="is an ONNX file already"):
         network_of(OnnxSegmenter(unet[1], size=48))
     maskrcnn = build_segmenter(model_config("maskrcnn", backbone_weights=None, network="fpn_mobilenet_v2"))
-    with pytest.raises(ConfigError, match=r"Mask R-CNN cannot be exported: it resizes pictures inside"):
+    with pytest.raises(ConfigError, match=r"Mask R-CNN cannot be exported: it resizes images inside"):
         network_of(maskrcnn)
 
 

@@ -84,7 +84,7 @@ def test_pictures_alone_and_masks_beside_them(folder, tmp_path):
     calibrating, held = halves(folder / "images")
     assert [shown.picture.stem for shown in calibrating] == ["0", "2", "4", "6"]
     assert [shown.mask and shown.mask.stem for shown in held] == ["1", "3", None]
-    with pytest.raises(ConfigError, match=r"holds 0 pictures; half of them calibrate"):
+    with pytest.raises(ConfigError, match=r"holds 0 images; half of them calibrate"):
         halves(tmp_path)
     with pytest.raises(ConfigError, match="is no folder"):
         halves(tmp_path / "none")
@@ -140,5 +140,5 @@ def test_the_command_says_what_is_lost(folder, method, tmp_path, capsys):
     run_task(*words, **{key: str(value) for key, value in given.items()})
     loss = read_json(tmp_path / "x.onnx.json")["loss"]
     said = capsys.readouterr().out
-    assert f"8 bits, calibrated on 4 pictures: alphas of 3 others differ by {loss['alpha_mae']:.4f}" in said
+    assert f"8 bits, calibrated on 4 images: alphas of 3 others differ by {loss['alpha_mae']:.4f}" in said
     assert "mIoU at 0.50 of the 2 with a mask" in said

@@ -51,7 +51,7 @@ def test_official_weights_are_exported_as_our_network(shared, tmp_path, monkeypa
     monkeypatch.setenv("KOLBENCH_HOME", str(shared / "weights"))
     words = ("task=export", "experiment=modnet", "weights=official", "format=torchscript", "output=x.pt")
     done = kolbench(*words, "model.size=128", cwd=tmp_path)
-    assert "compared with the method: 5 pictures" in done.stdout
+    assert "compared with the method: 5 images" in done.stdout
     sidecar = read_json(tmp_path / "x.pt.json")
     assert sidecar["weights"]["name"] == "modnet.onnx"
     assert sidecar["method"] == "modnet"
