@@ -12,7 +12,7 @@ from kolbench.io.files import write_atomically
 from kolbench.report.leaderboard import Leaderboard, Row
 from kolbench.report.sentences import images_in_words
 from kolbench.report.table_files import latex, markdown, piped
-from kolbench.report.words import DASH
+from kolbench.report.words import DASH, listed
 from kolbench.runs.finished import Comparison
 
 NAME = "main"
@@ -24,10 +24,12 @@ _ARROWS = {"↑": r"\uparrow", "↓": r"\downarrow"}
 def caption_of(comparison: Comparison, board: Leaderboard) -> str:
     """What the table shows, in two or three sentences."""
     best = " Best in bold." if board.ranked else ""
+    pooled = [column.name for column in board.columns if column.key.endswith("_pooled")]
+    together = f" {listed(pooled)}: pixels of all images together." if pooled else ""
     return (
         f"Person and held-product segmentation on {comparison.name}: {images_in_words(comparison)}, each "
         "method at its own threshold. Means over images in per cent, mIoU with its 95 % confidence "
-        f"interval.{best}"
+        f"interval.{together}{best}"
     )
 
 

@@ -54,7 +54,7 @@ def labels_of(records: Mapping[Path, RunRecord]) -> dict[Path, Label]:
         # the same words in the same order, whatever the order of a set
         own = sorted(words[folder] - shared, key=lambda word: (_telling_order(word), word))
         seed = f"seed={record.seed}"
-        parts = [name]
+        parts = [_shortened(name, _LONGEST_LABEL)]
         parts += [_shortened(word.removeprefix("model.")) for word in own if word != seed]
         family = textwrap.shorten(" ".join(parts), _LONGEST_LABEL, placeholder=" …")
         corrupted = " ".join([family, *corruption_of(record)])
@@ -88,10 +88,10 @@ def corruption_of(record: RunRecord) -> list[str]:
     return [f"corrupt={record.corrupt}", f"severity={record.severity}"]
 
 
-def _shortened(word: str) -> str:
+def _shortened(word: str, longest: int = _LONGEST_WORD) -> str:
     """A path or the like by its two ends."""
-    half = _LONGEST_WORD // 2
-    return word if len(word) <= _LONGEST_WORD else f"{word[: half - 1]}…{word[-half:]}"
+    half = longest // 2
+    return word if len(word) <= longest else f"{word[: half - 1]}…{word[-half:]}"
 
 
 def _telling_words(record: RunRecord) -> set[str]:

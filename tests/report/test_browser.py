@@ -499,10 +499,10 @@ def test_the_arrow_keys_go_through_a_clip_and_name_j(browser):
     assert "at frame 1: RSUDISNet J 0.500" in find(browser, "#clip-chart").get_attribute("aria-label")
     # 1000 x 100, upwards: the middle of three frames, and J of each frame
     shown = marks(browser)
-    assert shown["line right"] == "M0.0 30.0L500.0 10.0L1000.0 25.0"
     assert shown["line left"] == "M0.0 20.0L500.0 50.0L1000.0 30.0"
+    assert shown["line right"] == "M0.0 30.0L500.0 10.0L1000.0 25.0"
     assert shown["now"] == "M500.0 0V100"
-    assert shown["dot right"] == "M500.0 10.0h0.001"
+    assert shown["dot left"] == "M500.0 50.0h0.001"
     press(browser, "HOME")
     until(browser, "document.getElementById('clips').dataset.drawn === '0'")
     browser.execute_script("document.getElementById('clip-gap').focus()")

@@ -205,6 +205,7 @@ def test_markdown_and_latex_have_seven_columns_and_the_best_in_bold(board, compa
     assert r"\textbf{RSUDISNet}" in latex
     assert r"\label{tab:my-data-more}" in latex
     assert r"\caption{Person and held-product segmentation on my\_data \& more: 30 images" in latex
+    assert "F0.3 pooled: pixels of all images together. Best in bold." in latex
     assert r"\begin{tabular}{lrrrrrr}" in latex
     body = [line for line in latex.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert {line.count("&") - line.count(r"\&") for line in body} == {6}

@@ -53,3 +53,10 @@ def test_two_files_are_two_rows():
 def test_a_name_wins_over_the_file():
     found = labels(run("model.file=a.onnx", "name=first"), run("model.file=a.onnx", "name=second"))
     assert found == ["first", "second"]
+
+
+def test_a_long_name_keeps_its_two_ends():
+    (label,) = labels(run(method="a_method" + "_and_on" * 20 + "_to_its_end"))
+    assert label.startswith("a_method_and_on")
+    assert label.endswith("_to_its_end")
+    assert len(label) <= 64
