@@ -21,7 +21,7 @@ from kolbench.types import Float64Array, PlotOptions
 
 # more points than this become pixels inside the SVG, which would grow by megabytes otherwise
 _MOST_POINTS = 1500
-_NAME_WIDTH = 1.6  # inches
+_NAME_WIDTH = 1.8  # inches, of the longest name of a baseline with "(mean)"
 _ROW = 0.32  # inches
 _ON_FRONT = 60  # places of the Pareto front that names avoid
 _GOLDEN = 0.6180339887498949
