@@ -197,7 +197,7 @@ def _print_sweep(scored: Sequence[JobOutcome]) -> None:
     if not scored:
         return
     from kolbench.runs import record
-    from kolbench.tasks.next_steps import next_steps
+    from kolbench.tasks.next_steps import OVERVIEW, next_steps
     from kolbench.tasks.score_table import Scored, baseline_rows, print_table
 
     labels = what_differs([job.words for job in scored])
@@ -208,7 +208,14 @@ def _print_sweep(scored: Sequence[JobOutcome]) -> None:
     baselines = baseline_rows((label, run.baselines) for label, _, run in jobs)
     print_table([*methods, *baselines], "all jobs of the sweep, test images")
     if _sweeps and any(path is not None for path in paths):
-        print(*next_steps(_sweeps[-1], _sweeps[-1], [run.budget for run in runs]), sep="\n", flush=True)
+        best_first = sorted(zip(scored, paths, strict=True), key=lambda found: -_miou(found[0]))
+        pictures = [path.with_name(OVERVIEW) for _, path in best_first if path is not None]
+        shown = next((path for path in pictures if path.is_file()), _sweeps[-1])
+        print(*next_steps(shown, _sweeps[-1], [run.budget for run in runs]), sep="\n", flush=True)
+
+
+def _miou(job: JobOutcome) -> float:
+    return float((job.row or {}).get("miou", 0.0))
 
 
 def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:

@@ -66,11 +66,11 @@ def _verdict(numbers: Numbers, ranked: Sequence[str]) -> list[str]:
     return [f"Not significantly better than {_first(names)} on {images}."]
 
 
-def _first(names: Sequence[str]) -> str:
+def _first(names: Sequence[str], word: str = "or") -> str:
     if len(names) <= _MOST_NAMES:
-        return listed(names, "or")
+        return listed(names, word)
     rest = len(names) - _MOST_NAMES + 1
-    return listed([*names[: _MOST_NAMES - 1], counted(rest, "other")], "or")
+    return listed([*names[: _MOST_NAMES - 1], counted(rest, "other")], word)
 
 
 def _against_baselines(numbers: Numbers, best: str) -> list[str]:
@@ -138,19 +138,33 @@ def _caveat_card(numbers: Numbers, ranked: Sequence[str]) -> Card:
     if seeds:
         fewest, most = min(seeds), max(seeds)
         facts.append(counted(fewest, "seed") if fewest == most else f"{fewest} to {most} seeds")
-    return Card("Caveats", " · ".join(facts), " ".join(_caveats(numbers, trained)))
+    return Card("Caveats", " · ".join(facts), " ".join(_caveats(numbers, ranked, trained)))
 
 
-def _caveats(numbers: Numbers, trained: Sequence[str]) -> list[str]:
-    records = [numbers.compared_families[family][0].run.record for family in trained]
-    budgets = sorted({record.budget for record in records})
+def _no_better_than_baselines(numbers: Numbers, families: Sequence[str]) -> list[str]:
+    """Which methods a baseline may be as good as; the best one's own card says it of that one."""
+    names = [
+        ranking.family_name(numbers, family)
+        for family in families
+        if not all(ranking.baselines_beaten(numbers, family).values())
+    ]
+    if not names:
+        return []
+    verb = "is" if len(names) == 1 else "are"
+    return [f"{_first(names, 'and')} {verb} not significantly better than every baseline."]
+
+
+def _caveats(numbers: Numbers, ranked: Sequence[str], trained: Sequence[str]) -> list[str]:
+    budgets = sorted({numbers.compared_families[family][0].run.record.budget for family in trained})
     said = []
-    if SMOKE in budgets:
-        said.append("Trained with budget=smoke: the scores mean nothing.")
+    if any(numbers.compared_families[family][0].run.record.budget == SMOKE for family in ranked):
+        said.append("Run with budget=smoke: the scores mean nothing.")
     elif len(budgets) > 1:
         said.append(f"Training budgets differ ({listed(budgets)}).")
     if told := too_few_groups(numbers):
         said.append(told)
+    else:
+        said += _no_better_than_baselines(numbers, ranked[1:])
     single = [family for family in trained if len(numbers.compared_families[family]) == 1]
     if single and len(said) < 2:
         said.append("Intervals are over test images, not over training seeds.")

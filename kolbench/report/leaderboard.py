@@ -83,6 +83,11 @@ class Leaderboard:
     left_out: tuple[str, ...]
 
     @property
+    def has_intervals(self) -> bool:
+        """Whether any row has an interval."""
+        return any(row.found.known for _, rows in self.blocks for row in rows)
+
+    @property
     def ranked(self) -> bool:
         """Whether there is more than one method, so that one can be the best."""
         return len(dict(self.blocks).get(METHODS, ())) > 1

@@ -183,7 +183,7 @@ def test_too_few_groups_have_no_interval_anywhere(tmp_path):
 
 def test_a_smoke_run_says_that_its_scores_mean_nothing(tmp_path):
     make_run(tmp_path / "a", "modnet", budget="smoke", pictures=30, files=False)
-    assert "Trained with budget=smoke: the scores mean nothing." in cards_of(Numbers(read(tmp_path)))[2].text
+    assert "Run with budget=smoke: the scores mean nothing." in cards_of(Numbers(read(tmp_path)))[2].text
 
 
 def test_the_csv_reads_back_exactly(board):
