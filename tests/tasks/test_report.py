@@ -98,7 +98,7 @@ def test_hidden_faces_are_in_no_file_of_the_report(tmp_path):
     add_clips(run, [0.5, 0.6, 0.4])
     kolbench("task=report", "runs=runs", "output=report", "faces=hide", cwd=tmp_path)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "is covered. Passers-by that are in neither are not found." in page
+    assert "is covered. Passers-by that are in neither are not found, and of people who touch" in page
     data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
     shots = [*data["shots"], *(frame for clip in data["clips"] for frame in clip["frames"])]
     assert len(shots) == 12
