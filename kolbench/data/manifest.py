@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kolbench.data import listing
 from kolbench.errors import DataError
-from kolbench.io.files import write_atomically
+from kolbench.io.files import write_text
 
 VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -62,4 +62,4 @@ def write_manifest(root: Path, rows: Iterable[ManifestRow]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ManifestRow._fields)
     writer.writerows(sorted(rows))
-    write_atomically(root / MANIFEST, lambda partial: partial.write_text(text.getvalue(), encoding="utf-8"))
+    write_text(root / MANIFEST, text.getvalue())

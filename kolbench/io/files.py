@@ -45,10 +45,15 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text as UTF-8, as `write_atomically` does."""
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, values: Mapping[str, object]) -> None:
     """Writes plain values as indented JSON, atomically."""
     text = json.dumps(values, indent=2, sort_keys=True, default=str)
-    write_atomically(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> JsonObject:

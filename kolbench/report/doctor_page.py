@@ -1,6 +1,5 @@
 """The doctor's page: one HTML file with what is wrong, thumbnails of it, and what the pictures are like."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,7 +158,7 @@ def beside(tiles: Sequence[UInt8Array]) -> UInt8Array:
 def _uri(picture: UInt8Array) -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return inlined.data_uri(file.getvalue(), "jpeg")
 
 
 def _policy(css: str, script: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from kolbench.io.files import write_atomically
+from kolbench.io.files import write_text
 from kolbench.report import inlined, report_file
 from kolbench.report.intervals import TOO_FEW
 from kolbench.report.report_file import Headline, ReportFile
@@ -68,7 +68,7 @@ def mark(path: Path, note: str) -> None:
     sentence = f'<p class="superseded" role="note">{escape(note)}</p>\n' if note else ""
     marked = _MARK.sub("", text, count=1).replace(_BODY, _BODY + sentence, 1)
     if marked != text:
-        write_atomically(path, lambda partial: partial.write_text(marked, encoding="utf-8"))
+        write_text(path, marked)
 
 
 def _note(folder: Path, known: ReportFile | None, output: Path, found_sets: bool) -> str:
@@ -112,7 +112,7 @@ def _write_index(output: Path, entries: list[Entry]) -> None:
         path.unlink(missing_ok=True)
         return
     html = render(output.absolute().name, entries)
-    write_atomically(path, lambda partial: partial.write_text(html, encoding="utf-8"))
+    write_text(path, html)
 
 
 def render(title: str, entries: list[Entry]) -> str:

@@ -39,6 +39,11 @@ def script_of(package: str, *names: str) -> str:
     )
 
 
+def data_uri(data: bytes, kind: str) -> str:
+    """A picture's file as a page has it; kind: `png`, `jpeg`."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
 def digest(text: str) -> str:
     """The source of a Content-Security-Policy that allows this script or style sheet."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -5,10 +5,9 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
-from kolbench.io.files import write_atomically
+from kolbench.io.files import write_text
 from kolbench.report.leaderboard import Leaderboard, Row
 from kolbench.report.sentences import images_in_words
 from kolbench.report.table_files import latex, markdown, piped
@@ -99,11 +98,7 @@ def write(comparison: Comparison, board: Leaderboard, folder: Path) -> None:
         "tex": as_latex(comparison, board),
     }
     for ending, text in texts.items():
-        write_atomically(folder / f"{NAME}.{ending}", partial(_fill, text=text))
-
-
-def _fill(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+        write_text(folder / f"{NAME}.{ending}", text)
 
 
 def _rows(board: Leaderboard) -> Iterator[tuple[str, Row]]:

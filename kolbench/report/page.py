@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from kolbench.io.files import write_atomically
+from kolbench.io.files import write_text
 from kolbench.metrics import scores
 from kolbench.report import inlined, layout, main_table, ranking, table_files
 from kolbench.report.cards import cards_of
@@ -92,7 +92,7 @@ class ShownFigure(NamedTuple):
 def write(path: Path, html: str) -> None:
     """Writes what `render` gave, atomically; the folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda partial: partial.write_text(html, encoding="utf-8"))
+    write_text(path, html)
 
 
 def render(

@@ -1,6 +1,5 @@
 """What the page's templates and scripts are given of images, thresholds and held products."""
 
-import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from kolbench.metrics import scores
 from kolbench.report.faces import BLUR, HIDE
 from kolbench.report.footage import Footage, ShownClip
 from kolbench.report.gallery import ENOUGH_HELD, Gallery, names_of
+from kolbench.report.inlined import data_uri
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.shots import TRUTH_CUTOFF, Reason, Shot
 from kolbench.report.words import percent, percent_range, score_name
@@ -258,7 +258,7 @@ def _entry(shot: Shot, methods: Mapping[str, Method], blobs: dict[str, int]) -> 
     """A shot as positions in `blobs`, which holds each file once however often it is shown."""
 
     def blob(data: bytes, kind: str) -> int:
-        return blobs.setdefault(_uri(data, kind), len(blobs))
+        return blobs.setdefault(data_uri(data, kind), len(blobs))
 
     height, width = shot.size
     alphas = {methods[label].number: blob(alpha, "png") for label, alpha in shot.alphas.items()}
@@ -290,15 +290,11 @@ def _clip_data(clip: ShownClip, methods: Mapping[str, Method], blobs: dict[str, 
     }
 
 
-def _uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
 def _ramp() -> str:
     """All levels in a row, by which the page sees whether the browser alters what it reads."""
     ramp = io.BytesIO()
     Image.fromarray(np.arange(scores.LEVELS, dtype=np.uint8)[None]).save(ramp, "PNG")
-    return _uri(ramp.getvalue(), "png")
+    return data_uri(ramp.getvalue(), "png")
 
 
 # --- thresholds

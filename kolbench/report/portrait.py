@@ -72,9 +72,9 @@ def _cells(run: RunNumbers, found: Benchmark | None) -> dict[str, Cell]:
 def _published(row: Portrait | None) -> dict[str, Cell]:
     return {
         "row (paper)": row and row.row,
-        "iou EG1800 (paper)": _share(row and row.eg1800),
-        "iou P3M-500-P (paper)": _share(row and row.p3m500p),
-        "iou P3M-500-NP (paper)": _share(row and row.p3m500np),
+        "iou EG1800 (paper)": published.share(row and row.eg1800),
+        "iou P3M-500-P (paper)": published.share(row and row.p3m500p),
+        "iou P3M-500-NP (paper)": published.share(row and row.p3m500np),
         "M parameters (paper)": row and row.parameters,
         "MMACs (paper)": row and row.mmacs,
     }
@@ -134,7 +134,3 @@ def circumstances(found: Benchmark) -> str:
 
 def _median(found: Spread | None) -> Cell:
     return NOT_MEASURED if found is None else found.median_ms
-
-
-def _share(percent: float | None) -> float | None:
-    return None if percent is None else round(percent / 100, 4)

@@ -239,3 +239,8 @@ ABLATIONS: tuple[Ablation, ...] = (
     Ablation(5, "1 reference", _FULL, 88.1, 90.0, 86.1, 26.6),
     Ablation(5, "2 references", {**_FULL, "references": 2}, 88.7, 90.7, 86.8, 9.7),
 )
+
+
+def share(percent: float | None) -> float | None:
+    """A printed percentage as the share that a table of ours has beside it; None stays None."""
+    return None if percent is None else round(percent / 100, 4)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kolbench.io.files import write_atomically
+from kolbench.io.files import write_text
 from kolbench.report.layout import Table
 
 BLOCK = "block"
@@ -41,7 +41,7 @@ def write(table: Table, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for ending, text in (("csv", as_csv(table)), ("md", as_markdown(table)), ("tex", as_latex(table))):
-        write_atomically(folder / f"{table.name}.{ending}", _writer(text))
+        write_text(folder / f"{table.name}.{ending}", text)
 
 
 def markdown(text: str) -> str:
@@ -113,10 +113,6 @@ def as_latex(table: Table) -> str:
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip"]
     lines += [rf"{{\footnotesize {latex(note)}\par}}" for note in table.notes]
     return "\n".join(lines) + "\n"
-
-
-def _writer(text: str) -> Callable[[Path], object]:
-    return lambda partial: partial.write_text(text, encoding="utf-8")
 
 
 def _cells(table: Table) -> list[tuple[str, ...]]:

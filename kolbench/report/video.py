@@ -7,7 +7,7 @@ from kolbench.report.clips import NOT_THE_THRESHOLD
 from kolbench.report.layout import NOT_RUN, Cell, Row, Table, table
 from kolbench.report.numbers import Numbers, RunNumbers
 from kolbench.report.portrait import FPS_THREADS
-from kolbench.report.published import ABLATIONS, VIDEOS, Ablation, Video
+from kolbench.report.published import ABLATIONS, VIDEOS, Ablation, Video, share
 from kolbench.runs.benchmark import Benchmark
 from kolbench.runs.record import RunRecord
 from kolbench.types import FLOW, REFERENCE
@@ -89,11 +89,11 @@ def _look_ahead(record: RunRecord) -> str:
 
 def _printed(row: Video | None) -> dict[str, Cell]:
     values = (None,) * len(SCORES) if row is None else (row.j_and_f, *row.j, *row.f)
-    cells = {f"{name} MVPS (paper)": _share(value) for name, value in zip(SCORES, values, strict=True)}
+    cells = {f"{name} MVPS (paper)": share(value) for name, value in zip(SCORES, values, strict=True)}
     second = row.pphumanseg if row is not None and row.pphumanseg is not None else (None, None, None)
     return {
         **cells,
-        **{f"{name} PP-HumanSeg (paper)": _share(value) for name, value in zip(ABLATED, second, strict=True)},
+        **{f"{name} PP-HumanSeg (paper)": share(value) for name, value in zip(ABLATED, second, strict=True)},
         "FPS (paper)": None if row is None else row.fps,
     }
 
@@ -106,7 +106,7 @@ def _ablated(row: Ablation, runs: list[RunNumbers]) -> dict[str, Cell]:
         "row": row.row,
         "run": None if found is None else found.label,
         **{name: None if found is None else found.run.record.video.get(name) for name in ABLATED},
-        **{f"{name} (paper)": _share(value) for name, value in zip(ABLATED, printed, strict=True)},
+        **{f"{name} (paper)": share(value) for name, value in zip(ABLATED, printed, strict=True)},
         "FPS (paper)": row.fps,
     }
 
@@ -118,10 +118,6 @@ def _has(model: Mapping[str, object], settings: Mapping[str, object]) -> bool:
 
 def _plain(value: object) -> object:
     return sorted(map(str, value)) if isinstance(value, list | tuple) else value
-
-
-def _share(percent: float | None) -> float | None:
-    return None if percent is None else round(percent / 100, 4)
 
 
 def _notes() -> list[str]:

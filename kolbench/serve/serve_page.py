@@ -1,6 +1,5 @@
 """The page as one HTML text: everything inline, allowed to speak with its own server only."""
 
-import base64
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -54,10 +53,10 @@ def render(
         stays_here=stays_here,
         limit_mb=limit_mb,
         most_megapixels=MOST_PIXELS // 1_000_000,
-        examples=[_inline("jpeg", thumbnail) for thumbnail in example_thumbnails()],
+        examples=[inlined.data_uri(thumbnail, "jpeg") for thumbnail in example_thumbnails()],
         thumbnail_side=THUMBNAIL_SIDE,
-        before=_inline("jpeg", before),
-        after=_inline("webp", after),
+        before=inlined.data_uri(before, "jpeg"),
+        after=inlined.data_uri(after, "webp"),
         shown_side=SHOWN_SIDE,
         classic_alone=[method.name for method in methods] == [CLASSIC],
         data={
@@ -85,8 +84,3 @@ def _policy(css: str, script: str) -> str:
             "frame-ancestors 'none'",
         )
     )
-
-
-def _inline(kind: str, data: bytes) -> str:
-    """An image file as an address."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

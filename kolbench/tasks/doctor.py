@@ -23,7 +23,7 @@ from kolbench.data.health.fault import Fault, below, counted, many
 from kolbench.data.health.measures import Measures
 from kolbench.data.sources.base import Source
 from kolbench.errors import DataError
-from kolbench.io.files import write_atomically
+from kolbench.io.files import write_text
 from kolbench.report import doctor_page, page
 
 PAGE, FAULTS, PICTURES, MENDED = "doctor.html", "faults.csv", "pictures.csv", "mended"
@@ -152,4 +152,4 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_atomically(path, lambda partial: partial.write_text(text.getvalue(), encoding="utf-8"))
+    write_text(path, text.getvalue())

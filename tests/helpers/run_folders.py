@@ -41,6 +41,16 @@ COSTS = {
     "unet": (1_941_105, 0.12, 0.009),
 }
 BASELINES = ("allfg", "ellipse", "meanmask")
+# folder, method, quality, and what else `make_run` takes
+MIXED: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
+    ("modnet", "modnet", 0.88, {}),
+    ("r0", "rsudisnet", 0.97, {"whole": True}),
+    ("r1", "rsudisnet", 0.97, {"seed": 1}),
+    ("unet", "unet", 0.88, {}),
+    ("allfg", "allfg", 0.1, {}),
+    ("box", "grabcut", 0.9, {"truth_access": "box"}),
+    ("oracle", "kmeans", 0.99, {"truth_access": "mask"}),
+)
 
 
 def make_run(
@@ -184,6 +194,18 @@ def add_clips(run: Path, j_of_clips: Sequence[float | Sequence[float]], trim: st
     found = clips.read(run, trim)
     video = mean_over_clips(clip.scores for clip in found.values())
     replace(record.read(path), clips=found, video=video, trim=trim).write(path)
+
+
+def mixed_runs(folder: Path) -> None:
+    """Good and bad methods, two seeds, a baseline, helped methods, below the folder; 30 images, 12 videos."""
+    for name, method, quality, choices in MIXED:
+        make_run(folder / name, method, quality=quality, pictures=30, files=False, **choices)
+
+
+def only_comparison(folder: Path) -> Comparison:
+    """The runs below a folder, which are of one test set."""
+    (comparison,) = finished.test_sets(finished.find(str(folder)))
+    return comparison
 
 
 def page_runs(folder: Path) -> Comparison:

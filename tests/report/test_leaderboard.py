@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,9 +19,8 @@ from kolbench.report.numbers import Numbers
 from kolbench.report.pairwise import MOST, matrix_of
 from kolbench.report.sentences import key_findings
 from kolbench.report.words import percent
-from kolbench.runs.finished import find
-from kolbench.runs.finished import test_sets as sets_of
-from tests.helpers.run_folders import make_run
+from tests.helpers.run_folders import make_run, mixed_runs
+from tests.helpers.run_folders import only_comparison as read
 
 
 def shown_matrix(numbers):
@@ -29,24 +29,12 @@ def shown_matrix(numbers):
     return matrix
 
 
-def read(folder):
-    (comparison,) = sets_of(find(str(folder)))
-    return comparison
-
-
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):
     """Two seeds of the best, two alike, a baseline, one with a box; 30 images, 12 videos."""
     folder = tmp_path_factory.mktemp("mixed")
-    for name, method, quality, choices in (
-        ("modnet", "modnet", 0.88, {}),
-        ("r0", "rsudisnet", 0.97, {}),
-        ("r1", "rsudisnet", 0.97, {"seed": 1}),
-        ("unet", "unet", 0.88, {}),
-        ("allfg", "allfg", 0.1, {}),
-        ("box", "grabcut", 0.9, {"truth_access": "box"}),
-    ):
-        make_run(folder / name, method, quality=quality, pictures=30, files=False, **choices)
+    mixed_runs(folder)
+    shutil.rmtree(folder / "oracle")
     return read(folder)
 
 

@@ -8,31 +8,16 @@ import pytest
 from kolbench.report.numbers import numbers_of
 from kolbench.report.sentences import images_in_words, key_findings, sentences
 from kolbench.runs.benchmark import Benchmark, MeasuredOn, Speed, Spread
-from kolbench.runs.finished import find
-from kolbench.runs.finished import test_sets as sets_of
 from kolbench.runs.method_names import shown_name
-from tests.helpers.run_folders import make_run
-
-
-def read(folder):
-    (comparison,) = sets_of(find(str(folder)))
-    return comparison
+from tests.helpers.run_folders import make_run, mixed_runs
+from tests.helpers.run_folders import only_comparison as read
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
     """Good and bad methods, two seeds, a baseline, helped methods; 30 images in 12 videos."""
     folder = tmp_path_factory.mktemp("mixed")
-    for name, method, quality, choices in (
-        ("modnet", "modnet", 0.88, {}),
-        ("r0", "rsudisnet", 0.97, {}),
-        ("r1", "rsudisnet", 0.97, {"seed": 1}),
-        ("unet", "unet", 0.88, {}),
-        ("allfg", "allfg", 0.1, {}),
-        ("box", "grabcut", 0.9, {"truth_access": "box"}),
-        ("oracle", "kmeans", 0.99, {"truth_access": "mask"}),
-    ):
-        make_run(folder / name, method, quality=quality, pictures=30, files=False, **choices)
+    mixed_runs(folder)
     return folder
 
 

@@ -24,16 +24,10 @@ from kolbench.report.statistics import differences
 from kolbench.report.tables import all_tables
 from kolbench.report.words import DASH, percent
 from kolbench.runs import record, run_folder
-from kolbench.runs.finished import find
-from kolbench.runs.finished import test_sets as sets_of
-from tests.helpers.run_folders import make_run
+from tests.helpers.run_folders import make_run, mixed_runs
+from tests.helpers.run_folders import only_comparison as read
 
 GIVEN = (layout.GIVEN_BOX, layout.GIVEN_MASK)
-
-
-def read(folder):
-    (comparison,) = sets_of(find(str(folder)))
-    return comparison
 
 
 def tables_of(folder):
@@ -50,16 +44,7 @@ def row_of(table, method):
 def mixed(tmp_path_factory):
     """Good and bad methods, two seeds, a baseline, helped methods; 30 pictures in 12 videos."""
     folder = tmp_path_factory.mktemp("mixed")
-    for name, method, quality, choices in (
-        ("modnet", "modnet", 0.88, {}),
-        ("r0", "rsudisnet", 0.97, {"whole": True}),
-        ("r1", "rsudisnet", 0.97, {"seed": 1}),
-        ("unet", "unet", 0.88, {}),
-        ("allfg", "allfg", 0.1, {}),
-        ("box", "grabcut", 0.9, {"truth_access": "box"}),
-        ("oracle", "kmeans", 0.99, {"truth_access": "mask"}),
-    ):
-        make_run(folder / name, method, quality=quality, pictures=30, files=False, **choices)
+    mixed_runs(folder)
     return folder
 
 

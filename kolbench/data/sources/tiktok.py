@@ -16,7 +16,7 @@ from kolbench.data import checking, duplicates, listing
 from kolbench.data.mask_files import MaskFiles
 from kolbench.data.sources.base import Source, SplitPlan
 from kolbench.errors import DataError
-from kolbench.io.files import write_atomically
+from kolbench.io.files import write_text
 from kolbench.io.images import read_rgb
 from kolbench.io.masks import require_same_size
 from kolbench.runs.fingerprint import code_hash
@@ -291,6 +291,6 @@ def _keep_hashes(path: Path, hashes: Iterable[np.uint64]) -> None:
     text = json.dumps([f"{int(value):016x}" for value in hashes])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+        write_text(path, text)
     except OSError:
         return  # the next run computes them again

@@ -14,7 +14,7 @@ from torch import Tensor
 from kolbench.engine import collective
 from kolbench.engine.callbacks.logger import ScalarLogger
 from kolbench.engine.step_output import StepOutput
-from kolbench.io.files import write_atomically
+from kolbench.io.files import write_text
 
 Row = dict[str, float]
 
@@ -109,7 +109,7 @@ class History(Callback):
         writer = csv.DictWriter(text, list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomically(self.path, lambda partial: partial.write_text(text.getvalue(), encoding="utf-8"))
+        write_text(self.path, text.getvalue())
 
     def state_dict(self) -> dict[str, object]:
         """The rows so far travel in the checkpoint, so that a resumed run continues them."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kolbench.errors import require_between
-from kolbench.io.files import write_atomically, write_json
+from kolbench.io.files import write_json, write_text
 from kolbench.types import Float32Array
 from kolbench.video.compositing.filmstrip import Still
 from kolbench.video.compositing.visibility_plot import Headline, draw
@@ -177,7 +177,7 @@ class VisibilityReport:
         stem.parent.mkdir(parents=True, exist_ok=True)
         table, numbers, png, svg = (stem.with_name(stem.name + suffix) for suffix in REPORT_SUFFIXES)
         rows, summary = self.rows, self.summary()
-        write_atomically(table, lambda path: path.write_text(_csv(rows), encoding="utf-8"))
+        write_text(table, _csv(rows))
         write_json(
             numbers,
             {
