@@ -63,7 +63,13 @@ def missing_library(error: BaseException) -> str | None:
 
 
 def told(error: Exception) -> KolbenchError:
-    """Any exception as an error that can be shown; the trace of one that nobody expected goes to a file."""
+    """Any exception as an error that can be shown; the trace of one that nobody expected goes to a file.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: it came of one that struck while others cleaned up.
+    """
+    if stop := _interruption(error):
+        raise stop
     if isinstance(error, KolbenchError):
         # nobody reads its trace, which keeps the arrays of the failure
         error.__cause__ = error.__context__ = None
@@ -88,6 +94,17 @@ def told(error: Exception) -> KolbenchError:
         f"{type(error).__name__}: {error}. That is a fault of kolbench or a value it should have refused; "
         f"{file.name} holds the details for a report."
     )
+
+
+def _interruption(error: BaseException | None) -> BaseException | None:
+    """The signal that an error came of while code of others cleaned up after it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or (
+            isinstance(error, SystemExit) and error.code == TERMINATED
+        ):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def is_of_memory(error: BaseException) -> bool:

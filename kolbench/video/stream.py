@@ -18,6 +18,40 @@ class _Failed:
         self.error = error
 
 
+class _Worker:
+    """A thread that is over, or will never begin, once it was abandoned, wherever a signal struck.
+
+    An interrupted Thread.start() may or may not have begun a thread, and an interrupted Thread.join() takes a
+    running thread for ended; what is taken here by one side is not taken by the other.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._work = work
+        self._taken = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def _run(self) -> None:
+        if self._taken.acquire(blocking=False):
+            try:
+                self._work()
+            finally:
+                self._ended.set()
+
+    def start(self) -> None:
+        """Begins the work."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Returns when the work is done; it must have been started."""
+        self._ended.wait()
+
+    def abandon(self) -> None:
+        """Returns when the work is done; work that has not begun never will."""
+        if not self._taken.acquire(blocking=False):
+            self._ended.wait()
+
+
 @contextmanager
 def read_ahead(items: Iterable[T], waiting: int = WAITING) -> Iterator[Iterator[T]]:
     """The same items in the same order, made by a thread of their own; its errors arrive in their place.
@@ -49,13 +83,13 @@ def read_ahead(items: Iterable[T], waiting: int = WAITING) -> Iterator[Iterator[
                 raise item.error
             yield item
 
-    thread = threading.Thread(target=make, name="read ahead", daemon=True)
-    thread.start()
+    worker = _Worker("read ahead", make)
     try:
+        worker.start()
         yield taken()
     finally:
         stopped.set()
-        thread.join()
+        worker.abandon()
 
 
 @contextmanager
@@ -67,8 +101,6 @@ def write_behind(work: Callable[[T], object], waiting: int = WAITING) -> Iterato
     """
     line: queue.Queue[Any] = queue.Queue(waiting)
     stopped = threading.Event()
-    # an interrupted Thread.join() takes a running thread for ended, an event does not
-    ended = threading.Event()
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -78,24 +110,23 @@ def write_behind(work: Callable[[T], object], waiting: int = WAITING) -> Iterato
         except BaseException as error:
             failures.append(error)
             stopped.set()
-        finally:
-            ended.set()
 
     def put(item: T) -> None:
         if not _put(line, item, stopped):
             raise failures[0]
 
-    threading.Thread(target=run, name="write behind", daemon=True).start()
+    worker = _Worker("write behind", run)
     try:
+        worker.start()
         yield put
         _put(line, _END, stopped)
-        ended.wait()
+        worker.wait()
     except BaseException:
         stopped.set()
         # a thread that waits for an item is woken
         with suppress(queue.Full):
             line.put_nowait(_END)
-        ended.wait()
+        worker.abandon()
         raise
     if failures:
         raise failures[0]

@@ -153,6 +153,30 @@ def test_the_writer_ends_before_its_block_even_if_the_last_wait_is_interrupted()
     assert written == [0]
 
 
+@pytest.mark.usefixtures("keyboard")
+def test_a_signal_while_the_reader_starts_leaves_nobody_in_what_it_reads():
+    me = threading.get_ident()
+
+    def items():
+        # the other thread is about to leave Thread.start()
+        signal.pthread_kill(me, signal.SIGINT)
+        time.sleep(0.005)
+        yield 0
+
+    def read(source):
+        with read_ahead(source) as ahead:
+            next(ahead)
+            time.sleep(1)
+
+    for _ in range(60):
+        source = items()
+        with pytest.raises(KeyboardInterrupt):
+            read(source)
+        # fails where a thread is at work in it
+        source.close()
+    assert no_thread_is_left()
+
+
 def test_the_two_overlap():
     # all three wait here at the same time, or the wait ends with an error
     together = threading.Barrier(3, timeout=60)

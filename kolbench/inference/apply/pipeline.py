@@ -268,7 +268,7 @@ def _clip(application: Application, item: Item) -> None:
     try:
         frames, lines = _stream(application, item)
     except KolbenchError as error:
-        application.outcome.failures.append(str(error))
+        application.outcome.failures.append(str(told(error)))
         return
     except Exception as error:  # whatever one input brings, the others go on
         application.outcome.failures.append(f"{item.source}: {told(error)}")
