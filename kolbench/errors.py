@@ -96,14 +96,15 @@ def told(error: Exception) -> KolbenchError:
     )
 
 
-def _interruption(error: BaseException | None) -> BaseException | None:
+def _interruption(error: BaseException) -> BaseException | None:
     """The signal that an error came of while code of others cleaned up after it."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt) or (
-            isinstance(error, SystemExit) and error.code == TERMINATED
-        ):
-            return error
-        error = error.__cause__ or error.__context__
+    chain = [error]
+    # it grows meanwhile; libraries that raise a cause again make chains that end nowhere
+    for each in chain:
+        if isinstance(each, KeyboardInterrupt) or (isinstance(each, SystemExit) and each.code == TERMINATED):
+            return each
+        before = (each.__cause__, each.__context__)
+        chain += [earlier for earlier in before if earlier is not None and earlier not in chain]
     return None
 
 

@@ -44,6 +44,13 @@ def test_a_signal_is_not_told_as_the_failure_of_what_cleaned_up_after_it(stop):
             told(failed.value)
 
 
+def test_an_error_in_a_chain_without_an_end_is_told():
+    first, second = DataError("a.png is damaged"), RuntimeError("in a loader")
+    first.__context__, second.__cause__ = second, first
+    assert str(told(first)) == "a.png is damaged"
+    assert str(told(second)).startswith("RuntimeError: in a loader")
+
+
 def test_a_program_that_left_with_another_code_is_told_as_what_failed():
     try:
         raise SystemExit(2)
