@@ -52,7 +52,8 @@ class TrainingSpec:
     recipes: name -> recipe. paper: size, epochs and batch of `budget=paper`. finetune: size of
     `budget=finetune`. quick: epochs, rate and schedule of `budget=quick`. short_lr_factor: what the short
     budgets multiply the learning rate by. evaluation_only: keys that only change how pictures are predicted,
-    and their values while training.
+    and their values while training. channels_last: whether its maps lie so while it is trained, which makes
+    some networks' steps faster.
     """
 
     recipes: Mapping[str, Recipe]
@@ -61,6 +62,7 @@ class TrainingSpec:
     quick: Values = field(default_factory=dict)
     short_lr_factor: float = 1.0
     evaluation_only: Values = field(default_factory=dict)
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from kolbench.config.schema import HALVE, STOP
 from kolbench.data.datamodule import Loader, SegmentationDataModule
 from kolbench.engine import collective
+from kolbench.engine.callbacks.channels_last import ChannelsLast
 from kolbench.engine.callbacks.checkpoint import BEST, EpochCheckpoint, SeedSteps, newest_readable
 from kolbench.engine.callbacks.frozen_norms import FrozenNorms
 from kolbench.engine.callbacks.history import History, Row
@@ -55,7 +56,7 @@ class TrainingConfig:
     group. team: the processes that train. callbacks: a user's own; they watch the method's own training.
     stop_on_nan: stop at the first loss that is not finite. model: the resolved `model` group, kept with the
     best weights. on_oom: where a batch does not fit into memory, `stop`, or `halve` it and accumulate
-    gradients.
+    gradients. channels_last: how filters and images lie meanwhile.
     """
 
     optimizer: Callable[..., Optimizer]
@@ -71,10 +72,18 @@ class TrainingConfig:
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     frozen_norms: frozenset[str] = frozenset()
     on_oom: str = STOP
+    channels_last: bool = False
 
     def keeps_norm(self, name: str) -> bool:
         """Whether a batch norm keeps its statistics; those of a part that is left as it is do."""
         return name in self.frozen_norms or rate_factor(name, self.lr_factors) == 0
+
+    def watching(self) -> list[Callback]:
+        """What any training of this one has, that of a part by itself included."""
+        return [
+            *([ChannelsLast()] if self.channels_last else []),
+            *([StopOnNaN()] if self.stop_on_nan else []),
+        ]
 
     def options_in(self, parts: int) -> Mapping[str, object]:
         """The Trainer's options where a batch comes in so many parts, whose gradients one step takes."""
@@ -212,7 +221,7 @@ def _train_method(
             SeedSteps(config.seed),
             StopWhereLost(permit),
             FrozenNorms(config.keeps_norm),
-            *([StopOnNaN()] if config.stop_on_nan else []),
+            *config.watching(),
             evaluator,
             history,
             ProgressPictures(folder / PROGRESS, config.epochs),
@@ -304,7 +313,7 @@ def _fit_pretraining(
         callbacks = [
             SeedSteps(config.seed),
             StopWhereLost(permit),
-            *([StopOnNaN()] if config.stop_on_nan else []),
+            *config.watching(),
             evaluator,
             history,
             EarlyStopping("val/max_f", mode="max", stopping_threshold=spec.stop_f, patience=epochs),

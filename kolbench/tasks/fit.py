@@ -356,7 +356,7 @@ def _beginning(
 
 
 def _training_config(config: FitConfig, team: Team, norms: frozenset[str]) -> TrainingConfig:
-    recipe = config.model.chosen_recipe
+    recipe, training = config.model.chosen_recipe, config.model.training
     return TrainingConfig(
         optimizer=instantiate(recipe.optimizer),
         schedule=_schedule(recipe.scheduler),
@@ -371,4 +371,5 @@ def _training_config(config: FitConfig, team: Team, norms: frozenset[str]) -> Tr
         lr_factors=recipe.lr_factors,
         frozen_norms=norms,
         on_oom=config.on_oom,
+        channels_last=training is not None and training.channels_last,
     )
