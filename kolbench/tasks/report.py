@@ -38,12 +38,12 @@ WRITTEN = {"tables": (".csv", ".md", ".tex"), "figures": (".svg", ".png"), "gall
 class ReportConfig(TaskConfig):
     """What `task=report` reads.
 
-    runs: a folder of run folders, or a pattern. output: a folder. metrics: modules of scores outside this
-    package. faces: `show`, `blur` or `hide`, of people in images. pictures: whether there are any images;
-    None = but for what is kept with the experiments.
+    runs: run folders, folders of run folders, or patterns. output: a folder. metrics: modules of scores
+    outside this package. faces: `show`, `blur` or `hide`, of people in images. pictures: whether there are
+    any images; None = but for what is kept with the experiments.
     """
 
-    runs: str | None
+    runs: tuple[str, ...]
     output: Path | None
     metrics: tuple[str, ...]
     faces: str
@@ -57,11 +57,11 @@ def run(config: ReportConfig) -> TaskResult:
         KolbenchError: `runs` is not given, matches nothing, or holds no finished run.
     """
     scores.load(config.metrics)
-    if config.runs is None:
+    if not config.runs:
         raise ConfigError("task=report needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     output = config.output or Path("report")
     faces = _faces(config, output)
-    print(f"reading the finished runs of {config.runs}", flush=True)
+    print(f"reading the finished runs of {', '.join(config.runs)}", flush=True)
     try:
         found, incomplete = folds.joined(find(config.runs, print))
     except KolbenchError:
@@ -70,7 +70,7 @@ def run(config: ReportConfig) -> TaskResult:
         raise
     for line in incomplete:
         print(line)
-    benchmarks = tuple(benchmark.below(matches(config.runs)))
+    benchmarks = tuple(benchmark.below([root for pattern in config.runs for root in matches(pattern)]))
     sets = [replace(comparison, benchmarks=benchmarks) for comparison in comparisons(found)]
     folders = [output if len(sets) == 1 else output / comparison.name for comparison in sets]
     failed: dict[Path, KolbenchError] = {}

@@ -25,11 +25,11 @@ _REPLACED = ("metrics=", "data.truth=", "eval_protocol=", "paths.run=")
 class ScoreConfig(TaskConfig):
     """What `task=score` reads.
 
-    runs: a folder of run folders, or a pattern. metrics: families of scores, and modules of scores outside
-    this package.
+    runs: run folders, folders of run folders, or patterns. metrics: families of scores, and modules of scores
+    outside this package.
     """
 
-    runs: str | None
+    runs: tuple[str, ...]
     metrics: tuple[str, ...]
 
 
@@ -43,7 +43,7 @@ def run(config: ScoreConfig) -> TaskResult:
         KolbenchError: `runs` is not given, matches nothing, or holds no finished run.
     """
     scores.load(config.metrics)
-    if config.runs is None:
+    if not config.runs:
         raise ConfigError("task=score needs runs=FOLDER or a pattern, such as runs=runs/suites/01_methods.")
     failed = 0
     for folder, record in finished_folders(config.runs, print).items():

@@ -193,7 +193,7 @@ def test_benchmarks_below_the_runs_give_speeds(tmp_path):
     known = Benchmark("enet", "random weights", "eager", (48, 64), 1, 10, (speed,), MeasuredOn(), model)
     (tmp_path / "runs" / "enet" / "two").mkdir()
     known.write(tmp_path / "runs" / "enet" / "two" / BENCHMARK)
-    kolbench("task=report", "runs=runs", "output=out", cwd=tmp_path)
+    kolbench("task=report", "runs=[runs/enet/one,runs/*/two]", "output=out", cwd=tmp_path)
     sizes, portraits = (pd.read_csv(tmp_path / "out" / "tables" / f"{n}.csv") for n in ("table1", "portrait"))
     assert float(sizes["FPS"][0]) == 25.0
     assert list(portraits.loc[0, ["network ms, 2 threads", "ms, 2 threads", "ms, 1 thread"]]) == [
