@@ -53,6 +53,8 @@ INTERPOLATION = re.compile(r"\$\{[\w.:]*\}")
 NUMBER = r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[-+]?\d[\d_]*)?"
 NO_TEXT = re.compile(rf"{NUMBER}|true|false|nan|[-+]?inf", re.IGNORECASE)
 
+# what Hydra writes into the folder of a sweep
+_OF_HYDRA = "multirun.yaml"
 # of the command that runs in this process
 _failures: list[KolbenchError] = []
 _exit_codes: list[int] = []
@@ -92,7 +94,10 @@ def main() -> None:
         raise
     if _failures:
         _stop(str(_failures[0]), EXIT_USAGE if isinstance(_failures[0], ConfigError) else EXIT_FAILED)
-    if _sweeps:
+    if _sweeps and sweep_jobs.follows():
+        # a failure here would end the first process, too, before it has told all jobs' results
+        _leave_no_second_sweep(_sweeps[-1])
+    elif _sweeps:
         _report_sweep(_outcomes(), broken)
     if any(_exit_codes):
         sys.exit(max(_exit_codes))
@@ -109,8 +114,9 @@ class Start(Callback):
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         """Before the first job: what an earlier sweep left in this folder is no part of this one."""
         sweep = _sweep_folder(config.hydra)
-        for folder in (sweep_jobs.FOLDER, sweep_outputs.FOLDER):
-            shutil.rmtree(sweep / folder, ignore_errors=True)
+        if not sweep_jobs.follows():
+            for folder in (sweep_jobs.FOLDER, sweep_outputs.FOLDER):
+                shutil.rmtree(sweep / folder, ignore_errors=True)
         _sweeps.append(sweep)
 
 
@@ -120,6 +126,12 @@ def _leave_no_empty_folder() -> None:
         for folder in _made:
             # fails where something lies in it
             folder.rmdir()
+
+
+def _leave_no_second_sweep(folder: Path) -> None:
+    """Removes the folder that Hydra makes for a sweep in each process of torchrun or srun."""
+    if [path.name for path in folder.glob("*")] == [_OF_HYDRA]:
+        shutil.rmtree(folder)
 
 
 def _settle() -> None:
@@ -256,11 +268,12 @@ def _swept_job(config: DictConfig, hydra_config: HydraConf) -> float | None:
         sys.argv[1:] = [f"--config-dir={folder}" for folder in _typed_conf_dirs(hydra_config)]
     sweep = _sweep_folder(hydra_config)
     label = f"job {hydra_config.job.num} ({hydra_config.job.override_dirname or 'no overrides'})"
-    print(f"== {label}", flush=True)
+    first = not sweep_jobs.follows()
+    if first:
+        print(f"== {label}", flush=True)
     words = tuple(hydra_config.overrides.task)
     job = JobOutcome(int(hydra_config.job.num), label, words, sweep_jobs.this_process())
-    # the others of srun find the job begun by the first of them
-    if sweep_jobs.interrupted(sweep, job.number) and os.environ.get("SLURM_PROCID", "0") == "0":
+    if first and sweep_jobs.interrupted(sweep, job.number):
         from kolbench.runs import run_folder
 
         print(f"{label} was interrupted and is started again", flush=True)

@@ -243,6 +243,27 @@ def entered(sweep, job):
     return outputs
 
 
+@pytest.mark.parametrize(
+    ("ranks", "kept"),
+    [
+        ({}, True),
+        ({"SLURM_PROCID": "0"}, True),
+        ({"SLURM_PROCID": "3"}, False),
+        ({"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "SLURM_PROCID": "1"}, True),
+        ({"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "SLURM_PROCID": "0"}, False),
+        # a number that is not torchrun's
+        ({"RANK": "1"}, True),
+    ],
+)
+def test_the_first_of_a_jobs_processes_keeps_what_it_came_to(ranks, kept, tmp_path, monkeypatch):
+    for name in ("TORCHELASTIC_RUN_ID", "RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ranks.items():
+        monkeypatch.setenv(name, value)
+    sweep_jobs.write(tmp_path, sweep_jobs.JobOutcome(0, "job 0", (), sweep_jobs.this_process()))
+    assert bool(sweep_jobs.read(tmp_path)) is kept
+
+
 def test_a_file_belongs_to_the_job_that_took_it_first_in_whichever_process(tmp_path):
     first, second = (entered(tmp_path, job) for job in ("job 0 (a=1)", "job 1 (a=2)"))
     first.take([tmp_path / "a.png"])

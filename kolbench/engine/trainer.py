@@ -160,6 +160,8 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         # what callbacks log is the same in all processes
         warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True.*")
+        # filters of 1x1 and of single channels have two layouts; the copies that follow are small
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides.*")
         # Lightning 2.6 calls what torch 2.15 deprecates
         warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
         try:

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import sys
 
 # of mallopt, as in glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -10,6 +11,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_BLOCK_BYTES = (256 * 1024**2, 32 * 1024**2)
 # free memory at the end of the heap beyond which it is handed back; the largest that mallopt takes
 KEPT_BYTES = 2**31 - 1
+# where address space is limited, larger blocks are mapped one by one
+LIMITED_BLOCK_BYTES = 1024**2
 OWN_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
@@ -20,7 +23,8 @@ def keep_freed_memory() -> bool:
     mapped anew, and the kernel clears its pages one by one, which took up to a third of the time.
 
     Returns:
-        Whether it was done: not with another C library, nor where the environment has settings of its own.
+        Whether it was done: not with another C library, nor where the environment has settings of its own or
+        limits address space.
     """
     if any(name in os.environ for name in OWN_SETTINGS):
         return False
@@ -28,9 +32,22 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
+    if _is_limited():
+        # kept memory is address space that code which oneDNN compiles, and threads, would lack
+        mallopt(M_MMAP_THRESHOLD, LIMITED_BLOCK_BYTES)
+        return False
     mapped = any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST_BLOCK_BYTES)
     kept = bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
     return mapped and kept
+
+
+def _is_limited() -> bool:
+    """Whether `ulimit -v` binds."""
+    if sys.platform == "win32":
+        return False
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def give_back() -> bool:

@@ -44,8 +44,19 @@ def this_process() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
+def follows() -> bool:
+    """Whether torchrun or srun started this process beside the one that keeps what the jobs came to."""
+    rank = "RANK" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_PROCID"
+    return os.environ.get(rank, "0") != "0"
+
+
 def write(sweep: Path, outcome: JobOutcome) -> None:
-    """Leaves what is known of a job in the folder of its sweep; what was known before is replaced."""
+    """Leaves what is known of a job in the folder of its sweep; what was known before is replaced.
+
+    A process that follows leaves nothing.
+    """
+    if follows():
+        return
     folder = sweep / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"{outcome.number}.json", asdict(outcome))

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from kolbench.runs import sweep_jobs
 from tests.helpers.commands import kolbench, python, start
 
 pytestmark = pytest.mark.slow
@@ -130,15 +131,35 @@ def test_no_other_process_replays_a_sweep(tmp_path):
     assert len(list((tmp_path / "runs" / "trainings").iterdir())) == 2
 
 
-def test_the_processes_of_torchrun_are_taken_as_they_are(tmp_path):
+def torchrun(*words, cwd, code=0):
     launcher = "from torch.distributed.run import main; main()"
-    words = ("--standalone", "--nproc-per-node", "2", "-m", "kolbench", *SMALL)
-    done = python(launcher, *words, cwd=tmp_path, environment={"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
+    own = ("--standalone", "--nproc-per-node", "2", "-m", "kolbench")
+    return python(launcher, *own, *words, cwd=cwd, code=code, environment={"OMP_NUM_THREADS": "1"})
+
+
+def test_the_processes_of_torchrun_are_taken_as_they_are(tmp_path):
+    done = torchrun(*SMALL, cwd=tmp_path)
+    assert "Warning" not in done.stderr
     assert done.stdout.count("run folder") == 1
     (record,) = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "unet").glob("*/run.json")]
     assert record["status"] == "finished"
     assert len(list((tmp_path / "runs" / "unet").iterdir())) == 1
+
+
+def test_a_sweep_in_the_processes_of_torchrun_is_one_sweep(tmp_path):
+    done = torchrun("-m", *SMALL, "budget.epochs=1", "seed=0,1", cwd=tmp_path)
+    assert done.stdout.count("== job 1") == 1
+    assert done.stdout.count("all jobs of the sweep") == 1
+    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
+    assert sorted(path.name for path in sweep.iterdir()) == [".jobs", "0_unet", "1_unet", "multirun.yaml"]
+    assert [job.row is not None for job in sweep_jobs.read(sweep)] == [True, True]
+
+
+def test_a_failing_job_fails_the_sweep_in_the_processes_of_torchrun(tmp_path):
+    done = torchrun("-m", *SMALL, "budget.epochs=1", "budget.batch=3,4", cwd=tmp_path, code=1)
+    assert "1 of the sweep's jobs failed: job 0" in done.stderr
+    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
+    assert [job.failure is None for job in sweep_jobs.read(sweep)] == [False, True]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

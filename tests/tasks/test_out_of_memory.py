@@ -16,8 +16,8 @@ from kolbench import cli
 torch.set_num_threads(1)
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()
-# a batch of 32 takes about 1.6 times as much, one of 4 an eighth of that
-resource.setrlimit(resource.RLIMIT_AS, (now + 900 * 2**20, resource.RLIM_INFINITY))
+# between what batches of 32 and of 8 take
+resource.setrlimit(resource.RLIMIT_AS, (now + 600 * 2**20, resource.RLIM_INFINITY))
 sys.argv[0] = "kolbench"
 cli.main()
 """

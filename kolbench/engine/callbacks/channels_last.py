@@ -17,8 +17,8 @@ class ChannelsLast(Callback):
     last bits. After the training the filters lie as before, so that it is scored as a stored checkpoint is.
     """
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before the first step, of a training that goes on, too."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Before DDP lays its buckets as filters lie; else the first step of each start rounds otherwise."""
         _lay(pl_module, torch.channels_last)
 
     def on_train_batch_start(
