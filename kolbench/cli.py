@@ -44,6 +44,7 @@ from kolbench.runs.sweep_jobs import JobOutcome
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+MULTIRUN = {"-m", "--multirun"}
 AGAIN = "the same command may be given again; a training goes on where it stood."
 
 # what of a file's name Hydra understands without quotes
@@ -53,8 +54,6 @@ INTERPOLATION = re.compile(r"\$\{[\w.:]*\}")
 NUMBER = r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[-+]?\d[\d_]*)?"
 NO_TEXT = re.compile(rf"{NUMBER}|true|false|nan|[-+]?inf", re.IGNORECASE)
 
-# what Hydra writes into the folder of a sweep
-_OF_HYDRA = "multirun.yaml"
 # of the command that runs in this process
 _failures: list[KolbenchError] = []
 _exit_codes: list[int] = []
@@ -80,6 +79,8 @@ def main() -> None:
         kept.clear()
     broken = ""
     try:
+        if not MULTIRUN.isdisjoint(sys.argv):
+            sweep_jobs.require_one_process()
         entry()
     except Exception as error:
         if not _outcomes():
@@ -94,10 +95,7 @@ def main() -> None:
         raise
     if _failures:
         _stop(str(_failures[0]), EXIT_USAGE if isinstance(_failures[0], ConfigError) else EXIT_FAILED)
-    if _sweeps and sweep_jobs.follows():
-        # a failure here would end the first process, too, before it has told all jobs' results
-        _leave_no_second_sweep(_sweeps[-1])
-    elif _sweeps:
+    if _sweeps:
         _report_sweep(_outcomes(), broken)
     if any(_exit_codes):
         sys.exit(max(_exit_codes))
@@ -114,9 +112,8 @@ class Start(Callback):
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         """Before the first job: what an earlier sweep left in this folder is no part of this one."""
         sweep = _sweep_folder(config.hydra)
-        if not sweep_jobs.follows():
-            for folder in (sweep_jobs.FOLDER, sweep_outputs.FOLDER):
-                shutil.rmtree(sweep / folder, ignore_errors=True)
+        for folder in (sweep_jobs.FOLDER, sweep_outputs.FOLDER):
+            shutil.rmtree(sweep / folder, ignore_errors=True)
         _sweeps.append(sweep)
 
 
@@ -126,12 +123,6 @@ def _leave_no_empty_folder() -> None:
         for folder in _made:
             # fails where something lies in it
             folder.rmdir()
-
-
-def _leave_no_second_sweep(folder: Path) -> None:
-    """Removes the folder that Hydra makes for a sweep in each process of torchrun or srun."""
-    if [path.name for path in folder.glob("*")] == [_OF_HYDRA]:
-        shutil.rmtree(folder)
 
 
 def _settle() -> None:

@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from threading import Barrier
 from typing import Any
 
@@ -243,25 +244,34 @@ def entered(sweep, job):
     return outputs
 
 
-@pytest.mark.parametrize(
-    ("ranks", "kept"),
-    [
-        ({}, True),
-        ({"SLURM_PROCID": "0"}, True),
-        ({"SLURM_PROCID": "3"}, False),
-        ({"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "SLURM_PROCID": "1"}, True),
-        ({"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "SLURM_PROCID": "0"}, False),
-        # a number that is not torchrun's
-        ({"RANK": "1"}, True),
-    ],
-)
-def test_the_first_of_a_jobs_processes_keeps_what_it_came_to(ranks, kept, tmp_path, monkeypatch):
-    for name in ("TORCHELASTIC_RUN_ID", "RANK", "SLURM_PROCID"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in ranks.items():
-        monkeypatch.setenv(name, value)
+@pytest.mark.parametrize(("rank", "kept"), [(None, True), ("0", True), ("3", False)])
+def test_the_first_of_a_jobs_processes_keeps_what_it_came_to(rank, kept, tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("SLURM_PROCID", rank)
     sweep_jobs.write(tmp_path, sweep_jobs.JobOutcome(0, "job 0", (), sweep_jobs.this_process()))
     assert bool(sweep_jobs.read(tmp_path)) is kept
+
+
+@pytest.mark.parametrize(
+    ("environment", "refused"),
+    [
+        ({}, None),
+        # a number that is not torchrun's
+        ({"WORLD_SIZE": "4"}, None),
+        ({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "1"}, None),
+        ({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4"}, "torchrun has started 4 processes"),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, None),
+        ({"SLURM_STEP_NUM_TASKS": "8"}, "srun has started 8 processes"),
+    ],
+)
+def test_a_sweep_is_refused_where_several_processes_were_started(environment, refused, monkeypatch):
+    for name in ("TORCHELASTIC_RUN_ID", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with nullcontext() if refused is None else pytest.raises(ConfigError, match=refused):
+        sweep_jobs.require_one_process()
 
 
 def test_a_file_belongs_to_the_job_that_took_it_first_in_whichever_process(tmp_path):

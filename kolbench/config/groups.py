@@ -52,8 +52,8 @@ class TrainingSpec:
     recipes: name -> recipe. paper: size, epochs and batch of `budget=paper`. finetune: size of
     `budget=finetune`. quick: epochs, rate and schedule of `budget=quick`. short_lr_factor: what the short
     budgets multiply the learning rate by. evaluation_only: keys that only change how pictures are predicted,
-    and their values while training. channels_last: whether its maps lie so while it is trained, which makes
-    some networks' steps faster.
+    and their values while training. channels_last: on which devices maps lie channels last in memory
+    while it is trained, `never`, `cpu` or `always`.
     """
 
     recipes: Mapping[str, Recipe]
@@ -62,7 +62,7 @@ class TrainingSpec:
     quick: Values = field(default_factory=dict)
     short_lr_factor: float = 1.0
     evaluation_only: Values = field(default_factory=dict)
-    channels_last: bool = False
+    channels_last: str = "never"
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,12 @@ class ModelConfig:
     def target(self) -> str:
         """Dotted path of the class."""
         return str(self.options["_target_"])
+
+    @property
+    def channels_last(self) -> str:
+        """On which devices maps lie channels last while it is trained."""
+        assert self.training is not None
+        return self.training.channels_last
 
     @property
     def chosen_recipe(self) -> Recipe:

@@ -1,6 +1,5 @@
 """Starts the processes that train together, lets them find each other, and ends all where one dies."""
 
-import itertools
 import os
 import re
 import shutil
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -22,8 +20,6 @@ import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
 
 from kolbench.engine import collective
 from kolbench.engine.team import Plan, Team
@@ -45,8 +41,6 @@ _LOST = re.compile("gloo|nccl|connection|broken pipe|reset by peer", re.IGNORECA
 _LOOK_SECONDS = 0.1
 # in which the end of a process is seen that broke a connection
 _SETTLE_SECONDS = 5.0
-# counts the groups of this process: one for each job
-_groups = itertools.count()
 
 
 class OwnEnvironment(ClusterEnvironment):
@@ -223,8 +217,7 @@ def _group(team: Team, outside: ClusterEnvironment | None, meeting: str) -> Iter
     with _on_this_machine() if at.startswith("file:") else nullcontext():
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if cuda else "gloo",
-            init_method=at or None,
-            store=None if at else _fresh(_outside_store(team.rank, team.size)),
+            init_method=at or "env://",
             rank=team.rank,
             world_size=team.size,
             timeout=TIMEOUT,
@@ -233,18 +226,6 @@ def _group(team: Team, outside: ClusterEnvironment | None, meeting: str) -> Iter
             yield
         finally:
             dist.destroy_process_group()
-
-
-@cache
-def _outside_store(rank: int, size: int) -> Store:
-    """Where processes that others have started find each other: one for all jobs of a sweep."""
-    store: Store = next(iter(rendezvous("env://", rank, size, timeout=TIMEOUT)))[0]
-    return store
-
-
-def _fresh(store: Store) -> Store:
-    """A part of it of its own: the addresses of an earlier job's connections are closed."""
-    return PrefixStore(f"kolbench {next(_groups)}", store)
 
 
 @contextmanager

@@ -78,8 +78,8 @@ class TrainingConfig:
         """Whether a batch norm keeps its statistics; those of a part that is left as it is do."""
         return name in self.frozen_norms or rate_factor(name, self.lr_factors) == 0
 
-    def watching(self) -> list[Callback]:
-        """What any training of this one has, that of a part by itself included."""
+    def common_callbacks(self) -> list[Callback]:
+        """Callbacks of the method's own training and of each pretraining."""
         return [
             *([ChannelsLast()] if self.channels_last else []),
             *([StopOnNaN()] if self.stop_on_nan else []),
@@ -221,7 +221,7 @@ def _train_method(
             SeedSteps(config.seed),
             StopWhereLost(permit),
             FrozenNorms(config.keeps_norm),
-            *config.watching(),
+            *config.common_callbacks(),
             evaluator,
             history,
             ProgressPictures(folder / PROGRESS, config.epochs),
@@ -313,7 +313,7 @@ def _fit_pretraining(
         callbacks = [
             SeedSteps(config.seed),
             StopWhereLost(permit),
-            *config.watching(),
+            *config.common_callbacks(),
             evaluator,
             history,
             EarlyStopping("val/max_f", mode="max", stopping_threshold=spec.stop_f, patience=epochs),

@@ -11,8 +11,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_BLOCK_BYTES = (256 * 1024**2, 32 * 1024**2)
 # free memory at the end of the heap beyond which it is handed back; the largest that mallopt takes
 KEPT_BYTES = 2**31 - 1
-# where address space is limited, larger blocks are mapped one by one
-LIMITED_BLOCK_BYTES = 1024**2
+# where address space is limited to less than this, blocks larger than that are mapped one by one
+SCARCE_BYTES, LIMITED_BLOCK_BYTES = 16 * 1024**3, 1024**2
 OWN_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
@@ -23,8 +23,8 @@ def keep_freed_memory() -> bool:
     mapped anew, and the kernel clears its pages one by one, which took up to a third of the time.
 
     Returns:
-        Whether it was done: not with another C library, nor where the environment has settings of its own or
-        limits address space.
+        Whether it was done: not with another C library, nor where the environment has settings of its own,
+        nor where address space is scarce.
     """
     if any(name in os.environ for name in OWN_SETTINGS):
         return False
@@ -32,7 +32,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    if _is_limited():
+    if _is_scarce():
         # kept memory is address space that code which oneDNN compiles, and threads, would lack
         mallopt(M_MMAP_THRESHOLD, LIMITED_BLOCK_BYTES)
         return False
@@ -41,13 +41,14 @@ def keep_freed_memory() -> bool:
     return mapped and kept
 
 
-def _is_limited() -> bool:
-    """Whether `ulimit -v` binds."""
+def _is_scarce() -> bool:
+    """Whether `ulimit -v` leaves little address space."""
     if sys.platform == "win32":
         return False
     import resource
 
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return limit != resource.RLIM_INFINITY and limit < SCARCE_BYTES
 
 
 def give_back() -> bool:

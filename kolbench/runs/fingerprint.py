@@ -77,7 +77,7 @@ def training_settings(config: Mapping[str, Any], device_type: str, data: Mapping
     return {
         "model": model,
         "recipe": recipe,
-        "channels_last": training.get("channels_last", False),
+        "channels_last": training.get("channels_last", "never"),
         "budget": {key: config["budget"].get(key) for key in _BUDGET_RELEVANT},
         "data": {key: value for key, value in config["data"].items() if key not in _DATA_IRRELEVANT},
         "pictures": dict(data),

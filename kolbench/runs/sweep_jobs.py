@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from kolbench.errors import ConfigError
 from kolbench.io.files import read_json, write_json
 
 FOLDER = ".jobs"
@@ -44,10 +45,25 @@ def this_process() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
+def require_one_process() -> None:
+    """Refuses a sweep of which torchrun or srun has started several.
+
+    Raises:
+        ConfigError: each would go through all jobs, and processes of different jobs would meet.
+    """
+    for name, size in (("torchrun", "WORLD_SIZE"), ("srun", "SLURM_STEP_NUM_TASKS")):
+        started = name == "srun" or "TORCHELASTIC_RUN_ID" in os.environ
+        if started and os.environ.get(size, "1") != "1":
+            raise ConfigError(
+                f"{name} has started {os.environ[size]} processes, and each would go through all jobs. Start "
+                "one: kolbench starts those of each job (trainer=ddp trainer.devices=N), and on a cluster "
+                "hydra/launcher=slurm does (hydra.launcher.nodes=N hydra.launcher.tasks_per_node=M)."
+            )
+
+
 def follows() -> bool:
-    """Whether torchrun or srun started this process beside the one that keeps what the jobs came to."""
-    rank = "RANK" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_PROCID"
-    return os.environ.get(rank, "0") != "0"
+    """Whether Slurm started this process of a job beside the one that keeps what the job came to."""
+    return os.environ.get("SLURM_PROCID", "0") != "0"
 
 
 def write(sweep: Path, outcome: JobOutcome) -> None:

@@ -220,6 +220,7 @@ def _require_training_pictures(config: FitConfig, data: SegmentationDataModule) 
 
 def _check_recipe(config: FitConfig, segmenter: Segmenter) -> None:
     evaluation.augmentation_of(config.model)
+    require_choice("model.training.channels_last", config.model.channels_last, ("never", "cpu", "always"))
     recipe, where = config.model.chosen_recipe, f"model.training.recipes.{config.model.recipe}"
     try:
         optimizer = instantiate(recipe.optimizer)([torch.nn.Parameter(torch.zeros(1))])
@@ -356,7 +357,7 @@ def _beginning(
 
 
 def _training_config(config: FitConfig, team: Team, norms: frozenset[str]) -> TrainingConfig:
-    recipe, training = config.model.chosen_recipe, config.model.training
+    recipe = config.model.chosen_recipe
     return TrainingConfig(
         optimizer=instantiate(recipe.optimizer),
         schedule=_schedule(recipe.scheduler),
@@ -371,5 +372,5 @@ def _training_config(config: FitConfig, team: Team, norms: frozenset[str]) -> Tr
         lr_factors=recipe.lr_factors,
         frozen_norms=norms,
         on_oom=config.on_oom,
-        channels_last=training is not None and training.channels_last,
+        channels_last=config.model.channels_last in ("always", team.device.type),
     )

@@ -26,7 +26,7 @@ from kolbench.config.schema import PATHS, TaskConfig, TaskResult
 from kolbench.errors import ConfigError, DataError, KolbenchError, nearest
 from kolbench.io import progress
 from kolbench.io.files import write_atomically, write_json
-from kolbench.runs import record, run_folder
+from kolbench.runs import record, run_folder, sweep_jobs
 from kolbench.runs.finished import BASELINES
 from kolbench.runs.record import RunRecord, TrainingSummary
 from kolbench.tasks.next_steps import IN_SUITE, next_steps
@@ -249,8 +249,9 @@ def execute_all(jobs: Sequence[Job]) -> list[str]:
     """Runs them anew, by the launcher that `hydra/launcher=` names; the names of those that failed.
 
     Raises:
-        ConfigError: the launcher is not installed.
+        ConfigError: the launcher is not installed, or torchrun or srun has started several processes.
     """
+    sweep_jobs.require_one_process()
     for job in jobs:
         # what a launcher does not come to has failed
         shutil.rmtree(job.folder, ignore_errors=True)

@@ -43,6 +43,8 @@ def space():
 
 resource.setrlimit(resource.RLIMIT_AS, (space() + 2**30, resource.RLIM_INFINITY))
 done, before = keep_freed_memory(), space()
+# glibc keeps blocks of this size from here on, unless it is told otherwise
+np.ones(3_500_000)
 large, small = [], []
 for _ in range(20):
     large.append(np.ones(1_500_000))

@@ -76,7 +76,7 @@ def test_what_cannot_change_a_weight_does_not_change_the_fingerprint(change):
         {"seed": 1},
         {"model__variant": "i"},
         {"model__training__recipes__official__lr": 2},
-        {"model__training__channels_last": True},
+        {"model__training__channels_last": "always"},
         {"budget__epochs": 7},
         {"budget__lr_factor": 2.0},
         {"data__split": "paper"},

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from kolbench.runs import sweep_jobs
 from tests.helpers.commands import kolbench, python, start
+from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -146,20 +146,14 @@ def test_the_processes_of_torchrun_are_taken_as_they_are(tmp_path):
     assert len(list((tmp_path / "runs" / "unet").iterdir())) == 1
 
 
-def test_a_sweep_in_the_processes_of_torchrun_is_one_sweep(tmp_path):
-    done = torchrun("-m", *SMALL, "budget.epochs=1", "seed=0,1", cwd=tmp_path)
-    assert done.stdout.count("== job 1") == 1
-    assert done.stdout.count("all jobs of the sweep") == 1
-    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
-    assert sorted(path.name for path in sweep.iterdir()) == [".jobs", "0_unet", "1_unet", "multirun.yaml"]
-    assert [job.row is not None for job in sweep_jobs.read(sweep)] == [True, True]
-
-
-def test_a_failing_job_fails_the_sweep_in_the_processes_of_torchrun(tmp_path):
-    done = torchrun("-m", *SMALL, "budget.epochs=1", "budget.batch=3,4", cwd=tmp_path, code=1)
-    assert "1 of the sweep's jobs failed: job 0" in done.stderr
-    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
-    assert [job.failure is None for job in sweep_jobs.read(sweep)] == [False, True]
+@pytest.mark.parametrize(
+    "words", [("-m", *SMALL, "seed=0,1"), ("task=suite", f"suite={ROOT / 'experiments' / '01_methods'}")]
+)
+def test_several_jobs_in_the_processes_of_torchrun_are_refused(words, tmp_path):
+    err = torchrun(*words, cwd=tmp_path, code=1).stderr
+    assert "kolbench: torchrun has started 2 processes, and each would go through all jobs. Start one" in err
+    assert "exitcode  : 2" in err
+    assert not list(tmp_path.rglob("run.json"))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from kolbench.video import stream
 from kolbench.video.stream import WAITING, read_ahead, write_behind
 
 
@@ -175,6 +176,25 @@ def test_a_signal_while_the_reader_starts_leaves_nobody_in_what_it_reads():
         # fails where a thread is at work in it
         source.close()
     assert no_thread_is_left()
+
+
+def test_what_was_abandoned_before_it_began_never_begins():
+    worked = []
+    worker = stream._Worker("late", lambda: worked.append(True))
+    worker.abandon()
+    worker.start()
+    worker._thread.join()
+    assert worked == []
+
+
+@pytest.mark.parametrize("pipe", [lambda: read_ahead(iter("ab")), lambda: write_behind(print)])
+def test_a_thread_that_cannot_be_started_is_waited_for_by_nobody(pipe, monkeypatch):
+    def refused(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(RuntimeError, match="can't start"), pipe():
+        pytest.fail("the block began")
 
 
 def test_the_two_overlap():

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-# only tensors of batch, channels, height and width have both layouts
+# batch, channels, height and width; volumes have layouts of their own
 _DIMENSIONS = 4
 
 
@@ -14,12 +14,14 @@ class ChannelsLast(Callback):
     """Lays filters and batches channels last during training, which many networks are trained faster with.
 
     Which ones is measured in experiments/11_speed. Sums are rounded otherwise, so weights differ in their
-    last bits. After the training the filters lie as before, so that it is scored as a stored checkpoint is.
+    last bits. What is scored is built anew and lies as usual; validations meanwhile see it as it is.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Before DDP lays its buckets as filters lie; else the first step of each start rounds otherwise."""
-        _lay(pl_module, torch.channels_last)
+        for tensor in (*pl_module.parameters(), *pl_module.buffers()):
+            if tensor.dim() == _DIMENSIONS:
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -28,11 +30,3 @@ class ChannelsLast(Callback):
         for key, entry in batch.items():
             if isinstance(entry, torch.Tensor) and entry.dim() == _DIMENSIONS:
                 batch[key] = entry.contiguous(memory_format=torch.channels_last)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Whatever scores the network next finds it as usual."""
-        _lay(pl_module, torch.contiguous_format)
-
-
-def _lay(module: LightningModule, layout: torch.memory_format) -> None:
-    module.to(memory_format=layout)

@@ -268,6 +268,7 @@ def _clip(application: Application, item: Item) -> None:
     try:
         frames, lines = _stream(application, item)
     except KolbenchError as error:
+        # a signal in its chain is raised
         application.outcome.failures.append(str(told(error)))
         return
     except Exception as error:  # whatever one input brings, the others go on

@@ -1,4 +1,4 @@
-"""Training with maps channels last: how tensors lie meanwhile and afterwards, and what comes of it."""
+"""Training with maps channels last: how tensors lie meanwhile, and what comes of it."""
 
 import pytest
 import torch
@@ -45,11 +45,10 @@ def trained(folder, *callbacks, **changes):
     return segmenter
 
 
-def test_all_lies_channels_last_in_every_step_and_as_usual_afterwards(tmp_path):
+def test_all_lies_channels_last_in_every_step(tmp_path):
     looking = Looking()
-    segmenter = trained(tmp_path / "last", looking, channels_last=True)
+    trained(tmp_path / "last", looking, channels_last=True)
     assert looking.seen == {(True, True, True)}
-    assert all(parameter.is_contiguous() for parameter in segmenter.parameters())
     plain = Looking()
     trained(tmp_path / "plain", plain)
     assert plain.seen == {(False, False, False)}
@@ -76,8 +75,8 @@ def test_a_killed_training_ends_with_the_same_weights_and_rows(tmp_path):
         assert torch.equal(tensor, best_weights(killed)[name])
 
 
-@pytest.mark.parametrize(("name", "expected"), [("rsudisnet", True), ("modnet", False)])
+@pytest.mark.parametrize(("name", "expected"), [("rsudisnet", "cpu"), ("modnet", "never")])
 def test_each_method_says_whether_it_is_trained_so(name, expected):
     training = model_config(name).training
     assert training is not None
-    assert training.channels_last is expected
+    assert training.channels_last == expected
