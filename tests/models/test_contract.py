@@ -244,7 +244,12 @@ def test_every_trainable_method_has_both_recipes(name):
     assert set(model.training.recipes) == {"official", "paper"}
     written = model.to_mapping()["training"]
     assert isinstance(written, dict)
-    assert set(written) - {"evaluation_only", "quick"} == {"paper", "short_lr_factor", "recipes"}
+    assert set(written) - {"evaluation_only", "quick"} == {
+        "paper",
+        "short_lr_factor",
+        "recipes",
+        "channels_last",
+    }
     for recipe in written["recipes"].values():
         assert set(recipe) - {"lr_factors"} == {"optimizer", "scheduler", "augment"}
 
